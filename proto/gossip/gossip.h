@@ -1,0 +1,107 @@
+/* gossip.h - membership and records (DESIGN 7, first part).
+ *
+ * Sans-I/O, one thread, the usual core shape: call anything, drain gossip_next(), re-arm
+ * gossip_deadline(). It sits on authenticated links that the driver reports; it knows no addresses
+ * but those that records carry, and no sessions. Records (record.h) are final; how they spread here
+ * (flood on change, digest exchange to mend) is simple and will be replaced. */
+#ifndef WEFT_GOSSIP_H
+#define WEFT_GOSSIP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "weft/addr.h"
+#include "weft/id.h"
+#include "weft/ts.h"
+#include "key.h"
+
+struct gossip;
+
+struct gossip_cfg {
+	const struct identity *id; /* kept */
+	struct cluster_id cluster;
+	char name[NODE_NAME_MAX + 1];
+	char version[32];
+	uint64_t epoch; /* already fsynced by the caller */
+	uint64_t seed;
+};
+
+/* What a node says of a prefix. */
+enum prefix_right { RIGHT_ORCHESTRATOR = 1, RIGHT_CONFIG = 2, RIGHT_CLAIM = 3 };
+struct gossip_prefix {
+	uint32_t vni;
+	struct pfx pfx;
+	bool exit; /* traffic leaves the mesh here, outside the ranges */
+	uint8_t right;
+};
+
+enum gossip_act_type {
+	GOSSIP_NONE,
+	GOSSIP_SEND,	   /* node, buf, len: send as WIRE_CTL_GOSSIP to a linked node */
+	GOSSIP_DIAL,	   /* node, eps, neps: we know this node and have no link: connect to it */
+	GOSSIP_HANGUP,	   /* node: end its link (forgotten) */
+	GOSSIP_ROUTE_ADD,  /* node, prefix: owner is linked; route to it */
+	GOSSIP_ROUTE_DEL,  /* node, prefix */
+	GOSSIP_NODE_UP,	   /* node, name: linked and its node record known */
+	GOSSIP_NODE_DOWN,  /* node, name */
+	GOSSIP_NAME_CONFLICT, /* node, name: it bears our name or another's (other); eps[0] its address */
+	GOSSIP_KEY_CLONE,  /* our own key publishes elsewhere: eps[0], if known */
+	GOSSIP_EPOCH,	   /* epoch: store and fsync, then call gossip_epoch_stored */
+};
+
+struct gossip_act {
+	enum gossip_act_type type;
+	struct node_key node, other;
+	char name[NODE_NAME_MAX + 1];
+	struct gossip_prefix prefix;
+	const struct ep *eps;
+	size_t neps;
+	const uint8_t *buf;
+	size_t len;
+	uint64_t epoch;
+};
+
+struct gossip *gossip_new(const struct gossip_cfg *cfg, ts_t now);
+void gossip_free(struct gossip *g);
+/* Replace what we publish of ourselves; publishes only what changed. ERR_FULL above
+ * LIM_ENDPOINTS_PER_NODE or LIM_PREFIXES_PER_NODE: unchanged. */
+int gossip_set_endpoints(struct gossip *g, const struct ep *eps, size_t n, ts_t now);
+int gossip_set_prefixes(struct gossip *g, const struct gossip_prefix *p, size_t n, ts_t now);
+/* A session with @node stands (seen at @ep) or ended. */
+int gossip_link_up(struct gossip *g, const struct node_key *node, const struct ep *ep, ts_t now);
+void gossip_link_down(struct gossip *g, const struct node_key *node, ts_t now);
+/* Forget a node's records and don't dial it again until it publishes something newer. @name_or_key as
+ * the user typed it. ERR_NOT_FOUND. */
+int gossip_forget(struct gossip *g, const char *name_or_key, ts_t now);
+/* We go: publish it, so that others withdraw our prefixes at once. */
+void gossip_leave(struct gossip *g, ts_t now);
+void gossip_epoch_stored(struct gossip *g, uint64_t epoch, ts_t now);
+/* One WIRE_CTL_GOSSIP body from a linked node. ERR_MALFORMED, ERR_AUTH, ERR_FOREIGN (cluster),
+ * ERR_STALE, ERR_FULL: counted, harmless. */
+int gossip_recv(struct gossip *g, const struct node_key *from, const uint8_t *buf, size_t len, ts_t now);
+void gossip_tick(struct gossip *g, ts_t now);
+ts_t gossip_deadline(const struct gossip *g);
+bool gossip_next(struct gossip *g, struct gossip_act *out);
+
+/* For status; pointers borrowed until the next call. */
+struct gossip_node_info {
+	struct node_key key;
+	const char *name, *version; /* "" while only the key is known */
+	uint64_t epoch;
+	bool self, linked, left;
+	const struct ep *eps;
+	size_t neps;
+	const struct gossip_prefix *prefixes;
+	size_t nprefixes;
+	ts_t since; /* of the present link state */
+};
+bool gossip_node_next(const struct gossip *g, size_t *it, struct gossip_node_info *out);
+int gossip_node_get(const struct gossip *g, const struct node_key *key, struct gossip_node_info *out);
+
+struct gossip_stats {
+	uint64_t records, nodes, rx, tx, rx_new, rx_stale, rx_bad, rx_forged, rx_foreign, rx_full;
+	uint64_t epoch_jumps, name_conflicts;
+};
+void gossip_stats(const struct gossip *g, struct gossip_stats *out);
+
+#endif

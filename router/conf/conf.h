@@ -1,0 +1,75 @@
+/* conf.h - configuration: one schema table makes flags, YAML keys, --help, the man page's option list
+ * and the errors (DESIGN 10.1, 11). */
+#ifndef WEFT_CONF_H
+#define WEFT_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "weft/addr.h"
+#include "weft/id.h"
+#include "weft/log.h"
+
+#define CONF_LIST_MAX 256
+
+struct conf_prefix {
+	struct pfx pfx;
+	char device[16]; /* empty: no device */
+};
+
+struct conf_peer {
+	char text[280]; /* as typed: HOST:PORT, HOST, [v6]:PORT */
+};
+
+/* More segments than the default one (YAML `segments:`). */
+struct conf_segment {
+	uint32_t vni;
+	char tun[16];
+	struct pfx ranges[16];
+	size_t nranges;
+	struct conf_prefix prefixes[16];
+	size_t nprefixes;
+};
+
+struct conf {
+	char name[NODE_NAME_MAX + 1];
+	bool has_cluster;
+	char cluster[64];
+	char state_dir[256], run_dir[256], secret_file[256];
+	struct ep listen; /* default [::]:6793 */
+	struct conf_peer *peers; size_t npeers;
+	struct pfx *ranges; size_t nranges;	     /* --cluster-range, VNI 1 */
+	struct conf_prefix *prefixes; size_t nprefixes;
+	struct pfx *accept; size_t naccept;
+	struct pfx *exits; size_t nexits;
+	struct conf_segment *segments; size_t nsegments;
+	char tun[16];
+	bool metrics_on; struct ep metrics; /* "off" turns it off */
+	unsigned workers; /* 0: cores */
+	unsigned suites;  /* 0: automatic, else one WIRE_SUITE_BIT */
+	uint16_t side_port_lo, side_port_hi; /* --source-ports A-B; 0: off */
+	bool relay;
+	uint32_t mark, mark_mask; /* --mark MARK/MASK, default 0x10000000/0x10000000 */
+	int dscp;		  /* --dscp copy|0..63, default 0 */
+	bool checksum_full;	  /* --checksum full|partial */
+	struct ep *advertise; size_t nadvertise; /* endpoints to publish besides the host's own */
+	enum log_level log_level;
+	/* actions, not settings */
+	bool check, down, help, version;
+	/* --tune KEY=VALUE, as typed; meaning belongs to the daemon */
+	char (*tune)[64]; size_t ntune;
+	char config_path[256];
+};
+
+/* Parse argv and the YAML file it names; flags win over the file. 0; ERR_CONFIG: @err holds one line
+ * or more: "FILE:LINE: KEY: what is wrong; allowed: what". */
+int conf_load(int argc, char **argv, struct conf *out, char *err, size_t err_len);
+/* Parse YAML text alone (fuzzing, tests). @name stands in the messages. */
+int conf_parse_yaml(const char *name, const char *text, size_t len, struct conf *out, char *err, size_t err_len);
+void conf_defaults(struct conf *c);
+void conf_free(struct conf *c);
+void conf_help(FILE *out);     /* --help */
+void conf_man_options(FILE *out); /* the OPTIONS section of weftd(8), roff */
+
+#endif

@@ -1,0 +1,92 @@
+/* kern.h - the kernel state that weft wants, kept true (DESIGN 4.1, 4.3).
+ *
+ * The caller states what should stand: links, addresses, routes, rules, NOTRACK. kern_sync() carries
+ * out what is missing in batches over libmnl; the watcher (kern_fd, kern_event) notices when somebody
+ * removes any of it and puts it back (counted). Everything carries weft's routing protocol number
+ * (KERN_RTPROT) and stands in weft's tables and rule preferences, listed in docs/kernel-objects.md,
+ * so kern_down() recognises all of it without any state. One thread. */
+#ifndef WEFT_KERN_H
+#define WEFT_KERN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "weft/addr.h"
+#include "weft/ts.h"
+
+#define KERN_RTPROT	    193	   /* rtnetlink protocol of all our routes and rules */
+#define KERN_TABLE_BASE	    679300 /* + VNI below 1024: one table per segment, control segment included */
+#define KERN_RULE_PREF	    6790   /* 6790..6799 are ours */
+#define KERN_UNREACH_METRIC 4278198272u
+
+struct kern;
+
+struct kern_cfg {
+	uint32_t mark, mark_mask; /* of outer sockets */
+	uint16_t port;		  /* the mesh's UDP port, for NOTRACK */
+	bool notrack;
+	bool ipv6; /* the host has IPv6 */
+};
+
+/* Open the sockets. -errno, ERR_UNSUPPORTED. Returns owned. Changes nothing in the kernel. */
+int kern_open(const struct kern_cfg *cfg, struct kern **out);
+/* Closes; leaves the kernel state as it is (promise 4.1: the ranges stay unreachable). */
+void kern_close(struct kern *k);
+
+/* Wanted state. Each returns 0, ERR_EXISTS, ERR_NOT_FOUND, ERR_NOMEM; nothing is sent before
+ * kern_sync(), but for kern_segment_add, which needs the device to exist (priv_tun_open) and does
+ * its part at once. */
+/* A segment's device: up, @mtu, addresses as host routes (/32, /128), sysctls (rp_filter off,
+ * ignore_routes_with_linkdown on, no redirects, no accept_ra), its table and rules. */
+int kern_segment_add(struct kern *k, uint32_t vni, const char *ifname, unsigned mtu,
+	const struct ip *addrs, size_t naddrs);
+int kern_segment_mtu(struct kern *k, uint32_t vni, unsigned mtu);
+int kern_segment_del(struct kern *k, uint32_t vni);
+/* An unreachable route at KERN_UNREACH_METRIC. */
+int kern_range_add(struct kern *k, uint32_t vni, const struct pfx *range);
+/* An own prefix: unreachable at normal metric unless @device is given (--prefix CIDR@DEVICE), which
+ * gets a device route. */
+int kern_local_add(struct kern *k, uint32_t vni, const struct pfx *p, const char *device);
+int kern_local_del(struct kern *k, uint32_t vni, const struct pfx *p);
+/* A remote prefix through the segment's TUN; @mtu 0: the device's; @src family IP_NONE: none. Adding
+ * again changes it. */
+int kern_route_add(struct kern *k, uint32_t vni, const struct pfx *p, unsigned mtu, const struct ip *src);
+int kern_route_del(struct kern *k, uint32_t vni, const struct pfx *p);
+
+/* Make the kernel agree. Tries all, returns the first error; what failed is tried again at the next
+ * call. @why (may be NULL) gets a line that names the object and what the kernel said. */
+int kern_sync(struct kern *k, char *why, size_t why_len);
+/* The watcher's descriptor; call kern_event when readable, and kern_sync at the time that
+ * kern_deadline tells (repairs are spaced, at least 100 ms apart, so that two programs that fight
+ * don't burn a core). */
+int kern_fd(const struct kern *k);
+void kern_event(struct kern *k, ts_t now);
+ts_t kern_deadline(const struct kern *k);
+
+struct kern_stats {
+	uint64_t routes, rules, repaired, errors;
+	bool notrack; /* in force */
+	char notrack_why[120]; /* why not */
+};
+void kern_stats(const struct kern *k, struct kern_stats *out);
+
+/* What the underlay says. */
+/* MTU of the interface that the host's route to @to (IP_NONE: the default route of either family)
+ * leaves by; its name in @ifname (16 bytes). ERR_NOT_FOUND. */
+int kern_underlay(struct kern *k, const struct ip *to, unsigned *mtu, char *ifname);
+/* Addresses of this host that peers could reach: global scope, not on our devices, up. At most @max;
+ * returns the count. */
+int kern_host_addrs(struct kern *k, struct ip *out, size_t max);
+/* Does @p overlap a route or address of another interface? true: @why names it. @own_device (may be
+ * NULL) is left out, as are weft's own routes and default routes. */
+bool kern_overlaps(struct kern *k, const struct pfx *p, const char *own_device, char *why, size_t why_len);
+/* Would @range swallow the default route's gateway or an address of an underlay interface? */
+bool kern_range_hits_underlay(struct kern *k, const struct pfx *range, char *why, size_t why_len);
+bool kern_has_ipv6(void);
+
+/* Remove all that weft ever installed, recognised by protocol, table, preference, device alias and nft
+ * table name; needs no state. @note (may be NULL) hears of each thing. Returns how many things were
+ * removed or -errno. */
+int kern_down(void (*note)(void *ctx, const char *what), void *ctx);
+
+#endif
