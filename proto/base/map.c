@@ -1,0 +1,236 @@
+/* map.c - hash table from fixed-size keys to pointers.
+ *
+ * Parts: an array of slots (hash and value) and, in the same allocation behind it, an array of
+ * keys. Open addressing with linear probing; a lookup compares 64-bit hashes first and then the key
+ * once. A deleted slot becomes a grave unless the slot after it is free, so that nothing moves and
+ * a walk that deletes is not disturbed. When live slots and graves fill three quarters, the table
+ * is built anew at a size that fits the live ones, larger or smaller.
+ *
+ * Bounds: @max entries; memory is at most 4 * @max * (16 + key size) bytes. Failure: an allocation
+ * that fails leaves the table as it was. SipHash's key is secret, so outsiders who choose keys
+ * (node keys, endpoints) can't aim them at one bucket. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include "map.h"
+#include "weft/err.h"
+
+enum { FREE = 0, GRAVE = 1, FIRST_HASH = 2 };
+
+#define CAP_MIN 8
+
+struct slot {
+	uint64_t hash; /* FREE, GRAVE, or the key's hash raised to FIRST_HASH */
+	void *value;
+};
+
+struct map {
+	struct slot *slots; /* cap of them, then cap keys; NULL until the first put */
+	uint8_t *keys;
+	size_t cap;   /* 0 or a power of two */
+	size_t count; /* live */
+	size_t used;  /* live and graves */
+	size_t max, key_size;
+	uint8_t seed[16];
+};
+
+static uint64_t load_le(const uint8_t *b, size_t n)
+{
+	uint64_t v = 0;
+
+	for (size_t i = 0; i < n; i++)
+		v |= (uint64_t)b[i] << (8 * i);
+	return v;
+}
+
+static uint64_t rotl(uint64_t v, unsigned n)
+{
+	return v << n | v >> (64 - n);
+}
+
+static void sip_rounds(uint64_t v[4], int n)
+{
+	while (n-- > 0) {
+		v[0] += v[1];
+		v[2] += v[3];
+		v[1] = rotl(v[1], 13) ^ v[0];
+		v[3] = rotl(v[3], 16) ^ v[2];
+		v[0] = rotl(v[0], 32);
+		v[2] += v[1];
+		v[0] += v[3];
+		v[1] = rotl(v[1], 17) ^ v[2];
+		v[3] = rotl(v[3], 21) ^ v[0];
+		v[2] = rotl(v[2], 32);
+	}
+}
+
+uint64_t map_siphash(const uint8_t seed[16], const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	uint64_t k0 = load_le(seed, 8), k1 = load_le(seed + 8, 8), last = (uint64_t)len << 56;
+	uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du,
+		k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u};
+
+	for (; len >= 8; p += 8, len -= 8) {
+		uint64_t m = load_le(p, 8);
+		v[3] ^= m;
+		sip_rounds(v, 2);
+		v[0] ^= m;
+	}
+	last |= load_le(p, len);
+	v[3] ^= last;
+	sip_rounds(v, 2);
+	v[0] ^= last;
+	v[2] ^= 0xff;
+	sip_rounds(v, 4);
+	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+static uint64_t hash_of(const struct map *m, const void *key)
+{
+	uint64_t h = map_siphash(m->seed, key, m->key_size);
+
+	return h < FIRST_HASH ? h + FIRST_HASH : h;
+}
+
+struct map *map_new(size_t key_size, size_t max, const uint8_t seed[16])
+{
+	struct map *m = calloc(1, sizeof(*m));
+
+	assert(key_size >= 1 && key_size <= 64);
+	if (!m)
+		return NULL;
+	m->key_size = key_size;
+	m->max = max;
+	memcpy(m->seed, seed, sizeof(m->seed));
+	return m;
+}
+
+void map_free(struct map *m)
+{
+	if (!m)
+		return;
+	free(m->slots);
+	free(m);
+}
+
+/* The slot of @key, or NULL. */
+static struct slot *find(const struct map *m, uint64_t hash, const void *key)
+{
+	size_t mask = m->cap - 1;
+
+	if (m->cap == 0)
+		return NULL;
+	/* At least a quarter of the slots is FREE, so this ends. */
+	for (size_t i = hash & mask; m->slots[i].hash != FREE; i = (i + 1) & mask)
+		if (m->slots[i].hash == hash &&
+			memcmp(m->keys + i * m->key_size, key, m->key_size) == 0)
+			return &m->slots[i];
+	return NULL;
+}
+
+/* Put what is known to be absent into the first slot that is not live; counts it. */
+static void insert(struct map *m, uint64_t hash, const void *key, void *value)
+{
+	size_t mask = m->cap - 1, i = hash & mask;
+
+	while (m->slots[i].hash >= FIRST_HASH)
+		i = (i + 1) & mask;
+	if (m->slots[i].hash == FREE)
+		m->used++;
+	m->count++;
+	m->slots[i] = (struct slot){.hash = hash, .value = value};
+	memcpy(m->keys + i * m->key_size, key, m->key_size);
+}
+
+/* Build the table anew with room for one more at half load, without graves. */
+static int rebuild(struct map *m)
+{
+	struct map old = *m;
+	size_t cap = CAP_MIN;
+	struct slot *slots;
+
+	while (cap < 2 * (m->count + 1))
+		cap *= 2;
+	slots = calloc(cap, sizeof(struct slot) + m->key_size);
+	if (!slots)
+		return ERR_NOMEM;
+	m->slots = slots;
+	m->keys = (uint8_t *)(slots + cap);
+	m->cap = cap;
+	m->count = m->used = 0;
+	for (size_t i = 0; i < old.cap; i++)
+		if (old.slots[i].hash >= FIRST_HASH)
+			insert(m, old.slots[i].hash, old.keys + i * m->key_size,
+				old.slots[i].value);
+	free(old.slots);
+	return 0;
+}
+
+int map_put(struct map *m, const void *key, void *value)
+{
+	uint64_t hash = hash_of(m, key);
+
+	assert(value);
+	if (find(m, hash, key))
+		return ERR_EXISTS;
+	if (m->count >= m->max)
+		return ERR_FULL;
+	if (4 * (m->used + 1) > 3 * m->cap) {
+		int err = rebuild(m);
+		if (err)
+			return err;
+	}
+	insert(m, hash, key, value);
+	return 0;
+}
+
+void *map_get(const struct map *m, const void *key)
+{
+	struct slot *s = find(m, hash_of(m, key), key);
+
+	return s ? s->value : NULL;
+}
+
+void *map_del(struct map *m, const void *key)
+{
+	struct slot *s = find(m, hash_of(m, key), key);
+	size_t mask = m->cap - 1, i;
+	void *value;
+
+	if (!s)
+		return NULL;
+	value = s->value;
+	i = (size_t)(s - m->slots);
+	m->slots[i] = (struct slot){.hash = GRAVE};
+	m->count--;
+	/* No probe needs to pass a grave that a free slot follows; so it and the graves before it
+	 * are free too. */
+	if (m->slots[(i + 1) & mask].hash == FREE)
+		for (; m->slots[i].hash == GRAVE; i = (i - 1) & mask) {
+			m->slots[i].hash = FREE;
+			m->used--;
+		}
+	return value;
+}
+
+size_t map_count(const struct map *m)
+{
+	return m->count;
+}
+
+bool map_next(const struct map *m, size_t *it, const void **key, void **value)
+{
+	for (; *it < m->cap; ++*it) {
+		const struct slot *s = &m->slots[*it];
+		if (s->hash < FIRST_HASH)
+			continue;
+		if (key)
+			*key = m->keys + *it * m->key_size;
+		if (value)
+			*value = s->value;
+		++*it;
+		return true;
+	}
+	return false;
+}
