@@ -16,7 +16,7 @@ enum ecn {
 /* Result bits of ecn_combine */
 #define ECN_DROP 0x80 /* RFC 6040 4.2: not ECN-capable inside, congestion outside: drop */
 #define ECN_ALARM                                                                                  \
-	0x40 /* a combination marked (!!!) in RFC 6040 figure 4: nobody uses it lawfully */
+	0x40 /* marked (!!!) or (!) in RFC 6040 figure 4: nobody uses it lawfully today */
 
 /* TOS or traffic class of the outer header: ECN copied from @inner_tos (RFC 6040 4.1, normal mode);
  * DSCP copied too, or @dscp if that is 0..63 (dp_cfg.dscp; DP_DSCP_COPY is -1). */

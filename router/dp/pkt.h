@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "weft/addr.h"
+#include "weft/err.h"
 
 #define PKT_MAX 65535 /* the largest inner packet; jumbograms are not IP packets to us */
 
