@@ -30,7 +30,7 @@ struct coal_out {
 
 typedef void (*coal_emit)(void *ctx, const struct coal_out *out);
 
-/* Private: an open run. */
+/* Private: an open run. A run that can't grow any more is written at once. */
 struct coal_run {
 	struct coal_out out;
 	struct pkt_info first;
@@ -39,26 +39,27 @@ struct coal_run {
 	uint32_t gso_size;   /* payload of every packet but the last */
 	uint16_t next_id;    /* IPv4 */
 	uint8_t first_flags; /* shim flags of the first packet */
-	uint8_t tcp_end;     /* PSH and FIN of the last packet */
-	bool closed;         /* nothing may follow: short, PSH or FIN came */
 	bool first_checked;  /* the first packet's sum was found right */
 };
 
 struct coal {
 	coal_emit emit;
 	void *ctx;
-	bool off;                  /* pass everything alone */
+	unsigned flags;
 	unsigned open;             /* runs in use */
 	uint8_t order[COAL_SLOTS]; /* slots: the open ones first, oldest to newest, then the free */
-	uint32_t keys[COAL_SLOTS]; /* hash mixed with the VNI, by position in order[] */
+	uint32_t keys[COAL_SLOTS]; /* of the open ones: their hash */
 	uint64_t super_packets, super_segments; /* written joined, and packets inside them */
 	struct coal_run run[COAL_SLOTS];
 	struct coal_out single;
 };
 
-/* @off: coalescing is switched off (a forced fall-back, or a next hop that is a tunnel device);
- * then every packet passes alone, with the right vnet header. May be changed between batches. */
-void coal_init(struct coal *c, coal_emit emit, void *ctx, bool off);
+/* Flags of coal_init */
+#define COAL_OFF    0x01 /* everything passes alone, with the right vnet header */
+#define COAL_NO_UDP 0x02 /* no UDP super-packets: the TUN has no USO (Linux before 6.2) */
+
+/* @flags: above. COAL_OFF is for a forced fall-back, and for a next hop that is a tunnel device. */
+void coal_init(struct coal *c, coal_emit emit, void *ctx, unsigned flags);
 
 /* Take one inner packet: @pkt is pi->pkt and writable, stays valid and untouched by others until
  * coal_flush (the first packet of a run is edited in place when the run is written). @hash is
