@@ -3,50 +3,53 @@
  *
  * Offsets in bytes, integers in network order, reserved fields zero when written and ignored when
  * read. [x] is Noise's encryption of x: as long as x, and a 16-byte tag. Every payload may be
- *followed by bytes that this version does not know: they are authenticated and given out or
- *ignored.
+ * followed by bytes that this version does not know: they are authenticated, and ignored or given
+ * out.
  *
- * INIT, initiator to responder: -> e				 HS_INIT_MIN to WIRE_CONTROL_MAX
- *	 0 type/version 8 | reserved 24
- *	 4 sender index 32		   the index that the initiator will be addressed by
- *	 8 e 32 bytes
- *	40 [unix time in seconds 64 | suites 8 | lanes 8 | reserved 16 | zero padding]
- *	   MAC1 16 bytes		   over all before it
- *	   MAC2 16 bytes		   over all before it; zero without a cookie (cookie.h)
- *   Sealed under a key that anybody can compute (psk patterns mix e into the key): no secrecy, and
- *   none is needed. Padded so that INIT is at least as long as the RESP that it asks for.
+ * INIT, initiator to responder: -> e
+ *   0 type/version 8, reserved 24
+ *   4 sender index 32, which the initiator will be addressed by
+ *   8 e 32 bytes
+ *  40 [unix time in seconds 64, suites 8, lanes 8, reserved 16, zero padding]
+ *     MAC1 16 bytes, over all before it
+ *     MAC2 16 bytes, over all before it; zero without a cookie (cookie.h)
+ *   HS_INIT_MIN to WIRE_CONTROL_MAX bytes: padded so that it is at least as long as the RESP that
+ * it asks for. Its payload is sealed under a key that anybody can compute (psk patterns mix e into
+ *   the key): no secrecy, and none is needed.
  *
- * RESP, responder to initiator: <- e, ee, s, es			 HS_RESP_MIN + trailing
- *bytes 0 type/version 8 | reserved 24
- *	 4 sender index 32		   the index that the responder will be addressed by
- *	 8 receiver index 32		   INIT's sender index
- *	12 e 32 bytes
- *	44 [s 32 bytes]
- *	92 [Ed25519 key 32 bytes | suite 8 | lanes 8 | flags 16 | reset token 16 bytes | trailing]
- *	   sealed state HS_STATE_LEN	   means nothing to the initiator, who sends it back
- *	   MAC1 16 bytes
+ * RESP, responder to initiator: <- e, ee, s, es
+ *   0 type/version 8, reserved 24
+ *   4 sender index 32, which the responder will be addressed by
+ *   8 receiver index 32: INIT's sender index
+ *  12 e 32 bytes
+ *  44 [s 32 bytes]
+ *  92 [Ed25519 key 32 bytes, suite 8, lanes 8, flags 16, reset token 16 bytes, trailing bytes]
+ *     sealed state HS_STATE_LEN, which means nothing to the initiator, who sends it back
+ *     MAC1 16 bytes
  *
- * FINAL, initiator to responder: -> s, se, psk			 HS_FINAL_MIN + trailing bytes
- *	 0 type/version 8 | reserved 24
- *	 4 receiver index 32		   RESP's sender index
- *	 8 sealed state HS_STATE_LEN
- *	   [s 32 bytes]
- *	   [Ed25519 key 32 bytes | reserved 8 | lanes 8 | flags 16 | reset token 16 bytes |
- *trailing] MAC1 16 bytes
+ * FINAL, initiator to responder: -> s, se, psk
+ *   0 type/version 8, reserved 24
+ *   4 receiver index 32: RESP's sender index
+ *   8 sealed state HS_STATE_LEN
+ *     [s 32 bytes]
+ *     [Ed25519 key 32 bytes, suite 8, lanes 8, flags 16, reset token 16 bytes, trailing bytes]
+ *     MAC1 16 bytes
  *
  * What stands before the Noise part of a message is mixed into Noise's hash first (INIT's header is
- * the prologue), so that every byte before MAC1 but the sealed state is bound into the session
- *keys. The sealed state carries its own tag: 0 nonce 24 bytes, the first 16 of them name the state
- *	24 XChaCha20-Poly1305 of: ck 64, h 64, k 32, responder's e secret 32, both indexes, suite,
- *	   number of the secret, creation time
- * The initiator's e and lanes need no place in it: e is bound by h and used up, lanes come again in
- * FINAL, where they are authenticated.
+ * the prologue, behind a label), FINAL's sealed state included. So every byte that either side
+ * acted on is bound into the session's keys. The sealed state is 24 bytes of nonce, the first 16 of
+ * which name the state, and XChaCha20-Poly1305 of ck 64, h 64, k 32, the responder's e secret 32,
+ * initiator's index 4, responder's index 4, suite 1, number of the secret 1, reserved 2, creation
+ * time 8. The initiator's e and lanes need no place in it: e is bound by h and used up, lanes come
+ * again in FINAL.
  *
  * Order of use. Everybody: handshake_check_mac1() on each message, before anything else.
- *   initiator: init_write, resp_read, (is it whom we dialled?), final_write; the last as often as
- *FINAL must be repeated: it gives the same bytes each time. responder: init_read (no DH: judge
- *time, cookie, rate now), resp_write, keep nothing; final_read, look hs_final.state_id up among the
- *consumed ones, and only then use the keys. */
+ *
+ *   Initiator: init_write, resp_read, (is it whom we dialled?), final_write; the last as often as
+ *   FINAL must be repeated: it gives the same bytes each time.
+ *
+ *   Responder: init_read (no DH: judge time, cookie, rate now), resp_write, keep nothing;
+ * final_read, look hs_final.state_id up among the consumed ones, and only then use the keys. */
 #ifndef WEFT_HANDSHAKE_H
 #define WEFT_HANDSHAKE_H
 

@@ -35,8 +35,8 @@ void noise_mix_key_and_hash(struct noise_sym *s, const void *ikm, size_t len);
  */
 void noise_encrypt_and_hash(struct noise_sym *s, const uint8_t *in, size_t len, uint8_t *out);
 /* DecryptAndHash: @len counts the tag. Writes the plain text to @out (not overlapping @in).
- * ERR_TRUNCATED: no room for a tag; ERR_AUTH: the tag is wrong. The state is unchanged then, and
- * @out is not written. */
+ * ERR_TRUNCATED: no room for a tag; ERR_AUTH: the tag is wrong. The state is unchanged then,
+ * and @out holds nothing of the plain text. */
 int noise_decrypt_and_hash(struct noise_sym *s, const uint8_t *in, size_t len, uint8_t *out);
 /* Split: the initiator's sending key to @k1, the responder's to @k2. */
 void noise_split(const struct noise_sym *s, uint8_t k1[32], uint8_t k2[32]);
