@@ -32,6 +32,9 @@ void secret_derive(const struct secret *s, struct secret_keys *out);
 /* The cluster id that belongs to a first secret. */
 void secret_cluster_id(const struct secret *s, struct cluster_id *out);
 
+/* The cluster id of a configured cluster name (--cluster NAME). */
+void key_cluster_of_name(const char *name, struct cluster_id *out);
+
 /* A node's identity: one Ed25519 key pair, and the X25519 pair derived from it (DESIGN 6.1). */
 struct identity {
 	uint8_t seed[32]; /* the only thing that is stored */

@@ -1,0 +1,24 @@
+/* ctl_status.h - what the daemon tells about itself; shapes in docs/json.md. Each writes one value
+ * under @key (NULL: at the top). */
+#ifndef WEFT_CTL_STATUS_H
+#define WEFT_CTL_STATUS_H
+
+#include "daemon_int.h"
+
+void status_overview(struct daemon *d, struct ctl_w *w, const char *key);
+void status_peers(struct daemon *d, struct ctl_w *w, const char *key);
+void status_connections(struct daemon *d, struct ctl_w *w, const char *key);
+void status_routes(struct daemon *d, struct ctl_w *w, const char *key);
+void status_targets(struct daemon *d, struct ctl_w *w, const char *key);
+void status_counters(struct daemon *d, struct ctl_w *w, const char *key);
+void status_config(struct daemon *d, struct ctl_w *w, const char *key);
+
+/* One table of the gossip core's counters, for report and metrics. */
+struct gossip_counter {
+	const char *name;
+	uint64_t value;
+};
+#define GOSSIP_COUNTERS_MAX 16
+size_t status_gossip_counters(struct daemon *d, struct gossip_counter out[GOSSIP_COUNTERS_MAX]);
+
+#endif

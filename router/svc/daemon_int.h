@@ -1,0 +1,202 @@
+/* daemon_int.h - what the files of router/svc share: the daemon's parts and who drives what.
+ *
+ * Everything here belongs to the control thread. Data flow:
+ *
+ *	UDP socket, workers --dp_poll--> sess_recv --SESS_RECV--> gossip_recv
+ *	     ^                              |                        |
+ *	     +--------dp_send---- SESS_SEND-+<------ GOSSIP_SEND ----+
+ *	dp_key_*, dp_peer_* <---- SESS_KEY_*, SESS_ENDPOINT ...      |
+ *	rtab (FIB and kernel routes) <------ GOSSIP_ROUTE_ADD/DEL ---+
+ *
+ * After every event mesh_drain() carries out all actions of both cores, lets kern_sync() flush, and
+ * arms the one timer for the earliest deadline. */
+#ifndef WEFT_DAEMON_INT_H
+#define WEFT_DAEMON_INT_H
+
+#include <limits.h>
+#include "conf.h"
+#include "ctl.h"
+#include "dp.h"
+#include "gossip.h"
+#include "http.h"
+#include "kern.h"
+#include "key.h"
+#include "list.h"
+#include "loop.h"
+#include "map.h"
+#include "prng.h"
+#include "session.h"
+#include "tune.h"
+
+#define MAX_SEGMENTS (CONF_LIST_MAX + 2)
+#define MAX_OWN      LIM_PREFIXES_PER_NODE
+#define MAX_WARNINGS 16
+#define WARNING_KEEP DUR_SEC(600)
+
+/* One address space on this node. */
+struct segment {
+	uint32_t vni;
+	char tun[16];
+	struct pfx *ranges; /* owned */
+	size_t nranges;
+	struct conf_prefix *prefixes; /* owned */
+	size_t nprefixes;
+	struct ip mesh_addrs[2]; /* IPv4, IPv6; family IP_NONE: none */
+	unsigned mtu;
+};
+
+/* What the driver keeps per session handle. */
+struct peer_slot {
+	bool in_dp, up;
+	unsigned keys;
+	unsigned outer_mtu;  /* of the path to its endpoint, as the underlay's route says */
+	uint64_t side_ports; /* bit n: worker n's own source port works */
+	ts_t up_since;
+	struct node_key key;
+	struct ep ep;
+};
+
+/* A warning for status and report: kept for a while, the same text only once. */
+struct warning {
+	char text[256];
+	ts_t last;
+};
+
+struct rtab;
+struct dialer;
+struct ctl_srv;
+
+struct daemon {
+	struct conf *conf;
+	struct tune tune;
+	struct loop *loop;
+	struct loop_io *dp_io, *kern_io;
+	struct loop_timer *core_timer, *second_timer, *housekeeping_timer;
+	struct loop_signal *sigterm, *sigint;
+
+	struct identity id;
+	struct cluster_id cluster;
+	uint64_t epoch;
+	struct secret_keys secrets[LIM_SECRETS];
+	size_t nsecrets;
+	int lock_fd;
+	struct ip control_addr;
+	struct pfx control_prefix;
+
+	struct segment segments[MAX_SEGMENTS]; /* [0] is the control segment */
+	size_t nsegments;
+	struct kern *kern;
+	struct dp *dp;
+	struct sess *sess;
+	struct gossip *gossip;
+	struct rtab *rtab;
+	struct dialer *dialer;
+	struct ctl_srv *ctl;
+	struct http *http;
+	struct peer_slot *peers; /* LIM_PEERS entries */
+	unsigned workers;
+	bool has_ipv6;
+
+	struct prng prng;
+	ts_t started, next_housekeeping;
+	bool kernel_ok; /* the last kern_sync said so */
+	char kernel_why[256];
+	bool was_ready;
+	bool leaving, remove_all; /* `weft down` */
+	bool draining;
+	struct warning warnings[MAX_WARNINGS];
+	size_t nwarnings;
+};
+
+/* state.c: the state directory. Each logs what is wrong and how to mend it, and returns the error.
+ */
+int state_open(struct daemon *d); /* makes directories, takes the lock */
+int state_load_secrets(struct daemon *d);
+int state_load_identity(struct daemon *d);
+int state_load_cluster(struct daemon *d);
+int state_next_epoch(struct daemon *d, uint64_t at_least); /* increments, fsyncs */
+/* Last known peers, to find the mesh again when every seed is down. */
+int state_save_peers(struct daemon *d);
+void state_load_peers(struct daemon *d,
+	void (*fn)(struct daemon *d, const struct node_key *k, const struct ep *ep));
+
+/* segment.c: devices, ranges and own prefixes. */
+int segments_build(struct daemon *d); /* from configuration */
+int segments_check(struct daemon *d); /* against the host: ranges, overlaps */
+int segments_up(struct daemon *d);    /* TUNs, kernel objects, data plane */
+int segments_publish(struct daemon *d);
+struct segment *segment_find(struct daemon *d, uint32_t vni);
+/* Look at the underlay again: endpoints that we publish, the devices' MTU, the peers' path MTU. */
+void underlay_refresh(struct daemon *d);
+/* The largest inner packet towards outer path @outer_mtu over @family. */
+unsigned underlay_inner_mtu(unsigned outer_mtu, uint8_t family);
+
+/* mesh.c: drives the cores. */
+int mesh_start(struct daemon *d);
+void mesh_stop(struct daemon *d);
+void mesh_drain(struct daemon *d);
+
+/* rtab.c: learned prefixes to FIB and kernel. */
+struct rtab_entry {
+	uint32_t vni;
+	struct pfx pfx;
+	struct node_key node;
+	uint32_t peer; /* 0: not installed */
+	unsigned mtu;  /* of the kernel route; 0: the device's */
+	bool exit;
+	char refused[160]; /* why it isn't used; empty: in use */
+};
+int rtab_new(struct daemon *d, struct rtab **out);
+void rtab_free(struct rtab *t);
+void rtab_add(struct daemon *d, const struct node_key *node, const struct gossip_prefix *p);
+void rtab_del(struct daemon *d, const struct node_key *node, const struct gossip_prefix *p);
+/* The path MTU of @peer changed: its routes follow. */
+void rtab_peer_mtu(struct daemon *d, uint32_t peer);
+/* Control-segment route of a peer that came or went. */
+void rtab_control(struct daemon *d, uint32_t peer, const struct node_key *node, bool up);
+bool rtab_next(const struct rtab *t, size_t *it, const struct rtab_entry **out);
+void rtab_count(const struct rtab *t, size_t *used, size_t *refused);
+
+/* dial.c: targets of --peer and `weft connect`, candidates of known nodes. */
+struct target_info {
+	const char *text;
+	struct ep ep;      /* family IP_NONE: not resolved yet */
+	const char *state; /* "resolving", "dialling", "established", "waiting", "self", "failed" */
+	const char *error; /* "" */
+	ts_t next;
+};
+int dial_new(struct daemon *d, struct dialer **out);
+void dial_free(struct dialer *x);
+int dial_add_target(struct daemon *d, const char *text, char *err, size_t err_len);
+int dial_del_target(struct daemon *d, const char *text);
+void dial_node(struct daemon *d, const struct node_key *node, const struct ep *eps, size_t n);
+void dial_failed(struct daemon *d, const struct ep *to, const struct node_key *key, int reason);
+void dial_self(struct daemon *d, const struct ep *ep); /* it is ourselves */
+void dial_tick(struct daemon *d, ts_t now);
+ts_t dial_deadline(const struct daemon *d);
+bool dial_target_next(const struct daemon *d, size_t *it, struct target_info *out);
+bool dial_pending(
+	const struct daemon *d); /* are there targets, none of them established or self? */
+
+/* ctl_srv.c, ctl_cmds.c */
+int ctl_srv_new(struct daemon *d, struct ctl_srv **out);
+void ctl_srv_free(struct ctl_srv *s);
+struct ctl_answer {
+	struct ctl_w *w; /* what the command writes */
+	bool ok;
+	char error[512], hint[512];
+	bool stop_after; /* stop the daemon when the reply was sent */
+};
+void ctl_cmds_run(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);
+
+/* metrics.c */
+int metrics_start(struct daemon *d);
+void metrics_stop(struct daemon *d);
+
+/* daemon.c */
+/* Is the node ready? Reasons are written as @fn calls. */
+bool daemon_ready(struct daemon *d, void (*fn)(void *ctx, const char *why), void *ctx);
+void daemon_warn(struct daemon *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void daemon_stop(struct daemon *d);
+
+#endif

@@ -1,0 +1,435 @@
+/* dial.c - who is called: the targets that the operator named (--peer, `weft connect`), and the
+ * endpoints of nodes that gossip knows.
+ *
+ * A target is resolved again before each new try, so a name whose address changed is followed.
+ * Target states: resolving -> dialling -> established (a session stands at one of its addresses) |
+ * waiting (failed; back-off 1 s doubling to 30 s) | self (that address is ours). A node's
+ * candidates are tried one after another, DIAL_PATIENCE each; gossip asks again with its own
+ * back-off. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "weft/err.h"
+#include "daemon_int.h"
+#include "resolve.h"
+
+#define MAX_TARGETS   CONF_LIST_MAX
+#define TARGET_CHECK  DUR_SEC(5) /* how often an established target is looked at */
+#define DIAL_PATIENCE DUR_SEC(4) /* per candidate address */
+#define BACKOFF_FIRST DUR_SEC(1)
+#define BACKOFF_MAX   DUR_SEC(30)
+#define SELF_RETRY    DUR_SEC(60) /* an address that was ours may be another's later */
+
+enum state { ST_RESOLVING, ST_DIALLING, ST_ESTABLISHED, ST_WAITING, ST_SELF };
+static const char *const state_names[] = {
+	"resolving", "dialling", "established", "waiting", "self"};
+
+struct target {
+	char text[280], host[256];
+	uint16_t port;
+	uint64_t tag;
+	enum state state;
+	struct ep eps[RESOLVE_ADDRS];
+	size_t neps, cur;
+	ts_t next;
+	dur_t backoff;
+	char error[96];
+};
+
+/* A node's candidates while they are tried. */
+struct candidate {
+	struct node_key node;
+	struct ep eps[LIM_ENDPOINTS_PER_NODE];
+	size_t neps, cur;
+};
+
+struct dialer {
+	struct resolver *resolver;
+	struct target *targets[MAX_TARGETS];
+	size_t ntargets;
+	uint64_t next_tag;
+	struct map *candidates; /* node key to struct candidate, owned */
+};
+
+/* HOST:PORT, HOST, ADDRESS, [ADDRESS]:PORT. */
+static int parse_target(const char *text, struct target *t, char *err, size_t err_len)
+{
+	const char *colon = strrchr(text, ':');
+	struct ep ep;
+	long port = WIRE_DEFAULT_PORT;
+	size_t host_len = strlen(text);
+
+	if (ep_parse(text, WIRE_DEFAULT_PORT, &ep) == 0) {
+		t->port = ep.port;
+		t->eps[t->neps++] = ep;
+		return 0;
+	}
+	if (colon && strchr(text, ':') == colon) {
+		char *end;
+
+		port = strtol(colon + 1, &end, 10);
+		if (end == colon + 1 || *end || port < 1 || port > 65535) {
+			snprintf(err, err_len, "peer %s: port; allowed: 1 to 65535", text);
+			return ERR_CONFIG;
+		}
+		host_len = (size_t)(colon - text);
+	}
+	if (host_len == 0 || host_len >= sizeof(t->host) || strpbrk(text, " /[]@")) {
+		snprintf(err, err_len, "peer %s: allowed: HOST:PORT, HOST, ADDRESS, [IPV6]:PORT",
+			text);
+		return ERR_CONFIG;
+	}
+	memcpy(t->host, text, host_len);
+	t->host[host_len] = '\0';
+	t->port = (uint16_t)port;
+	return 0;
+}
+
+/* Does a session stand with the node at @ep, or with one that publishes @ep as its own? */
+static bool session_at(const struct daemon *d, const struct ep *ep)
+{
+	struct gossip_node_info n;
+	size_t it = 0;
+
+	for (uint32_t i = 1; i < LIM_PEERS; i++)
+		if (d->peers[i].up && ep_eq(&d->peers[i].ep, ep))
+			return true;
+	while (gossip_node_next(d->gossip, &it, &n))
+		for (size_t k = 0; n.linked && !n.self && k < n.neps; k++)
+			if (ep_eq(&n.eps[k], ep))
+				return true;
+	return false;
+}
+
+static void wait_again(struct daemon *d, struct target *t, const char *error)
+{
+	snprintf(t->error, sizeof(t->error), "%s", error);
+	t->state = ST_WAITING;
+	t->next = ts_add(loop_now(), prng_jitter(&d->prng, t->backoff, 25));
+	t->backoff.ns = t->backoff.ns * 2 > BACKOFF_MAX.ns ? BACKOFF_MAX.ns : t->backoff.ns * 2;
+}
+
+/* Call the present candidate of @t. */
+static void call(struct daemon *d, struct target *t)
+{
+	ts_t now = loop_now();
+	int e;
+
+	if (t->eps[t->cur].ip.family == IP_V6 && !dp_has_ipv6(d->dp)) {
+		dial_failed(d, &t->eps[t->cur], NULL, ERR_UNSUPPORTED);
+		return;
+	}
+	t->state = ST_DIALLING;
+	t->next = ts_add(ts_add(now, DIAL_PATIENCE), DUR_SEC(1)); /* in case no failure is told */
+	e = sess_connect(d->sess, &t->eps[t->cur], NULL, ts_add(now, DIAL_PATIENCE), now);
+	if (e)
+		wait_again(d, t, err_str(e));
+}
+
+static void begin(struct daemon *d, struct target *t)
+{
+	int e;
+
+	t->cur = 0;
+	if (t->host[0] == '\0') {
+		call(d, t);
+		return;
+	}
+	e = resolve_start(d->dialer->resolver, t->host, t->tag);
+	if (e == ERR_BUSY) {
+		t->next = ts_add(loop_now(), DUR_MS(200));
+	} else if (e) {
+		wait_again(d, t, err_str(e));
+	} else {
+		t->state = ST_RESOLVING;
+		t->next = TS_NEVER;
+	}
+}
+
+static void on_resolved(void *ctx, uint64_t tag, const struct ip *ips, size_t n, const char *error)
+{
+	struct daemon *d = ctx;
+
+	for (size_t i = 0; i < d->dialer->ntargets; i++) {
+		struct target *t = d->dialer->targets[i];
+
+		if (t->tag != tag || t->state != ST_RESOLVING)
+			continue;
+		t->neps = 0;
+		for (size_t k = 0; k < n && k < RESOLVE_ADDRS; k++)
+			t->eps[t->neps++] = (struct ep){.ip = ips[k], .port = t->port};
+		if (t->neps == 0)
+			wait_again(d, t, error[0] ? error : "the name has no address");
+		else
+			call(d, t);
+	}
+	mesh_drain(d);
+}
+
+int dial_new(struct daemon *d, struct dialer **out)
+{
+	struct dialer *x = calloc(1, sizeof(*x));
+	uint8_t seed[16];
+	int e;
+
+	if (!x)
+		return ERR_NOMEM;
+	for (int i = 0; i < 16; i++)
+		seed[i] = (uint8_t)prng_next(&d->prng);
+	x->candidates = map_new(sizeof(struct node_key), LIM_NODES, seed);
+	e = x->candidates ? resolve_new(d->loop, on_resolved, d, &x->resolver) : ERR_NOMEM;
+	if (e) {
+		dial_free(x);
+		return e;
+	}
+	*out = x;
+	return 0;
+}
+
+void dial_free(struct dialer *x)
+{
+	const void *key;
+	void *value;
+	size_t it = 0;
+
+	if (!x)
+		return;
+	resolve_free(x->resolver);
+	for (size_t i = 0; i < x->ntargets; i++)
+		free(x->targets[i]);
+	while (x->candidates && map_next(x->candidates, &it, &key, &value))
+		free(value);
+	map_free(x->candidates);
+	free(x);
+}
+
+int dial_add_target(struct daemon *d, const char *text, char *err, size_t err_len)
+{
+	struct dialer *x = d->dialer;
+	struct target *t;
+	int e;
+
+	for (size_t i = 0; i < x->ntargets; i++)
+		if (strcmp(x->targets[i]->text, text) == 0)
+			return 0;
+	if (x->ntargets == MAX_TARGETS) {
+		snprintf(err, err_len, "there are %d targets already", MAX_TARGETS);
+		return ERR_FULL;
+	}
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return ERR_NOMEM;
+	e = parse_target(text, t, err, err_len);
+	if (e) {
+		free(t);
+		return e;
+	}
+	snprintf(t->text, sizeof(t->text), "%s", text);
+	t->tag = ++x->next_tag;
+	t->backoff = BACKOFF_FIRST;
+	t->state = ST_WAITING;
+	t->next = loop_now();
+	x->targets[x->ntargets++] = t;
+	return 0;
+}
+
+int dial_del_target(struct daemon *d, const char *text)
+{
+	struct dialer *x = d->dialer;
+
+	for (size_t i = 0; i < x->ntargets; i++) {
+		struct target *t = x->targets[i];
+
+		if (strcmp(t->text, text) != 0)
+			continue;
+		for (size_t k = 0; k < t->neps; k++)
+			sess_cancel(d->sess, &t->eps[k], loop_now());
+		x->targets[i] = x->targets[--x->ntargets];
+		free(t);
+		return 0;
+	}
+	return ERR_NOT_FOUND;
+}
+
+static void drop_candidate(struct dialer *x, struct candidate *c)
+{
+	(void)map_del(x->candidates, &c->node);
+	free(c);
+}
+
+/* Call the next usable candidate of @c; false when there is none left (it is freed). */
+static bool call_candidate(struct daemon *d, struct candidate *c)
+{
+	for (; c->cur < c->neps; c->cur++) {
+		const struct ep *ep = &c->eps[c->cur];
+
+		if (ep->ip.family == IP_V6 && !dp_has_ipv6(d->dp))
+			continue;
+		if (sess_connect(d->sess, ep, &c->node, ts_add(loop_now(), DIAL_PATIENCE),
+			    loop_now()) == 0)
+			return true;
+	}
+	drop_candidate(d->dialer, c);
+	return false;
+}
+
+void dial_node(struct daemon *d, const struct node_key *node, const struct ep *eps, size_t n)
+{
+	struct candidate *c;
+
+	if (map_get(d->dialer->candidates, node) || sess_peer_find(d->sess, node) || n == 0)
+		return;
+	c = calloc(1, sizeof(*c));
+	if (!c || map_put(d->dialer->candidates, node, c) != 0) {
+		free(c);
+		return; /* gossip asks again */
+	}
+	c->node = *node;
+	c->neps = n < LIM_ENDPOINTS_PER_NODE ? n : LIM_ENDPOINTS_PER_NODE;
+	memcpy(c->eps, eps, c->neps * sizeof(*eps));
+	(void)call_candidate(d, c);
+}
+
+static const char *failure_text(int reason)
+{
+	switch (reason) {
+	case SESS_NOTE_OTHER_KEY:
+		return "another node answered there";
+	case SESS_NOTE_SELF:
+		return "that address is this node's own";
+	case ERR_UNSUPPORTED:
+		return "this host has no IPv6";
+	default:
+		return "no answer (is weftd up there, UDP open, and the secret the same?)";
+	}
+}
+
+void dial_failed(struct daemon *d, const struct ep *to, const struct node_key *key, int reason)
+{
+	struct dialer *x = d->dialer;
+	struct candidate *c = key ? map_get(x->candidates, key) : NULL;
+
+	if (c && c->cur < c->neps && ep_eq(&c->eps[c->cur], to)) {
+		c->cur++;
+		if (sess_peer_find(d->sess, key))
+			drop_candidate(x, c);
+		else
+			(void)call_candidate(d, c);
+	}
+	for (size_t i = 0; i < x->ntargets; i++) {
+		struct target *t = x->targets[i];
+
+		if (t->state != ST_DIALLING || t->cur >= t->neps || !ep_eq(&t->eps[t->cur], to))
+			continue;
+		if (++t->cur < t->neps)
+			call(d, t);
+		else
+			wait_again(d, t, failure_text(reason));
+	}
+}
+
+void dial_self(struct daemon *d, const struct ep *ep)
+{
+	struct dialer *x = d->dialer;
+	struct gossip_node_info me;
+	char text[EP_STRLEN];
+	bool ours = ip_is_loopback(&ep->ip);
+
+	if (gossip_node_get(d->gossip, &d->id.pub, &me) == 0)
+		for (size_t i = 0; i < me.neps; i++)
+			ours |= ep_eq(&me.eps[i], ep);
+	for (size_t i = 0; i < x->ntargets; i++) {
+		struct target *t = x->targets[i];
+
+		for (size_t k = 0; k < t->neps; k++)
+			if (ep_eq(&t->eps[k], ep)) {
+				t->state = ST_SELF;
+				t->next = ts_add(loop_now(), SELF_RETRY);
+				snprintf(t->error, sizeof(t->error), "%s",
+					failure_text(SESS_NOTE_SELF));
+			}
+	}
+	if (!ours)
+		daemon_warn(d,
+			"%s answers with this node's own key: a copied disk, or an address of this "
+			"host that "
+			"isn't on an interface; if it is another machine, stop it and remove its "
+			"identity file",
+			ep_fmt(ep, text));
+}
+
+static void check_target(struct daemon *d, struct target *t, ts_t now)
+{
+	for (size_t k = 0; k < t->neps; k++)
+		if (session_at(d, &t->eps[k])) {
+			t->state = ST_ESTABLISHED;
+			t->backoff = BACKOFF_FIRST;
+			t->error[0] = '\0';
+			t->next = ts_add(now, TARGET_CHECK);
+			return;
+		}
+	if (!ts_due(t->next, now))
+		return;
+	if (t->state == ST_DIALLING) {
+		/* The session core was busy with the same node elsewhere, or gave up unheard. */
+		wait_again(d, t, failure_text(0));
+		return;
+	}
+	begin(d, t);
+}
+
+void dial_tick(struct daemon *d, ts_t now)
+{
+	struct dialer *x = d->dialer;
+	const void *key;
+	void *value;
+	size_t it = 0;
+
+	for (size_t i = 0; i < x->ntargets; i++)
+		check_target(d, x->targets[i], now);
+	while (map_next(x->candidates, &it, &key, &value))
+		if (sess_peer_find(d->sess, key)) {
+			(void)map_del(x->candidates, key);
+			free(value);
+		}
+}
+
+ts_t dial_deadline(const struct daemon *d)
+{
+	ts_t when = TS_NEVER;
+
+	for (size_t i = 0; i < d->dialer->ntargets; i++)
+		when = ts_min(when, d->dialer->targets[i]->next);
+	return when;
+}
+
+bool dial_target_next(const struct daemon *d, size_t *it, struct target_info *out)
+{
+	const struct target *t;
+
+	if (*it >= d->dialer->ntargets)
+		return false;
+	t = d->dialer->targets[(*it)++];
+	memset(out, 0, sizeof(*out));
+	out->text = t->text;
+	if (t->neps)
+		out->ep = t->eps[t->cur < t->neps ? t->cur : 0];
+	out->state = state_names[t->state];
+	out->error = t->error;
+	out->next = t->next;
+	return true;
+}
+
+bool dial_pending(const struct daemon *d)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < d->dialer->ntargets; i++) {
+		enum state s = d->dialer->targets[i]->state;
+
+		if (s == ST_ESTABLISHED || s == ST_SELF)
+			return false;
+		any = true;
+	}
+	return any;
+}

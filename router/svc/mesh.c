@@ -1,0 +1,555 @@
+/* mesh.c - drives the session core, the gossip core and the data plane: carries actions from each
+ * to the others. One table per core, from action to function. */
+#include <stdio.h>
+#include <string.h>
+#include "weft/err.h"
+#include "daemon_int.h"
+
+#define DATAGRAM_BUDGET 256 /* per turn of the loop, so that timers and the socket get theirs */
+#define TRAFFIC_PERIOD  DUR_SEC(1)
+#define HOUSEKEEPING    DUR_SEC(10)
+
+static const char *short_name(const struct node_key *k)
+{
+	static char text[NODE_KEY_SHORT + 1];
+
+	return node_key_fmt_short(k, text);
+}
+
+/* --- actions of the session core --- */
+
+static void on_send(struct daemon *d, const struct sess_act *a)
+{
+	(void)dp_send(d->dp, &a->to, a->local.ip.family != IP_NONE ? &a->local.ip : NULL, a->via,
+		a->buf, a->len);
+}
+
+static void on_up(struct daemon *d, const struct sess_act *a)
+{
+	struct peer_slot *p = &d->peers[a->peer];
+	char ep[EP_STRLEN];
+
+	p->up = true;
+	p->up_since = loop_now();
+	p->key = a->key;
+	log_info("mesh", "session with %s at %s", short_name(&a->key), ep_fmt(&a->ep, ep));
+	rtab_control(d, a->peer, &a->key, true);
+	if (gossip_link_up(d->gossip, &a->key, &a->ep, loop_now()) != 0)
+		daemon_warn(d, "no room to keep node %s", short_name(&a->key));
+}
+
+static const char *down_reason(int reason)
+{
+	switch (reason) {
+	case SESS_DOWN_TIMEOUT:
+		return "silent";
+	case SESS_DOWN_CLOSED:
+		return "it closed the session";
+	case SESS_DOWN_FORGOTTEN:
+		return "forgotten";
+	case SESS_DOWN_RESET:
+		return "it lost its session state (restarted)";
+	case SESS_DOWN_LIMIT:
+		return "its key was used up";
+	case SESS_DOWN_EXPIRED:
+		return "its key is too old";
+	default:
+		return "unknown";
+	}
+}
+
+static void drain_gossip(struct daemon *d);
+
+static void drop_from_dp(struct daemon *d, uint32_t peer)
+{
+	struct peer_slot *p = &d->peers[peer];
+
+	if (p->in_dp)
+		dp_peer_del(d->dp, peer);
+	memset(p, 0, sizeof(*p));
+}
+
+static void on_down(struct daemon *d, const struct sess_act *a)
+{
+	log_info("mesh", "session with %s ended: %s", short_name(&a->key), down_reason(a->reason));
+	d->peers[a->peer].up = false;
+	rtab_control(d, a->peer, &a->key, false);
+	gossip_link_down(d->gossip, &a->key, loop_now());
+	/* The handle may be given out again by the very next action: its routes go first. */
+	drain_gossip(d);
+	drop_from_dp(d, a->peer);
+}
+
+static void on_recv(struct daemon *d, const struct sess_act *a)
+{
+	static struct log_limit limit;
+	int e;
+
+	if (a->len < 1 || a->buf[0] != WIRE_CTL_GOSSIP)
+		return;
+	e = gossip_recv(d->gossip, &a->key, a->buf + 1, a->len - 1, loop_now());
+	if (e && e != ERR_STALE)
+		log_limited(&limit, loop_now().ns, LOG_LVL_WARN, "mesh",
+			"gossip from %s refused: %s", short_name(&a->key), err_str(e));
+}
+
+static bool ensure_in_dp(struct daemon *d, uint32_t peer, const struct node_key *key)
+{
+	struct peer_slot *p = &d->peers[peer];
+
+	if (p->in_dp)
+		return true;
+	if (dp_peer_add(d->dp, peer) != 0) {
+		daemon_warn(d, "no memory for peer %s", short_name(key));
+		return false;
+	}
+	p->in_dp = true;
+	p->key = *key;
+	return true;
+}
+
+static void on_key_add(struct daemon *d, const struct sess_act *a)
+{
+	const struct sess_keys *k = a->keys;
+	int e;
+
+	if (!ensure_in_dp(d, a->peer, &a->key))
+		return;
+	e = dp_key_add(d->dp, a->peer,
+		&(struct dp_key){
+			.suite = k->suite,
+			.local_index = k->local_index,
+			.remote_index = k->remote_index,
+			.tx_lanes = k->tx_lanes,
+			.rx_lanes = k->rx_lanes,
+			.tx = k->tx,
+			.rx = k->rx,
+			.soft_blocks = d->tune.sess.soft_blocks[k->suite],
+			.hard_blocks = d->tune.sess.hard_blocks[k->suite],
+			.max_failed_opens = d->tune.sess.max_failed_opens[k->suite],
+		});
+	if (e)
+		daemon_warn(d, "can't install a key of %s: %s", short_name(&a->key), err_str(e));
+	else
+		d->peers[a->peer].keys++;
+}
+
+static void on_key_use(struct daemon *d, const struct sess_act *a)
+{
+	dp_key_use(d->dp, a->peer, a->index);
+}
+
+static void on_key_del(struct daemon *d, const struct sess_act *a)
+{
+	struct peer_slot *p = &d->peers[a->peer];
+
+	dp_key_del(d->dp, a->index);
+	if (p->keys > 0)
+		p->keys--;
+	/* A handshake that never came up leaves nothing behind. */
+	if (p->keys == 0 && !p->up)
+		drop_from_dp(d, a->peer);
+}
+
+static void on_endpoint(struct daemon *d, const struct sess_act *a)
+{
+	struct peer_slot *p = &d->peers[a->peer];
+	unsigned outer = 0;
+	char ifname[16];
+
+	if (!ensure_in_dp(d, a->peer, &a->key))
+		return;
+	p->ep = a->ep;
+	(void)dp_peer_endpoint(
+		d->dp, a->peer, &a->ep, a->local.ip.family != IP_NONE ? &a->local.ip : NULL);
+	if (kern_underlay(d->kern, &a->ep.ip, &outer, ifname) == 0) {
+		p->outer_mtu = outer;
+		dp_peer_pmtu(d->dp, a->peer, outer);
+		rtab_peer_mtu(d, a->peer);
+	}
+}
+
+static void on_side_port(struct daemon *d, const struct sess_act *a)
+{
+	uint64_t bit = 1ull << ((a->via - 1) & 63);
+
+	dp_peer_side_port(d->dp, a->peer, a->via, a->on);
+	if (a->on)
+		d->peers[a->peer].side_ports |= bit;
+	else
+		d->peers[a->peer].side_ports &= ~bit;
+}
+
+static void on_dial_failed(struct daemon *d, const struct sess_act *a)
+{
+	dial_failed(d, &a->to, &a->key, a->reason);
+}
+
+static void on_note(struct daemon *d, const struct sess_act *a)
+{
+	static struct log_limit wrong, other, reset;
+	char ep[EP_STRLEN];
+	uint64_t now = loop_now().ns;
+
+	ep_fmt(&a->ep, ep);
+	switch (a->reason) {
+	case SESS_NOTE_WRONG_SECRET:
+		log_limited(&wrong, now, LOG_LVL_WARN, "mesh",
+			"%s called with another cluster secret, or is no weft node: no answer", ep);
+		break;
+	case SESS_NOTE_OTHER_KEY:
+		log_limited(&other, now, LOG_LVL_WARN, "mesh",
+			"%s is node %s, not the one that was expected there", ep,
+			short_name(&a->key));
+		break;
+	case SESS_NOTE_SELF:
+		dial_self(d, &a->ep);
+		break;
+	case SESS_NOTE_ENDPOINT_MOVED:
+		log_info("mesh", "%s moved to %s", short_name(&a->key), ep);
+		break;
+	case SESS_NOTE_RESET:
+		log_limited(&reset, now, LOG_LVL_INFO, "mesh", "%s at %s restarted",
+			short_name(&a->key), ep);
+		break;
+	}
+}
+
+static void (*const sess_handlers[])(struct daemon *d, const struct sess_act *a) = {
+	[SESS_SEND] = on_send,
+	[SESS_UP] = on_up,
+	[SESS_DOWN] = on_down,
+	[SESS_RECV] = on_recv,
+	[SESS_KEY_ADD] = on_key_add,
+	[SESS_KEY_USE] = on_key_use,
+	[SESS_KEY_DEL] = on_key_del,
+	[SESS_ENDPOINT] = on_endpoint,
+	[SESS_SIDE_PORT] = on_side_port,
+	[SESS_DIAL_FAILED] = on_dial_failed,
+	[SESS_NOTE] = on_note,
+};
+
+/* --- actions of the gossip core --- */
+
+static void on_gossip_send(struct daemon *d, const struct gossip_act *a)
+{
+	uint32_t peer = sess_peer_find(d->sess, &a->node);
+
+	if (peer)
+		(void)sess_send(d->sess, peer, WIRE_CTL_GOSSIP, a->buf, a->len, loop_now());
+}
+
+static void on_gossip_dial(struct daemon *d, const struct gossip_act *a)
+{
+	dial_node(d, &a->node, a->eps, a->neps);
+}
+
+static void on_hangup(struct daemon *d, const struct gossip_act *a)
+{
+	sess_disconnect(d->sess, &a->node, loop_now());
+}
+
+static void on_route_add(struct daemon *d, const struct gossip_act *a)
+{
+	rtab_add(d, &a->node, &a->prefix);
+}
+
+static void on_route_del(struct daemon *d, const struct gossip_act *a)
+{
+	rtab_del(d, &a->node, &a->prefix);
+}
+
+static void on_node_up(struct daemon *d, const struct gossip_act *a)
+{
+	log_info("mesh", "node %s (%s) is up", a->name, short_name(&a->node));
+}
+
+static void on_node_down(struct daemon *d, const struct gossip_act *a)
+{
+	log_info("mesh", "node %s (%s) is down", a->name, short_name(&a->node));
+}
+
+static void on_name_conflict(struct daemon *d, const struct gossip_act *a)
+{
+	char ep[EP_STRLEN] = "an unknown address", other[NODE_KEY_SHORT + 1];
+
+	if (a->neps)
+		ep_fmt(&a->eps[0], ep);
+	daemon_warn(d, "two nodes are named %s: %s at %s, and %s; give one another --name", a->name,
+		short_name(&a->node), ep, node_key_fmt_short(&a->other, other));
+}
+
+static void on_key_clone(struct daemon *d, const struct gossip_act *a)
+{
+	char ep[EP_STRLEN] = "an unknown address";
+
+	if (a->neps)
+		ep_fmt(&a->eps[0], ep);
+	daemon_warn(d,
+		"another weftd runs with this node's key, at %s: a copied disk? Stop one of them "
+		"and remove "
+		"its %s/identity",
+		ep, d->conf->state_dir);
+}
+
+static void on_prefix_conflict(struct daemon *d, const struct gossip_act *a)
+{
+	char text[PFX_STRLEN], other[NODE_KEY_SHORT + 1];
+
+	daemon_warn(d, "prefix %s of %s isn't used: %s has the better claim to what it overlaps",
+		pfx_fmt(&a->prefix.pfx, text), short_name(&a->node), node_key_fmt_short(&a->other, other));
+}
+
+static void on_epoch(struct daemon *d, const struct gossip_act *a)
+{
+	if (state_next_epoch(d, a->epoch) == 0)
+		gossip_epoch_stored(d->gossip, d->epoch, loop_now());
+}
+
+static void (*const gossip_handlers[])(struct daemon *d, const struct gossip_act *a) = {
+	[GOSSIP_SEND] = on_gossip_send,
+	[GOSSIP_DIAL] = on_gossip_dial,
+	[GOSSIP_HANGUP] = on_hangup,
+	[GOSSIP_ROUTE_ADD] = on_route_add,
+	[GOSSIP_ROUTE_DEL] = on_route_del,
+	[GOSSIP_NODE_UP] = on_node_up,
+	[GOSSIP_NODE_DOWN] = on_node_down,
+	[GOSSIP_NAME_CONFLICT] = on_name_conflict,
+	[GOSSIP_KEY_CLONE] = on_key_clone,
+	[GOSSIP_EPOCH] = on_epoch,
+	[GOSSIP_PREFIX_CONFLICT] = on_prefix_conflict,
+};
+
+/* --- the turn --- */
+
+static void drain_gossip(struct daemon *d)
+{
+	struct gossip_act a;
+
+	while (gossip_next(d->gossip, &a))
+		if ((size_t)a.type < sizeof(gossip_handlers) / sizeof(gossip_handlers[0]) &&
+			gossip_handlers[a.type])
+			gossip_handlers[a.type](d, &a);
+}
+
+/* One round of the session core's actions. Each is carried out before the next is fetched, since
+ * its bytes live only until another sess_ call. */
+static bool drain_sess(struct daemon *d)
+{
+	struct sess_act a;
+	bool any = false;
+
+	while (sess_next(d->sess, &a)) {
+		any = true;
+		if ((size_t)a.type < sizeof(sess_handlers) / sizeof(sess_handlers[0]) &&
+			sess_handlers[a.type])
+			sess_handlers[a.type](d, &a);
+	}
+	return any;
+}
+
+static void arm(struct daemon *d)
+{
+	ts_t when = ts_min(sess_deadline(d->sess), gossip_deadline(d->gossip));
+
+	when = ts_min(when, kern_deadline(d->kern));
+	when = ts_min(when, dial_deadline(d));
+	loop_timer_set(d->core_timer, when);
+}
+
+void mesh_drain(struct daemon *d)
+{
+	bool more;
+
+	if (d->draining || !d->sess)
+		return;
+	d->draining = true;
+	do {
+		more = drain_sess(d);
+		drain_gossip(d);
+	} while (more);
+	d->draining = false;
+	if (ts_due(kern_deadline(d->kern), loop_now())) {
+		d->kernel_why[0] = '\0';
+		d->kernel_ok = kern_sync(d->kern, d->kernel_why, sizeof(d->kernel_why)) == 0;
+	}
+	arm(d);
+}
+
+static void on_core_timer(void *ctx)
+{
+	struct daemon *d = ctx;
+	ts_t now = loop_now();
+
+	sess_tick(d->sess, now);
+	mesh_drain(d);
+	gossip_tick(d->gossip, now);
+	mesh_drain(d);
+	dial_tick(d, now);
+	mesh_drain(d);
+}
+
+static void cb_datagram(
+	void *ctx, const struct ep *from, const struct ip *local, uint8_t *buf, size_t len)
+{
+	struct daemon *d = ctx;
+
+	(void)sess_recv(
+		d->sess, from, local, buf, len, loop_now()); /* refusals are counted inside */
+	mesh_drain(d);
+}
+
+static void cb_key_confirmed(void *ctx, uint32_t local_index)
+{
+	struct daemon *d = ctx;
+
+	sess_key_confirmed(d->sess, local_index, loop_now());
+	mesh_drain(d);
+}
+
+static void cb_key_limit(void *ctx, uint32_t local_index, bool hard)
+{
+	struct daemon *d = ctx;
+
+	sess_key_limit(d->sess, local_index, hard, loop_now());
+	mesh_drain(d);
+}
+
+static void cb_roam_hint(void *ctx, uint32_t peer, const struct ep *from, const struct ip *local)
+{
+	struct daemon *d = ctx;
+
+	sess_roam_hint(d->sess, peer, from, local, loop_now());
+	mesh_drain(d);
+}
+
+static void on_dp(void *ctx, int events)
+{
+	static const struct dp_ops ops = {
+		cb_datagram, cb_key_confirmed, cb_key_limit, cb_roam_hint};
+	struct daemon *d = ctx;
+
+	(void)events;
+	dp_poll(d->dp, DATAGRAM_BUDGET, &ops, d);
+	mesh_drain(d);
+}
+
+static void on_kern(void *ctx, int events)
+{
+	struct daemon *d = ctx;
+
+	(void)events;
+	kern_event(d->kern, loop_now());
+	mesh_drain(d);
+}
+
+static void traffic(void *ctx, uint32_t peer, ts_t last_rx, ts_t last_tx)
+{
+	struct daemon *d = ctx;
+
+	(void)last_tx;
+	sess_traffic(d->sess, peer, last_rx, loop_now());
+}
+
+static void on_second(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	dp_traffic(d->dp, traffic, d);
+	mesh_drain(d);
+	loop_timer_set(d->second_timer, ts_add(loop_now(), TRAFFIC_PERIOD));
+}
+
+static void on_housekeeping(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	sess_set_wall(d->sess,
+		loop_unix_ns() + (uint64_t)(d->tune.clock_offset_secs * INT64_C(1000000000)),
+		loop_now());
+	underlay_refresh(d);
+	(void)state_save_peers(d);
+	mesh_drain(d);
+	loop_timer_set(d->housekeeping_timer, ts_add(loop_now(), HOUSEKEEPING));
+}
+
+/* The last known peers are dialled like seeds that have a key. */
+static void dial_saved(struct daemon *d, const struct node_key *k, const struct ep *ep)
+{
+	dial_node(d, k, ep, 1);
+}
+
+static int start_cores(struct daemon *d)
+{
+	struct gossip_cfg g = {.id = &d->id, .cluster = d->cluster, .epoch = d->epoch};
+	struct sess_cfg s = {
+		.id = &d->id,
+		.secrets = d->secrets,
+		.nsecrets = d->nsecrets,
+		.suites = d->conf->suites ? d->conf->suites : aead_fast_suites(),
+		.lanes = (uint8_t)(d->workers + 1),
+		.side_ports = d->conf->side_port_lo ? (uint8_t)d->workers : 0,
+		.underload_cookies = d->tune.cookies,
+		.seed = prng_next(&d->prng),
+		.wall_unix_ns = loop_unix_ns() +
+				(uint64_t)(d->tune.clock_offset_secs * INT64_C(1000000000)),
+		.tune = d->tune.sess,
+	};
+
+	g.seed = prng_next(&d->prng);
+	snprintf(g.name, sizeof(g.name), "%s", d->conf->name);
+	snprintf(g.version, sizeof(g.version), "%s", WEFT_VERSION);
+	d->sess = sess_new(&s, loop_now());
+	d->gossip = gossip_new(&g, loop_now());
+	return d->sess && d->gossip ? 0 : ERR_NOMEM;
+}
+
+int mesh_start(struct daemon *d)
+{
+	int e = start_cores(d);
+
+	if (e)
+		return e;
+	d->core_timer = loop_timer_new(d->loop, on_core_timer, d);
+	d->second_timer = loop_timer_new(d->loop, on_second, d);
+	d->housekeeping_timer = loop_timer_new(d->loop, on_housekeeping, d);
+	d->dp_io = loop_io_new(d->loop, dp_event_fd(d->dp), LOOP_READ, on_dp, d);
+	d->kern_io = loop_io_new(d->loop, kern_fd(d->kern), LOOP_READ, on_kern, d);
+	if (!d->core_timer || !d->second_timer || !d->housekeeping_timer || !d->dp_io ||
+		!d->kern_io)
+		return ERR_NOMEM;
+	e = segments_publish(d);
+	if (e)
+		return e;
+	state_load_peers(d, dial_saved);
+	on_housekeeping(d);
+	on_second(d);
+	return 0;
+}
+
+/* A clean stop: tell every peer, so that none waits for a timeout. The kernel's state stays
+ * (promise 4.1), unless everything was asked to go. */
+void mesh_stop(struct daemon *d)
+{
+	if (d->sess && d->gossip) {
+		(void)state_save_peers(d);
+		if (d->leaving)
+			gossip_leave(d->gossip, loop_now());
+		mesh_drain(d);
+		for (uint32_t i = 1; i < LIM_PEERS; i++)
+			if (d->peers[i].up)
+				sess_disconnect(d->sess, &d->peers[i].key, loop_now());
+		mesh_drain(d);
+	}
+	loop_io_free(d->dp_io);
+	loop_io_free(d->kern_io);
+	loop_timer_free(d->core_timer);
+	loop_timer_free(d->second_timer);
+	loop_timer_free(d->housekeeping_timer);
+	sess_free(d->sess);
+	gossip_free(d->gossip);
+	d->dp_io = d->kern_io = NULL;
+	d->core_timer = d->second_timer = d->housekeeping_timer = NULL;
+	d->sess = NULL;
+	d->gossip = NULL;
+}

@@ -1,0 +1,236 @@
+/* rtab.c - prefixes learned from the mesh, on their way to the FIB and the kernel.
+ *
+ * In: GOSSIP_ROUTE_ADD/DEL (the owner is linked), path-MTU changes. Out: dp_route_*, kern_route_*.
+ * A prefix is used only inside a range of its segment, or inside --accept; one that overlaps an own
+ * prefix isn't. What is refused stays in the table with the reason, for `weft status routes`
+ * (promise 4.3), and is harmless: neither FIB nor kernel hear of it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "weft/err.h"
+#include "daemon_int.h"
+#include "map.h"
+
+#define KEY_BYTES 54 /* vni, family, address, length, node: packed, no padding in the hash */
+
+struct rtab {
+	struct map *map; /* packed key to struct rtab_entry, owned */
+	size_t used, refused;
+};
+
+static void pack(
+	const struct node_key *node, uint32_t vni, const struct pfx *p, uint8_t out[KEY_BYTES])
+{
+	memcpy(out, &vni, 4);
+	out[4] = p->ip.family;
+	memcpy(out + 5, p->ip.b, 16);
+	out[21] = p->len;
+	memcpy(out + 22, node->b, 32);
+}
+
+int rtab_new(struct daemon *d, struct rtab **out)
+{
+	uint8_t seed[16];
+	struct rtab *t = calloc(1, sizeof(*t));
+
+	for (int i = 0; i < 16; i++)
+		seed[i] = (uint8_t)prng_next(&d->prng);
+	if (!t)
+		return ERR_NOMEM;
+	t->map = map_new(KEY_BYTES, LIM_NODES * 16, seed);
+	if (!t->map) {
+		free(t);
+		return ERR_NOMEM;
+	}
+	*out = t;
+	return 0;
+}
+
+void rtab_free(struct rtab *t)
+{
+	const void *key;
+	void *value;
+	size_t it = 0;
+
+	if (!t)
+		return;
+	while (map_next(t->map, &it, &key, &value))
+		free(value);
+	map_free(t->map);
+	free(t);
+}
+
+/* Why @p of another node isn't used, "" if it may be. */
+static void judge(struct daemon *d, const struct gossip_prefix *p, char *why, size_t len)
+{
+	const struct segment *s = segment_find(d, p->vni);
+	char text[PFX_STRLEN];
+
+	why[0] = '\0';
+	if (!s || p->vni == VNI_CONTROL) {
+		snprintf(why, len, "segment %u isn't configured on this node", p->vni);
+		return;
+	}
+	for (size_t i = 0; i < s->nprefixes; i++)
+		if (pfx_contains(&s->prefixes[i].pfx, &p->pfx)) {
+			snprintf(why, len, "inside this node's own prefix %s",
+				pfx_fmt(&s->prefixes[i].pfx, text));
+			return;
+		}
+	for (size_t i = 0; i < s->nranges; i++)
+		if (pfx_contains(&s->ranges[i], &p->pfx))
+			return;
+	for (size_t i = 0; p->vni == VNI_DEFAULT && i < d->conf->naccept; i++)
+		if (pfx_contains(&d->conf->accept[i], &p->pfx))
+			return;
+	snprintf(why, len, "outside the ranges; allow it with --accept %s", pfx_fmt(&p->pfx, text));
+}
+
+/* The MTU that the kernel route needs: 0 where the device's own will do. */
+static unsigned route_mtu(struct daemon *d, uint32_t peer, uint32_t vni)
+{
+	const struct peer_slot *p = &d->peers[peer];
+	const struct segment *s = segment_find(d, vni);
+	unsigned inner = underlay_inner_mtu(p->outer_mtu, p->ep.ip.family);
+
+	return s && inner && inner < s->mtu ? inner : 0;
+}
+
+static int install(struct daemon *d, struct rtab_entry *e)
+{
+	const struct segment *s = segment_find(d, e->vni);
+	struct ip none = {.family = IP_NONE};
+	const struct ip *src = s ? &s->mesh_addrs[e->pfx.ip.family == IP_V6] : &none;
+	int err = dp_route_set(d->dp, e->vni, &e->pfx, DP_ROUTE_PEER, e->peer);
+
+	if (err)
+		return err;
+	if (e->pfx.ip.family == IP_V6 && !d->has_ipv6)
+		return 0;
+	e->mtu = route_mtu(d, e->peer, e->vni);
+	err = kern_route_add(d->kern, e->vni, &e->pfx, e->mtu, src);
+	if (err)
+		(void)dp_route_del(d->dp, e->vni, &e->pfx);
+	return err;
+}
+
+void rtab_add(struct daemon *d, const struct node_key *node, const struct gossip_prefix *p)
+{
+	uint8_t key[KEY_BYTES];
+	char text[PFX_STRLEN], name[NODE_KEY_SHORT + 1];
+	struct rtab_entry *e;
+	int err;
+
+	pack(node, p->vni, &p->pfx, key);
+	if (map_get(d->rtab->map, key))
+		return;
+	e = calloc(1, sizeof(*e));
+	if (!e || map_put(d->rtab->map, key, e) != 0) {
+		free(e);
+		daemon_warn(d, "no room for prefix %s", pfx_fmt(&p->pfx, text));
+		return;
+	}
+	e->vni = p->vni;
+	e->pfx = p->pfx;
+	e->node = *node;
+	e->exit = p->exit;
+	judge(d, p, e->refused, sizeof(e->refused));
+	e->peer = e->refused[0] ? 0 : sess_peer_find(d->sess, node);
+	if (e->peer) {
+		err = install(d, e);
+		if (err) {
+			snprintf(e->refused, sizeof(e->refused), "not installed: %s", err_str(err));
+			e->peer = 0;
+		}
+	} else if (!e->refused[0]) {
+		snprintf(e->refused, sizeof(e->refused), "its node is not connected");
+	}
+	if (e->peer) {
+		d->rtab->used++;
+		log_info("routes", "%s is at %s", pfx_fmt(&e->pfx, text),
+			node_key_fmt_short(node, name));
+	} else {
+		d->rtab->refused++;
+		log_warn("routes", "prefix %s of %s is refused: %s", pfx_fmt(&e->pfx, text),
+			node_key_fmt_short(node, name), e->refused);
+	}
+}
+
+void rtab_del(struct daemon *d, const struct node_key *node, const struct gossip_prefix *p)
+{
+	uint8_t key[KEY_BYTES];
+	char text[PFX_STRLEN];
+	struct rtab_entry *e;
+
+	pack(node, p->vni, &p->pfx, key);
+	e = map_del(d->rtab->map, key);
+	if (!e)
+		return;
+	if (e->peer) {
+		(void)dp_route_del(d->dp, e->vni, &e->pfx);
+		(void)kern_route_del(d->kern, e->vni, &e->pfx);
+		d->rtab->used--;
+		log_info("routes", "%s is withdrawn", pfx_fmt(&e->pfx, text));
+	} else {
+		d->rtab->refused--;
+	}
+	free(e);
+}
+
+void rtab_peer_mtu(struct daemon *d, uint32_t peer)
+{
+	const void *key;
+	void *value;
+	size_t it = 0;
+
+	while (map_next(d->rtab->map, &it, &key, &value)) {
+		struct rtab_entry *e = value;
+		const struct segment *s = segment_find(d, e->vni);
+		unsigned mtu;
+
+		if (e->peer != peer || !s)
+			continue;
+		mtu = route_mtu(d, peer, e->vni);
+		if (mtu == e->mtu)
+			continue;
+		e->mtu = mtu;
+		(void)kern_route_add(
+			d->kern, e->vni, &e->pfx, mtu, &s->mesh_addrs[e->pfx.ip.family == IP_V6]);
+	}
+}
+
+void rtab_control(struct daemon *d, uint32_t peer, const struct node_key *node, bool up)
+{
+	struct ip addr;
+	struct pfx host;
+
+	if (!d->has_ipv6)
+		return;
+	key_control_addr(&d->cluster, node, &addr);
+	(void)pfx_make(&addr, 128, &host);
+	if (up) {
+		if (dp_route_set(d->dp, VNI_CONTROL, &host, DP_ROUTE_PEER, peer) == 0)
+			(void)kern_route_add(d->kern, VNI_CONTROL, &host,
+				route_mtu(d, peer, VNI_CONTROL), &d->control_addr);
+	} else {
+		(void)dp_route_del(d->dp, VNI_CONTROL, &host);
+		(void)kern_route_del(d->kern, VNI_CONTROL, &host);
+	}
+}
+
+bool rtab_next(const struct rtab *t, size_t *it, const struct rtab_entry **out)
+{
+	const void *key;
+	void *value;
+
+	if (!map_next(t->map, it, &key, &value))
+		return false;
+	*out = value;
+	return true;
+}
+
+void rtab_count(const struct rtab *t, size_t *used, size_t *refused)
+{
+	*used = t->used;
+	*refused = t->refused;
+}

@@ -1,0 +1,354 @@
+/* segment.c - the address spaces of this node: devices, ranges, own prefixes, and the underlay that
+ * their MTU comes from.
+ *
+ * Order at start (promise 4.1): the unreachable ranges stand before the device carries anything,
+ * and before the data plane knows a peer. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "weft/err.h"
+#include "daemon_int.h"
+#include "priv.h"
+
+#define INNER_MTU_MIN 1280 /* of the device: an IPv6 link may not have less (RFC 8200 5) */
+#define OUTER_MTU_MAX 65535
+
+struct segment *segment_find(struct daemon *d, uint32_t vni)
+{
+	for (size_t i = 0; i < d->nsegments; i++)
+		if (d->segments[i].vni == vni)
+			return &d->segments[i];
+	return NULL;
+}
+
+static int segment_init(struct segment *s, uint32_t vni, const char *tun, const struct pfx *ranges,
+	size_t nranges, const struct conf_prefix *prefixes, size_t nprefixes)
+{
+	memset(s, 0, sizeof(*s));
+	s->vni = vni;
+	snprintf(s->tun, sizeof(s->tun), "%s", tun);
+	s->ranges = calloc(nranges + 1, sizeof(*s->ranges));
+	s->prefixes = calloc(nprefixes + 1, sizeof(*s->prefixes));
+	if (!s->ranges || !s->prefixes)
+		return ERR_NOMEM;
+	if (nranges)
+		memcpy(s->ranges, ranges, nranges * sizeof(*ranges));
+	if (nprefixes)
+		memcpy(s->prefixes, prefixes, nprefixes * sizeof(*prefixes));
+	s->nranges = nranges;
+	s->nprefixes = nprefixes;
+	/* The mesh address: the first of the prefix, one per family (DESIGN 1). The network address
+	 * of a prefix that has more than one or two is not a host's. */
+	for (size_t i = 0; i < nprefixes; i++) {
+		const struct pfx *p = &prefixes[i].pfx;
+		struct ip *slot = &s->mesh_addrs[p->ip.family == IP_V6];
+
+		if (slot->family == IP_NONE)
+			(void)pfx_nth(p, ip_bits(&p->ip) - p->len >= 2, slot);
+	}
+	return 0;
+}
+
+int segments_build(struct daemon *d)
+{
+	const struct conf *c = d->conf;
+	char control_tun[32];
+	int e;
+
+	key_control_addr(&d->cluster, &d->id.pub, &d->control_addr);
+	key_control_prefix(&d->cluster, &d->control_prefix);
+	snprintf(control_tun, sizeof(control_tun), "%.13s-c", c->tun);
+	d->nsegments = 2;
+	e = segment_init(&d->segments[0], VNI_CONTROL, control_tun, &d->control_prefix, 1, NULL, 0);
+	if (e)
+		return e;
+	d->segments[0].mesh_addrs[1] = d->control_addr;
+	e = segment_init(&d->segments[1], VNI_DEFAULT, c->tun, c->ranges, c->nranges, c->prefixes,
+		c->nprefixes);
+	for (size_t i = 0; !e && i < c->nsegments; i++) {
+		const struct conf_segment *s = &c->segments[i];
+
+		e = segment_init(&d->segments[d->nsegments++], s->vni, s->tun, s->ranges,
+			s->nranges, s->prefixes, s->nprefixes);
+	}
+	return e;
+}
+
+int segments_check(struct daemon *d)
+{
+	char why[200], text[PFX_STRLEN];
+	int bad = 0;
+
+	for (size_t i = 1; i < d->nsegments; i++) {
+		const struct segment *s = &d->segments[i];
+
+		for (size_t n = 0; n < s->nranges; n++)
+			if (kern_range_hits_underlay(d->kern, &s->ranges[n], why, sizeof(why))) {
+				log_error("weftd",
+					"range %s can't be used: it holds %s; choose another range",
+					pfx_fmt(&s->ranges[n], text), why);
+				bad = ERR_CONFIG;
+			}
+		for (size_t n = 0; n < s->nprefixes; n++) {
+			const char *dev = s->prefixes[n].device;
+
+			if (kern_overlaps(d->kern, &s->prefixes[n].pfx, dev[0] ? dev : NULL, why,
+				    sizeof(why))) {
+				log_error("weftd",
+					"prefix %s overlaps %s; choose another prefix, or bind "
+					"this one to its "
+					"device with --prefix CIDR@DEVICE",
+					pfx_fmt(&s->prefixes[n].pfx, text), why);
+				bad = ERR_CONFIG;
+			}
+		}
+	}
+	return bad;
+}
+
+unsigned underlay_inner_mtu(unsigned outer_mtu, uint8_t family)
+{
+	unsigned overhead = family == IP_V6 ? WIRE_OVERHEAD_V6 : WIRE_OVERHEAD_V4;
+
+	return outer_mtu > overhead ? outer_mtu - overhead : 0;
+}
+
+static bool is_our_device(const struct daemon *d, const char *ifname)
+{
+	for (size_t i = 0; i < d->nsegments; i++)
+		if (strcmp(d->segments[i].tun, ifname) == 0)
+			return true;
+	return false;
+}
+
+/* Is @ifname the device of an own prefix (a pod's or a bridge)? Then it isn't underlay. */
+static bool is_pod_device(const struct daemon *d, const char *ifname)
+{
+	for (size_t i = 0; i < d->nsegments; i++)
+		for (size_t n = 0; n < d->segments[i].nprefixes; n++)
+			if (strcmp(d->segments[i].prefixes[n].device, ifname) == 0)
+				return true;
+	return false;
+}
+
+/* The largest MTU among the interfaces that carry an address peers could reach. */
+static unsigned widest_interface(const struct daemon *d)
+{
+	struct ifaddrs *all = NULL;
+	unsigned best = 0;
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || getifaddrs(&all) != 0)
+		goto out;
+	for (struct ifaddrs *i = all; i; i = i->ifa_next) {
+		struct ifreq rq = {0};
+
+		if (!i->ifa_addr || (i->ifa_flags & IFF_LOOPBACK) || !(i->ifa_flags & IFF_UP))
+			continue;
+		if (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6)
+			continue;
+		if (is_our_device(d, i->ifa_name) || is_pod_device(d, i->ifa_name))
+			continue;
+		snprintf(rq.ifr_name, sizeof(rq.ifr_name), "%s", i->ifa_name);
+		if (ioctl(fd, SIOCGIFMTU, &rq) == 0 && (unsigned)rq.ifr_mtu > best)
+			best = (unsigned)rq.ifr_mtu;
+	}
+out:
+	freeifaddrs(all);
+	if (fd >= 0)
+		close(fd);
+	return best;
+}
+
+/* The device's MTU: the largest inner packet that the underlay allows (DESIGN 5.14). IPv4's smaller
+ * overhead counts; peers over IPv6 get the difference by their routes. */
+static unsigned device_mtu(struct daemon *d)
+{
+	struct ip any = {.family = IP_NONE};
+	char ifname[IF_NAMESIZE];
+	unsigned outer = 0, inner;
+
+	if (kern_underlay(d->kern, &any, &outer, ifname) != 0)
+		outer = widest_interface(d);
+	if (outer == 0)
+		outer = 1500;
+	if (outer > OUTER_MTU_MAX)
+		outer = OUTER_MTU_MAX;
+	inner = underlay_inner_mtu(outer, IP_V4);
+	return inner < INNER_MTU_MIN ? INNER_MTU_MIN : inner;
+}
+
+static int segment_dp(struct daemon *d, struct segment *s)
+{
+	int fds[LIM_WORKERS];
+	bool created = false;
+	int e = priv_tun_open(s->tun, d->workers, fds, &created);
+
+	if (e) {
+		log_error("weftd", "can't open device %s: %s%s", s->tun, err_str(e),
+			e == ERR_FOREIGN ? "; a device of that name exists and isn't weft's: "
+					   "choose another --tun"
+			: e == -EBUSY || e == ERR_BUSY ? "; another program holds it"
+			: e == -ENOENT || e == -ENODEV ? "; is /dev/net/tun there (modprobe tun)?"
+			: e == -EPERM || e == -EACCES  ? "; weftd needs CAP_NET_ADMIN"
+						       : "");
+		return e;
+	}
+	e = dp_segment_add(d->dp, s->vni, s->tun, fds, s->mtu);
+	if (e)
+		log_error("weftd", "can't attach device %s: %s", s->tun, err_str(e));
+	return e;
+}
+
+static int segment_routes(struct daemon *d, const struct segment *s)
+{
+	int e = 0;
+
+	for (size_t i = 0; !e && i < s->nranges; i++) {
+		e = dp_route_set(d->dp, s->vni, &s->ranges[i], DP_ROUTE_DROP, 0);
+		if (!e)
+			e = kern_range_add(d->kern, s->vni, &s->ranges[i]);
+	}
+	for (size_t i = 0; !e && i < s->nprefixes; i++) {
+		const struct conf_prefix *p = &s->prefixes[i];
+
+		e = dp_route_set(d->dp, s->vni, &p->pfx, DP_ROUTE_LOCAL, 0);
+		if (!e)
+			e = kern_local_add(
+				d->kern, s->vni, &p->pfx, p->device[0] ? p->device : NULL);
+	}
+	if (!e && s->vni == VNI_CONTROL) {
+		struct pfx own;
+
+		(void)pfx_make(&d->control_addr, 128, &own);
+		e = dp_route_set(d->dp, s->vni, &own, DP_ROUTE_LOCAL, 0);
+	}
+	for (size_t i = 0; !e && s->vni == VNI_DEFAULT && i < d->conf->nexits; i++)
+		e = dp_route_set(d->dp, s->vni, &d->conf->exits[i], DP_ROUTE_EXIT, 0);
+	return e;
+}
+
+static int segment_kernel(struct daemon *d, struct segment *s)
+{
+	struct ip addrs[2];
+	size_t n = 0;
+
+	for (int f = 0; f < 2; f++)
+		if (s->mesh_addrs[f].family != IP_NONE && (f == 0 || d->has_ipv6))
+			addrs[n++] = s->mesh_addrs[f];
+	return kern_segment_add(d->kern, s->vni, s->tun, s->mtu, addrs, n);
+}
+
+int segments_up(struct daemon *d)
+{
+	char why[256] = "";
+	unsigned mtu = device_mtu(d);
+	int e;
+
+	for (size_t i = 0; i < d->nsegments; i++) {
+		struct segment *s = &d->segments[i];
+
+		if (s->vni == VNI_CONTROL && !d->has_ipv6) {
+			daemon_warn(d, "this host has no IPv6: the control segment is off");
+			continue;
+		}
+		s->mtu = mtu;
+		e = segment_dp(d, s);
+		if (!e)
+			e = segment_kernel(d, s);
+		if (!e)
+			e = segment_routes(d, s);
+		if (e) {
+			log_error("weftd", "segment %u (%s): %s", s->vni, s->tun, err_str(e));
+			return e;
+		}
+	}
+	e = kern_sync(d->kern, why, sizeof(why));
+	if (e)
+		log_error("weftd", "kernel routes: %s", why[0] ? why : err_str(e));
+	d->kernel_ok = e == 0;
+	return e;
+}
+
+int segments_publish(struct daemon *d)
+{
+	static struct gossip_prefix list[MAX_OWN];
+	size_t n = 0;
+
+	for (size_t i = 1; i < d->nsegments; i++)
+		for (size_t k = 0; k < d->segments[i].nprefixes && n < MAX_OWN; k++)
+			list[n++] = (struct gossip_prefix){.vni = d->segments[i].vni,
+				.pfx = d->segments[i].prefixes[k].pfx,
+				.right = RIGHT_CONFIG};
+	for (size_t i = 0; i < d->conf->nexits && n < MAX_OWN; i++)
+		list[n++] = (struct gossip_prefix){.vni = VNI_DEFAULT,
+			.pfx = d->conf->exits[i],
+			.exit = true,
+			.right = RIGHT_CONFIG};
+	return gossip_set_prefixes(d->gossip, list, n, loop_now());
+}
+
+static void publish_endpoints(struct daemon *d)
+{
+	struct ep eps[LIM_ENDPOINTS_PER_NODE];
+	struct ip ips[LIM_ENDPOINTS_PER_NODE];
+	uint16_t port = dp_port(d->dp);
+	size_t n = 0, found;
+
+	for (size_t i = 0; i < d->conf->nadvertise && n < LIM_ENDPOINTS_PER_NODE; i++)
+		eps[n++] = d->conf->advertise[i];
+	if (ip_is_unspecified(&d->conf->listen.ip)) {
+		found = kern_host_addrs(d->kern, ips, LIM_ENDPOINTS_PER_NODE);
+		for (size_t i = 0; i < found && n < LIM_ENDPOINTS_PER_NODE; i++) {
+			bool inside = false;
+
+			/* Pod and mesh addresses are no underlay. */
+			for (size_t s = 0; s < d->nsegments; s++)
+				for (size_t r = 0; r < d->segments[s].nranges; r++)
+					inside |= pfx_has_ip(&d->segments[s].ranges[r], &ips[i]);
+			if (inside || (ips[i].family == IP_V6 && !dp_has_ipv6(d->dp)))
+				continue;
+			eps[n++] = (struct ep){.ip = ips[i], .port = port};
+		}
+	} else if (n < LIM_ENDPOINTS_PER_NODE) {
+		eps[n++] = (struct ep){.ip = d->conf->listen.ip, .port = port};
+	}
+	if (gossip_set_endpoints(d->gossip, eps, n, loop_now()) != 0)
+		daemon_warn(d, "can't publish this node's endpoints");
+}
+
+void underlay_refresh(struct daemon *d)
+{
+	unsigned mtu = device_mtu(d);
+	char ifname[IF_NAMESIZE];
+
+	publish_endpoints(d);
+	for (size_t i = 0; i < d->nsegments; i++) {
+		struct segment *s = &d->segments[i];
+
+		if (s->mtu == 0 || s->mtu == mtu)
+			continue;
+		log_info("weftd", "device %s: MTU %u becomes %u, as the underlay changed", s->tun,
+			s->mtu, mtu);
+		s->mtu = mtu;
+		(void)kern_segment_mtu(d->kern, s->vni, mtu);
+		(void)dp_segment_mtu(d->dp, s->vni, mtu);
+	}
+	for (uint32_t i = 1; i < LIM_PEERS; i++) {
+		struct peer_slot *p = &d->peers[i];
+		unsigned outer;
+
+		if (!p->in_dp || p->ep.ip.family == IP_NONE)
+			continue;
+		if (kern_underlay(d->kern, &p->ep.ip, &outer, ifname) != 0 || outer == p->outer_mtu)
+			continue;
+		p->outer_mtu = outer;
+		dp_peer_pmtu(d->dp, i, outer);
+		rtab_peer_mtu(d, i);
+	}
+}

@@ -1,0 +1,304 @@
+/* state.c - the state directory.
+ *
+ *	lock		held while weftd runs
+ *	identity	the node's 32-byte seed, made at first start, never replaced
+ *	epoch		start counter, incremented and fsynced before anything is published (DESIGN
+ *1) cluster		the cluster id, kept when the secret is rotated peers
+ *endpoints where peers were last seen
+ *
+ * identity, epoch and cluster are needed: a torn one is set aside under a new name, and the daemon
+ * says what that costs. Losing peers costs nothing. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "weft/buf.h"
+#include "weft/err.h"
+#include "daemon_int.h"
+#include "file.h"
+
+#define STATE_FORMAT     1
+#define SAVED_PEERS_MAX  256
+#define SAVED_PEER_BYTES (32 + 1 + 16 + 2)
+
+static void state_path(const struct daemon *d, const char *name, char out[PATH_MAX])
+{
+	snprintf(out, PATH_MAX, "%s/%s", d->conf->state_dir, name);
+}
+
+/* Read a state file of @min..@max bytes. A bad one is set aside and reported as absent. 0, -ENOENT,
+ * or what keeps us from reading it. */
+static int read_state(struct daemon *d, const char *name, char **buf, size_t *len, size_t min,
+	size_t max, const char *cost)
+{
+	char path[PATH_MAX], aside[PATH_MAX];
+	uint16_t format;
+	int e;
+
+	state_path(d, name, path);
+	e = file_state_read(path, name, STATE_FORMAT, &format, buf, len);
+	if (e == 0 && *len >= min && *len <= max)
+		return 0;
+	if (e == 0) {
+		free(*buf);
+		*buf = NULL;
+		e = ERR_CORRUPT;
+	}
+	if (e == ERR_VERSION) {
+		log_error("state",
+			"%s was written by a newer weftd; run that version, or remove the file "
+			"(%s)",
+			path, cost);
+		return e;
+	}
+	if (e != ERR_CORRUPT && e != ERR_FOREIGN) {
+		if (e != -ENOENT)
+			log_error("state", "can't read %s: %s", path, err_str(e));
+		return e;
+	}
+	if (file_set_aside(path, aside, sizeof(aside)) == 0)
+		daemon_warn(d, "%s was damaged (%s); set aside as %s: %s", path, err_str(e), aside,
+			cost);
+	else
+		daemon_warn(d, "%s is damaged (%s): %s", path, err_str(e), cost);
+	return -ENOENT;
+}
+
+static int write_state(struct daemon *d, const char *name, const void *buf, size_t len)
+{
+	char path[PATH_MAX];
+	int e;
+
+	state_path(d, name, path);
+	e = file_state_write(path, name, STATE_FORMAT, buf, len);
+	if (e)
+		log_error("state", "can't write %s: %s", path, err_str(e));
+	return e;
+}
+
+int state_open(struct daemon *d)
+{
+	char path[PATH_MAX];
+	pid_t holder = 0;
+	int e;
+
+	e = file_mkdir(d->conf->state_dir, 0700);
+	if (e) {
+		log_error("state", "can't make --state-dir %s: %s", d->conf->state_dir, err_str(e));
+		return e;
+	}
+	e = file_mkdir(d->conf->run_dir, 0755);
+	if (e) {
+		log_error("state", "can't make --run-dir %s: %s", d->conf->run_dir, err_str(e));
+		return e;
+	}
+	state_path(d, "lock", path);
+	d->lock_fd = file_lock(path, &holder);
+	if (d->lock_fd >= 0)
+		return 0;
+	e = d->lock_fd;
+	if (e == ERR_BUSY)
+		log_error("state",
+			"another weftd (pid %d) runs on %s; stop it, or give this one its own "
+			"--state-dir",
+			(int)holder, d->conf->state_dir);
+	else
+		log_error("state", "can't lock %s: %s", path, err_str(e));
+	return e;
+}
+
+/* One secret a line; '#' starts a comment line. The first is used to call (rotation, DESIGN 6.3).
+ */
+static int parse_secrets(struct daemon *d, char *text)
+{
+	const char *path = d->conf->secret_file;
+	struct secret s, first;
+	char *save = NULL;
+	unsigned line = 0;
+	int e = 0;
+
+	for (char *p = strtok_r(text, "\n", &save); p && !e; p = strtok_r(NULL, "\n", &save)) {
+		line++;
+		p += strspn(p, " \t\r");
+		if (*p == '\0' || *p == '#')
+			continue;
+		if (d->nsecrets == LIM_SECRETS) {
+			log_error("state", "%s: more than %d secrets", path, LIM_SECRETS);
+			e = ERR_FULL;
+			break;
+		}
+		e = secret_parse(p, &s);
+		if (e) {
+			log_error("state", "%s: line %u is %s; make a secret with: weft key new",
+				path, line,
+				e == ERR_CORRUPT ? "a mistyped secret (its check bytes disagree)"
+						 : "not a weft secret");
+			break;
+		}
+		if (d->nsecrets == 0)
+			first = s;
+		secret_derive(&s, &d->secrets[d->nsecrets++]);
+	}
+	if (!e && d->nsecrets == 0) {
+		log_error("state", "%s holds no secret; make one with: weft key new", path);
+		e = ERR_CONFIG;
+	}
+	if (!e)
+		secret_cluster_id(&first, &d->cluster);
+	explicit_bzero(&s, sizeof(s));
+	explicit_bzero(&first, sizeof(first));
+	return e;
+}
+
+int state_load_secrets(struct daemon *d)
+{
+	char *text = NULL;
+	size_t len = 0;
+	int e = file_read(d->conf->secret_file, 64 * 1024, &text, &len);
+
+	if (e) {
+		log_error("state", "can't read --secret-file %s: %s", d->conf->secret_file,
+			err_str(e));
+		return e;
+	}
+	e = parse_secrets(d, text);
+	explicit_bzero(text, len);
+	free(text);
+	return e;
+}
+
+int state_load_identity(struct daemon *d)
+{
+	char *buf = NULL;
+	size_t len = 0;
+	int e = read_state(d, "identity", &buf, &len, 32, 32,
+		"this node comes up as a new one, its old key is lost");
+
+	if (e == 0) {
+		identity_from_seed((const uint8_t *)buf, &d->id);
+		explicit_bzero(buf, len);
+		free(buf);
+		return 0;
+	}
+	if (e != -ENOENT)
+		return e;
+	identity_generate(&d->id);
+	return write_state(d, "identity", d->id.seed, 32);
+}
+
+/* The configured cluster: an id as shown in status, or any name, which is hashed. */
+static void cluster_from_conf(const char *text, struct cluster_id *out)
+{
+	if (cluster_id_parse(text, out) != 0)
+		key_cluster_of_name(text, out);
+}
+
+int state_load_cluster(struct daemon *d)
+{
+	struct cluster_id want = d->cluster; /* derived from the first secret */
+	char have_text[CLUSTER_ID_STRLEN];
+	char *buf = NULL;
+	size_t len = 0;
+	int e;
+
+	if (d->conf->has_cluster)
+		cluster_from_conf(d->conf->cluster, &want);
+	e = read_state(d, "cluster", &buf, &len, 16, 16, "the cluster id is derived anew");
+	if (e == 0) {
+		memcpy(d->cluster.b, buf, 16);
+		free(buf);
+		if (!d->conf->has_cluster || cluster_id_eq(&want, &d->cluster))
+			return 0;
+		log_error("state",
+			"--cluster %s: this node's state belongs to cluster %s; to move the node, "
+			"stop it, run "
+			"weftd --down and remove %s",
+			d->conf->cluster, cluster_id_fmt(&d->cluster, have_text),
+			d->conf->state_dir);
+		return ERR_CONFIG;
+	}
+	if (e != -ENOENT)
+		return e;
+	d->cluster = want;
+	return write_state(d, "cluster", d->cluster.b, 16);
+}
+
+int state_next_epoch(struct daemon *d, uint64_t at_least)
+{
+	uint8_t out[8];
+	char *buf = NULL;
+	size_t len = 0;
+	uint64_t epoch = 0;
+	struct rd r;
+	struct wr w;
+	int e = read_state(d, "epoch", &buf, &len, 8, 8,
+		"the start counter begins again; peers tell us where it stood");
+
+	if (e == 0) {
+		rd_init(&r, buf, len);
+		epoch = rd_u64(&r);
+		free(buf);
+	} else if (e != -ENOENT) {
+		return e;
+	}
+	if (epoch == UINT64_MAX)
+		return ERR_RANGE;
+	epoch++;
+	if (epoch < at_least)
+		epoch = at_least;
+	wr_init(&w, out, sizeof(out));
+	wr_u64(&w, epoch);
+	e = write_state(d, "epoch", out, sizeof(out));
+	if (!e)
+		d->epoch = epoch;
+	return e;
+}
+
+int state_save_peers(struct daemon *d)
+{
+	uint8_t *buf = malloc(SAVED_PEERS_MAX * SAVED_PEER_BYTES);
+	struct wr w;
+	int e;
+
+	if (!buf)
+		return ERR_NOMEM;
+	wr_init(&w, buf, SAVED_PEERS_MAX * SAVED_PEER_BYTES);
+	for (uint32_t i = 1; i < LIM_PEERS && wr_left(&w) >= SAVED_PEER_BYTES; i++) {
+		const struct peer_slot *p = &d->peers[i];
+
+		if (!p->up || p->ep.scope)
+			continue;
+		wr_copy(&w, p->key.b, 32);
+		wr_u8(&w, p->ep.ip.family);
+		wr_copy(&w, p->ep.ip.b, 16);
+		wr_u16(&w, p->ep.port);
+	}
+	/* An empty list would only lose what an earlier run knew. */
+	e = wr_len(&w) ? write_state(d, "peers", buf, wr_len(&w)) : 0;
+	free(buf);
+	return e;
+}
+
+void state_load_peers(struct daemon *d,
+	void (*fn)(struct daemon *d, const struct node_key *k, const struct ep *ep))
+{
+	char *buf = NULL;
+	size_t len = 0;
+	struct rd r;
+
+	if (read_state(d, "peers", &buf, &len, 0, SAVED_PEERS_MAX * SAVED_PEER_BYTES,
+		    "peers are found by the seeds alone"))
+		return;
+	rd_init(&r, buf, len);
+	while (rd_left(&r) >= SAVED_PEER_BYTES) {
+		struct node_key k;
+		struct ep ep = {0};
+
+		rd_copy(&r, k.b, 32);
+		ep.ip.family = rd_u8(&r);
+		rd_copy(&r, ep.ip.b, 16);
+		ep.port = rd_u16(&r);
+		if ((ep.ip.family == IP_V4 || ep.ip.family == IP_V6) && ep.port)
+			fn(d, &k, &ep);
+	}
+	free(buf);
+}
