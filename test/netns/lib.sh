@@ -1,0 +1,214 @@
+# lib.sh - hosts and pods as network namespaces, real daemons on them. Sourced.
+#
+# net_init NAME DIR first. All namespaces are called weft-NAME-HOST, all files are below DIR, so that
+# several tests can run side by side and a cleanup touches nothing else. Tests wait for conditions
+# (wait_for) and never sleep for luck. Underlay: 192.0.2.0/24 and 2001:db8::/64 (documentation
+# addresses), inside the namespaces only.
+
+net_name=
+net_dir=
+net_pids=()
+
+net_init() {
+	net_name=$1
+	net_dir=$2
+	mkdir -p "$net_dir"
+}
+
+ns_of() { echo "weft-$net_name-$1"; }
+in_host() { local h=$1; shift; ip netns exec "$(ns_of "$h")" "$@"; }
+in_pod() { in_host "$@"; }
+
+# Every process inside our namespaces was started by us.
+net_cleanup() {
+	local ns pids p deadline
+	for ns in $(ip netns list 2>/dev/null | awk '{print $1}' | grep "^weft-$net_name-" || true); do
+		pids=$(ip netns pids "$ns" 2>/dev/null || true)
+		for p in $pids; do kill "$p" 2>/dev/null || true; done
+		deadline=$((SECONDS + 3))
+		while [ -n "$(ip netns pids "$ns" 2>/dev/null)" ] && [ $SECONDS -lt $deadline ]; do sleep 0.05; done
+		for p in $(ip netns pids "$ns" 2>/dev/null || true); do kill -9 "$p" 2>/dev/null || true; done
+		ip netns del "$ns" 2>/dev/null || true
+	done
+	[ -n "$net_dir" ] && [ "${NET_KEEP_FILES:-no}" = no ] && rm -rf "$net_dir"
+	return 0
+}
+
+# wait_for WHAT CONDITION...: until the command succeeds, at most WAIT seconds (30).
+wait_for() {
+	local what=$1 deadline=$((SECONDS + ${WAIT:-30}))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		if [ $SECONDS -ge $deadline ]; then
+			echo "waited ${WAIT:-30} s in vain for $what ($*)" >&2
+			return 1
+		fi
+		sleep 0.05
+	done
+}
+
+ns_add() {
+	ip netns add "$(ns_of "$1")"
+	ip -n "$(ns_of "$1")" link set lo up
+	in_host "$1" sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0 \
+		net.ipv4.ping_group_range="0 2147483647" 2>/dev/null || true
+}
+
+# net_underlay HOST...: a switch (a namespace with a bridge) and the hosts on it; the nth host is
+# 192.0.2.n and 2001:db8::n. UNDERLAY_MTU (1500).
+net_underlay() {
+	local h n=0 mtu=${UNDERLAY_MTU:-1500}
+	ns_add sw
+	ip -n "$(ns_of sw)" link add br0 mtu "$mtu" type bridge
+	ip -n "$(ns_of sw)" link set br0 up
+	for h in "$@"; do
+		n=$((n + 1))
+		ns_add "$h"
+		ip link add u0 netns "$(ns_of "$h")" mtu "$mtu" type veth peer name "sw-$h" netns "$(ns_of sw)"
+		ip -n "$(ns_of sw)" link set "sw-$h" mtu "$mtu" master br0 up
+		ip -n "$(ns_of "$h")" addr add "192.0.2.$n/24" dev u0
+		ip -n "$(ns_of "$h")" addr add "2001:db8::$n/64" dev u0 nodad
+		ip -n "$(ns_of "$h")" link set u0 up
+	done
+}
+
+# wire_mode HOST...: packets cross the underlay at their true size, as on a network card with GRO.
+wire_mode() {
+	local h
+	for h in "$@"; do
+		in_host "$h" ethtool -K u0 tso off gso on tx-udp-segmentation off tx-udp_tnl-segmentation off \
+			tx-udp_tnl-csum-segmentation off gro on >/dev/null
+		ip netns exec "$(ns_of sw)" ethtool -K "sw-$h" tso off gso on tx-udp-segmentation off gro on >/dev/null
+	done
+}
+
+# net_pod HOST POD N: a pod at 10.32.N.2 and fd32:0:0:N::2, by a routed veth eth-POD on its host.
+net_pod() {
+	local h=$1 p=$2 n=$3 mtu=${POD_MTU:-1436}
+	ns_add "$p"
+	ip link add eth0 netns "$(ns_of "$p")" mtu "$mtu" type veth peer name "eth-$p" netns "$(ns_of "$h")"
+	ip -n "$(ns_of "$h")" link set "eth-$p" mtu "$mtu" up
+	ip -n "$(ns_of "$h")" addr add "10.32.$n.1/24" dev "eth-$p" noprefixroute
+	ip -n "$(ns_of "$h")" addr add "fd32:0:0:$n::1/64" dev "eth-$p" nodad noprefixroute
+	ip -n "$(ns_of "$p")" addr add "10.32.$n.2/24" dev eth0
+	ip -n "$(ns_of "$p")" addr add "fd32:0:0:$n::2/64" dev eth0 nodad
+	ip -n "$(ns_of "$p")" link set eth0 up
+	ip -n "$(ns_of "$p")" route add default via "10.32.$n.1"
+	ip -n "$(ns_of "$p")" -6 route add default via "fd32:0:0:$n::1"
+}
+
+# weftd_start HOST OPTION...: the secret is $net_dir/secret. Returns when its socket answers.
+weftd_start() {
+	local h=$1
+	shift
+	mkdir -p "$net_dir/$h"
+	: >>"$net_dir/$h/log"
+	setsid ip netns exec "$(ns_of "$h")" "${WEFTD:-$build/router/weftd}" --name "$h" --secret-file "$net_dir/secret" \
+		--state-dir "$net_dir/$h/state" --run-dir "$net_dir/$h/run" "$@" ${WEFTD_EXTRA:-} \
+		>>"$net_dir/$h/log" 2>&1 </dev/null &
+	echo $! >"$net_dir/$h/pid"
+	disown
+	wait_for "weftd on $h" weftd_answers_or_died "$h" || { weftd_log "$h"; return 1; }
+	weftd_running "$h" || { weftd_log "$h"; return 1; }
+}
+
+weftd_log() { echo "--- log of $1" >&2; tail -"${2:-30}" "$net_dir/$1/log" >&2; }
+weftd_running() { kill -0 "$(cat "$net_dir/$1/pid")" 2>/dev/null; }
+weftd_answers_or_died() { weft_at "$1" status targets >/dev/null || ! weftd_running "$1"; }
+
+# weftd_stop HOST [SIGNAL]: and wait until it is gone.
+weftd_stop() {
+	local pid
+	pid=$(cat "$net_dir/$1/pid")
+	kill "-${2:-TERM}" "$pid" 2>/dev/null || true
+	wait_for "weftd on $1 to end" process_gone "$pid"
+}
+process_gone() { ! kill -0 "$1" 2>/dev/null; }
+
+weft_at() {
+	local h=$1
+	shift
+	"${WEFT:-$build/cli/weft}" --socket "$net_dir/$h/run/weft.sock" "$@"
+}
+
+# json_at HOST PYTHON-EXPRESSION VERB...: the expression over the reply d; true or a value is printed.
+json_at() {
+	local h=$1 expr=$2
+	shift 2
+	weft_at "$h" -o json "$@" | /usr/bin/python3 -c "
+import json, sys
+d = json.load(sys.stdin)
+r = $expr
+if r is True or r is False: sys.exit(0 if r else 1)
+print(r)"
+}
+
+# mesh_is_full N HOST...: each host is ready and has sessions and routes to the N-1 others.
+mesh_is_full() {
+	local n=$1 h
+	shift
+	for h in "$@"; do
+		json_at "$h" "d['ready'] and d['peers']['up'] == $((n - 1)) and d['cluster']['up'] == $n and d['prefixes']['remote'] >= $((n - 1))" status || return 1
+	done
+}
+
+drops_at() { json_at "$1" "d['traffic']['drops'].get('$2', 0)" status; }
+
+# --- captures on the underlay ---
+capture_start() {
+	rm -f "$net_dir/capture.pcap"
+	in_host "$1" tcpdump -i u0 -U -s 0 --immediate-mode -w "$net_dir/capture.pcap" 2>"$net_dir/tcpdump.log" &
+	echo $! >"$net_dir/tcpdump.pid"
+	wait_for "tcpdump" grep -q "listening on" "$net_dir/tcpdump.log"
+}
+capture_stop() {
+	local pid
+	pid=$(cat "$net_dir/tcpdump.pid")
+	kill -INT "$pid" 2>/dev/null || true
+	wait_for "tcpdump to end" process_gone "$pid"
+}
+capture_count() { tcpdump -r "$net_dir/capture.pcap" 2>/dev/null | wc -l; }
+capture_has() { grep -aqF -- "$1" "$net_dir/capture.pcap"; }
+# Any packet on the underlay with a pod or mesh address in its (outer) header, or carried in the open by
+# another tunnel?
+capture_has_inner() {
+	[ -n "$(tcpdump -nr "$net_dir/capture.pcap" 'net 10.32.0.0/16 or ip6 net fd32::/32 or ip proto 4 or ip proto 41' 2>/dev/null)" ]
+}
+
+# --- traffic ---
+port_listens() { in_host "$1" ss -Hltn "sport = :$2" | grep -q .; }
+host_port_listens() { port_listens "$@"; }
+iperf_rate() {
+	in_pod "$1" iperf3 -c "$2" -t "${3:-4}" -J | /usr/bin/python3 -c '
+import json, sys
+print("%.2f" % (json.load(sys.stdin)["end"]["sum_received"]["bits_per_second"] / 1e9))'
+}
+iperf_rate_host() { iperf_rate "$@"; }
+
+# vxlan_pair HOST HOST: kernel VXLAN between two hosts, 198.18.0.1 and .2, for comparison.
+vxlan_pair() {
+	local i=0 h
+	for h in "$1" "$2"; do
+		i=$((i + 1))
+		ip -n "$(ns_of "$h")" link add vx0 type vxlan id 42 dev u0 dstport 4789 \
+			local "192.0.2.${h#h}" remote "192.0.2.$([ $i = 1 ] && echo "${2#h}" || echo "${1#h}")"
+		ip -n "$(ns_of "$h")" addr add "198.18.0.$i/24" dev vx0
+		ip -n "$(ns_of "$h")" link set vx0 up
+	done
+}
+
+weft_suite() { json_at "$1" "d['connections'][0]['suite']" status connections; }
+
+# udp_tcp_echo SERVER-POD CLIENT-POD ADDRESS-OF-CLIENT TEXT: a small echo over UDP and over TCP, started in
+# both directions: client's pod serves, server's pod calls.
+udp_tcp_echo() {
+	local caller=$1 server=$2 addr=$3 text=$4 proto pid
+	for proto in tcp udp; do
+		in_pod "$server" /usr/bin/python3 "$root/test/netns/echo.py" serve "$proto" 7007 >"$net_dir/echo.log" 2>&1 &
+		pid=$!
+		wait_for "the echo server" grep -q ready "$net_dir/echo.log"
+		in_pod "$caller" /usr/bin/python3 "$root/test/netns/echo.py" call "$proto" "$addr" 7007 "$text"
+		wait $pid
+		echo "  ${proto^^}   $caller to $server:  the message came back whole"
+	done
+}
