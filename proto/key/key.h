@@ -50,11 +50,14 @@ void identity_wipe(struct identity *id);
 /* The X25519 form of an Ed25519 public key. ERR_AUTH for a key that is not canonical, not on the
  * curve, or of small order. */
 int key_x25519_of(const struct node_key *k, uint8_t out[32]);
-/* Sign @len bytes at @msg under a domain label (ASCII, up to 16 characters): Ed25519 over
- * label, zero byte, message. */
+/* Sign @len (at most KEY_SIGN_MAX) bytes at @msg under a domain label (ASCII, 1 to KEY_LABEL_MAX
+ * characters): Ed25519 (RFC 8032) over label, zero byte, message. */
+#define KEY_LABEL_MAX 16
+#define KEY_SIGN_MAX  4096
 void key_sign(const struct identity *id, const char *label, const uint8_t *msg, size_t len,
 	uint8_t sig[64]);
-/* 0 or ERR_AUTH. */
+/* 0 or ERR_AUTH (a message longer than KEY_SIGN_MAX too). Refuses keys that are not canonical or of small
+ * order, and signatures that are not the only one of their kind (S not reduced). */
 int key_verify(const struct node_key *k, const char *label, const uint8_t *msg, size_t len,
 	const uint8_t sig[64]);
 /* The node's address in the control segment (DESIGN 6.12): a ULA whose /48 comes from the cluster id
