@@ -1,5 +1,5 @@
-/* conf.h - configuration: one schema table makes flags, YAML keys, --help, the man page's option list
- * and the errors (DESIGN 10.1, 11). */
+/* conf.h - configuration: one schema table makes flags, YAML keys, --help, the man page's option
+ * list and the errors (DESIGN 10.1, 11). */
 #ifndef WEFT_CONF_H
 #define WEFT_CONF_H
 
@@ -38,38 +38,55 @@ struct conf {
 	char cluster[64];
 	char state_dir[256], run_dir[256], secret_file[256];
 	struct ep listen; /* default [::]:6793 */
-	struct conf_peer *peers; size_t npeers;
-	struct pfx *ranges; size_t nranges;	     /* --cluster-range, VNI 1 */
-	struct conf_prefix *prefixes; size_t nprefixes;
-	struct pfx *accept; size_t naccept;
-	struct pfx *exits; size_t nexits;
-	struct conf_segment *segments; size_t nsegments;
+	struct conf_peer *peers;
+	size_t npeers;
+	struct pfx *ranges;
+	size_t nranges; /* --cluster-range, VNI 1 */
+	struct conf_prefix *prefixes;
+	size_t nprefixes;
+	struct pfx *accept;
+	size_t naccept;
+	struct pfx *exits;
+	size_t nexits;
+	struct conf_segment *segments;
+	size_t nsegments;
 	char tun[16];
-	bool metrics_on; struct ep metrics; /* "off" turns it off */
-	unsigned workers; /* 0: cores */
-	unsigned suites;  /* 0: automatic, else one WIRE_SUITE_BIT */
+	bool metrics_on;
+	struct ep metrics;                   /* "off" turns it off */
+	unsigned workers;                    /* 0: cores */
+	unsigned suites;                     /* 0: automatic, else one WIRE_SUITE_BIT */
 	uint16_t side_port_lo, side_port_hi; /* --source-ports A-B; 0: off */
 	bool relay;
 	uint32_t mark, mark_mask; /* --mark MARK/MASK, default 0x10000000/0x10000000 */
-	int dscp;		  /* --dscp copy|0..63, default 0 */
-	bool checksum_full;	  /* --checksum full|partial */
-	struct ep *advertise; size_t nadvertise; /* endpoints to publish besides the host's own */
+	int dscp;                 /* --dscp copy|0..63, default 0 */
+	bool checksum_full;       /* --checksum full|partial */
+	struct ep *advertise;
+	size_t nadvertise; /* endpoints to publish besides the host's own */
 	enum log_level log_level;
 	/* actions, not settings */
 	bool check, down, help, version;
 	/* --tune KEY=VALUE, as typed; meaning belongs to the daemon */
-	char (*tune)[64]; size_t ntune;
+	char (*tune)[64];
+	size_t ntune;
 	char config_path[256];
 };
 
-/* Parse argv and the YAML file it names; flags win over the file. 0; ERR_CONFIG: @err holds one line
- * or more: "FILE:LINE: KEY: what is wrong; allowed: what". */
+/* Parse argv and the YAML file it names; flags win over the file, a list given by flags replaces
+ * the file's. 0: conf_free @out in the end; with help or version set nothing else was looked at.
+ * ERR_CONFIG:
+ * @err holds one line or more (no newline at the end), as many as fit: "FILE:LINE: KEY: what is
+ * wrong; allowed: what", for flags "--KEY: ...". ERR_NOMEM. After an error @out is zeroed. A secret
+ * file is required unless check or down is set. */
 int conf_load(int argc, char **argv, struct conf *out, char *err, size_t err_len);
-/* Parse YAML text alone (fuzzing, tests). @name stands in the messages. */
-int conf_parse_yaml(const char *name, const char *text, size_t len, struct conf *out, char *err, size_t err_len);
-void conf_defaults(struct conf *c);
-void conf_free(struct conf *c);
-void conf_help(FILE *out);     /* --help */
-void conf_man_options(FILE *out); /* the OPTIONS section of weftd(8), roff */
+/* Parse YAML text alone, over the defaults, with all checks but that for a secret file (fuzzing,
+ * tests).
+ * @name stands in the messages. Errors as conf_load. */
+int conf_parse_yaml(const char *name, const char *text, size_t len, struct conf *out, char *err,
+	size_t err_len);
+void conf_defaults(struct conf *c); /* name is "" where the host's name is no node name */
+void conf_free(struct conf *c);     /* NULL and a zeroed struct are fine */
+void conf_help(FILE *out);          /* --help */
+void conf_man_options(FILE *out);   /* the OPTIONS section of weftd(8), roff */
+void conf_man_keys(FILE *out);      /* the KEYS section of weftd.yaml(5), roff */
 
 #endif
