@@ -1,45 +1,51 @@
-/* bounds.h - every table, queue and rate that an outsider can make grow, in one place (DESIGN 6.11).
- * What happens at the bound stands beside it. */
+/* bounds.h - every table, queue and rate that an outsider can make grow, in one place
+ * (DESIGN 6.11). What happens at the bound stands beside it. */
 #ifndef WEFT_BOUNDS_H
 #define WEFT_BOUNDS_H
 
 /* Sessions */
-#define LIM_SECRETS	       8     /* candidate secrets (MAC1 keys) of a node: refused at load */
-#define LIM_PEERS	       8192  /* peers with session state: a new handshake is refused, counted */
-#define LIM_HS_PENDING	       1024  /* handshakes we started: the dialler waits */
-#define LIM_HS_SEEN	       16384 /* remembered message 1: when full, a cookie is demanded */
-#define LIM_HS_CONSUMED	       16384 /* remembered message 3: when full, message 1 gets a cookie,
-					and message 3 is dropped until entries expire */
-#define LIM_HS_PER_SEC	       2000  /* handshakes answered per second before cookies are demanded */
-#define LIM_HS_PER_SOURCE      20    /* per source prefix (/32, /64) and second, burst the same */
-#define LIM_HS_SOURCES	       4096  /* buckets of the above: hashed, collisions share */
-#define LIM_RESETS_PER_SEC     50    /* resets and cookies sent for unknown indexes: silence beyond */
-#define LIM_CONTROL_QUEUE      1024  /* datagrams that workers hand to control: dropped, counted */
+#define LIM_SECRETS    8     /* candidate secrets (MAC1 keys) of a node: refused at load */
+#define LIM_PEERS      8192  /* peers with session state: a new handshake is refused, counted */
+#define LIM_HS_PENDING 1024  /* handshakes we started: the dialler waits */
+#define LIM_HS_SEEN    16384 /* remembered message 1: when full, a cookie is demanded */
+#define LIM_HS_CONSUMED                                                                            \
+	16384                   /* remembered message 3: when full, message 1 gets a cookie,       \
+				   and message 3 is dropped until entries expire */
+#define LIM_HS_PER_SEC     2000 /* handshakes answered per second before cookies are demanded */
+#define LIM_HS_PER_SOURCE  20   /* per source prefix (/32, /64) and second, burst the same */
+#define LIM_HS_SOURCES     4096 /* buckets of the above: hashed, collisions share */
+#define LIM_RESETS_PER_SEC 50   /* resets and cookies sent for unknown indexes: silence beyond */
+#define LIM_CONTROL_QUEUE  1024 /* datagrams that workers hand to control: dropped, counted */
 
 /* Data plane */
-#define LIM_WORKERS	       64
-#define LIM_LANES	       65    /* lane 0 is control, one per worker */
-#define LIM_REPLAY_WINDOW      8192  /* counters per lane (DESIGN 5.7) */
-#define LIM_PEER_BACKLOG_BYTES (1024 * 1024) /* per peer and worker when the socket is full: oldest drops */
-#define LIM_SEGMENTS	       256   /* VNIs on a node */
+#define LIM_WORKERS       64
+#define LIM_LANES         65   /* lane 0 is control, one per worker */
+#define LIM_REPLAY_WINDOW 8192 /* counters per lane (DESIGN 5.7) */
+#define LIM_PEER_BACKLOG_BYTES                                                                     \
+	(1024 * 1024)            /* per peer and worker when the socket is full: oldest drops */
+#define LIM_SEGMENTS     256     /* VNIs on a node */
+#define LIM_KERN_ROUTES  1048576 /* routes we keep in the kernel: more are refused, told */
+#define LIM_KERN_DEVICES 1024    /* TUNs and devices of own prefixes: more are refused at start */
 
 /* Records */
-#define LIM_RECORD_BYTES       1100  /* one signed record: larger is refused */
-#define LIM_RECORDS_PER_NODE   64    /* refused, counted, told */
-#define LIM_RECORDS	       131072
-#define LIM_PREFIXES_PER_NODE  1024  /* summed over records */
+#define LIM_RECORD_BYTES       1100 /* one signed record: larger is refused */
+#define LIM_RECORDS_PER_NODE   64   /* refused, counted, told */
+#define LIM_RECORDS            131072
+#define LIM_PREFIXES_PER_NODE  1024   /* summed over records */
+#define LIM_PREFIXES           131072 /* summed over nodes: the record is kept, its prefixes unused */
 #define LIM_ENDPOINTS_PER_NODE 16
-#define LIM_NODES	       8192
+#define LIM_NODES              8192
+#define LIM_DIALS_PER_SEC      256 /* nodes that gossip asks to be dialled: they wait */
 
 /* Control socket and HTTP */
-#define LIM_CTL_CLIENTS	       32
-#define LIM_CTL_REQUEST_BYTES  (64 * 1024)
-#define LIM_CTL_REPLY_BYTES    (64 * 1024 * 1024)
-#define LIM_CTL_OBJECTS	       (4 * 1024 * 1024) /* msgpack objects of a message: refused */
-#define LIM_HTTP_CLIENTS       32
+#define LIM_CTL_CLIENTS       32
+#define LIM_CTL_REQUEST_BYTES (64 * 1024)
+#define LIM_CTL_REPLY_BYTES   (64 * 1024 * 1024)
+#define LIM_CTL_OBJECTS       (4 * 1024 * 1024) /* msgpack objects of a message: refused */
+#define LIM_HTTP_CLIENTS      32
 
 /* Files */
-#define LIM_CONFIG_BYTES       (1024 * 1024)
-#define LIM_STATE_BYTES	       (64 * 1024 * 1024)
+#define LIM_CONFIG_BYTES (1024 * 1024)
+#define LIM_STATE_BYTES  (64 * 1024 * 1024)
 
 #endif

@@ -29,24 +29,33 @@ struct gossip_cfg {
 /* What a node says of a prefix. */
 enum prefix_right { RIGHT_ORCHESTRATOR = 1, RIGHT_CONFIG = 2, RIGHT_CLAIM = 3 };
 struct gossip_prefix {
-	uint32_t vni;
-	struct pfx pfx;
-	bool exit; /* traffic leaves the mesh here, outside the ranges */
-	uint8_t right;
+	uint32_t vni;   /* 1..VNI_MAX */
+	struct pfx pfx; /* no bits past its length */
+	bool exit;      /* traffic leaves the mesh here, outside the ranges */
+	uint8_t right;  /* enum prefix_right, the lower the stronger; others' may be above
+			   RIGHT_CLAIM */
+	bool lost;      /* told by gossip_node_info, ignored in gossip_set_prefixes: another node's
+			   overlapping claim is stronger, so this one is not routed */
+	uint64_t claimed_at_secs; /* Unix time at which the claim was first published: among equal
+				     rights the older wins. 0: not given, which counts as newest */
 };
 
 enum gossip_act_type {
 	GOSSIP_NONE,
-	GOSSIP_SEND,	   /* node, buf, len: send as WIRE_CTL_GOSSIP to a linked node */
-	GOSSIP_DIAL,	   /* node, eps, neps: we know this node and have no link: connect to it */
-	GOSSIP_HANGUP,	   /* node: end its link (forgotten) */
-	GOSSIP_ROUTE_ADD,  /* node, prefix: owner is linked; route to it */
-	GOSSIP_ROUTE_DEL,  /* node, prefix */
-	GOSSIP_NODE_UP,	   /* node, name: linked and its node record known */
-	GOSSIP_NODE_DOWN,  /* node, name */
-	GOSSIP_NAME_CONFLICT, /* node, name: it bears our name or another's (other); eps[0] its address */
-	GOSSIP_KEY_CLONE,  /* our own key publishes elsewhere: eps[0], if known */
-	GOSSIP_EPOCH,	   /* epoch: store and fsync, then call gossip_epoch_stored */
+	GOSSIP_SEND,      /* node, buf, len: send as WIRE_CTL_GOSSIP to a linked node */
+	GOSSIP_DIAL,      /* node, eps, neps: we know this node and have no link: connect to it */
+	GOSSIP_HANGUP,    /* node: end its link (forgotten) */
+	GOSSIP_ROUTE_ADD, /* node, prefix: owner is linked; route to it */
+	GOSSIP_ROUTE_DEL, /* node, prefix */
+	GOSSIP_NODE_UP,   /* node, name: linked and its node record known */
+	GOSSIP_NODE_DOWN, /* node, name */
+	GOSSIP_NAME_CONFLICT,   /* node, name: it bears our name or another's (other); eps[0] its
+				   address, eps[1] the other's; family IP_NONE where unknown. Told
+				   again each minute while it lasts */
+	GOSSIP_KEY_CLONE,       /* our own key publishes elsewhere: eps[0], if known */
+	GOSSIP_EPOCH,           /* epoch: store and fsync, then call gossip_epoch_stored */
+	GOSSIP_PREFIX_CONFLICT, /* node, prefix: not routed, since other's overlapping claim is
+				   stronger. node may be this node itself */
 };
 
 struct gossip_act {
@@ -63,22 +72,32 @@ struct gossip_act {
 
 struct gossip *gossip_new(const struct gossip_cfg *cfg, ts_t now);
 void gossip_free(struct gossip *g);
-/* Replace what we publish of ourselves; publishes only what changed. ERR_FULL above
- * LIM_ENDPOINTS_PER_NODE or LIM_PREFIXES_PER_NODE: unchanged. */
+/* Replace what we publish of ourselves (arrays borrowed); publishes only what changed. Endpoints
+ * that no other host can use (unspecified, loopback unless alone, multicast, link-local) are left
+ * out. ERR_FULL above LIM_ENDPOINTS_PER_NODE or LIM_PREFIXES_PER_NODE, ERR_RANGE for a prefix with
+ * VNI 0 or above VNI_MAX, bits past its length or an unknown right, ERR_NOMEM: unchanged. */
 int gossip_set_endpoints(struct gossip *g, const struct ep *eps, size_t n, ts_t now);
 int gossip_set_prefixes(struct gossip *g, const struct gossip_prefix *p, size_t n, ts_t now);
-/* A session with @node stands (seen at @ep) or ended. */
+/* A session with @node stands (seen at @ep, NULL if unknown) or ended. Again for a link that is up:
+ * the endpoint moved. ERR_CONFLICT: @node is our own key (GOSSIP_KEY_CLONE is told); ERR_FULL
+ * (LIM_NODES), ERR_NOMEM: no link, the driver closes the session. */
 int gossip_link_up(struct gossip *g, const struct node_key *node, const struct ep *ep, ts_t now);
 void gossip_link_down(struct gossip *g, const struct node_key *node, ts_t now);
-/* Forget a node's records and don't dial it again until it publishes something newer. @name_or_key as
- * the user typed it. ERR_NOT_FOUND. */
+/* Forget a node and don't dial it again until it publishes something newer. @name_or_key as the
+ * user typed it: a name, a whole key or its short form. A name that several nodes bear means the
+ * one that is not linked. Its records stay in the store (others would only send them again) but are
+ * not looked at. If it calls us and publishes nothing newer within a few seconds, GOSSIP_HANGUP is
+ * told again. ERR_NOT_FOUND; ERR_CONFLICT: the name is borne by several nodes, say the key;
+ * ERR_REFUSED: ourselves. */
 int gossip_forget(struct gossip *g, const char *name_or_key, ts_t now);
 /* We go: publish it, so that others withdraw our prefixes at once. */
 void gossip_leave(struct gossip *g, ts_t now);
 void gossip_epoch_stored(struct gossip *g, uint64_t epoch, ts_t now);
 /* One WIRE_CTL_GOSSIP body from a linked node. ERR_MALFORMED, ERR_AUTH, ERR_FOREIGN (cluster),
- * ERR_STALE, ERR_FULL: counted, harmless. */
-int gossip_recv(struct gossip *g, const struct node_key *from, const uint8_t *buf, size_t len, ts_t now);
+ * ERR_STALE, ERR_FULL, ERR_VERSION, ERR_NOMEM, ERR_STATE (no link with @from): counted, harmless.
+ * The rest of a message that holds one bad record is used. */
+int gossip_recv(
+	struct gossip *g, const struct node_key *from, const uint8_t *buf, size_t len, ts_t now);
 void gossip_tick(struct gossip *g, ts_t now);
 ts_t gossip_deadline(const struct gossip *g);
 bool gossip_next(struct gossip *g, struct gossip_act *out);
@@ -96,11 +115,15 @@ struct gossip_node_info {
 	ts_t since; /* of the present link state */
 };
 bool gossip_node_next(const struct gossip *g, size_t *it, struct gossip_node_info *out);
-int gossip_node_get(const struct gossip *g, const struct node_key *key, struct gossip_node_info *out);
+int gossip_node_get(
+	const struct gossip *g, const struct node_key *key, struct gossip_node_info *out);
 
 struct gossip_stats {
 	uint64_t records, nodes, rx, tx, rx_new, rx_stale, rx_bad, rx_forged, rx_foreign, rx_full;
 	uint64_t epoch_jumps, name_conflicts;
+	uint64_t prefix_conflicts; /* prefixes that lose to another's at present */
+	uint64_t equivocations;    /* two records under one version */
+	uint64_t dropped; /* queued records and notices dropped at a bound; mended by digests */
 };
 void gossip_stats(const struct gossip *g, struct gossip_stats *out);
 

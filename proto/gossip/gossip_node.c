@@ -1,0 +1,585 @@
+/* gossip_node.c - members, and what a record changes.
+ *
+ * A member is a node of which we have a record or a link. Its state is what the store and the
+ *driver say (known, left, linked, forgotten); what follows from it is brought in line in one place,
+ * member_refresh: whether its claims compete, whether the driver was told that it is up, whether it
+ *is to be dialled.
+ *
+ *	visible = known, not left, not forgotten
+ *	up	= visible and linked
+ *	dialled = visible, not linked, has an address
+ *
+ * Bounds: LIM_NODES members, LIM_PREFIXES_PER_NODE and LIM_PREFIXES claims (prefixes beyond are not
+ * used; the record is kept, so that stores agree). Failure: member_commit makes all that it needs
+ * before it changes anything. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include "weft/err.h"
+#include "weft/log.h"
+#include "gossip_int.h"
+
+struct member *member_get(const struct gossip *g, const struct node_key *key)
+{
+	return map_get(g->members, key);
+}
+
+struct member *member_make(struct gossip *g, const struct node_key *key, int *err)
+{
+	struct member *m = member_get(g, key);
+
+	*err = 0;
+	if (m)
+		return m;
+	m = calloc(1, sizeof(*m));
+	if (!m) {
+		*err = ERR_NOMEM;
+		return NULL;
+	}
+	m->key = *key;
+	m->self = node_key_eq(key, &g->id->pub);
+	list_init(&m->claims);
+	list_init(&m->updown);
+	list_init(&m->dials);
+	list_init(&m->hangups);
+	m->since = g->now;
+	m->dial_at = m->probation = TS_NEVER;
+	m->backoff = DIAL_FIRST;
+	*err = map_put(g->members, key, m);
+	if (*err < 0) {
+		free(m);
+		return NULL;
+	}
+	/* Queued from here on until it goes, so that moving it needs no memory. */
+	*err = tq_set(&g->timers, &m->timer, ts_add(g->now, IDLE_CHECK));
+	if (*err < 0) {
+		map_del(g->members, key);
+		free(m);
+		return NULL;
+	}
+	return m;
+}
+
+void member_free(struct gossip *g, struct member *m)
+{
+	struct list *n, *t;
+
+	list_each(&m->claims, n, t) claim_drop(&g->claims, list_entry(n, struct claim, in_node));
+	link_free(m->link);
+	tq_cancel(&g->timers, &m->timer);
+	list_del(&m->updown);
+	list_del(&m->dials);
+	list_del(&m->hangups);
+	map_del(g->members, &m->key);
+	free(m->prefixes);
+	free(m);
+}
+
+bool member_visible(const struct member *m)
+{
+	return m->known && !m->left && !m->forgotten;
+}
+
+void member_arm(struct gossip *g, struct member *m)
+{
+	ts_t when = ts_min(ts_add(g->now, IDLE_CHECK), ts_min(m->dial_at, m->probation));
+	int err;
+
+	if (m->link)
+		when = ts_min(when, link_deadline(m->link));
+	err = tq_set(&g->timers, &m->timer, when);
+	assert(err == 0); /* it was queued, or has just been popped */
+	(void)err;
+}
+
+static bool up(const struct member *m)
+{
+	return m->link && member_visible(m) && !m->self;
+}
+
+/* May this one be the other side of a name conflict? */
+static bool bears_name(const struct gossip *g, const struct member *m, const char *name)
+{
+	return (up(m) || m == g->self) && strcmp(m->name, name) == 0;
+}
+
+static void best_ep(const struct gossip *g, const struct member *m, struct ep *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (m->self && g->own.neps)
+		*out = g->own.eps[0];
+	else if (m->seen.ip.family != IP_NONE)
+		*out = m->seen;
+	else if (m->neps)
+		*out = m->eps[0];
+}
+
+static void tell_name(struct gossip *g, const struct member *m, const struct member *other)
+{
+	struct notice n = {
+		.type = GOSSIP_NAME_CONFLICT, .node = m->key, .other = other->key, .neps = 2};
+
+	memcpy(n.name, m->name, sizeof(n.name));
+	best_ep(g, m, &n.eps[0]);
+	best_ep(g, other, &n.eps[1]);
+	g->stats.name_conflicts++;
+	gossip_notice(g, &n);
+}
+
+/* @m came up, or took another name: does somebody else bear it? */
+static void names_check(struct gossip *g, struct member *m, ts_t now)
+{
+	const void *key;
+	void *value;
+	size_t it = 0;
+	unsigned told = 0;
+
+	while (told < NAME_TELLS_MAX && map_next(g->members, &it, &key, &value)) {
+		struct member *o = value;
+
+		if (o == m || !bears_name(g, o, m->name))
+			continue;
+		o->same_name = m->same_name = true;
+		/* Ours is always the other one: the driver wants to know who has our name. */
+		tell_name(g, m->self ? o : m, m->self ? m : o);
+		told++;
+		g->names_at = ts_min(g->names_at, ts_add(now, NAME_REPEAT));
+	}
+}
+
+/* The one to name in a lasting conflict of @m: ourselves before others. NULL: it is over. */
+static struct member *names_other(struct gossip *g, const struct member *m)
+{
+	const void *key;
+	void *value;
+	size_t it = 0;
+
+	if (bears_name(g, g->self, m->name))
+		return g->self;
+	while (map_next(g->members, &it, &key, &value))
+		if (value != m && bears_name(g, value, m->name))
+			return value;
+	return NULL;
+}
+
+void member_names_tick(struct gossip *g, ts_t now)
+{
+	const void *key;
+	void *value;
+	size_t it = 0;
+	unsigned told = 0;
+
+	if (!ts_due(g->names_at, now))
+		return;
+	g->names_at = TS_NEVER;
+	while (told < NAME_TELLS_MAX && map_next(g->members, &it, &key, &value)) {
+		struct member *m = value, *other = NULL;
+
+		if (!m->same_name || m->self)
+			continue;
+		if (up(m))
+			other = names_other(g, m);
+		if (!other) {
+			m->same_name = false;
+			continue;
+		}
+		tell_name(g, m, other);
+		told++;
+	}
+	if (told)
+		g->names_at = ts_add(now, NAME_REPEAT);
+}
+
+static void refresh_dial(struct gossip *g, struct member *m, ts_t now)
+{
+	bool want = !m->self && member_visible(m) && !m->link && !g->own.left &&
+		    (m->neps > 0 || m->seen.ip.family != IP_NONE);
+
+	if (!want) {
+		m->dial_at = TS_NEVER;
+		list_del(&m->dials);
+		return;
+	}
+	if (!ts_is_never(m->dial_at))
+		return;
+	m->dial_at = ts_add(now, DUR_NS(prng_below(&g->prng, (uint64_t)DIAL_SPREAD.ns)));
+	if (node_key_cmp(&g->id->pub, &m->key) > 0)
+		m->dial_at = ts_add(m->dial_at, DIAL_SPREAD);
+}
+
+void member_refresh(struct gossip *g, struct member *m, ts_t now)
+{
+	bool compete = m->self ? !m->left : up(m);
+	struct list *n, *t;
+
+	list_each(&m->claims, n, t)
+	{
+		struct claim *c = list_entry(n, struct claim, in_node);
+
+		if (compete)
+			claim_place(&g->claims, c);
+		else
+			claim_lift(&g->claims, c);
+	}
+	list_del(&m->updown);
+	if (up(m) != m->up_told)
+		list_add_tail(&g->updown, &m->updown);
+	if (up(m) && !m->was_up)
+		names_check(g, m, now);
+	m->was_up = up(m);
+	refresh_dial(g, m, now);
+	member_arm(g, m);
+}
+
+/* What a record's body says, taken apart before anything is changed. */
+struct change {
+	struct record_node node;
+	struct ep eps[LIM_ENDPOINTS_PER_NODE];
+	size_t neps, nrows;             /* rows stand in gossip.rows */
+	struct list fresh;              /* claims that the rows need and that don't exist */
+	struct gossip_prefix *prefixes; /* room for the member's prefixes afterwards */
+};
+
+static int change_decode(struct gossip *g, const struct record *r, struct change *ch)
+{
+	size_t n = 0;
+	int err = 0;
+
+	if ((r->flags & RECORD_F_TOMBSTONE) || !record_understood(r))
+		return 0;
+	switch (r->type) {
+	case RECORD_NODE:
+		return record_node_decode(r->body, r->body_len, &ch->node);
+	case RECORD_ENDPOINTS:
+		err = record_endpoints_decode(
+			r->body, r->body_len, ch->eps, LIM_ENDPOINTS_PER_NODE, &n);
+		ch->neps = n;
+		break;
+	case RECORD_PREFIXES:
+		err = record_prefixes_decode(
+			r->body, r->body_len, g->rows, RECORD_PREFIXES_MAX, &n);
+		ch->nrows = n;
+		break;
+	}
+	/* More than a record may say: as malformed as the rest. */
+	return err == ERR_FULL ? ERR_MALFORMED : err;
+}
+
+static bool same_place(const struct claim *c, uint16_t sub, const struct gossip_prefix *p)
+{
+	return c->sub == sub && c->p.vni == p->vni && c->p.exit == p->exit &&
+	       pfx_eq(&c->p.pfx, &p->pfx);
+}
+
+static struct claim *claim_of(const struct member *m, uint16_t sub, const struct gossip_prefix *p)
+{
+	struct list *n, *t;
+
+	list_each(&m->claims, n, t)
+	{
+		struct claim *c = list_entry(n, struct claim, in_node);
+
+		if (same_place(c, sub, p))
+			return c;
+	}
+	return NULL;
+}
+
+static size_t claims_elsewhere(const struct member *m, uint16_t sub)
+{
+	struct list *n, *t;
+	size_t count = 0;
+
+	list_each(&m->claims, n, t) count += list_entry(n, struct claim, in_node)->sub != sub;
+	return count;
+}
+
+static void change_undo(struct gossip *g, struct change *ch)
+{
+	struct list *n, *t;
+
+	list_each(&ch->fresh, n, t) claim_drop(&g->claims, list_entry(n, struct claim, in_node));
+	free(ch->prefixes);
+}
+
+/* Does a row stand there already, earlier in the same record? */
+static bool row_repeated(const struct gossip *g, size_t i)
+{
+	for (size_t j = 0; j < i; j++)
+		if (g->rows[j].vni == g->rows[i].vni && g->rows[j].exit == g->rows[i].exit &&
+			pfx_eq(&g->rows[j].pfx, &g->rows[i].pfx))
+			return true;
+	return false;
+}
+
+/* Make the claims and the room that a PREFIXES record needs. */
+static int change_prepare(
+	struct gossip *g, const struct member *m, const struct record *r, struct change *ch)
+{
+	static struct log_limit limit;
+	size_t others = claims_elsewhere(m, r->sub);
+
+	if (others + ch->nrows > LIM_PREFIXES_PER_NODE ||
+		(!m->self && g->claims.reserved + ch->nrows > LIM_PREFIXES)) {
+		char text[NODE_KEY_SHORT + 1];
+
+		g->stats.rx_full++;
+		log_limited(&limit, g->now.ns, LOG_LVL_WARN, "gossip",
+			"%s publishes more prefixes than are allowed: some are not used",
+			node_key_fmt_short(&r->node, text));
+		ch->nrows = 0;
+	}
+	ch->prefixes = calloc(others + ch->nrows + 1, sizeof(*ch->prefixes));
+	if (!ch->prefixes)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < ch->nrows; i++) {
+		struct claim *c;
+
+		if (claim_of(m, r->sub, &g->rows[i]) || row_repeated(g, i))
+			continue;
+		c = claim_new(&g->claims, &r->node, m->self, &g->rows[i]);
+		if (!c)
+			return ERR_NOMEM;
+		c->sub = r->sub;
+		list_add_tail(&ch->fresh, &c->in_node);
+	}
+	return 0;
+}
+
+/* List the member's claims for status; the array has room. */
+static void list_prefixes(struct member *m)
+{
+	struct list *n, *t;
+
+	m->nprefixes = 0;
+	list_each(&m->claims, n, t)
+	{
+		struct claim *c = list_entry(n, struct claim, in_node);
+
+		c->slot = m->nprefixes;
+		m->prefixes[m->nprefixes++] = c->p;
+	}
+}
+
+/* Replace the claims of record @sub by g->rows. Those that stay keep their routes. */
+static void apply_prefixes(struct gossip *g, struct member *m, uint16_t sub, struct change *ch)
+{
+	struct list *n, *t;
+
+	list_each(&m->claims, n, t)
+	{
+		struct claim *c = list_entry(n, struct claim, in_node);
+		size_t i = 0;
+
+		if (c->sub != sub)
+			continue;
+		while (i < ch->nrows && !same_place(c, sub, &g->rows[i]))
+			i++;
+		if (i == ch->nrows) {
+			claim_drop(&g->claims, c);
+		} else if (c->p.right != g->rows[i].right ||
+			   c->p.claimed_at_secs != g->rows[i].claimed_at_secs) {
+			claim_lift(&g->claims, c); /* member_refresh places it again */
+			c->p = g->rows[i];
+		}
+	}
+	list_each(&ch->fresh, n, t)
+	{
+		list_del(n);
+		list_add_tail(&m->claims, n);
+	}
+	free(m->prefixes);
+	m->prefixes = ch->prefixes;
+	ch->prefixes = NULL;
+	list_prefixes(m);
+}
+
+static void apply_node(struct member *m, const struct record *r, const struct change *ch)
+{
+	bool gone = r->flags & RECORD_F_TOMBSTONE;
+	bool renamed = strcmp(m->name, ch->node.name) != 0;
+
+	m->epoch = r->epoch;
+	m->left = gone || ch->node.left;
+	if (gone)
+		return; /* name and version stay as they were */
+	m->known = true;
+	memcpy(m->name, ch->node.name, sizeof(m->name));
+	memcpy(m->version, ch->node.version, sizeof(m->version));
+	m->features = ch->node.features;
+	if (renamed)
+		m->was_up = false; /* look at the name again */
+}
+
+static void apply_endpoints(struct member *m, const struct change *ch)
+{
+	bool same = m->neps == ch->neps;
+
+	for (size_t i = 0; same && i < m->neps; i++)
+		same = ep_eq(&m->eps[i], &ch->eps[i]);
+	if (same)
+		return;
+	memcpy(m->eps, ch->eps, sizeof(m->eps));
+	m->neps = ch->neps;
+	/* Somewhere else to try: at once. */
+	m->dial_at = TS_NEVER;
+	m->backoff = DIAL_FIRST;
+}
+
+/* A record of @m gave way to one with a lower (type, sub-key). */
+static void apply_evicted(struct gossip *g, struct member *m, const struct record *r)
+{
+	struct list *n, *t;
+
+	if (r->type != RECORD_PREFIXES || !record_understood(r))
+		return;
+	list_each(&m->claims, n, t)
+	{
+		struct claim *c = list_entry(n, struct claim, in_node);
+
+		if (c->sub == r->sub)
+			claim_drop(&g->claims, c);
+	}
+	list_prefixes(m);
+}
+
+static void apply(struct gossip *g, struct member *m, const struct record *r, struct change *ch)
+{
+	if (record_version_cmp(r->epoch, r->seq, m->newest_epoch, m->newest_seq) > 0) {
+		m->newest_epoch = r->epoch;
+		m->newest_seq = r->seq;
+		m->forgotten = false; /* it lives */
+		m->probation = TS_NEVER;
+		list_del(&m->hangups);
+	}
+	if (!record_understood(r))
+		return;
+	switch (r->type) {
+	case RECORD_NODE:
+		apply_node(m, r, ch);
+		break;
+	case RECORD_ENDPOINTS:
+		apply_endpoints(m, ch);
+		break;
+	case RECORD_PREFIXES:
+		apply_prefixes(g, m, r->sub, ch);
+		break;
+	}
+}
+
+int member_commit(struct gossip *g, const struct record *r, const struct member *from, ts_t now)
+{
+	struct store_entry *e, *evicted;
+	struct change ch = {0};
+	struct member *m;
+	int err;
+
+	list_init(&ch.fresh);
+	err = change_decode(g, r, &ch);
+	if (err < 0) {
+		g->stats.rx_bad += err != ERR_NOMEM;
+		return err == ERR_TRUNCATED ? ERR_MALFORMED : err;
+	}
+	m = member_make(g, &r->node, &err);
+	if (m && r->type == RECORD_PREFIXES && record_understood(r))
+		err = change_prepare(g, m, r, &ch);
+	if (err == 0)
+		err = store_put(g->store, r, &e, &evicted);
+	if (err < 0) {
+		g->stats.rx_full += err == ERR_FULL;
+		change_undo(g, &ch);
+		if (m && m->newest_epoch == 0 && !m->link && !m->self)
+			member_free(g, m);
+		return err;
+	}
+	if (evicted)
+		apply_evicted(g, m, &evicted->r);
+	free(evicted);
+	apply(g, m, r, &ch);
+	g->stats.rx_new += from != NULL;
+	member_refresh(g, m, now);
+	link_flood(g, e, from);
+	link_changed(g, now);
+	return 0;
+}
+
+int member_link_up(struct gossip *g, struct member *m, const struct ep *ep, ts_t now)
+{
+	const struct store_entry *e;
+
+	if (ep)
+		m->seen = *ep;
+	if (m->link)
+		return 0;
+	m->link = link_new(g, m, now);
+	if (!m->link)
+		return ERR_NOMEM;
+	m->since = now;
+	if (m->forgotten)
+		m->probation = ts_add(now, PROBATION);
+	/* What we say of ourselves is what a stranger needs first; the digest does the rest. */
+	for (uint8_t type = RECORD_NODE; type <= RECORD_PREFIXES; type++)
+		for (uint16_t sub = 0; sub < (type == RECORD_PREFIXES ? g->own.nsubs : 1); sub++) {
+			e = store_find(g->store, &g->id->pub, type, sub);
+			if (e)
+				link_queue(g, m, e->key);
+		}
+	member_refresh(g, m, now);
+	return 0;
+}
+
+void member_link_down(struct gossip *g, struct member *m, ts_t now)
+{
+	bool steady;
+
+	if (!m->link)
+		return;
+	steady = ts_sub(now, m->since).ns >= LINK_STEADY.ns;
+	link_free(m->link);
+	m->link = NULL;
+	m->since = now;
+	m->probation = TS_NEVER;
+	list_del(&m->hangups);
+	if (m->newest_epoch == 0 && !m->self) {
+		member_free(g, m);
+		return;
+	}
+	if (steady)
+		m->backoff = DIAL_FIRST;
+	else
+		m->dial_at = ts_add(now, prng_jitter(&g->prng, m->backoff, 25));
+	member_refresh(g, m, now);
+}
+
+void member_forget(struct gossip *g, struct member *m, ts_t now)
+{
+	m->forgotten = true;
+	if (m->link) {
+		list_del(&m->hangups);
+		list_add_tail(&g->hangups, &m->hangups);
+		m->probation = ts_add(now, PROBATION);
+	}
+	member_refresh(g, m, now);
+}
+
+static void dial_due(struct gossip *g, struct member *m, ts_t now)
+{
+	list_del(&m->dials);
+	list_add_tail(&g->dials, &m->dials);
+	m->dial_at = ts_add(now, prng_jitter(&g->prng, m->backoff, 25));
+	m->backoff = DUR_NS(m->backoff.ns * 2 < DIAL_MAX.ns ? m->backoff.ns * 2 : DIAL_MAX.ns);
+}
+
+void member_tick(struct gossip *g, struct member *m, ts_t now)
+{
+	if (ts_due(m->dial_at, now))
+		dial_due(g, m, now);
+	if (ts_due(m->probation, now)) {
+		m->probation = ts_add(now, PROBATION);
+		list_del(&m->hangups);
+		list_add_tail(&g->hangups, &m->hangups);
+	}
+	if (m->link)
+		link_tick(g, m, now);
+	member_arm(g, m);
+}

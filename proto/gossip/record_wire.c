@@ -1,0 +1,395 @@
+/* record_wire.c - bodies of records in msgpack.
+ *
+ * In: body bytes of a record whose signature held, but whose author may still be hostile. Out:
+ * plain structs. msgpack-c allocates an array's objects from the count that the array announces,
+ * before it has seen them; so check() first walks the bytes in fixed memory, counting that
+ * everything announced is there and nothing is nested deeper than DEPTH_MAX. What msgpack-c then
+ * allocates is at most some 24 bytes for each byte of the body. */
+#include "record.h"
+#include <string.h>
+#include <msgpack.h>
+#include "weft/buf.h"
+#include "weft/err.h"
+#include "weft/wire.h"
+
+#define DEPTH_MAX 8
+
+/* Keys of the body maps. */
+enum { NODE_NAME = 0, NODE_VERSION = 1, NODE_FEATURES = 2, NODE_LEFT = 3 };
+enum { LIST = 0 };
+#define PREFIX_F_EXIT 0x01
+
+/* Payload of @tag: *@skip bytes to step over, *@items elements that follow. False: no such tag. */
+static bool tag_shape(struct rd *r, uint8_t tag, size_t *skip, uint64_t *items)
+{
+	static const uint8_t fixed[] = {
+		/* 0xca */ 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, /* floats, unsigned, signed */
+		/* 0xd4 */ 2, 3, 5, 9, 17,               /* fixext: type and data */
+	};
+
+	*skip = 0;
+	*items = 0;
+	if (tag <= 0x7f || tag >= 0xe0 || tag == 0xc0 || tag == 0xc2 || tag == 0xc3)
+		return true;
+	if (tag <= 0x8f)
+		*items = 2u * (tag & 0x0f);
+	else if (tag <= 0x9f)
+		*items = tag & 0x0f;
+	else if (tag <= 0xbf)
+		*skip = tag & 0x1f;
+	else if (tag >= 0xca && tag <= 0xd8)
+		*skip = fixed[tag - 0xca];
+	else if (tag == 0xc4 || tag == 0xd9)
+		*skip = rd_u8(r);
+	else if (tag == 0xc5 || tag == 0xda)
+		*skip = rd_u16(r);
+	else if (tag == 0xc6 || tag == 0xdb)
+		*skip = rd_u32(r);
+	else if (tag == 0xc7)
+		*skip = (size_t)rd_u8(r) + 1;
+	else if (tag == 0xc8)
+		*skip = (size_t)rd_u16(r) + 1;
+	else if (tag == 0xc9)
+		*skip = (size_t)rd_u32(r) + 1;
+	else if (tag == 0xdc || tag == 0xde)
+		*items = (uint64_t)rd_u16(r) * (tag == 0xde ? 2 : 1);
+	else if (tag == 0xdd || tag == 0xdf)
+		*items = (uint64_t)rd_u32(r) * (tag == 0xdf ? 2 : 1);
+	else
+		return false; /* 0xc1 */
+	return true;
+}
+
+/* Is @buf exactly one msgpack object, all there, not too deep? */
+static int check(const uint8_t *buf, size_t len)
+{
+	uint64_t left[DEPTH_MAX + 1] = {1}; /* elements still to come, per level */
+	unsigned depth = 0;
+	struct rd r;
+
+	rd_init(&r, buf, len);
+	for (;;) {
+		uint64_t items;
+		size_t skip;
+
+		while (left[depth] == 0) {
+			if (depth == 0)
+				return rd_left(&r) == 0 ? 0 : ERR_MALFORMED;
+			depth--;
+		}
+		left[depth]--;
+		uint8_t tag = rd_u8(&r);
+		if (rd_bad(&r))
+			return ERR_TRUNCATED;
+		if (!tag_shape(&r, tag, &skip, &items))
+			return ERR_MALFORMED;
+		rd_take(&r, skip);
+		/* Each element takes at least a byte. */
+		if (rd_bad(&r) || items > rd_left(&r))
+			return ERR_TRUNCATED;
+		if (items > 0) {
+			if (depth == DEPTH_MAX)
+				return ERR_MALFORMED;
+			left[++depth] = items;
+		}
+	}
+}
+
+/* Unpack a body, which must be a map. On 0 the caller destroys @u. */
+static int unpack(msgpack_unpacked *u, const uint8_t *body, size_t len)
+{
+	size_t off = 0;
+	int err = check(body, len);
+
+	if (err < 0)
+		return err;
+	msgpack_unpacked_init(u);
+	switch (msgpack_unpack_next(u, (const char *)body, len, &off)) {
+	case MSGPACK_UNPACK_SUCCESS:
+		err = off == len && u->data.type == MSGPACK_OBJECT_MAP ? 0 : ERR_MALFORMED;
+		break;
+	case MSGPACK_UNPACK_NOMEM_ERROR:
+		err = ERR_NOMEM;
+		break;
+	default:
+		err = ERR_MALFORMED;
+	}
+	if (err < 0)
+		msgpack_unpacked_destroy(u);
+	return err;
+}
+
+/* The value under @key of a map, the first if it stands there twice; NULL: none. */
+static const msgpack_object *field(const msgpack_object *map, uint64_t key)
+{
+	for (uint32_t i = 0; i < map->via.map.size; i++) {
+		const msgpack_object_kv *kv = &map->via.map.ptr[i];
+
+		if (kv->key.type == MSGPACK_OBJECT_POSITIVE_INTEGER && kv->key.via.u64 == key)
+			return &kv->val;
+	}
+	return NULL;
+}
+
+static bool get_uint(const msgpack_object *o, uint64_t max, uint64_t *out)
+{
+	if (!o || o->type != MSGPACK_OBJECT_POSITIVE_INTEGER || o->via.u64 > max)
+		return false;
+	*out = o->via.u64;
+	return true;
+}
+
+/* A string of 1 to @cap - 1 printable ASCII characters: it will stand in logs and on terminals. */
+static bool get_text(const msgpack_object *o, char *out, size_t cap)
+{
+	if (!o || o->type != MSGPACK_OBJECT_STR || o->via.str.size == 0 || o->via.str.size >= cap)
+		return false;
+	for (uint32_t i = 0; i < o->via.str.size; i++) {
+		char c = o->via.str.ptr[i];
+
+		if (c < 0x20 || c > 0x7e)
+			return false;
+		out[i] = c;
+	}
+	out[o->via.str.size] = '\0';
+	return true;
+}
+
+static bool get_ip(const msgpack_object *o, struct ip *out)
+{
+	if (o->type != MSGPACK_OBJECT_BIN)
+		return false;
+	if (o->via.bin.size == 4)
+		*out = ip_v4_bytes((const uint8_t *)o->via.bin.ptr);
+	else if (o->via.bin.size == 16)
+		*out = ip_v6_bytes((const uint8_t *)o->via.bin.ptr);
+	else
+		return false;
+	return true;
+}
+
+/* The array under LIST, whose elements must be arrays of at least @width; NULL: it is none. */
+static const msgpack_object_array *get_rows(const msgpack_object *map, uint32_t width)
+{
+	const msgpack_object *o = field(map, LIST);
+
+	if (!o || o->type != MSGPACK_OBJECT_ARRAY)
+		return NULL;
+	for (uint32_t i = 0; i < o->via.array.size; i++) {
+		const msgpack_object *row = &o->via.array.ptr[i];
+
+		if (row->type != MSGPACK_OBJECT_ARRAY || row->via.array.size < width)
+			return NULL;
+	}
+	return &o->via.array;
+}
+
+/* msgpack_packer's sink: a bounded writer. */
+static int put(void *data, const char *buf, size_t len)
+{
+	struct wr *w = data;
+
+	wr_copy(w, buf, len);
+	return wr_bad(w) ? -1 : 0;
+}
+
+static void pack_start(msgpack_packer *pk, struct wr *w, uint8_t *out)
+{
+	wr_init(w, out, RECORD_BODY_MAX);
+	msgpack_packer_init(pk, w, put);
+}
+
+static int pack_end(const struct wr *w)
+{
+	return wr_bad(w) ? ERR_RANGE : (int)wr_len(w);
+}
+
+static void pack_text(msgpack_packer *pk, const char *s)
+{
+	msgpack_pack_str(pk, strlen(s));
+	msgpack_pack_str_body(pk, s, strlen(s));
+}
+
+static void pack_ip(msgpack_packer *pk, const struct ip *ip)
+{
+	size_t n = ip->family == IP_V4 ? 4 : 16;
+
+	msgpack_pack_bin(pk, n);
+	msgpack_pack_bin_body(pk, ip->b, n);
+}
+
+int record_node_encode(const struct record_node *n, uint8_t *out)
+{
+	msgpack_packer pk;
+	struct wr w;
+
+	pack_start(&pk, &w, out);
+	msgpack_pack_map(&pk, n->left ? 4 : 3);
+	msgpack_pack_unsigned_int(&pk, NODE_NAME);
+	pack_text(&pk, n->name);
+	msgpack_pack_unsigned_int(&pk, NODE_VERSION);
+	pack_text(&pk, n->version);
+	msgpack_pack_unsigned_int(&pk, NODE_FEATURES);
+	msgpack_pack_uint64(&pk, n->features);
+	if (n->left) {
+		msgpack_pack_unsigned_int(&pk, NODE_LEFT);
+		msgpack_pack_true(&pk);
+	}
+	return pack_end(&w);
+}
+
+int record_node_decode(const uint8_t *body, size_t len, struct record_node *out)
+{
+	const msgpack_object *left;
+	msgpack_unpacked u;
+	int err;
+
+	memset(out, 0, sizeof(*out));
+	err = unpack(&u, body, len);
+	if (err < 0)
+		return err;
+	err = ERR_MALFORMED;
+	if (!get_text(field(&u.data, NODE_NAME), out->name, sizeof(out->name)) ||
+		!node_name_ok(out->name))
+		goto out;
+	if (!get_text(field(&u.data, NODE_VERSION), out->version, sizeof(out->version)))
+		goto out;
+	if (!get_uint(field(&u.data, NODE_FEATURES), UINT64_MAX, &out->features))
+		goto out;
+	left = field(&u.data, NODE_LEFT);
+	if (left && left->type != MSGPACK_OBJECT_BOOLEAN)
+		goto out;
+	out->left = left && left->via.boolean;
+	err = 0;
+out:
+	msgpack_unpacked_destroy(&u);
+	return err;
+}
+
+int record_endpoints_encode(const struct ep *eps, size_t n, uint8_t *out)
+{
+	msgpack_packer pk;
+	struct wr w;
+
+	pack_start(&pk, &w, out);
+	msgpack_pack_map(&pk, 1);
+	msgpack_pack_unsigned_int(&pk, LIST);
+	msgpack_pack_array(&pk, n);
+	for (size_t i = 0; i < n; i++) {
+		msgpack_pack_array(&pk, 2);
+		pack_ip(&pk, &eps[i].ip);
+		msgpack_pack_uint16(&pk, eps[i].port);
+	}
+	return pack_end(&w);
+}
+
+int record_endpoints_decode(const uint8_t *body, size_t len, struct ep *out, size_t cap, size_t *n)
+{
+	const msgpack_object_array *rows;
+	msgpack_unpacked u;
+	int err;
+
+	*n = 0;
+	err = unpack(&u, body, len);
+	if (err < 0)
+		return err;
+	err = ERR_MALFORMED;
+	rows = get_rows(&u.data, 2);
+	if (!rows)
+		goto out;
+	for (uint32_t i = 0; i < rows->size; i++) {
+		const msgpack_object *row = rows->ptr[i].via.array.ptr;
+		struct ep e = {0};
+		uint64_t port;
+
+		if (!get_ip(&row[0], &e.ip) || !get_uint(&row[1], UINT16_MAX, &port) || port == 0)
+			goto out;
+		if (*n == cap) {
+			err = ERR_FULL;
+			goto out;
+		}
+		e.port = (uint16_t)port;
+		out[(*n)++] = e;
+	}
+	err = 0;
+out:
+	msgpack_unpacked_destroy(&u);
+	return err;
+}
+
+int record_prefixes_encode(const struct gossip_prefix *p, size_t n, uint8_t *out)
+{
+	msgpack_packer pk;
+	struct wr w;
+
+	pack_start(&pk, &w, out);
+	msgpack_pack_map(&pk, 1);
+	msgpack_pack_unsigned_int(&pk, LIST);
+	msgpack_pack_array(&pk, n);
+	for (size_t i = 0; i < n; i++) {
+		msgpack_pack_array(&pk, 6);
+		msgpack_pack_uint32(&pk, p[i].vni);
+		pack_ip(&pk, &p[i].pfx.ip);
+		msgpack_pack_uint8(&pk, p[i].pfx.len);
+		msgpack_pack_uint8(&pk, p[i].right);
+		msgpack_pack_uint8(&pk, p[i].exit ? PREFIX_F_EXIT : 0);
+		msgpack_pack_uint64(&pk, p[i].claimed_at_secs);
+	}
+	return pack_end(&w);
+}
+
+/* 0: *@out is filled; 1: an entry of a kind that we don't know; ERR_MALFORMED. */
+static int prefix_row(const msgpack_object *row, struct gossip_prefix *out)
+{
+	uint64_t vni, plen, right, flags, at;
+	struct ip ip;
+
+	if (!get_uint(&row[0], VNI_MAX, &vni) || vni == VNI_CONTROL || !get_ip(&row[1], &ip) ||
+		!get_uint(&row[2], ip_bits(&ip), &plen) || !get_uint(&row[3], UINT8_MAX, &right) ||
+		right == 0 || !get_uint(&row[4], UINT64_MAX, &flags) ||
+		!get_uint(&row[5], UINT64_MAX, &at))
+		return ERR_MALFORMED;
+	memset(out, 0, sizeof(*out));
+	out->vni = (uint32_t)vni;
+	out->right = (uint8_t)right;
+	out->exit = flags & PREFIX_F_EXIT;
+	out->claimed_at_secs = at;
+	if (pfx_make(&ip, (unsigned)plen, &out->pfx) < 0 || !ip_eq(&ip, &out->pfx.ip))
+		return ERR_MALFORMED;
+	return flags & ~(uint64_t)PREFIX_F_EXIT ? 1 : 0;
+}
+
+int record_prefixes_decode(
+	const uint8_t *body, size_t len, struct gossip_prefix *out, size_t cap, size_t *n)
+{
+	const msgpack_object_array *rows;
+	msgpack_unpacked u;
+	int err;
+
+	*n = 0;
+	err = unpack(&u, body, len);
+	if (err < 0)
+		return err;
+	err = ERR_MALFORMED;
+	rows = get_rows(&u.data, 6);
+	if (!rows)
+		goto out;
+	for (uint32_t i = 0; i < rows->size; i++) {
+		struct gossip_prefix p;
+		int kind = prefix_row(rows->ptr[i].via.array.ptr, &p);
+
+		if (kind < 0)
+			goto out;
+		if (kind > 0)
+			continue;
+		if (*n == cap) {
+			err = ERR_FULL;
+			goto out;
+		}
+		out[(*n)++] = p;
+	}
+	err = 0;
+out:
+	msgpack_unpacked_destroy(&u);
+	return err;
+}

@@ -1,0 +1,307 @@
+/* store.c - the record store.
+ *
+ * Two structures over the same entries: an array sorted by key hash (look-up by halving; ranges in
+ * order), and a map from node to its entries, which bounds what one node can put in and finds what
+ * to evict. An entry is one allocation with the record's bytes behind it; it never changes, a newer
+ * record replaces it. Bounds: LIM_RECORDS in total (a new key is refused), LIM_RECORDS_PER_NODE
+ * (the highest (type, sub-key) gives way: a rule that doesn't depend on the order of arrival, so a
+ * node that publishes too much can't make others disagree for ever). Failure: unchanged. */
+#include "store.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include "weft/buf.h"
+#include "weft/err.h"
+#include "map.h"
+
+/* The entries of one node, sorted by (type, sub-key). */
+struct owner {
+	struct node_key node;
+	size_t count, cap;
+	struct store_entry **v;
+};
+
+struct store {
+	size_t max, per_node;
+	struct map *owners;
+	struct store_entry **v; /* sorted by key */
+	size_t count, cap;
+	uint8_t root[16];
+};
+
+struct store *store_new(size_t max, size_t per_node, const uint8_t seed[16])
+{
+	struct store *s = calloc(1, sizeof(*s));
+
+	assert(per_node > 0);
+	if (!s)
+		return NULL;
+	s->max = max;
+	s->per_node = per_node;
+	s->owners = map_new(sizeof(struct node_key), max, seed);
+	if (!s->owners) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+static void owner_free(struct owner *o)
+{
+	if (o) {
+		free(o->v);
+		free(o);
+	}
+}
+
+void store_free(struct store *s)
+{
+	const void *key;
+	void *value;
+	size_t it = 0;
+
+	if (!s)
+		return;
+	while (map_next(s->owners, &it, &key, &value))
+		owner_free(value);
+	map_free(s->owners);
+	for (size_t i = 0; i < s->count; i++)
+		free(s->v[i]);
+	free(s->v);
+	free(s);
+}
+
+/* Index of the first entry with a key of @key or higher. */
+static size_t lower_bound(const struct store *s, uint64_t key)
+{
+	size_t lo = 0, hi = s->count;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (s->v[mid]->key < key)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static uint32_t rank_of(const struct record *r)
+{
+	return (uint32_t)r->type << 16 | r->sub;
+}
+
+static size_t owner_pos(const struct owner *o, uint32_t rank)
+{
+	size_t i = 0;
+
+	while (i < o->count && rank_of(&o->v[i]->r) < rank)
+		i++;
+	return i;
+}
+
+struct store_entry *store_get(const struct store *s, uint64_t key)
+{
+	size_t i = lower_bound(s, key);
+
+	return i < s->count && s->v[i]->key == key ? s->v[i] : NULL;
+}
+
+static bool same_key(const struct record *a, const struct record *b)
+{
+	return node_key_eq(&a->node, &b->node) && a->type == b->type && a->sub == b->sub;
+}
+
+struct store_entry *store_find(
+	const struct store *s, const struct node_key *node, uint8_t type, uint16_t sub)
+{
+	struct store_entry *e = store_get(s, record_key_hash(node, type, sub));
+
+	if (e && node_key_eq(&e->r.node, node) && e->r.type == type && e->r.sub == sub)
+		return e;
+	return NULL;
+}
+
+static uint64_t digest_of(const uint8_t hash[16])
+{
+	struct rd r;
+
+	rd_init(&r, hash, 16);
+	return rd_u64(&r);
+}
+
+static int check_known(const struct store_entry *e, const struct record *r)
+{
+	uint8_t hash[16];
+	int cmp;
+
+	if (!same_key(&e->r, r))
+		return ERR_FOREIGN;
+	cmp = record_version_cmp(r->epoch, r->seq, e->r.epoch, e->r.seq);
+	if (cmp != 0)
+		return cmp < 0 ? ERR_STALE : 0;
+	if (r->len == e->r.len && memcmp(r->raw, e->bytes, r->len) == 0)
+		return ERR_EXISTS;
+	record_hash(r->raw, r->len, hash);
+	return digest_of(hash) < e->digest ? 0 : ERR_STALE;
+}
+
+static int check_new(const struct store *s, const struct owner *o, const struct record *r)
+{
+	if (o && o->count >= s->per_node)
+		return rank_of(r) < rank_of(&o->v[o->count - 1]->r) ? 0 : ERR_FULL;
+	return s->count < s->max ? 0 : ERR_FULL;
+}
+
+int store_check(const struct store *s, const struct record *r)
+{
+	const struct store_entry *e = store_get(s, record_key_hash(&r->node, r->type, r->sub));
+
+	if (e)
+		return check_known(e, r);
+	return check_new(s, map_get(s->owners, &r->node), r);
+}
+
+static void root_mix(struct store *s, const struct store_entry *e)
+{
+	for (size_t i = 0; i < sizeof(s->root); i++)
+		s->root[i] ^= e->hash[i];
+}
+
+/* Room for one more in both arrays. */
+static int reserve(struct store_entry ***v, size_t *cap, size_t count)
+{
+	size_t want = *cap ? *cap * 2 : 4;
+	void *grown;
+
+	if (count < *cap)
+		return 0;
+	grown = realloc(*v, want * sizeof(**v));
+	if (!grown)
+		return ERR_NOMEM;
+	*v = grown;
+	*cap = want;
+	return 0;
+}
+
+static void insert_at(struct store_entry **v, size_t *count, size_t i, struct store_entry *e)
+{
+	memmove(&v[i + 1], &v[i], (*count - i) * sizeof(*v));
+	v[i] = e;
+	(*count)++;
+}
+
+static void remove_at(struct store_entry **v, size_t *count, size_t i)
+{
+	memmove(&v[i], &v[i + 1], (*count - i - 1) * sizeof(*v));
+	(*count)--;
+}
+
+static struct store_entry *entry_new(const struct record *r, uint64_t key)
+{
+	struct store_entry *e = malloc(sizeof(*e) + r->len);
+
+	if (!e)
+		return NULL;
+	memcpy(e->bytes, r->raw, r->len);
+	int len = record_parse(e->bytes, r->len, &e->r);
+	assert(len == (int)r->len);
+	(void)len;
+	e->key = key;
+	record_hash(e->bytes, r->len, e->hash);
+	e->digest = digest_of(e->hash);
+	return e;
+}
+
+/* The owner's entry, made if need be, with room for one more. */
+static struct owner *owner_reserve(struct store *s, const struct node_key *node)
+{
+	struct owner *o = map_get(s->owners, node);
+	bool made = !o;
+
+	if (made) {
+		o = calloc(1, sizeof(*o));
+		if (!o)
+			return NULL;
+		o->node = *node;
+	}
+	if (reserve(&o->v, &o->cap, o->count) < 0)
+		goto fail;
+	if (made && map_put(s->owners, node, o) < 0)
+		goto fail;
+	return o;
+fail:
+	if (made)
+		owner_free(o);
+	return NULL;
+}
+
+static void put_new(
+	struct store *s, struct owner *o, struct store_entry *e, struct store_entry **evicted)
+{
+	if (o->count >= s->per_node) {
+		*evicted = o->v[o->count - 1];
+		remove_at(o->v, &o->count, o->count - 1);
+		remove_at(s->v, &s->count, lower_bound(s, (*evicted)->key));
+		root_mix(s, *evicted);
+	}
+	insert_at(s->v, &s->count, lower_bound(s, e->key), e);
+	insert_at(o->v, &o->count, owner_pos(o, rank_of(&e->r)), e);
+}
+
+int store_put(struct store *s, const struct record *r, struct store_entry **out,
+	struct store_entry **evicted)
+{
+	uint64_t key = record_key_hash(&r->node, r->type, r->sub);
+	struct store_entry *old = store_get(s, key), *e;
+	struct owner *o;
+	int err;
+
+	*out = *evicted = NULL;
+	err = store_check(s, r);
+	if (err < 0)
+		return err;
+	e = entry_new(r, key);
+	if (!e)
+		return ERR_NOMEM;
+	if (old) {
+		o = map_get(s->owners, &r->node);
+		assert(o);
+		o->v[owner_pos(o, rank_of(r))] = e;
+		s->v[lower_bound(s, key)] = e;
+		root_mix(s, old);
+		free(old);
+	} else {
+		/* The owner last: it must not stay behind without entries. */
+		o = reserve(&s->v, &s->cap, s->count) < 0 ? NULL : owner_reserve(s, &r->node);
+		if (!o) {
+			free(e);
+			return ERR_NOMEM;
+		}
+		put_new(s, o, e, evicted);
+	}
+	root_mix(s, e);
+	*out = e;
+	return 0;
+}
+
+struct store_entry *store_from(const struct store *s, uint64_t from)
+{
+	return store_at(s, lower_bound(s, from));
+}
+
+struct store_entry *store_at(const struct store *s, size_t i)
+{
+	return i < s->count ? s->v[i] : NULL;
+}
+
+size_t store_count(const struct store *s)
+{
+	return s->count;
+}
+
+void store_root(const struct store *s, uint8_t out[16])
+{
+	memcpy(out, s->root, sizeof(s->root));
+}
