@@ -68,9 +68,9 @@ bool pfx_overlaps(const struct pfx *a, const struct pfx *b);
 int pfx_nth(const struct pfx *p, uint64_t n, struct ip *out);
 
 /* "192.0.2.1:6793", "[2001:db8::1]:6793", "[fe80::1%2]:6793" (numeric scope). Without a port,
- * @default_port is used (0: a port is required). Port 0 is refused, a scope where the address is not
- * link-local too, and an IPv6 address without brackets, since "fd00::1:6793" could mean two things.
- * Host names are not resolved here. 0 or ERR_MALFORMED. */
+ * @default_port is used (0: a port is required). Port 0 is refused, a scope where the address is
+ * not link-local too, and an IPv6 address without brackets, since "fd00::1:6793" could mean two
+ * things. Host names are not resolved here. 0 or ERR_MALFORMED. */
 int ep_parse(const char *text, uint16_t default_port, struct ep *out);
 char *ep_fmt(const struct ep *e, char *out);
 bool ep_eq(const struct ep *a, const struct ep *b);

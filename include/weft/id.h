@@ -17,10 +17,10 @@ struct cluster_id {
 	uint8_t b[16];
 };
 
-#define NODE_KEY_STRLEN	   53 /* 52 characters and NUL */
-#define NODE_KEY_SHORT	   10
-#define NODE_NAME_MAX	   63 /* bytes, an RFC 1123 label or dotted name */
-#define CLUSTER_ID_STRLEN  27
+#define NODE_KEY_STRLEN   53 /* 52 characters and NUL */
+#define NODE_KEY_SHORT    10
+#define NODE_NAME_MAX     63 /* bytes, an RFC 1123 label or dotted name */
+#define CLUSTER_ID_STRLEN 27
 
 static inline bool node_key_eq(const struct node_key *a, const struct node_key *b)
 {
@@ -43,7 +43,7 @@ char *b32_fmt(const uint8_t *src, size_t len, char *out);
  * a wrong length, or set bits past the end. */
 int b32_parse(const char *text, uint8_t *out, size_t len);
 
-char *node_key_fmt(const struct node_key *k, char *out); /* whole; NODE_KEY_STRLEN */
+char *node_key_fmt(const struct node_key *k, char *out);       /* whole; NODE_KEY_STRLEN */
 char *node_key_fmt_short(const struct node_key *k, char *out); /* NODE_KEY_SHORT + 1 bytes */
 int node_key_parse(const char *text, struct node_key *out);
 char *cluster_id_fmt(const struct cluster_id *c, char *out); /* CLUSTER_ID_STRLEN */

@@ -12,13 +12,13 @@
 
 enum log_level { LOG_LVL_ERROR, LOG_LVL_WARN, LOG_LVL_INFO, LOG_LVL_DEBUG };
 
-/* Receives each line, without newline; control characters in it have become '?'. Called in the thread
- * that logs, by several at once. Must not log itself. */
+/* Receives each line, without newline; control characters in it have become '?'. Called in the
+ * thread that logs, by several at once. Must not log itself. */
 typedef void (*log_sink_fn)(void *ctx, enum log_level level, const char *module, const char *text);
 
 /* Replace the sink; NULL restores the default, which writes to standard error with the systemd
- * priority prefix "<3>".."<7>" when that is a journal (JOURNAL_STREAM names it), plain otherwise. For
- * one thread; others may still be in the old sink when it returns. */
+ * priority prefix "<3>".."<7>" when that is a journal (JOURNAL_STREAM names it), plain otherwise.
+ * For one thread; others may still be in the old sink when it returns. */
 void log_set_sink(log_sink_fn fn, void *ctx);
 void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);
@@ -31,13 +31,13 @@ void log_write(enum log_level level, const char *module, const char *fmt, ...)
 /* State of one rate-limited call site; zero-initialised, static. */
 struct log_limit {
 	uint64_t window_start_ns; /* atomic */
-	uint32_t in_window;	  /* atomic */
-	uint32_t held_back;	  /* atomic */
+	uint32_t in_window;       /* atomic */
+	uint32_t held_back;       /* atomic */
 };
 
-/* LOG_BURST lines per LOG_PERIOD_SECS and call site; the first line of a period tells how many were held
- * back in the one before. @now_ns: any monotonic clock. */
-#define LOG_BURST	5
+/* LOG_BURST lines per LOG_PERIOD_SECS and call site; the first line of a period tells how many were
+ * held back in the one before. @now_ns: any monotonic clock. */
+#define LOG_BURST       5
 #define LOG_PERIOD_SECS 10
 void log_limited(struct log_limit *l, uint64_t now_ns, enum log_level level, const char *module,
 	const char *fmt, ...) __attribute__((format(printf, 5, 6)));

@@ -17,7 +17,7 @@ typedef struct {
 
 /* "No deadline": later than every other ts_t. */
 #define TS_NEVER ((ts_t){UINT64_MAX})
-#define TS_ZERO	 ((ts_t){0})
+#define TS_ZERO  ((ts_t){0})
 
 #define DUR_NS(n)  ((dur_t){(int64_t)(n)})
 #define DUR_US(n)  ((dur_t){(int64_t)(n)*1000})

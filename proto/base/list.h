@@ -38,6 +38,7 @@ static inline void list_del(struct list *n)
 
 #define list_entry(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 /* Safe against removal of @n; @t is a second cursor. */
-#define list_each(l, n, t) for ((n) = (l)->next, (t) = (n)->next; (n) != (l); (n) = (t), (t) = (n)->next)
+#define list_each(l, n, t)                                                                         \
+	for ((n) = (l)->next, (t) = (n)->next; (n) != (l); (n) = (t), (t) = (n)->next)
 
 #endif

@@ -1,5 +1,5 @@
-/* key.h - keys that live long: the cluster secret, a node's identity, and what is derived from them.
- * A library below the cores, not a core. libsodium; sodium_init() must have been called. */
+/* key.h - keys that live long: the cluster secret, a node's identity, and what is derived from
+ * them. A library below the cores, not a core. libsodium; sodium_init() must have been called. */
 #ifndef WEFT_KEY_H
 #define WEFT_KEY_H
 
@@ -41,7 +41,8 @@ struct identity {
 	struct node_key pub;
 	uint8_t ed_sk[64];
 	uint8_t x_sk[32], x_pub[32];
-	uint8_t reset_key[32]; /* makes the reset tokens of our receiver indexes; survives restarts */
+	uint8_t reset_key[32]; /* makes the reset tokens of our receiver indexes; survives restarts
+				*/
 };
 void identity_generate(struct identity *out);
 void identity_from_seed(const uint8_t seed[32], struct identity *out);
@@ -56,12 +57,12 @@ int key_x25519_of(const struct node_key *k, uint8_t out[32]);
 #define KEY_SIGN_MAX  4096
 void key_sign(const struct identity *id, const char *label, const uint8_t *msg, size_t len,
 	uint8_t sig[64]);
-/* 0 or ERR_AUTH (a message longer than KEY_SIGN_MAX too). Refuses keys that are not canonical or of small
- * order, and signatures that are not the only one of their kind (S not reduced). */
+/* 0 or ERR_AUTH (a message longer than KEY_SIGN_MAX too). Refuses keys that are not canonical or of
+ * small order, and signatures that are not the only one of their kind (S not reduced). */
 int key_verify(const struct node_key *k, const char *label, const uint8_t *msg, size_t len,
 	const uint8_t sig[64]);
-/* The node's address in the control segment (DESIGN 6.12): a ULA whose /48 comes from the cluster id
- * and whose lower 80 bits come from the node key. */
+/* The node's address in the control segment (DESIGN 6.12): a ULA whose /48 comes from the cluster
+ * id and whose lower 80 bits come from the node key. */
 void key_control_addr(const struct cluster_id *c, const struct node_key *k, struct ip *out);
 /* The /48 of the cluster's control segment. */
 void key_control_prefix(const struct cluster_id *c, struct pfx *out);
