@@ -158,7 +158,7 @@ int handshake_check_mac1(
 int handshake_init_write(struct handshake *hs, const struct hs_cfg *cfg, unsigned secret,
 	uint32_t local_index, uint64_t unix_secs, uint8_t *buf, size_t cap);
 /* Read an INIT whose MAC1 verified under secret number @secret. 0; ERR_TRUNCATED; ERR_MALFORMED (no
- * lanes or too many, low-order e); ERR_AUTH. @out is untouched on error. */
+ * lanes or too many, or too long); ERR_AUTH. @out is untouched on error. */
 int handshake_init_read(const struct hs_cfg *cfg, unsigned secret, const uint8_t *buf, size_t len,
 	struct hs_init *out);
 /* Answer @in with a RESP in @buf. @local_index: a random index, free to be used when FINAL comes
