@@ -127,6 +127,11 @@ void identity_from_seed(const uint8_t seed[32], struct identity *out)
 	derive(out->reset_key, sizeof(out->reset_key), out->seed, "weft 1 reset", NULL, 0);
 }
 
+void key_cluster_of_name(const char *name, struct cluster_id *out)
+{
+	derive(out->b, sizeof(out->b), NULL, "weft 1 cluster name", (const uint8_t *)name, strlen(name));
+}
+
 void identity_generate(struct identity *out)
 {
 	uint8_t seed[32];
