@@ -1,13 +1,14 @@
 /* dp.h - the data plane: workers that carry packets between TUN queues and UDP sockets.
  *
- * One control thread owns everything in this header; workers are inside. The control thread calls the
- * functions below and dp_poll() when dp_event_fd() is readable. Each worker has a TUN queue per
+ * One control thread owns everything in this header; workers are inside. The control thread calls
+ * the functions below and dp_poll() when dp_event_fd() is readable. Each worker has a TUN queue per
  * segment, a UDP socket on the main port (a reuseport group, steered so that a lane stays on one
- * worker and everything that is not data, or is lane 0, reaches the control thread's own socket), and
- * perhaps a source port of its own. Workers run both directions to completion (DESIGN 5.16) and read
- * tables under liburcu QSBR.
+ * worker and everything that is not data, or is lane 0, reaches the control thread's own socket),
+ * and perhaps a source port of its own. Workers run both directions to completion (DESIGN 5.16) and
+ * read tables under liburcu QSBR.
  *
- * The data plane knows keys, peers by handle, prefixes by VNI. It knows no gossip, no handshakes. */
+ * The data plane knows keys, peers by handle, prefixes by VNI. It knows no gossip, no handshakes.
+ */
 #ifndef WEFT_DP_H
 #define WEFT_DP_H
 
@@ -22,16 +23,17 @@
 
 struct dp;
 
-/* Which paths may be used; each is also self-tested at start, and what remains is in dp_offloads. */
+/* Which paths may be used; each is also self-tested at start, and what remains is in dp_offloads.
+ */
 struct dp_force {
 	bool no_tun_offload; /* no vnet header TSO/USO from the TUN */
-	bool no_uso;	     /* TSO but no USO */
+	bool no_uso;         /* TSO but no USO */
 	bool no_udp_gso;     /* no UDP_SEGMENT */
 	bool no_udp_gro;
-	bool no_coalesce;    /* never write super-packets to the TUN */
+	bool no_coalesce;     /* never write super-packets to the TUN */
 	bool no_tun_steering; /* kernel's flow table instead of the eBPF program */
 	bool no_udp_steering;
-	bool no_mmsg;	     /* one datagram per system call */
+	bool no_mmsg;         /* one datagram per system call */
 	bool no_csum_partial; /* `checksum: full` */
 };
 
@@ -39,8 +41,9 @@ enum dp_dscp { DP_DSCP_COPY = -1 }; /* else a fixed value 0..63 */
 
 struct dp_cfg {
 	unsigned workers; /* 1..LIM_WORKERS */
-	struct ep listen; /* [::]:port serves both families; falls back to IPv4 if the host has no IPv6 */
-	uint32_t mark;	  /* SO_MARK of every outer socket; 0: none */
+	struct ep listen; /* [::]:port serves both families; falls back to IPv4 if the host has no
+			     IPv6 */
+	uint32_t mark;    /* SO_MARK of every outer socket; 0: none */
 	uint16_t side_port_lo, side_port_hi; /* own source ports of workers; 0: none */
 	int dscp;
 	enum aead_provider provider;
@@ -86,22 +89,25 @@ void dp_key_del(struct dp *dp, uint32_t local_index);
 /* Forwarding table of a segment. */
 enum dp_route_kind {
 	DP_ROUTE_PEER = 1, /* owned by peer: sealed to it; accepted as inner source only from it */
-	DP_ROUTE_LOCAL,	   /* ours: accepted as inner destination */
-	DP_ROUTE_EXIT,	   /* a local exit: accepted as inner destination */
-	DP_ROUTE_DROP,	   /* the range: known, owned by nobody */
+	DP_ROUTE_LOCAL,    /* ours: accepted as inner destination */
+	DP_ROUTE_EXIT,     /* a local exit: accepted as inner destination */
+	DP_ROUTE_DROP,     /* the range: known, owned by nobody */
 };
-int dp_route_set(struct dp *dp, uint32_t vni, const struct pfx *p, enum dp_route_kind kind, uint32_t peer);
+int dp_route_set(
+	struct dp *dp, uint32_t vni, const struct pfx *p, enum dp_route_kind kind, uint32_t peer);
 int dp_route_del(struct dp *dp, uint32_t vni, const struct pfx *p);
 
-/* Send one control or handshake datagram (CS6). @via 0: main port; n: worker n-1's own port. @local:
- * the source address, family IP_NONE: the kernel's choice. -EAGAIN and the like are counted. */
-int dp_send(struct dp *dp, const struct ep *to, const struct ip *local, uint8_t via, const void *buf,
-	size_t len);
+/* Send one control or handshake datagram (CS6). @via 0: main port; n: worker n-1's own port.
+ * @local: the source address, family IP_NONE: the kernel's choice. -EAGAIN and the like are
+ * counted. */
+int dp_send(struct dp *dp, const struct ep *to, const struct ip *local, uint8_t via,
+	const void *buf, size_t len);
 
 /* Events for the control thread. */
 struct dp_ops {
 	/* A datagram that is not a data packet of a known lane. May be written to. */
-	void (*datagram)(void *ctx, const struct ep *from, const struct ip *local, uint8_t *buf, size_t len);
+	void (*datagram)(
+		void *ctx, const struct ep *from, const struct ip *local, uint8_t *buf, size_t len);
 	void (*key_confirmed)(void *ctx, uint32_t local_index);
 	void (*key_limit)(void *ctx, uint32_t local_index, bool hard);
 	void (*roam_hint)(void *ctx, uint32_t peer, const struct ep *from, const struct ip *local);
@@ -112,15 +118,36 @@ int dp_event_fd(const struct dp *dp);
 /* Handle what is waiting, at most @budget datagrams; calls @ops. */
 void dp_poll(struct dp *dp, unsigned budget, const struct dp_ops *ops, void *ctx);
 /* Call @fn for each peer that got or sent data since the last call. */
-void dp_traffic(struct dp *dp, void (*fn)(void *ctx, uint32_t peer, ts_t last_rx, ts_t last_tx), void *ctx);
+void dp_traffic(
+	struct dp *dp, void (*fn)(void *ctx, uint32_t peer, ts_t last_rx, ts_t last_tx), void *ctx);
 
 /* Counters. Each drop has a reason. */
 enum dp_drop {
-	DP_DROP_NO_ROUTE, DP_DROP_UNOWNED, DP_DROP_NO_SESSION, DP_DROP_LOOP, DP_DROP_BAD_PACKET,
-	DP_DROP_TOO_BIG, DP_DROP_BACKLOG, DP_DROP_SEND_ERROR, DP_DROP_KEY_LIMIT, DP_DROP_BAD_SEGMENT,
-	DP_DROP_MALFORMED, DP_DROP_BAD_VERSION, DP_DROP_UNKNOWN_INDEX, DP_DROP_BAD_LANE, DP_DROP_NO_WINDOW,
-	DP_DROP_BAD_TAG, DP_DROP_REPLAY, DP_DROP_BAD_VNI, DP_DROP_BAD_SOURCE, DP_DROP_BAD_DESTINATION,
-	DP_DROP_ECN, DP_DROP_TUN_WRITE, DP_DROP_CONTROL_QUEUE, DP_DROP_KERNEL_RX, DP_DROP_KERNEL_TUN,
+	DP_DROP_NO_ROUTE,
+	DP_DROP_UNOWNED,
+	DP_DROP_NO_SESSION,
+	DP_DROP_LOOP,
+	DP_DROP_BAD_PACKET,
+	DP_DROP_TOO_BIG,
+	DP_DROP_BACKLOG,
+	DP_DROP_SEND_ERROR,
+	DP_DROP_KEY_LIMIT,
+	DP_DROP_BAD_SEGMENT,
+	DP_DROP_MALFORMED,
+	DP_DROP_BAD_VERSION,
+	DP_DROP_UNKNOWN_INDEX,
+	DP_DROP_BAD_LANE,
+	DP_DROP_NO_WINDOW,
+	DP_DROP_BAD_TAG,
+	DP_DROP_REPLAY,
+	DP_DROP_BAD_VNI,
+	DP_DROP_BAD_SOURCE,
+	DP_DROP_BAD_DESTINATION,
+	DP_DROP_ECN,
+	DP_DROP_TUN_WRITE,
+	DP_DROP_CONTROL_QUEUE,
+	DP_DROP_KERNEL_RX,
+	DP_DROP_KERNEL_TUN,
 	DP_DROP_COUNT
 };
 extern const char *const dp_drop_names[DP_DROP_COUNT]; /* "no_route", "bad_source", ... */
@@ -128,14 +155,17 @@ extern const char *const dp_drop_names[DP_DROP_COUNT]; /* "no_route", "bad_sourc
 struct dp_counters {
 	uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes; /* inner packets and bytes */
 	uint64_t tx_datagrams, rx_datagrams, tx_calls, rx_calls, tun_reads, tun_writes;
+	uint64_t gso_fallbacks; /* peers that went back to unsegmented sends */
 	uint64_t drops[DP_DROP_COUNT];
 };
-void dp_counters(const struct dp *dp, struct dp_counters *out); /* all workers and control, summed */
+void dp_counters(
+	const struct dp *dp, struct dp_counters *out); /* all workers and control, summed */
 /* ERR_NOT_FOUND. */
 int dp_peer_counters(const struct dp *dp, uint32_t peer, struct dp_counters *out);
 
 struct dp_offloads {
-	bool tun_tso, tun_uso, udp_gso, udp_gro, coalesce, tun_steering, udp_steering, mmsg, csum_partial;
+	bool tun_tso, tun_uso, udp_gso, udp_gro, coalesce, tun_steering, udp_steering, mmsg,
+		csum_partial;
 	const char *provider; /* AEAD */
 	unsigned workers, side_ports;
 	char why[256]; /* what is off and why, "; "-separated; empty: all on */

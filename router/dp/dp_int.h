@@ -1,0 +1,201 @@
+/* dp_int.h - what the files of the data plane share. Nobody outside this folder includes it.
+ *
+ * Threads: one control thread (all of dp.h), cfg.workers worker threads. Each field below says who
+ * touches it: [const] set before the workers start or before the struct is published, never changed;
+ * [ctl] the control thread; [own] the thread that owns the struct; [rcu] published by the control
+ * thread, read by all under QSBR; [atomic] any thread, by the __atomic builtins. */
+#ifndef WEFT_DP_INT_H
+#define WEFT_DP_INT_H
+
+#include <net/if.h>
+#include <pthread.h>
+#include "batch.h"
+#include "coalesce.h"
+#include "dp.h"
+#include "dpkey.h"
+#include "dppeer.h"
+#include "fib.h"
+#include "idx.h"
+#include "ring.h"
+#include "stats.h"
+#include "tun.h"
+#include "udp.h"
+#include "lpm.h"
+
+/* ---- bounds of a turn: then the next ready descriptor has its go (DESIGN 5.11) ---- */
+#define TURN_BYTES    (256 * 1024)
+#define TURN_PACKETS  256
+#define STAGES        4  /* batches filled before they are sent */
+#define BACKLOG_BATCH 64 /* further batches of a worker, used when a socket is full */
+#define RX_BUF        65536
+#define CTL_RX_BUF    9216 /* control's own socket gets no GRO: one jumbo frame */
+#define EVENT_RING    256
+
+/* What a worker tells the control thread. */
+enum note_kind { NOTE_DATAGRAM, NOTE_CONFIRMED, NOTE_SOFT, NOTE_HARD, NOTE_ROAM };
+
+struct note_datagram {
+	struct ep from;
+	struct ip local;
+	uint16_t len;
+	uint8_t buf[WIRE_CONTROL_MAX];
+};
+
+struct note_event {
+	uint8_t kind;   /* enum note_kind */
+	uint32_t which; /* local index, or peer */
+	struct ep from;
+	struct ip local;
+};
+
+struct segment {
+	uint32_t vni;               /* [const] */
+	unsigned slot;              /* [const] in dp.segment[] */
+	char ifname[IFNAMSIZ];      /* [const] */
+	struct tun_offload offload; /* [const] */
+	bool steered;               /* [const] */
+	uint32_t mtu;               /* [atomic] */
+	uint64_t drops_before;      /* [ctl] the device's count when it was attached */
+	struct fib *fib;            /* [const] pointer; the table is [rcu] */
+	unsigned queues;            /* [const] */
+	int fd[];                   /* [const] queue w is read by worker w, written by any */
+};
+
+/* The last lookup of a direction. */
+struct route_cache {
+	uint64_t generation;
+	uint32_t vni;
+	uint8_t family;
+	uint8_t addr[16];
+	struct fib_route route;
+};
+
+/* The receive side of a thread: each worker's, and control's for what strays to its socket. [own] */
+struct rx {
+	struct dp *dp;
+	unsigned slot; /* index of peer.w[]: the worker, or dp->cfg.workers for control */
+	struct dp_counters *c;
+	uint64_t now_ns;
+	struct route_cache src, dst;
+	uint8_t *mem; /* burst buffers of buf_bytes */
+	size_t buf_bytes;
+	unsigned burst;
+	/* Control only, while in dp_poll(): control datagrams go here directly. */
+	const struct dp_ops *ops;
+	void *ops_ctx;
+	struct coal coal;
+};
+
+/* A batch being filled; pointers are good until the end of the turn. */
+struct stage {
+	struct batch *b;
+	struct dppeer *peer;
+	const struct peer_path *path;
+	uint8_t lane;
+};
+
+/* One of a worker's sockets and what waits for it. [own] */
+struct txq {
+	const struct udp_sock *sock;
+	struct backlog backlog;
+	bool want_out; /* registered for EPOLLOUT */
+};
+
+enum txq_which { TXQ_MAIN, TXQ_SIDE, TXQ_COUNT };
+
+struct worker {
+	struct dp *dp;                   /* [const] */
+	unsigned number;                 /* [const] */
+	pthread_t thread;                /* [ctl] */
+	int epfd, stopfd;                /* [const] */
+	struct udp_sock sock[TXQ_COUNT]; /* [const] but kernel_drops [own] */
+	bool retry; /* [own] the kernel was short of memory: try again in a millisecond */
+	struct txq txq[TXQ_COUNT];
+	struct batch_pool pool;
+	struct stage stage[STAGES];
+	unsigned stages;
+	struct route_cache route;
+	uint8_t *tunbuf; /* TUN_READ_MAX */
+	struct rx rx;
+	struct dp_counters c DP_ALIGN; /* written by [own], read by [ctl] */
+};
+
+struct dp {
+	struct dp_cfg cfg;            /* [const] */
+	uint16_t port;                /* [const] */
+	bool gso, gro, mmsg, steered; /* [const] UDP segmentation, and so on: in use */
+	bool started;                 /* [ctl] */
+	struct dp_offloads offloads;  /* [ctl] */
+	unsigned side_ports;          /* [const] */
+
+	struct idx keys;                       /* [rcu] local index -> struct dpkey */
+	struct idx segments;                   /* [rcu] VNI -> struct segment */
+	struct segment *segment[LIM_SEGMENTS]; /* [rcu] by slot */
+	struct dppeer *peer[LIM_PEERS];        /* [rcu] by handle */
+	unsigned peer_top;                     /* [ctl] above the highest handle in use */
+	uint64_t next_uid;                     /* [ctl] */
+	uint64_t fib_generation;               /* [atomic] written by [ctl] */
+	struct lpm *endpoints;                 /* [rcu] addresses of peers -> count (DESIGN 4.3) */
+	uint32_t ports[65536 / 32]; /* [atomic] bit p: a peer's port, or ours; only set */
+	struct rcu_bin bin;         /* [ctl] */
+
+	struct winpool windows;             /* [atomic] */
+	struct ring *datagrams;             /* workers -> control */
+	struct ring *events;                /* workers -> control */
+	uint32_t woken;                     /* [atomic] wakefd was written and not read yet */
+	int wakefd, epfd;                   /* [const] */
+	struct udp_sock control;            /* [ctl] fd -1: no socket of its own */
+	struct rx rx;                       /* [ctl] */
+	struct dp_counters c DP_ALIGN;      /* [ctl] */
+	unsigned worker_count;              /* [ctl] made so far */
+	struct worker *worker[LIM_WORKERS]; /* [const] */
+};
+
+uint64_t dp_now_ns(void);
+
+/* dp.c: make dp_event_fd() readable. Any thread. */
+void dp_wake(struct dp *dp);
+/* dp.c: hand something to the control thread. False: its queue is full. Any thread. */
+bool dp_tell(struct dp *dp, enum note_kind kind, uint32_t which, const struct udp_in *in);
+
+/* worker.c */
+int worker_new(struct dp *dp, unsigned number, struct worker **out);
+void worker_free(struct worker *w);
+int worker_start(struct worker *w);
+void worker_stop(struct worker *w); /* and join */
+/* Let the worker read its queue of @s. Any time. */
+int worker_watch(struct worker *w, const struct segment *s);
+void worker_unwatch(struct worker *w, const struct segment *s);
+/* Register a socket for input, and for output if @out. */
+int worker_watch_sock(struct worker *w, enum txq_which which, bool out);
+
+/* tx.c */
+/* A turn of the TUN queue: packets are staged, sealed. False: the queue is gone for good. */
+bool tx_turn(struct worker *w, const struct segment *s);
+/* Send what is staged. At the end of each round, before the worker's quiescent state. */
+void tx_flush(struct worker *w);
+/* The socket may take more: send from its backlog, peers in turns. */
+void tx_drain(struct worker *w, enum txq_which which);
+/* Drop the backlog: the worker ends. */
+void tx_fini(struct worker *w);
+
+/* rx.c */
+int rx_init(struct rx *rx, struct dp *dp, unsigned slot, struct dp_counters *c, size_t buf_bytes,
+	unsigned burst);
+void rx_fini(struct rx *rx);
+/* A turn of a socket. Returns messages received. */
+unsigned rx_turn(struct rx *rx, struct udp_sock *s, unsigned max_messages);
+/* One message of the socket, cut into datagrams. rx_turn does this; so does the fuzzer. */
+void rx_message(struct rx *rx, const struct udp_in *in);
+/* Route by the cache, or look it up. */
+struct fib_route rx_route(const struct dp *dp, struct route_cache *c, const struct segment *s,
+	uint8_t family, const uint8_t *addr);
+
+/* offload.c: fill dp->offloads and the flags in dp; called by dp_new. */
+void offload_probe(struct dp *dp);
+/* The same for a segment's device; called before it is published. */
+int offload_segment(struct dp *dp, struct segment *s);
+/* Note that @what is off and why. */
+void offload_off(struct dp *dp, const char *what, const char *why);
+
+#endif

@@ -1,0 +1,63 @@
+/* dppeer.h - a peer as the workers see it: where its datagrams go and which key seals them.
+ *
+ * Who touches what:
+ *   immutable: handle, uid, workers;
+ *   published by the control thread, read by workers under QSBR: path, key;
+ *   atomic words written by the control thread: pmtu, side;
+ *   atomic words written by any worker: no_gso, hint_ns;
+ *   w[i]: written by worker i alone (the last one by the control thread), read by the control thread;
+ *   the rest: control thread. */
+#ifndef WEFT_DPPEER_H
+#define WEFT_DPPEER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "list.h"
+#include "dpkey.h"
+#include "stats.h"
+#include "udp.h"
+
+/* Immutable; replaced as a whole. */
+struct peer_path {
+	struct ep ep;
+	struct udp_dest dest;
+	uint16_t overhead; /* outer IP and UDP headers and weft's own, bytes */
+};
+
+struct peer_worker {
+	struct dp_counters c;
+	uint64_t last_rx_ns, last_tx_ns; /* 0: never */
+} DP_ALIGN;
+
+struct dppeer {
+	uint32_t handle;
+	unsigned workers; /* slots of w[], control's included */
+	uint64_t uid;
+	struct peer_path *path; /* NULL: not known yet */
+	struct dpkey *key;      /* sealing; NULL: none */
+	uint32_t pmtu;          /* largest outer IP packet */
+	uint64_t side;          /* bit w: worker w may use its own source port */
+	uint8_t no_gso;         /* segmented sends towards it failed */
+	uint64_t hint_ns;       /* when a roam hint was last given */
+
+	struct list keys;                /* dpkey.by_peer */
+	uint64_t told_rx_ns, told_tx_ns; /* dp_traffic() */
+
+	struct peer_worker w[];
+};
+
+#define PEER_PMTU_DEFAULT   1500
+#define PEER_HINT_PERIOD_NS (200 * 1000 * 1000)
+
+/* NULL: no memory. */
+struct dppeer *dppeer_new(uint32_t handle, uint64_t uid, unsigned workers);
+void dppeer_free(struct dppeer *p); /* its keys are gone; no readers may be left */
+/* For rcu_defer. */
+void dppeer_release(void *p);
+
+static inline bool peer_side(const struct dppeer *p, unsigned w)
+{
+	return (__atomic_load_n(&p->side, __ATOMIC_RELAXED) >> w) & 1;
+}
+
+#endif

@@ -1,0 +1,383 @@
+/* rx.c - the way in: socket -> cut -> open in place -> checks -> coalesce -> TUN queue.
+ *
+ * In: messages of up to 64 KiB, cut by the segment size that came with them. Each datagram passes, in
+ * this order, what is cheapest first: header, receiver index, lane, replay window (without marking),
+ * tag, replay window (marking), shim, inner parse, and promise 4.2: the inner source belongs to the
+ * peer whose key opened it, the destination is ours. What is not data of a known lane goes to the
+ * control thread through a bounded queue, unopened.
+ * Out: super-packets, written from the receive buffers to the TUN queue that the flow is read from.
+ *
+ * State: none per datagram; a window per key and lane (dpkey.h), and the last two lookups.
+ * Failure: every drop is counted by reason, for the thread and, once the key is known, for the peer.
+ * Nothing of a datagram is believed before its tag is right, and it changes nothing but counters. */
+#include <string.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include "weft/buf.h"
+#include "weft/err.h"
+#include "dp_int.h"
+#include "ecn.h"
+#include "flow.h"
+#include "gso.h"
+#include "pkt.h"
+
+struct data_hdr {
+	uint8_t flags, lane;
+	uint32_t index;
+	uint64_t counter;
+};
+
+static void drop(struct rx *rx, struct dppeer *p, enum dp_drop why, uint64_t n)
+{
+	stat_add(&rx->c->drops[why], n);
+	if (p)
+		stat_add(&p->w[rx->slot].c.drops[why], n);
+}
+
+/* ---- towards the control thread ---- */
+
+static void pass_to_control(struct rx *rx, const struct udp_in *in, uint8_t *buf, size_t len)
+{
+	struct udp_in one = *in;
+
+	if (len > WIRE_CONTROL_MAX) {
+		drop(rx, NULL, DP_DROP_MALFORMED, 1);
+		return;
+	}
+	if (rx->ops) {
+		rx->ops->datagram(rx->ops_ctx, &in->from, &in->local, buf, len);
+		return;
+	}
+	one.buf = buf;
+	one.len = len;
+	if (!dp_tell(rx->dp, NOTE_DATAGRAM, 0, &one))
+		drop(rx, NULL, DP_DROP_CONTROL_QUEUE, 1);
+}
+
+static void tell(struct rx *rx, struct dpkey *k, uint32_t bit, enum note_kind kind)
+{
+	if (dpkey_tell(k, bit) && !dp_tell(rx->dp, kind, k->local_index, NULL))
+		dpkey_untell(k, bit);
+}
+
+/* The newest packet of a main port came from elsewhere than where we send to (DESIGN 5.9). */
+static void hint_roaming(struct rx *rx, struct dppeer *p, const struct udp_in *in)
+{
+	const struct peer_path *path = rcu_get(&p->path);
+	uint64_t last = __atomic_load_n(&p->hint_ns, __ATOMIC_RELAXED);
+
+	if (path && ep_eq(&path->ep, &in->from))
+		return;
+	if (last && rx->now_ns - last < PEER_HINT_PERIOD_NS)
+		return;
+	if (__atomic_compare_exchange_n(
+		    &p->hint_ns, &last, rx->now_ns, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		(void)dp_tell(rx->dp, NOTE_ROAM, p->handle, in);
+}
+
+/* ---- towards the TUN ---- */
+
+static void write_out(struct rx *rx, const struct coal_out *out)
+{
+	const struct segment *s = idx_get(&rx->dp->segments, out->vni);
+	unsigned q = rx->slot;
+	int err = ERR_NOT_FOUND;
+
+	if (s) {
+		if (s->steered)
+			q = flow_queue(out->hash, s->queues);
+		else if (q >= s->queues)
+			q = 0;
+		err = tun_write(s->fd[q], out->iov, out->niov);
+		stat_add(&rx->c->tun_writes, 1);
+	}
+	if (err < 0)
+		drop(rx, NULL, DP_DROP_TUN_WRITE, out->packets);
+}
+
+static void emit(void *ctx, const struct coal_out *out)
+{
+	write_out(ctx, out);
+}
+
+/* A packet that the device takes no super-packets of. */
+static int write_alone(struct rx *rx, const struct segment *s, uint8_t *pkt,
+	const struct pkt_info *pi, uint32_t hash, uint8_t inner_flags)
+{
+	struct coal_out out = {
+		.niov = 2, .packets = 1, .bytes = pi->len, .vni = s->vni, .hash = hash};
+	int err = gso_rx_header(&out.vnet, pi, inner_flags);
+
+	if (err < 0)
+		return err;
+	out.iov[0] = (struct iovec){&out.vnet, sizeof(out.vnet)};
+	out.iov[1] = (struct iovec){pkt, pi->len};
+	write_out(rx, &out);
+	return 0;
+}
+
+static int deliver(struct rx *rx, const struct segment *s, uint8_t *pkt, struct pkt_info *pi,
+	uint8_t inner_flags)
+{
+	uint32_t hash = flow_hash(pi);
+	int err;
+
+	if (rx->dp->cfg.force.no_csum_partial) {
+		err = gso_rx_complete(pkt, pi, inner_flags);
+		if (err < 0)
+			return err;
+		inner_flags &= (uint8_t)~WIRE_IF_CSUM_PARTIAL;
+	}
+	if (pi->proto == PKT_UDP && !s->offload.uso)
+		return write_alone(rx, s, pkt, pi, hash, inner_flags);
+	return coal_add(&rx->coal, s->vni, pkt, pi, hash, inner_flags);
+}
+
+/* ---- one datagram ---- */
+
+struct fib_route rx_route(const struct dp *dp, struct route_cache *c, const struct segment *s,
+	uint8_t family, const uint8_t *addr)
+{
+	/* Read before the table: a change in between makes this entry old, never wrong for long. */
+	uint64_t now = __atomic_load_n(&dp->fib_generation, __ATOMIC_ACQUIRE);
+	size_t len = family == IP_V4 ? 4 : 16;
+
+	if (c->generation == now && c->vni == s->vni && c->family == family &&
+		memcmp(c->addr, addr, len) == 0)
+		return c->route;
+	c->generation = now;
+	c->vni = s->vni;
+	c->family = family;
+	memcpy(c->addr, addr, len);
+	c->route = fib_lookup(s->fib, family, addr);
+	return c->route;
+}
+
+/* Promise 4.2. */
+static bool may_enter(
+	struct rx *rx, struct dppeer *p, const struct segment *s, const struct pkt_info *pi)
+{
+	struct fib_route src = rx_route(rx->dp, &rx->src, s, pi->family, pi->src), dst;
+
+	if (src.kind != DP_ROUTE_PEER || src.peer != p->handle) {
+		drop(rx, p, DP_DROP_BAD_SOURCE, 1);
+		return false;
+	}
+	dst = rx_route(rx->dp, &rx->dst, s, pi->family, pi->dst);
+	if (dst.kind != DP_ROUTE_LOCAL && dst.kind != DP_ROUTE_EXIT) {
+		drop(rx, p, DP_DROP_BAD_DESTINATION, 1);
+		return false;
+	}
+	return true;
+}
+
+/* An opened body: shim and inner packet. */
+static void rx_body(
+	struct rx *rx, struct dppeer *p, const struct udp_in *in, uint8_t *body, size_t len)
+{
+	struct rd r;
+	uint32_t vni;
+	uint8_t inner_flags;
+	const struct segment *s;
+	struct pkt_info pi;
+
+	rd_init(&r, body, len);
+	vni = rd_u24(&r);
+	inner_flags = rd_u8(&r);
+	/* Control messages travel on lane 0 only; halves need a reassembly that was never offered. */
+	if (rd_bad(&r) || (inner_flags & ~WIRE_IF_CSUM_PARTIAL)) {
+		drop(rx, p, DP_DROP_MALFORMED, 1);
+		return;
+	}
+	s = idx_get(&rx->dp->segments, vni);
+	if (!s) {
+		drop(rx, p, DP_DROP_BAD_VNI, 1);
+		return;
+	}
+	if (pkt_parse(&pi, body + WIRE_SHIM, len - WIRE_SHIM) < 0) {
+		drop(rx, p, DP_DROP_BAD_PACKET, 1);
+		return;
+	}
+	if (!may_enter(rx, p, s, &pi))
+		return;
+	if (ecn_decap(body + WIRE_SHIM, &pi, in->tos) < 0) {
+		drop(rx, p, DP_DROP_ECN, 1);
+		return;
+	}
+	if (deliver(rx, s, body + WIRE_SHIM, &pi, inner_flags) < 0) {
+		drop(rx, p, DP_DROP_BAD_PACKET, 1);
+		return;
+	}
+	stat_add(&rx->c->rx_packets, 1);
+	stat_add(&rx->c->rx_bytes, pi.len);
+	stat_add(&p->w[rx->slot].c.rx_packets, 1);
+	stat_add(&p->w[rx->slot].c.rx_bytes, pi.len);
+}
+
+/* Open in place and mark the counter. False: dropped, counted. */
+static bool open_data(struct rx *rx, struct dpkey *k, const struct data_hdr *h,
+	const struct udp_in *in, uint8_t *buf, size_t len)
+{
+	struct dppeer *p = k->peer;
+	uint8_t nonce[12];
+	bool newest;
+	int err;
+
+	if (!dpkey_may_open(k)) {
+		drop(rx, p, DP_DROP_KEY_LIMIT, 1);
+		tell(rx, k, DPKEY_HARD, NOTE_HARD);
+		return false;
+	}
+	if (!dpkey_check(k, h->lane, h->counter)) {
+		drop(rx, p, DP_DROP_REPLAY, 1);
+		return false;
+	}
+	aead_data_nonce(nonce, h->lane, h->counter);
+	if (aead_open(k->rx, nonce, buf, WIRE_DATA_HDR, buf + WIRE_DATA_HDR,
+		    len - WIRE_DATA_HDR - WIRE_TAG, buf + len - WIRE_TAG,
+		    buf + WIRE_DATA_HDR) < 0) {
+		drop(rx, p, DP_DROP_BAD_TAG, 1);
+		if (dpkey_failed(k))
+			tell(rx, k, DPKEY_HARD, NOTE_HARD);
+		return false;
+	}
+	err = dpkey_accept(k, h->lane, h->counter, &rx->dp->windows, &newest);
+	if (__atomic_load_n(&rx->dp->windows.left, __ATOMIC_RELAXED) < WINPOOL_SLOTS / 2)
+		dp_wake(rx->dp);
+	if (err < 0) {
+		drop(rx, p, err == ERR_FULL ? DP_DROP_NO_WINDOW : DP_DROP_REPLAY, 1);
+		return false;
+	}
+	tell(rx, k, DPKEY_CONFIRMED, NOTE_CONFIRMED);
+	if (newest && !(h->flags & WIRE_F_SIDE_PORT))
+		hint_roaming(rx, p, in);
+	return true;
+}
+
+static void rx_data(struct rx *rx, const struct udp_in *in, uint8_t *buf, size_t len)
+{
+	struct data_hdr h;
+	struct dpkey *k;
+	struct rd r;
+	uint8_t reserved;
+
+	rd_init(&r, buf, len);
+	(void)rd_u8(&r); /* type and version: looked at already */
+	h.flags = rd_u8(&r);
+	h.lane = rd_u8(&r);
+	reserved = rd_u8(&r);
+	h.index = rd_u32(&r);
+	h.counter = rd_u64(&r);
+	if (len < WIRE_DATA_OVERHEAD || (h.flags & ~WIRE_F_SIDE_PORT) || reserved) {
+		drop(rx, NULL, DP_DROP_MALFORMED, 1);
+		return;
+	}
+	if (h.lane == WIRE_LANE_CONTROL) {
+		pass_to_control(rx, in, buf, len);
+		return;
+	}
+	k = idx_get(&rx->dp->keys, h.index);
+	if (!k) {
+		/* The session core may answer with a reset; it needs the header only (6.9). */
+		drop(rx, NULL, DP_DROP_UNKNOWN_INDEX, 1);
+		pass_to_control(rx, in, buf, len < WIRE_CONTROL_MAX ? len : WIRE_CONTROL_MAX);
+		return;
+	}
+	if (h.lane >= k->rx_lanes) {
+		drop(rx, k->peer, DP_DROP_BAD_LANE, 1);
+		return;
+	}
+	if (!open_data(rx, k, &h, in, buf, len))
+		return;
+	stat_set(&k->peer->w[rx->slot].last_rx_ns, rx->now_ns);
+	stat_add(&k->peer->w[rx->slot].c.rx_datagrams, 1);
+	rx_body(rx, k->peer, in, buf + WIRE_DATA_HDR, len - WIRE_DATA_HDR - WIRE_TAG);
+}
+
+static void rx_datagram(struct rx *rx, const struct udp_in *in, uint8_t *buf, size_t len)
+{
+	stat_add(&rx->c->rx_datagrams, 1);
+	if (len == 0) {
+		drop(rx, NULL, DP_DROP_MALFORMED, 1);
+	} else if (WIRE_VERSION_OF(buf[0]) != WIRE_VERSION) {
+		drop(rx, NULL, DP_DROP_BAD_VERSION, 1);
+	} else if (WIRE_TYPE_OF(buf[0]) == WIRE_DATA) {
+		rx_data(rx, in, buf, len);
+	} else if (WIRE_TYPE_OF(buf[0]) >= WIRE_INIT && WIRE_TYPE_OF(buf[0]) <= WIRE_RELAY) {
+		pass_to_control(rx, in, buf, len);
+	} else {
+		drop(rx, NULL, DP_DROP_MALFORMED, 1);
+	}
+}
+
+void rx_message(struct rx *rx, const struct udp_in *in)
+{
+	size_t seg = in->seg ? in->seg : in->len, off = 0;
+
+	if (in->truncated) {
+		drop(rx, NULL, DP_DROP_MALFORMED, 1);
+		return;
+	}
+	do {
+		size_t left = in->len - off, len = left < seg ? left : seg;
+
+		rx_datagram(rx, in, in->buf + off, len);
+		off += len;
+	} while (off < in->len);
+}
+
+unsigned rx_turn(struct rx *rx, struct udp_sock *s, unsigned max_messages)
+{
+	unsigned total = 0;
+	size_t bytes = 0;
+
+	while (total < max_messages && bytes < TURN_BYTES) {
+		struct udp_in in[UDP_RECV_BURST];
+		unsigned want = max_messages - total < rx->burst ? max_messages - total : rx->burst;
+		uint64_t lost = 0;
+		int n = udp_recv(s, rx->mem, rx->buf_bytes, want, rx->dp->mmsg, in, &lost);
+
+		stat_add(&rx->c->rx_calls, 1);
+		if (lost)
+			drop(rx, NULL, DP_DROP_KERNEL_RX, lost);
+		if (n <= 0)
+			break;
+		for (int i = 0; i < n; i++) {
+			rx_message(rx, &in[i]);
+			bytes += in[i].len;
+		}
+		/* The buffers are used again. */
+		coal_flush(&rx->coal);
+		total += (unsigned)n;
+		/* Fewer than asked for: the socket was empty; if it filled again, epoll says so. */
+		if ((unsigned)n < want && rx->dp->mmsg)
+			break;
+	}
+	return total;
+}
+
+int rx_init(struct rx *rx, struct dp *dp, unsigned slot, struct dp_counters *c, size_t buf_bytes,
+	unsigned burst)
+{
+	rx->dp = dp;
+	rx->slot = slot;
+	rx->c = c;
+	rx->buf_bytes = buf_bytes;
+	rx->burst = burst;
+	/* Pages that no packet reaches are never touched. */
+	rx->mem = mmap(NULL, buf_bytes * burst, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (rx->mem == MAP_FAILED) {
+		rx->mem = NULL;
+		return ERR_NOMEM;
+	}
+	coal_init(&rx->coal, emit, rx, !dp->offloads.coalesce);
+	return 0;
+}
+
+void rx_fini(struct rx *rx)
+{
+	if (rx->mem)
+		munmap(rx->mem, rx->buf_bytes * rx->burst);
+	rx->mem = NULL;
+}

@@ -1,0 +1,507 @@
+/* tx.c - the way out: TUN queue -> split -> seal -> batches -> socket.
+ *
+ * In: one packet or super-packet per TUN read. It is parsed, checked against the mesh's own tunnel
+ * (4.3), routed, split straight into the send buffer of its peer's batch, and sealed in place there.
+ * Out: at the end of the round all batches leave, as few system calls as there can be.
+ *
+ * Order: packets of a peer are put only behind the latest batch of that peer, batches leave in the
+ * order in which they were begun, and nothing overtakes a backlog. So the order of a flow is kept
+ * (4.7) as long as a flow stays with one worker, which steering sees to (5.10).
+ *
+ * Failure: a packet that can't go is dropped and counted by reason. A full socket moves batches into
+ * the backlog (batch.h). A segmented send that fails makes that peer fall back to single datagrams. */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include "weft/err.h"
+#include "dp_int.h"
+#include "ecn.h"
+#include "gso.h"
+#include "pkt.h"
+
+static void drop(struct worker *w, struct dppeer *p, enum dp_drop why, uint64_t n)
+{
+	stat_add(&w->c.drops[why], n);
+	if (p)
+		stat_add(&p->w[w->number].c.drops[why], n);
+}
+
+/* The batch's peer, if it still is that one. */
+static struct dppeer *peer_of(const struct worker *w, const struct batch *b)
+{
+	struct dppeer *p = rcu_get(&w->dp->peer[b->peer]);
+
+	return p && p->uid == b->peer_uid ? p : NULL;
+}
+
+static void drop_batch(struct worker *w, struct batch *b, enum dp_drop why)
+{
+	drop(w, peer_of(w, b), why, b->segs);
+	batch_put(&w->pool, b);
+}
+
+/* ---- sending ---- */
+
+/* The socket is full: @b joins the backlog, the oldest go. */
+static void park(struct worker *w, struct txq *q, struct batch *b)
+{
+	struct batch *old;
+
+	if (!backlog_add(&q->backlog, b)) {
+		drop_batch(w, b, DP_DROP_BACKLOG);
+		return;
+	}
+	while ((old = backlog_over(&q->backlog, b)) != NULL)
+		drop_batch(w, old, DP_DROP_BACKLOG);
+}
+
+static bool is_full(int err)
+{
+	return err == -EAGAIN || err == -EWOULDBLOCK || err == -ENOBUFS || err == -ENOMEM;
+}
+
+/* When will the socket take more? A full buffer tells by EPOLLOUT; for want of memory there is no
+ * such event. */
+static void wait_for(struct worker *w, enum txq_which which, int err)
+{
+	if (err == -ENOBUFS || err == -ENOMEM) {
+		w->retry = true;
+	} else if (!w->txq[which].want_out) {
+		w->txq[which].want_out = true;
+		(void)worker_watch_sock(w, which, true);
+	}
+}
+
+static void count_sent(struct worker *w, struct dppeer *p, uint64_t datagrams)
+{
+	stat_add(&w->c.tx_datagrams, datagrams);
+	if (p)
+		stat_add(&p->w[w->number].c.tx_datagrams, datagrams);
+}
+
+static void count_calls(struct worker *w, uint64_t n)
+{
+	stat_add(&w->c.tx_calls, w->dp->mmsg ? 1 : n);
+}
+
+static bool must_split(const struct worker *w, const struct batch *b, const struct dppeer *p)
+{
+	return b->segs > 1 && (!w->dp->gso || !p || __atomic_load_n(&p->no_gso, __ATOMIC_RELAXED));
+}
+
+static struct udp_out out_of(const struct batch *b, size_t off, size_t len, uint16_t seg)
+{
+	return (struct udp_out){
+		.dest = &b->dest, .buf = b->buf + off, .len = len, .seg = seg, .tos = b->tos};
+}
+
+/* Send the datagrams of @b one by one. 0: all went or were dropped; else the error of a full socket,
+ * and @b holds the rest. */
+static int send_split(struct worker *w, const struct txq *q, struct batch *b, struct dppeer *p)
+{
+	struct udp_out out[UDP_SEND_BURST];
+
+	while (b->segs > 0) {
+		unsigned n = 0;
+		int sent;
+
+		for (size_t off = b->off; off < b->len; n++) {
+			size_t left = b->len - off, len = left < b->seg ? left : b->seg;
+
+			assert(n < UDP_SEND_BURST);
+			out[n] = out_of(b, off, len, 0);
+			off += len;
+		}
+		sent = udp_send(q->sock, out, n, w->dp->mmsg);
+		if (sent < 0 && is_full(sent))
+			return sent;
+		if (sent < 0) {
+			drop(w, p, sent == -EMSGSIZE ? DP_DROP_TOO_BIG : DP_DROP_SEND_ERROR, 1);
+			sent = 1;
+		} else {
+			count_sent(w, p, (uint64_t)sent);
+			count_calls(w, (uint64_t)sent);
+		}
+		for (int i = 0; i < sent; i++)
+			b->off += out[i].len;
+		b->segs -= (unsigned)sent;
+	}
+	return 0;
+}
+
+/* A send to @p failed for good: would single datagrams help? Then it sends those from now on, until it
+ * gets another path (DESIGN 5.13). */
+static bool gso_failed(struct worker *w, const struct batch *b, struct dppeer *p, int err)
+{
+	/* EIO: the device can't segment this way; EINVAL, EMSGSIZE: a segment is larger than it sends. */
+	if (!p || b->segs < 2 || (err != -EIO && err != -EINVAL && err != -EMSGSIZE))
+		return false;
+	if (!__atomic_exchange_n(&p->no_gso, 1, __ATOMIC_RELAXED)) {
+		stat_add(&w->c.gso_fallbacks, 1);
+		stat_add(&p->w[w->number].c.gso_fallbacks, 1);
+	}
+	return true;
+}
+
+static void drop_failed(struct worker *w, struct batch *b, int err)
+{
+	drop_batch(w, b, err == -EMSGSIZE ? DP_DROP_TOO_BIG : DP_DROP_SEND_ERROR);
+}
+
+/* Send @n batches that leave by the same socket; all are taken. */
+static void send_batches(struct worker *w, enum txq_which which, struct batch **b, unsigned n)
+{
+	struct txq *q = &w->txq[which];
+	unsigned i = 0;
+
+	while (i < n) {
+		struct udp_out out[STAGES];
+		struct dppeer *peer[STAGES];
+		unsigned m = 0;
+		int sent;
+
+		if (!backlog_empty(&q->backlog)) {
+			park(w, q, b[i++]);
+			continue;
+		}
+		for (; i + m < n; m++) {
+			peer[m] = peer_of(w, b[i + m]);
+			if (must_split(w, b[i + m], peer[m]))
+				break;
+			out[m] = out_of(b[i + m], b[i + m]->off, batch_left(b[i + m]),
+				b[i + m]->segs > 1 ? b[i + m]->seg : 0);
+		}
+		if (m == 0) {
+			sent = send_split(w, q, b[i], peer[0]);
+			if (sent == 0)
+				batch_put(&w->pool, b[i++]);
+		} else {
+			sent = udp_send(q->sock, out, m, w->dp->mmsg);
+		}
+		if (sent > 0)
+			count_calls(w, (uint64_t)sent);
+		for (int k = 0; k < sent; k++, i++) {
+			count_sent(w, peer[k], b[i]->segs);
+			batch_put(&w->pool, b[i]);
+		}
+		if (sent < 0 && is_full(sent)) {
+			wait_for(w, which, sent);
+			park(w, q, b[i++]);
+		} else if (sent < 0 && !gso_failed(w, b[i], peer[0], sent)) {
+			drop_failed(w, b[i++], sent);
+		}
+	}
+}
+
+void tx_flush(struct worker *w)
+{
+	struct batch *run[STAGES];
+	unsigned n = w->stages, m;
+
+	w->stages = 0;
+	for (unsigned i = 0; i < n;) {
+		bool side = w->stage[i].b->side;
+
+		for (m = 0; i < n && w->stage[i].b->side == side; i++) {
+			if (w->stage[i].b->segs > 0)
+				run[m++] = w->stage[i].b;
+			else /* begun for a packet that could not be split after all */
+				batch_put(&w->pool, w->stage[i].b);
+		}
+		send_batches(w, side ? TXQ_SIDE : TXQ_MAIN, run, m);
+	}
+}
+
+/* Send the batch whose turn it is. 0 (it is gone), or the error of a full socket. */
+static int drain_one(struct worker *w, struct txq *q, struct batch *b)
+{
+	struct dppeer *p = peer_of(w, b);
+	size_t before = batch_left(b);
+	bool split = must_split(w, b, p);
+	struct udp_out out = out_of(b, b->off, before, b->segs > 1 ? b->seg : 0);
+	int err;
+
+	if (!p) {
+		drop_batch(w, backlog_pop(&q->backlog), DP_DROP_NO_SESSION);
+		return 0;
+	}
+	err = split ? send_split(w, q, b, p) : udp_send(q->sock, &out, 1, w->dp->mmsg);
+	if (split)
+		backlog_sent(&q->backlog, before - batch_left(b));
+	if (err < 0 && is_full(err))
+		return err;
+	if (err < 0 && gso_failed(w, b, p, err))
+		return 0; /* stays, and is split when its turn comes again */
+	b = backlog_pop(&q->backlog);
+	if (err < 0) {
+		drop_failed(w, b, err);
+		return 0;
+	}
+	if (err > 0) {
+		count_sent(w, p, b->segs);
+		count_calls(w, 1);
+	}
+	batch_put(&w->pool, b);
+	return 0;
+}
+
+void tx_drain(struct worker *w, enum txq_which which)
+{
+	struct txq *q = &w->txq[which];
+	size_t budget = 4 * TURN_BYTES;
+	struct batch *b;
+
+	while ((b = backlog_peek(&q->backlog)) != NULL && budget > 0) {
+		size_t bytes = batch_left(b);
+		int err = drain_one(w, q, b);
+
+		if (err < 0) {
+			wait_for(w, which, err);
+			return;
+		}
+		budget -= bytes < budget ? bytes : budget;
+	}
+	if (b) {
+		wait_for(w, which, -EAGAIN);
+		return;
+	}
+	if (q->want_out) {
+		q->want_out = false;
+		(void)worker_watch_sock(w, which, false);
+	}
+	if (w->stages == 0 && w->pool.used == 0)
+		batch_pool_trim(&w->pool);
+}
+
+void tx_fini(struct worker *w)
+{
+	for (unsigned i = 0; i < TXQ_COUNT; i++) {
+		struct batch *b;
+
+		while ((b = backlog_steal(&w->txq[i].backlog)) != NULL)
+			batch_put(&w->pool, b);
+	}
+}
+
+/* ---- staging ---- */
+
+/* A free batch: the pool's, else one that was staged, else the oldest of the longest backlog. */
+static struct batch *fresh_batch(struct worker *w)
+{
+	struct batch *b;
+
+	if (w->stages == STAGES)
+		tx_flush(w);
+	b = batch_get(&w->pool);
+	if (b)
+		return b;
+	for (unsigned i = 0; i < TXQ_COUNT && !b; i++) {
+		b = backlog_steal(&w->txq[i].backlog);
+		if (b)
+			drop_batch(w, b, DP_DROP_BACKLOG);
+	}
+	/* There are more batches than stages, so those that were not free were in a backlog. */
+	b = batch_get(&w->pool);
+	assert(b);
+	return b;
+}
+
+/* Everything that packets of one batch have in common. */
+struct flight {
+	struct dppeer *peer;
+	const struct peer_path *path;
+	struct dpkey *key;
+	uint8_t lane, tos, flags;
+	bool side;
+};
+
+/* The batch that a datagram of @bytes goes into. */
+static struct batch *stage_for(struct worker *w, const struct flight *f, size_t bytes)
+{
+	struct stage *s;
+	struct batch *b;
+
+	for (unsigned i = w->stages; i-- > 0;) {
+		s = &w->stage[i];
+		if (s->peer != f->peer)
+			continue;
+		if (s->path == f->path && s->lane == f->lane && s->b->tos == f->tos &&
+			s->b->side == f->side && batch_fits(s->b, bytes))
+			return s->b;
+		break; /* only the latest: nothing may overtake it */
+	}
+	b = fresh_batch(w);
+	b->peer = f->peer->handle;
+	b->peer_uid = f->peer->uid;
+	b->dest = f->path->dest;
+	b->tos = f->tos;
+	b->side = f->side;
+	b->seg = (uint16_t)bytes;
+	w->stage[w->stages++] = (struct stage){b, f->peer, f->path, f->lane};
+	return b;
+}
+
+static void put_u32(uint8_t *p, uint32_t v)
+{
+	for (int i = 0; i < 4; i++)
+		p[i] = (uint8_t)(v >> (24 - 8 * i));
+}
+
+/* Header, shim and seal around the @len bytes that stand behind them already. */
+static void seal(const struct flight *f, uint8_t *p, uint32_t vni, uint8_t inner_flags, size_t len,
+	uint64_t counter)
+{
+	uint8_t nonce[12];
+
+	p[0] = WIRE_TYPE_BYTE(WIRE_DATA);
+	p[WIRE_OFF_FLAGS] = f->flags;
+	p[WIRE_OFF_LANE] = f->lane;
+	p[WIRE_OFF_RESERVED] = 0;
+	put_u32(p + WIRE_OFF_INDEX, f->key->remote_index);
+	put_u32(p + WIRE_OFF_COUNTER, (uint32_t)(counter >> 32));
+	put_u32(p + WIRE_OFF_COUNTER + 4, (uint32_t)counter);
+	put_u32(p + WIRE_DATA_HDR, vni << 8 | inner_flags);
+	aead_data_nonce(nonce, f->lane, counter);
+	len += WIRE_SHIM;
+	aead_seal(f->key->tx, nonce, p, WIRE_DATA_HDR, p + WIRE_DATA_HDR, len, p + WIRE_DATA_HDR,
+		p + WIRE_DATA_HDR + len);
+}
+
+/* Split, seal and stage; the counters are reserved. */
+static void stage_segments(struct worker *w, const struct flight *f, struct gso_iter *it,
+	const struct pkt_info *pi, uint32_t vni, uint64_t counter)
+{
+	const size_t head = WIRE_DATA_HDR + WIRE_SHIM;
+	uint32_t segs = it->segs, last = pi->len - (segs - 1) * it->payload;
+
+	for (uint32_t i = 0; i < segs; i++) {
+		size_t len = segs == 1 ? pi->len : i + 1 < segs ? it->seg_bytes : last, got;
+		struct batch *b = stage_for(w, f, len + WIRE_DATA_OVERHEAD);
+		uint8_t *p = b->buf + b->len, inner_flags;
+
+		/* One byte range per datagram: what gso_init announced is what comes out. */
+		if (gso_next(it, p + head, BATCH_BYTES - b->len - head, &got, &inner_flags) <= 0 ||
+			got != len) {
+			drop(w, f->peer, DP_DROP_BAD_PACKET, segs - i);
+			return;
+		}
+		seal(f, p, vni, inner_flags, len, counter + i);
+		b->len += len + WIRE_DATA_OVERHEAD;
+		b->segs++;
+		b->closed = len + WIRE_DATA_OVERHEAD < b->seg;
+	}
+}
+
+/* DESIGN 4.3: a packet that is our own tunnel's, come back through the mesh. */
+static bool is_loop(const struct dp *dp, const struct pkt_info *pi)
+{
+	uint32_t bits;
+
+	if (pi->proto != PKT_UDP || !pi->ports)
+		return false;
+	bits = __atomic_load_n(&dp->ports[pi->dport / 32], __ATOMIC_RELAXED);
+	if (!(bits >> (pi->dport % 32) & 1))
+		return false;
+	return (pi->family == IP_V4 ? lpm_lookup4(dp->endpoints, pi->dst)
+				    : lpm_lookup6(dp->endpoints, pi->dst)) != NULL;
+}
+
+/* Find the way of a packet. False: dropped, counted. */
+static bool find_flight(
+	struct worker *w, const struct segment *s, const struct pkt_info *pi, struct flight *f)
+{
+	struct dp *dp = w->dp;
+	struct fib_route r = rx_route(dp, &w->route, s, pi->family, pi->dst);
+
+	if (is_loop(dp, pi)) {
+		drop(w, NULL, DP_DROP_LOOP, 1);
+		return false;
+	}
+	if (r.kind != DP_ROUTE_PEER) {
+		drop(w, NULL, r.kind == DP_ROUTE_DROP ? DP_DROP_UNOWNED : DP_DROP_NO_ROUTE, 1);
+		return false;
+	}
+	f->peer = rcu_get(&dp->peer[r.peer]);
+	f->path = f->peer ? rcu_get(&f->peer->path) : NULL;
+	f->key = f->path ? rcu_get(&f->peer->key) : NULL;
+	f->lane = f->key ? dpkey_lane(f->key, w->number) : 0;
+	if (f->lane == 0) {
+		drop(w, f->peer, DP_DROP_NO_SESSION, 1);
+		return false;
+	}
+	f->side = w->sock[TXQ_SIDE].fd >= 0 && peer_side(f->peer, w->number);
+	f->flags = f->side ? WIRE_F_SIDE_PORT : 0;
+	f->tos = ecn_outer_tos(pi->tos, dp->cfg.dscp);
+	return true;
+}
+
+/* Pay for sealing; tells the control thread when a limit is near or reached. */
+static bool pay(struct worker *w, const struct flight *f, uint32_t segs, uint32_t seg_bytes)
+{
+	struct dpkey *k = f->key;
+	uint64_t blocks = segs * dpkey_blocks(WIRE_SHIM + (uint64_t)seg_bytes);
+	bool paid = dpkey_pay(k, w->number, blocks);
+
+	if (!paid) {
+		drop(w, f->peer, DP_DROP_KEY_LIMIT, segs);
+		if (dpkey_tell(k, DPKEY_HARD) && !dp_tell(w->dp, NOTE_HARD, k->local_index, NULL))
+			dpkey_untell(k, DPKEY_HARD);
+	} else if (dpkey_past_soft(k) && dpkey_tell(k, DPKEY_SOFT) &&
+		   !dp_tell(w->dp, NOTE_SOFT, k->local_index, NULL)) {
+		dpkey_untell(k, DPKEY_SOFT);
+	}
+	return paid;
+}
+
+/* One packet or super-packet from the TUN, vnet header first. */
+static void tx_packet(struct worker *w, const struct segment *s, uint8_t *buf, size_t len)
+{
+	struct virtio_net_hdr vh;
+	struct pkt_info pi;
+	struct gso_iter it;
+	struct flight f;
+	struct peer_worker *pw;
+
+	if (len < TUN_VNET_HDR || pkt_parse(&pi, buf + TUN_VNET_HDR, len - TUN_VNET_HDR) < 0) {
+		drop(w, NULL, DP_DROP_BAD_PACKET, 1);
+		return;
+	}
+	if (!find_flight(w, s, &pi, &f))
+		return;
+	memcpy(&vh, buf, sizeof(vh));
+	if (gso_init(&it, &vh, &pi, w->dp->cfg.force.no_csum_partial ? 0 : GSO_PARTIAL_OK) < 0) {
+		drop(w, f.peer, DP_DROP_BAD_SEGMENT, 1);
+		return;
+	}
+	/* The kernel answers too-big by the peer's route (5.14); this is for what slips through. */
+	if (it.seg_bytes + f.path->overhead > __atomic_load_n(&f.peer->pmtu, __ATOMIC_RELAXED) ||
+		it.seg_bytes + WIRE_DATA_OVERHEAD > BATCH_BYTES) {
+		drop(w, f.peer, DP_DROP_TOO_BIG, it.segs);
+		return;
+	}
+	if (!pay(w, &f, it.segs, it.seg_bytes))
+		return;
+	pw = &f.peer->w[w->number];
+	stat_set(&pw->last_tx_ns, w->rx.now_ns);
+	stat_add(&pw->c.tx_packets, it.segs);
+	stat_add(&pw->c.tx_bytes, pi.len);
+	stat_add(&w->c.tx_packets, it.segs);
+	stat_add(&w->c.tx_bytes, pi.len);
+	stage_segments(w, &f, &it, &pi, s->vni, dpkey_counters(f.key, f.lane, it.segs));
+}
+
+bool tx_turn(struct worker *w, const struct segment *s)
+{
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < TURN_PACKETS && bytes < TURN_BYTES; i++) {
+		ssize_t n = tun_read(s->fd[w->number], w->tunbuf, TUN_READ_MAX);
+
+		if (n <= 0)
+			return n == 0;
+		stat_add(&w->c.tun_reads, 1);
+		tx_packet(w, s, w->tunbuf, (size_t)n);
+		bytes += (size_t)n;
+	}
+	return true;
+}
