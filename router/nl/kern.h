@@ -1,10 +1,10 @@
 /* kern.h - the kernel state that weft wants, kept true (DESIGN 4.1, 4.3).
  *
- * The caller states what should stand: links, addresses, routes, rules, NOTRACK. kern_sync() carries
- * out what is missing in batches over libmnl; the watcher (kern_fd, kern_event) notices when somebody
- * removes any of it and puts it back (counted). Everything carries weft's routing protocol number
- * (KERN_RTPROT) and stands in weft's tables and rule preferences, listed in docs/kernel-objects.md,
- * so kern_down() recognises all of it without any state. One thread. */
+ * The caller states what should stand: links, addresses, routes, rules, NOTRACK. kern_sync()
+ * carries out what is missing in batches over libmnl; the watcher (kern_fd, kern_event) notices
+ * when somebody removes any of it and puts it back (counted). Everything carries weft's routing
+ * protocol number (KERN_RTPROT) and stands in weft's tables and rule preferences, listed in
+ * docs/kernel-objects.md, so kern_down() recognises all of it without any state. One thread. */
 #ifndef WEFT_KERN_H
 #define WEFT_KERN_H
 
@@ -14,16 +14,24 @@
 #include "weft/addr.h"
 #include "weft/ts.h"
 
-#define KERN_RTPROT	    193	   /* rtnetlink protocol of all our routes and rules */
-#define KERN_TABLE_BASE	    679300 /* + VNI below 1024: one table per segment, control segment included */
-#define KERN_RULE_PREF	    6790   /* 6790..6799 are ours */
+#define KERN_RTPROT 193 /* rtnetlink protocol of all our routes and rules */
+#define KERN_TABLE_BASE                                                                            \
+	679300 /* + VNI below 1024: one table per segment, control segment included */
+#define KERN_TABLE_HIGH     0x57000000 /* + VNI from 1024 up */
+#define KERN_RULE_PREF      6790       /* 6790..6799 are ours */
+#define KERN_METRIC_OWN     512        /* own prefixes */
+#define KERN_METRIC_REMOTE  1024       /* remote prefixes */
 #define KERN_UNREACH_METRIC 4278198272u
 
 struct kern;
 
+/* The routing table of a segment. */
+uint32_t kern_table(uint32_t vni);
+
 struct kern_cfg {
-	uint32_t mark, mark_mask; /* of outer sockets */
-	uint16_t port;		  /* the mesh's UDP port, for NOTRACK */
+	uint32_t mark, mark_mask;            /* of outer sockets */
+	uint16_t port;                       /* the mesh's UDP port, for NOTRACK */
+	uint16_t side_port_lo, side_port_hi; /* workers' own source ports; 0: none */
 	bool notrack;
 	bool ipv6; /* the host has IPv6 */
 };
@@ -33,24 +41,36 @@ int kern_open(const struct kern_cfg *cfg, struct kern **out);
 /* Closes; leaves the kernel state as it is (promise 4.1: the ranges stay unreachable). */
 void kern_close(struct kern *k);
 
-/* Wanted state. Each returns 0, ERR_EXISTS, ERR_NOT_FOUND, ERR_NOMEM; nothing is sent before
- * kern_sync(), but for kern_segment_add, which needs the device to exist (priv_tun_open) and does
- * its part at once. */
-/* A segment's device: up, @mtu, addresses as host routes (/32, /128), sysctls (rp_filter off,
- * ignore_routes_with_linkdown on, no redirects, no accept_ra), its table and rules. */
+/* Wanted state. Each returns 0 or an error and changes nothing then: ERR_EXISTS, ERR_NOT_FOUND (the
+ * segment or the prefix), ERR_NOMEM, ERR_FULL (LIM_KERN_ROUTES, LIM_KERN_DEVICES, LIM_SEGMENTS).
+ * Nothing is sent before kern_sync(), but for kern_segment_add, which needs the device to exist
+ * (priv_tun_open) and does its part at once. State all that is wanted before the first kern_sync:
+ * it removes what a weftd before this one left and nobody wants now. */
+/* A segment's device: up, @mtu, addresses as host routes (/32, /128; at most 8), sysctls (rp_filter
+ * off, ignore_routes_with_linkdown on, no redirects, no accept_ra), its table and rules. Other
+ * global addresses are removed from it. -ENODEV: no such device; ERR_FOREIGN: not a TUN of ours;
+ * ERR_RANGE: too many addresses, a VNI above 24 bits, a name with characters that rules and nft
+ * would have to quote; ERR_CONFLICT: the device belongs to another segment. */
 int kern_segment_add(struct kern *k, uint32_t vni, const char *ifname, unsigned mtu,
 	const struct ip *addrs, size_t naddrs);
 int kern_segment_mtu(struct kern *k, uint32_t vni, unsigned mtu);
+/* Replace the segment's mesh addresses. */
+int kern_segment_addrs(struct kern *k, uint32_t vni, const struct ip *addrs, size_t naddrs);
+/* The segment's routes and rules go at the next kern_sync; the device is the caller's to delete. */
 int kern_segment_del(struct kern *k, uint32_t vni);
-/* An unreachable route at KERN_UNREACH_METRIC. */
+/* An unreachable route at KERN_UNREACH_METRIC. In the control segment also: unreachable for
+ * whatever this host does not send itself. */
 int kern_range_add(struct kern *k, uint32_t vni, const struct pfx *range);
-/* An own prefix: unreachable at normal metric unless @device is given (--prefix CIDR@DEVICE), which
- * gets a device route. */
+/* An own prefix: unreachable at KERN_METRIC_OWN unless @device is given (--prefix CIDR@DEVICE),
+ * which gets a device route while it is there and up; the prefix is unreachable else. The device is
+ * bound to the segment: what comes from it is routed by the segment's table. ERR_CONFLICT,
+ * ERR_RANGE as above. */
 int kern_local_add(struct kern *k, uint32_t vni, const struct pfx *p, const char *device);
 int kern_local_del(struct kern *k, uint32_t vni, const struct pfx *p);
-/* A remote prefix through the segment's TUN; @mtu 0: the device's; @src family IP_NONE: none. Adding
- * again changes it. */
-int kern_route_add(struct kern *k, uint32_t vni, const struct pfx *p, unsigned mtu, const struct ip *src);
+/* A remote prefix through the segment's TUN; @mtu 0: the device's; @src NULL or of family IP_NONE:
+ * none, else one of the host's addresses. Adding again changes it. */
+int kern_route_add(
+	struct kern *k, uint32_t vni, const struct pfx *p, unsigned mtu, const struct ip *src);
 int kern_route_del(struct kern *k, uint32_t vni, const struct pfx *p);
 
 /* Make the kernel agree. Tries all, returns the first error; what failed is tried again at the next
@@ -65,8 +85,14 @@ ts_t kern_deadline(const struct kern *k);
 
 struct kern_stats {
 	uint64_t routes, rules, repaired, errors;
-	bool notrack; /* in force */
+	bool notrack;          /* in force */
 	char notrack_why[120]; /* why not */
+	/* Events about the host's own links, addresses and routes: when it grew, ask
+	 * kern_host_addrs and kern_underlay again. */
+	uint64_t underlay_changes;
+	/* A segment's TUN is gone or not ours: open it again (priv_tun_open, dp_segment_add), then
+	 * kern_sync. Empty: all there. */
+	char fault[160];
 };
 void kern_stats(const struct kern *k, struct kern_stats *out);
 
@@ -74,19 +100,26 @@ void kern_stats(const struct kern *k, struct kern_stats *out);
 /* MTU of the interface that the host's route to @to (IP_NONE: the default route of either family)
  * leaves by; its name in @ifname (16 bytes). ERR_NOT_FOUND. */
 int kern_underlay(struct kern *k, const struct ip *to, unsigned *mtu, char *ifname);
-/* Addresses of this host that peers could reach: global scope, not on our devices, up. At most @max;
- * returns the count. */
+/* Addresses of this host that peers could reach: global scope, not on our TUNs and devices of own
+ * prefixes, up, neither deprecated nor tentative nor temporary. At most @max; returns the count or
+ * -errno. */
 int kern_host_addrs(struct kern *k, struct ip *out, size_t max);
-/* Does @p overlap a route or address of another interface? true: @why names it. @own_device (may be
- * NULL) is left out, as are weft's own routes and default routes. */
-bool kern_overlaps(struct kern *k, const struct pfx *p, const char *own_device, char *why, size_t why_len);
-/* Would @range swallow the default route's gateway or an address of an underlay interface? */
+/* Does @p overlap a route or address of another interface? true: @why names it ("10.1.0.0/16
+ * overlaps route 10.1.2.0/24 of eth1"). @own_device (may be NULL) is left out, as are weft's own
+ * routes and devices, default routes, link-local and multicast ones. When the kernel can't be
+ * asked: true, and
+ * @why says so. */
+bool kern_overlaps(
+	struct kern *k, const struct pfx *p, const char *own_device, char *why, size_t why_len);
+/* Would @range swallow the default route's gateway or an address of an underlay interface? Underlay
+ * are the interfaces that default routes leave by; on a host without default route, all but our
+ * TUNs and the devices of own prefixes (so state those first, kern_local_add). */
 bool kern_range_hits_underlay(struct kern *k, const struct pfx *range, char *why, size_t why_len);
 bool kern_has_ipv6(void);
 
-/* Remove all that weft ever installed, recognised by protocol, table, preference, device alias and nft
- * table name; needs no state. @note (may be NULL) hears of each thing. Returns how many things were
- * removed or -errno. */
+/* Remove all that weft ever installed, recognised by protocol, table, preference, device alias and
+ * nft table name; needs no state. @note (may be NULL) hears of each thing. Returns how many things
+ * were removed or -errno. */
 int kern_down(void (*note)(void *ctx, const char *what), void *ctx);
 
 #endif

@@ -1,0 +1,159 @@
+/* nl_route.c - route messages. Data in: routes, replies. Data out: struct nl_route. No state. Of a
+ * multipath route the first NL_ROUTE_HOPS devices are kept: enough to name one in a message. */
+#include "nl_msg.h"
+
+#include <linux/rtnetlink.h>
+#include <string.h>
+#include "weft/err.h"
+
+static int hops_parse(const struct nlattr *a, struct nl_route *out)
+{
+	const char *p = mnl_attr_get_payload(a);
+	size_t left = mnl_attr_get_payload_len(a);
+
+	while (left >= sizeof(struct rtnexthop)) {
+		struct rtnexthop nh;
+		size_t step;
+
+		memcpy(&nh, p, sizeof(nh));
+		step = RTNH_ALIGN((size_t)nh.rtnh_len);
+		if (nh.rtnh_len < sizeof(nh) || nh.rtnh_len > left)
+			return ERR_MALFORMED;
+		if (out->nhops < NL_ROUTE_HOPS)
+			out->hops[out->nhops++] = nh.rtnh_ifindex;
+		if (step >= left)
+			break;
+		p += step;
+		left -= step;
+	}
+	return 0;
+}
+
+static int dst_parse(const struct rtmsg *rtm, const struct nlattr *a, struct nl_route *out)
+{
+	struct ip ip = rtm->rtm_family == AF_INET ? ip_v4(0) : ip_v6_bytes((const uint8_t[16]){0});
+
+	if (a && !nl_ip_from(rtm->rtm_family, a, &ip))
+		return ERR_MALFORMED;
+	return pfx_make(&ip, rtm->rtm_dst_len, &out->dst) == 0 ? 0 : ERR_MALFORMED;
+}
+
+static int metrics_parse(const struct nlattr *nest, struct nl_route *out)
+{
+	static const struct nlx_policy policy[] = {{RTAX_MTU, MNL_TYPE_U32}};
+	const struct nlattr *tb[RTAX_MTU + 1];
+	int err = nlx_attrs_nested(nest, policy, 1, tb, RTAX_MTU);
+
+	if (err == 0 && tb[RTAX_MTU])
+		out->mtu = mnl_attr_get_u32(tb[RTAX_MTU]);
+	return err;
+}
+
+int nl_route_parse(const struct nlmsghdr *nlh, struct nl_route *out)
+{
+	static const struct nlx_policy policy[] = {
+		{RTA_DST, MNL_TYPE_BINARY},
+		{RTA_OIF, MNL_TYPE_U32},
+		{RTA_PRIORITY, MNL_TYPE_U32},
+		{RTA_PREFSRC, MNL_TYPE_BINARY},
+		{RTA_GATEWAY, MNL_TYPE_BINARY},
+		{RTA_METRICS, MNL_TYPE_NESTED},
+		{RTA_MULTIPATH, MNL_TYPE_BINARY},
+		{RTA_TABLE, MNL_TYPE_U32},
+	};
+	const struct nlattr *tb[RTA_TABLE + 1];
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+	int err;
+
+	memset(out, 0, sizeof(*out));
+	if (nlh->nlmsg_type != RTM_NEWROUTE && nlh->nlmsg_type != RTM_DELROUTE)
+		return ERR_UNSUPPORTED;
+	err = nlx_attrs(
+		nlh, sizeof(*rtm), policy, sizeof(policy) / sizeof(policy[0]), tb, RTA_TABLE);
+	if (err != 0)
+		return err;
+	if (rtm->rtm_family != AF_INET && rtm->rtm_family != AF_INET6)
+		return ERR_UNSUPPORTED;
+	err = dst_parse(rtm, tb[RTA_DST], out);
+	if (err != 0)
+		return err;
+	out->table = tb[RTA_TABLE] ? mnl_attr_get_u32(tb[RTA_TABLE]) : rtm->rtm_table;
+	out->proto = rtm->rtm_protocol;
+	out->type = rtm->rtm_type;
+	out->scope = rtm->rtm_scope;
+	out->flags = rtm->rtm_flags;
+	if (tb[RTA_PRIORITY])
+		out->metric = mnl_attr_get_u32(tb[RTA_PRIORITY]);
+	if (tb[RTA_OIF])
+		out->oif = (int)mnl_attr_get_u32(tb[RTA_OIF]);
+	if (tb[RTA_PREFSRC] && !nl_ip_from(rtm->rtm_family, tb[RTA_PREFSRC], &out->src))
+		return ERR_MALFORMED;
+	if (tb[RTA_GATEWAY] && !nl_ip_from(rtm->rtm_family, tb[RTA_GATEWAY], &out->gateway))
+		return ERR_MALFORMED;
+	if (tb[RTA_METRICS])
+		err = metrics_parse(tb[RTA_METRICS], out);
+	if (err == 0 && tb[RTA_MULTIPATH])
+		err = hops_parse(tb[RTA_MULTIPATH], out);
+	return err;
+}
+
+void nl_route_put(struct nlmsghdr *nlh, const struct nl_route *r)
+{
+	struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+	bool del = nlh->nlmsg_type == RTM_DELROUTE;
+
+	rtm->rtm_family = (uint8_t)nl_af(&r->dst.ip);
+	rtm->rtm_dst_len = r->dst.len;
+	rtm->rtm_table = RT_TABLE_UNSPEC;
+	rtm->rtm_protocol = r->proto;
+	/* Deletion goes by table, destination, metric and protocol alone. */
+	rtm->rtm_type = del ? RTN_UNSPEC : r->type;
+	rtm->rtm_scope = del ? RT_SCOPE_NOWHERE : r->scope;
+	mnl_attr_put_u32(nlh, RTA_TABLE, r->table);
+	mnl_attr_put_u32(nlh, RTA_PRIORITY, r->metric);
+	nl_put_ip(nlh, RTA_DST, &r->dst.ip);
+	if (del)
+		return;
+	if (r->oif > 0)
+		mnl_attr_put_u32(nlh, RTA_OIF, (uint32_t)r->oif);
+	if (r->src.family != IP_NONE)
+		nl_put_ip(nlh, RTA_PREFSRC, &r->src);
+	if (r->mtu > 0) {
+		struct nlattr *nest = mnl_attr_nest_start(nlh, RTA_METRICS);
+
+		mnl_attr_put_u32(nlh, RTAX_MTU, r->mtu);
+		mnl_attr_nest_end(nlh, nest);
+	}
+}
+
+int nl_route_dump(struct nlx *x, enum ip_family family, uint8_t proto, void (*begin)(void *),
+	nlx_fn fn, void *ctx)
+{
+	char buf[256];
+	struct nlmsghdr *nlh = nlx_msg(buf, RTM_GETROUTE, 0, sizeof(struct rtmsg));
+	struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+
+	rtm->rtm_family = family == IP_V4 ? AF_INET : AF_INET6;
+	rtm->rtm_protocol = proto; /* a filter where the kernel checks strictly, else ignored */
+	return nlx_dump(x, nlh, begin, fn, ctx);
+}
+
+static int keep_route(void *ctx, const struct nlmsghdr *nlh)
+{
+	return nl_route_parse(nlh, ctx);
+}
+
+int nl_route_get(struct nlx *x, const struct ip *to, uint32_t mark, struct nl_route *out)
+{
+	char buf[256];
+	struct nlmsghdr *nlh = nlx_msg(buf, RTM_GETROUTE, 0, sizeof(struct rtmsg));
+	struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+
+	memset(out, 0, sizeof(*out));
+	rtm->rtm_family = (uint8_t)nl_af(to);
+	rtm->rtm_dst_len = (uint8_t)ip_bits(to);
+	nl_put_ip(nlh, RTA_DST, to);
+	if (mark != 0)
+		mnl_attr_put_u32(nlh, RTA_MARK, mark);
+	return nlx_talk(x, nlh, keep_route, out);
+}
