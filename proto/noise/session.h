@@ -37,7 +37,7 @@ struct sess_tune {
 	dur_t cookie_life;	  /* 120 s */
 	dur_t ping_interval;	  /* 3 s between pings of a peer */
 	dur_t peer_timeout;	  /* 10 s of silence: the peer is down */
-	dur_t idle_expiry;	  /* a session nobody wants (sess_disconnect) ends after 180 s idle */
+	dur_t idle_expiry;	  /* a session that we don't want (sess_release) ends after 180 s idle */
 	dur_t side_probe_interval; /* 15 s */
 	uint64_t soft_blocks[3];  /* by enum wire_suite; [2]: 2^34 */
 	uint64_t hard_blocks[3];  /* [2]: 2^35; chacha: 2^62 */
@@ -69,16 +69,21 @@ struct sess_keys {
 
 enum sess_act_type {
 	SESS_NONE,
-	SESS_SEND,	/* to, via, buf, len */
+	SESS_SEND,	/* to, local, via, buf, len; peer too if it is sealed */
 	SESS_UP,	/* peer, key, ep: a first session stands, authenticated both ways */
-	SESS_DOWN,	/* peer, key, reason: silent, closed or refused; the handle is free afterwards */
+	SESS_DOWN,	/* peer, key, ep, reason: silent, closed or refused; the handle is free afterwards */
 	SESS_RECV,	/* peer, key, buf, len: a control message (type byte first) that is not ours */
-	SESS_KEY_ADD,	/* peer, keys: open with this from now on */
-	SESS_KEY_USE,	/* peer, index (local): seal with this one from now on */
-	SESS_KEY_DEL,	/* peer, index (local): forget it */
-	SESS_ENDPOINT,	/* peer, ep, local: data goes there from now on (follows SESS_UP, and roaming) */
+	SESS_KEY_ADD,	/* peer, key, index (local), keys: open with this from now on. May come before
+			   SESS_UP: when we called, the peer may use the key before we know that it has it */
+	SESS_KEY_USE,	/* peer, key, index (local): seal with this one from now on */
+	SESS_KEY_DEL,	/* peer, index (local): forget it. Each key gets one, before SESS_DOWN; the last one
+			   of a peer that never came up is all that is heard of it, its handle is free then */
+	SESS_ENDPOINT,	/* peer, key, ep, local: data goes there from now on (follows SESS_UP, and roaming;
+			   ep the same: only local changed) */
 	SESS_SIDE_PORT, /* peer, via, on: the worker's own source port works towards this peer, or not */
-	SESS_DIAL_FAILED, /* key (if expected), ep, reason: gave up dialling; retried by who asked */
+	SESS_DIAL_FAILED, /* key (that was expected, or that answered), ep, reason: gave up dialling; retried
+			     by who asked. reason: -ETIMEDOUT, ERR_FOREIGN (another key), ERR_CONFLICT
+			     (ourselves), ERR_FULL, ERR_NOMEM */
 	SESS_NOTE,	/* reason, ep, key: something for the log, see enum sess_note */
 };
 
@@ -103,7 +108,8 @@ struct sess_act {
 	enum sess_act_type type;
 	uint32_t peer; /* handle: 1..LIM_PEERS-1 */
 	struct node_key key;
-	struct ep to, ep, local; /* local: the address of ours that was hit; family IP_NONE: any */
+	struct ep to, ep;
+	struct ip local; /* the address of ours that was hit, or to send from; family IP_NONE: any */
 	uint8_t via; /* 0: main port; n: side port of worker n-1 */
 	bool on;
 	uint32_t index;
@@ -120,23 +126,32 @@ void sess_free(struct sess *s); /* wipes; NULL is fine */
 void sess_set_wall(struct sess *s, uint64_t unix_ns, ts_t now);
 
 /* Open a session to @to. @expect: the key that must answer (else SESS_NOTE_OTHER_KEY and failure), or
- * NULL. A session or dial towards that key or endpoint that exists already makes this a no-op.
- * ERR_FULL (LIM_HS_PENDING). Retries by itself until @give_up, then SESS_DIAL_FAILED. */
+ * NULL. A session or dial towards that key or endpoint that exists already makes this a no-op, and so
+ * does, without a word, an answer from a node that has a session with us by then. ERR_FULL
+ * (LIM_HS_PENDING), ERR_CONFLICT (our own key), ERR_NOMEM. Retries by itself until @give_up (TS_NEVER:
+ * no end), then SESS_DIAL_FAILED. */
 int sess_connect(struct sess *s, const struct ep *to, const struct node_key *expect, ts_t give_up,
 	ts_t now);
 /* End the session and every dial with @key; tells the peer (CLOSE) if a session stands. */
 void sess_disconnect(struct sess *s, const struct node_key *key, ts_t now);
-/* Stop dialling @to. */
+/* We don't want the session with @key any more: it ends (SESS_DOWN_EXPIRED) once neither data
+ * (sess_traffic) nor control messages of other cores have come by for tune.idle_expiry. sess_connect
+ * takes it back. */
+void sess_release(struct sess *s, const struct node_key *key, ts_t now);
+/* Stop dialling @to; nothing more is heard of the dial. */
 void sess_cancel(struct sess *s, const struct ep *to, ts_t now);
 
-/* Handle one datagram from @from that arrived at our address @local. @via as in sess_act (which of
- * our ports was hit). Borrows @buf and may decrypt it in place. 0 if something useful came of it;
- * else why not: ERR_MALFORMED, ERR_VERSION, ERR_AUTH, ERR_REPLAY, ERR_NOT_FOUND (unknown index; a
- * reset may go out), ERR_LIMIT, ERR_FULL, ERR_UNSUPPORTED (unknown type). All are counted. */
+/* Handle one datagram from @from that arrived at our address @local (family IP_NONE: not known).
+ * Borrows @buf and may decrypt it in place. 0 if something useful came of it; else why not:
+ * ERR_TRUNCATED, ERR_MALFORMED, ERR_VERSION, ERR_AUTH, ERR_REPLAY, ERR_STALE, ERR_STATE, ERR_NOT_FOUND
+ * (unknown index; a reset may go out), ERR_LIMIT, ERR_FULL, ERR_UNSUPPORTED (unknown type),
+ * ERR_FOREIGN (not the key that was expected), ERR_CONFLICT (our own key), ERR_NOMEM. What is wrong is
+ * counted; a duplicate or a late answer is not. */
 int sess_recv(struct sess *s, const struct ep *from, const struct ip *local, uint8_t *buf, size_t len,
 	ts_t now);
 /* Send control message @type with @len <= WIRE_CTL_BODY_MAX bytes to a peer, on lane 0. ERR_NOT_FOUND:
- * no session, ERR_RANGE: too long. Unreliable, like any datagram. */
+ * no session, ERR_RANGE: too long, ERR_STATE: the key is at its hard limit, ERR_NOMEM. Unreliable, like
+ * any datagram. */
 int sess_send(struct sess *s, uint32_t peer, uint8_t type, const void *body, size_t len, ts_t now);
 
 void sess_tick(struct sess *s, ts_t now);
@@ -190,7 +205,7 @@ enum sess_stat {
 	SESS_ST_REPLAYED_INIT, SESS_ST_REPLAYED_FINAL, SESS_ST_COOKIES_TX, SESS_ST_RESETS_TX,
 	SESS_ST_RESETS_RX, SESS_ST_BAD_RESET, SESS_ST_UNKNOWN_INDEX, SESS_ST_MALFORMED, SESS_ST_BAD_VERSION,
 	SESS_ST_BAD_TAG, SESS_ST_REPLAY, SESS_ST_RATE_LIMITED, SESS_ST_TABLE_FULL, SESS_ST_UNKNOWN_CTL,
-	SESS_ST_REKEYS, SESS_ST_ROAMS, SESS_ST_COUNT
+	SESS_ST_REKEYS, SESS_ST_ROAMS, SESS_ST_BAD_TYPE, SESS_ST_COUNT
 };
 extern const char *const sess_stat_names[SESS_ST_COUNT];
 void sess_stats(const struct sess *s, uint64_t out[SESS_ST_COUNT]);

@@ -1,0 +1,581 @@
+/* session_ctl.c - lane 0: control messages sealed and opened here; liveness, round-trip time,
+ * roaming, side ports, close, resets (DESIGN 5.9, 6.9).
+ *
+ * Endpoints: a peer's endpoint is where its handshake was answered, until an authenticated packet
+ * from its main port, with the newest counter under a key that is in use, comes from elsewhere: then
+ * a CHALLENGE goes there, and only its answer from there moves the endpoint (RFC 9000 9.3). */
+#include "session_int.h"
+
+#include <sodium.h>
+#include <string.h>
+#include "weft/buf.h"
+
+#define BLOCK              16 /* bytes that count as one towards a key's limits (DESIGN 6.8) */
+#define PING_JITTER_PCT    10
+#define PINGS_SAVED_MAX    5 /* data saves so many pings in a row: RTT and keys must be seen alive */
+#define SIDE_LOST_MAX      3
+#define CTL_FIRST_FOREIGN  32 /* types from here on belong to other cores (weft/wire.h) */
+#define TOKEN_LEN          8
+#define CLOSE_REASON_ENDED 1
+
+/* An opened control message. */
+struct ctl_in {
+	struct sess *s;
+	struct sess_peer *p;
+	struct sess_slot *k;
+	const struct ep *from;
+	const struct ip *local;
+	bool side;
+	struct rd body;
+	ts_t now;
+};
+
+static const struct ip no_ip = {.family = IP_NONE};
+
+static uint64_t random_token(void)
+{
+	uint64_t v;
+
+	randombytes_buf(&v, sizeof(v));
+	return v;
+}
+
+int sess_ctl_seal(struct sess *s, struct sess_slot *k, const struct sess_path *path, uint8_t type,
+	const void *body, size_t len)
+{
+	const size_t plain = WIRE_SHIM + 1 + len;
+	uint64_t blocks = (plain + WIRE_TAG + BLOCK - 1) / BLOCK;
+	uint8_t nonce[12], *buf, *sealed;
+	struct sess_act *a;
+	struct wr w;
+
+	if (k->gone || k->hard || k->tx_blocks + blocks > s->tune.hard_blocks[k->keys.suite])
+		return ERR_STATE;
+	k->tx_blocks += blocks;
+	if (k->tx_blocks >= s->tune.soft_blocks[k->keys.suite])
+		k->soft = true;
+	a = sess_act_push_buf(s, SESS_SEND, WIRE_DATA_HDR + plain + WIRE_TAG, &buf);
+	a->peer = k->peer->handle;
+	a->to = *path->to;
+	a->local = *path->local;
+	a->via = path->via;
+	wr_init(&w, buf, a->len);
+	wr_u8(&w, WIRE_TYPE_BYTE(WIRE_DATA));
+	wr_u8(&w, path->via ? WIRE_F_SIDE_PORT : 0);
+	wr_u8(&w, WIRE_LANE_CONTROL);
+	wr_u8(&w, 0);
+	wr_u32(&w, k->keys.remote_index);
+	wr_u64(&w, k->tx_counter);
+	sealed = w.p;
+	wr_u24(&w, VNI_CONTROL);
+	wr_u8(&w, WIRE_IF_CONTROL);
+	wr_u8(&w, type);
+	wr_copy(&w, body, len);
+	aead_data_nonce(nonce, WIRE_LANE_CONTROL, k->tx_counter++);
+	aead_seal(k->tx, nonce, buf, WIRE_DATA_HDR, sealed, plain, sealed, w.p);
+	k->peer->ctl_tx++;
+	return 0;
+}
+
+int sess_ctl_send(struct sess *s, struct sess_peer *p, uint8_t type, const void *body, size_t len)
+{
+	struct sess_path path = {.to = &p->ep, .local = &p->local};
+
+	return p->seal ? sess_ctl_seal(s, p->seal, &path, type, body, len) : ERR_STATE;
+}
+
+/* Under next-mine as well: the peer may have switched to it already, and honours a CLOSE only under
+ * the key that it uses itself. */
+void sess_ctl_close(struct sess *s, struct sess_peer *p)
+{
+	const uint8_t reason = CLOSE_REASON_ENDED;
+	struct sess_path path = {.to = &p->ep, .local = &p->local};
+
+	(void)sess_ctl_send(s, p, WIRE_CTL_CLOSE, &reason, 1);
+	if (p->next && p->next != p->seal)
+		(void)sess_ctl_seal(s, p->next, &path, WIRE_CTL_CLOSE, &reason, 1);
+}
+
+/* --- messages --- */
+
+static int on_confirm(struct ctl_in *in)
+{
+	return 0; /* that it could be opened is all that it says */
+}
+
+static void put_token(uint8_t body[TOKEN_LEN], uint64_t token)
+{
+	struct wr w;
+
+	wr_init(&w, body, TOKEN_LEN);
+	wr_u64(&w, token);
+}
+
+static void put_ep(struct wr *w, const struct ep *ep)
+{
+	wr_u8(w, ep->ip.family);
+	wr_copy(w, ep->ip.b, ip_bits(&ep->ip) / 8);
+	wr_u16(w, ep->port);
+}
+
+static bool get_ep(struct rd *r, struct ep *ep)
+{
+	memset(ep, 0, sizeof(*ep));
+	ep->ip.family = rd_u8(r);
+	if (ep->ip.family != IP_V4 && ep->ip.family != IP_V6)
+		return false;
+	rd_copy(r, ep->ip.b, ip_bits(&ep->ip) / 8);
+	ep->port = rd_u16(r);
+	return !rd_bad(r);
+}
+
+/* Always answered to the main endpoint: whether the side port's way leads here is the question, not
+ * whether one leads back. */
+static int on_ping(struct ctl_in *in)
+{
+	uint8_t body[TOKEN_LEN + 1 + 16 + 2];
+	uint64_t token = rd_u64(&in->body);
+	struct wr w;
+
+	if (rd_bad(&in->body))
+		return ERR_MALFORMED;
+	wr_init(&w, body, sizeof(body));
+	wr_u64(&w, token);
+	put_ep(&w, in->from);
+	return sess_ctl_send(in->s, in->p, WIRE_CTL_PONG, body, wr_len(&w));
+}
+
+/* RFC 6298 2.3: a first sample is taken whole, then one eighth each. */
+static void take_rtt(struct sess_peer *p, dur_t sample)
+{
+	p->srtt.ns = p->srtt.ns < 0 ? sample.ns : p->srtt.ns + (sample.ns - p->srtt.ns) / 8;
+}
+
+static void side_set(struct sess *s, struct sess_peer *p, uint8_t n, bool on)
+{
+	struct sess_act *a;
+
+	if (p->side[n].on == on)
+		return;
+	p->side[n].on = on;
+	a = sess_act_push(s, SESS_SIDE_PORT);
+	a->peer = p->handle;
+	a->key = p->key;
+	a->via = (uint8_t)(n + 1);
+	a->on = on;
+}
+
+static bool side_answered(struct ctl_in *in, uint64_t token)
+{
+	struct sess *s = in->s;
+
+	for (uint8_t n = 0; n < s->side_ports; n++) {
+		struct sess_side *side = &in->p->side[n];
+
+		if (!side->waiting || side->token != token)
+			continue;
+		side->waiting = false;
+		side->lost = 0;
+		side->at = ts_add(in->now,
+			prng_jitter(&s->prng, s->tune.side_probe_interval, PING_JITTER_PCT));
+		side_set(s, in->p, n, true);
+		return true;
+	}
+	return false;
+}
+
+static int on_pong(struct ctl_in *in)
+{
+	struct sess_peer *p = in->p;
+	uint64_t token = rd_u64(&in->body);
+	struct ep seen;
+
+	if (!get_ep(&in->body, &seen))
+		return ERR_MALFORMED;
+	if (p->ping_waits && token == p->ping_token) {
+		p->ping_waits = false;
+		take_rtt(p, ts_sub(in->now, p->ping_sent));
+		p->observed = seen;
+		return 0;
+	}
+	return side_answered(in, token) ? 0 : ERR_STALE;
+}
+
+/* Answered to where it came from, under the key in use, from our main port. */
+static int on_challenge(struct ctl_in *in)
+{
+	struct sess_path path = {.to = in->from, .local = in->local};
+	uint8_t body[TOKEN_LEN];
+
+	rd_copy(&in->body, body, sizeof(body));
+	if (rd_bad(&in->body))
+		return ERR_MALFORMED;
+	if (!in->p->seal)
+		return ERR_STATE;
+	return sess_ctl_seal(in->s, in->p->seal, &path, WIRE_CTL_CHALLENGE_OK, body, sizeof(body));
+}
+
+static void act_endpoint(struct sess *s, struct sess_peer *p)
+{
+	struct sess_act *a = sess_act_push(s, SESS_ENDPOINT);
+
+	a->peer = p->handle;
+	a->key = p->key;
+	a->ep = p->ep;
+	a->local = p->local;
+}
+
+static int on_challenge_ok(struct ctl_in *in)
+{
+	struct sess *s = in->s;
+	struct sess_peer *p = in->p;
+	uint64_t token = rd_u64(&in->body);
+
+	if (rd_bad(&in->body))
+		return ERR_MALFORMED;
+	if (!p->challenge.on || token != p->challenge.token || in->side ||
+		!ep_eq(in->from, &p->challenge.ep))
+		return ERR_STALE;
+	p->challenge.on = false;
+	p->ep = p->challenge.ep;
+	p->local = p->challenge.local;
+	sess_count(s, SESS_ST_ROAMS);
+	act_endpoint(s, p);
+	sess_act_note(s, SESS_NOTE_ENDPOINT_MOVED, &p->ep, &p->key);
+	for (uint8_t n = 0; n < s->side_ports; n++) { /* another way: nothing is known of it */
+		side_set(s, p, n, false);
+		p->side[n].waiting = false;
+		p->side[n].lost = 0;
+		p->side[n].at = in->now;
+	}
+	p->ping_at = in->now;
+	sess_timer_arm(s, &p->timer, in->now);
+	return 0;
+}
+
+static int on_close(struct ctl_in *in)
+{
+	/* One sealed before the session that stands now must not end it. */
+	if (in->k != in->p->seal)
+		return ERR_STALE;
+	sess_peer_end(in->s, in->p, SESS_DOWN_CLOSED);
+	return 0;
+}
+
+static int (*const handlers[CTL_FIRST_FOREIGN])(struct ctl_in *in) = {
+	[WIRE_CTL_CONFIRM] = on_confirm,
+	[WIRE_CTL_PING] = on_ping,
+	[WIRE_CTL_PONG] = on_pong,
+	[WIRE_CTL_CHALLENGE] = on_challenge,
+	[WIRE_CTL_CHALLENGE_OK] = on_challenge_ok,
+	[WIRE_CTL_CLOSE] = on_close,
+};
+
+/* @msg: type byte and body. */
+static int dispatch(struct ctl_in *in, const uint8_t *msg, size_t len)
+{
+	struct sess *s = in->s;
+	int err;
+
+	if (msg[0] >= CTL_FIRST_FOREIGN) {
+		uint8_t *dst;
+		struct sess_act *a = sess_act_push_buf(s, SESS_RECV, len, &dst);
+
+		memcpy(dst, msg, len);
+		a->peer = in->p->handle;
+		a->key = in->p->key;
+		in->p->last_use = in->now;
+		return 0;
+	}
+	if (!handlers[msg[0]]) {
+		sess_count(s, SESS_ST_UNKNOWN_CTL);
+		return ERR_UNSUPPORTED;
+	}
+	rd_init(&in->body, msg + 1, len - 1);
+	err = handlers[msg[0]](in);
+	if (err == ERR_MALFORMED)
+		sess_count(s, SESS_ST_MALFORMED);
+	return err;
+}
+
+/* --- receiving --- */
+
+/* Somebody seals on an index that we don't have: most likely we restarted. The answer is shorter
+ * than any such datagram. */
+static int unknown_index(
+	struct sess *s, const struct ep *from, const struct ip *local, uint32_t index, ts_t now)
+{
+	uint8_t buf[RESET_LEN];
+	int len;
+
+	sess_count(s, SESS_ST_UNKNOWN_INDEX);
+	if (!rl_take(&s->reset_rate, LIM_RESETS_PER_SEC, now)) {
+		sess_count(s, SESS_ST_RATE_LIMITED);
+		return ERR_NOT_FOUND;
+	}
+	len = reset_write(s->id->reset_key, index, buf, sizeof(buf));
+	if (len > 0) {
+		sess_act_send(s, from, local, buf, (size_t)len);
+		sess_count(s, SESS_ST_RESETS_TX);
+	}
+	return ERR_NOT_FOUND;
+}
+
+static int open_sealed(struct sess *s, struct sess_slot *k, uint8_t *buf, size_t len,
+	uint64_t counter, bool *newest)
+{
+	uint8_t nonce[12], *body = buf + WIRE_DATA_HDR;
+	size_t plain = len - WIRE_DATA_HDR - WIRE_TAG;
+
+	if (!replay_check(&k->window, counter)) {
+		sess_count(s, SESS_ST_REPLAY);
+		return ERR_REPLAY;
+	}
+	aead_data_nonce(nonce, WIRE_LANE_CONTROL, counter);
+	if (aead_open(k->rx, nonce, buf, WIRE_DATA_HDR, body, plain, body + plain, body)) {
+		sess_count(s, SESS_ST_BAD_TAG);
+		if (++k->failed_opens >= s->tune.max_failed_opens[k->keys.suite])
+			sess_slot_limit(s, k, true);
+		return ERR_AUTH;
+	}
+	*newest = replay_is_newest(&k->window, counter);
+	return replay_accept(&k->window, counter);
+}
+
+/* What an opened packet says of its sender, whatever is in it. */
+static void heard(struct ctl_in *in, bool newest)
+{
+	struct sess *s = in->s;
+	struct sess_peer *p = in->p;
+	struct sess_slot *k = in->k;
+	bool retired;
+
+	p->last_rx = in->now;
+	p->ctl_rx++;
+	sess_slot_heard(s, k, in->now);
+	retired = k != p->seal && k != p->next;
+	if (retired) /* still in use over there */
+		k->open_until = ts_add(in->now, s->tune.previous_keep);
+	else if (newest && !in->side)
+		sess_ctl_roam(s, p, in->from, in->local, in->now);
+}
+
+int sess_ctl_recv_data(struct sess *s, const struct ep *from, const struct ip *local, uint8_t *buf,
+	size_t len, ts_t now)
+{
+	struct ctl_in in = {.s = s, .from = from, .local = local, .now = now};
+	uint8_t flags, lane, reserved;
+	uint32_t index, vni;
+	uint64_t counter;
+	struct sess_ix *ix;
+	bool newest;
+	struct rd r;
+	int err;
+
+	rd_init(&r, buf, len);
+	rd_u8(&r);
+	flags = rd_u8(&r);
+	lane = rd_u8(&r);
+	reserved = rd_u8(&r);
+	index = rd_u32(&r);
+	counter = rd_u64(&r);
+	if (len < WIRE_DATA_OVERHEAD || flags & ~WIRE_F_SIDE_PORT || reserved) {
+		sess_count(s, SESS_ST_MALFORMED);
+		return ERR_MALFORMED;
+	}
+	ix = sess_ix_find(s, index);
+	if (!ix)
+		return unknown_index(s, from, local, index, now);
+	if (!ix->slot || ix->slot->gone || lane != WIRE_LANE_CONTROL)
+		return ERR_NOT_FOUND; /* a race with the data plane; nobody lost anything */
+	in.k = ix->slot;
+	in.p = in.k->peer;
+	in.side = flags & WIRE_F_SIDE_PORT;
+	err = open_sealed(s, in.k, buf, len, counter, &newest);
+	if (in.k->hard)
+		sess_timer_arm(s, &in.p->timer, now);
+	if (err)
+		return err;
+	heard(&in, newest);
+	rd_init(&r, buf + WIRE_DATA_HDR, len - WIRE_DATA_HDR - WIRE_TAG);
+	vni = rd_u24(&r);
+	flags = rd_u8(&r);
+	if (vni != VNI_CONTROL || flags != WIRE_IF_CONTROL || rd_left(&r) < 1) {
+		sess_count(s, SESS_ST_MALFORMED);
+		return ERR_MALFORMED;
+	}
+	return dispatch(&in, r.p, rd_left(&r));
+}
+
+int sess_ctl_recv_reset(struct sess *s, const uint8_t *buf, size_t len, ts_t now)
+{
+	uint8_t token[RESET_TOKEN];
+	uint32_t index;
+	int err = reset_read(buf, len, &index, token);
+
+	if (err) {
+		sess_count(s, SESS_ST_MALFORMED);
+		return err;
+	}
+	/* Indexes of the peers are in no table of ours: true resets are rare, floods are cut short. */
+	if (!rl_take(&s->reset_rx_rate, LIM_HS_PER_SEC, now)) {
+		sess_count(s, SESS_ST_RATE_LIMITED);
+		return ERR_LIMIT;
+	}
+	for (uint32_t h = 1; h < LIM_PEERS; h++) {
+		struct sess_peer *p = s->peers[h];
+		struct sess_slot *k = p ? p->seal : NULL;
+
+		if (!k || k->keys.remote_index != index || !reset_token_eq(k->reset_token, token))
+			continue;
+		sess_count(s, SESS_ST_RESETS_RX);
+		/* Data that overtook message 3 is answered with a reset too. */
+		if (!k->confirmed)
+			return ERR_STATE;
+		sess_peer_lost(s, p, now);
+		return 0;
+	}
+	sess_count(s, SESS_ST_BAD_RESET);
+	return ERR_AUTH;
+}
+
+/* --- roaming --- */
+
+static void challenge(struct sess *s, struct sess_peer *p, ts_t now)
+{
+	struct sess_path path = {.to = &p->challenge.ep, .local = &p->challenge.local};
+	uint8_t body[TOKEN_LEN];
+
+	put_token(body, p->challenge.token);
+	if (p->seal &&
+		sess_ctl_seal(s, p->seal, &path, WIRE_CTL_CHALLENGE, body, sizeof(body)) == 0)
+		p->challenge.sent = now;
+}
+
+void sess_ctl_roam(struct sess *s, struct sess_peer *p, const struct ep *from,
+	const struct ip *local, ts_t now)
+{
+	if (!p->up)
+		return;
+	if (ep_eq(from, &p->ep)) {
+		/* The peer calls another of our addresses: answers must leave from it. */
+		if (local->family != IP_NONE && !ip_eq(local, &p->local)) {
+			p->local = *local;
+			act_endpoint(s, p);
+		}
+		return;
+	}
+	if (p->challenge.on && !ts_due(ts_add(p->challenge.sent, s->tune.hs_retry), now))
+		return; /* one challenge per retry time, wherever to */
+	if (!p->challenge.on || !ep_eq(&p->challenge.ep, from)) {
+		p->challenge.on = true;
+		p->challenge.ep = *from;
+		p->challenge.token = random_token();
+	}
+	p->challenge.local = *local;
+	challenge(s, p, now);
+}
+
+/* --- what is due --- */
+
+static dur_t pings_saved(const struct sess *s)
+{
+	int64_t most = s->tune.ping_interval.ns * PINGS_SAVED_MAX;
+	int64_t keep = s->tune.previous_keep.ns / 3;
+
+	return DUR_NS(most < keep ? most : keep);
+}
+
+static void run_ping(struct sess *s, struct sess_peer *p, ts_t now)
+{
+	dur_t every = s->tune.ping_interval;
+	struct sess_path path = {.to = &p->ep, .local = &p->local};
+	bool silent = ts_due(ts_add(p->last_rx, DUR_NS(every.ns * 3 / 2)), now);
+	bool data = p->last_data.ns && !ts_due(ts_add(p->last_data, every), now);
+	uint8_t body[TOKEN_LEN];
+
+	if (!ts_due(p->ping_at, now))
+		return;
+	if (!data || ts_due(ts_add(p->ping_sent, pings_saved(s)), now)) {
+		p->ping_token = random_token();
+		p->ping_sent = now;
+		p->ping_waits = true;
+		put_token(body, p->ping_token);
+		/* Perhaps our own address is gone: let the kernel choose. */
+		if (silent)
+			path.local = &no_ip;
+		if (p->seal)
+			(void)sess_ctl_seal(s, p->seal, &path, WIRE_CTL_PING, body, sizeof(body));
+	}
+	if (silent)
+		every.ns /= 3;
+	p->ping_at = ts_add(now, prng_jitter(&s->prng, every, PING_JITTER_PCT));
+}
+
+/* A probe of one side port, or the loss of the one before. */
+static void run_side(struct sess *s, struct sess_peer *p, uint8_t n, ts_t now)
+{
+	struct sess_side *side = &p->side[n];
+	struct sess_path path = {.to = &p->ep, .local = &p->local, .via = (uint8_t)(n + 1)};
+	uint8_t body[TOKEN_LEN];
+
+	if (side->waiting) {
+		side->waiting = false;
+		if (side->lost < SIDE_LOST_MAX)
+			side->lost++;
+		if (side->lost == SIDE_LOST_MAX) {
+			side_set(s, p, n, false);
+			side->at = ts_add(now, prng_jitter(&s->prng, s->tune.side_probe_interval,
+						       PING_JITTER_PCT));
+			return;
+		}
+	}
+	side->token = random_token();
+	side->waiting = true;
+	side->at = ts_add(now, prng_jitter(&s->prng, s->tune.ping_interval, PING_JITTER_PCT));
+	put_token(body, side->token);
+	if (p->seal)
+		(void)sess_ctl_seal(s, p->seal, &path, WIRE_CTL_PING, body, sizeof(body));
+}
+
+int sess_ctl_run(struct sess *s, struct sess_peer *p, ts_t now)
+{
+	int probes = 0;
+
+	if (ts_due(ts_add(p->last_rx, s->tune.peer_timeout), now))
+		return p->seal ? SESS_DOWN_TIMEOUT : SESS_DOWN_LIMIT;
+	if (!p->wanted && ts_due(ts_add(p->last_use, s->tune.idle_expiry), now))
+		return SESS_DOWN_EXPIRED;
+	if (p->challenge.on && ts_due(ts_add(p->challenge.sent, s->tune.peer_timeout), now))
+		p->challenge.on = false;
+	run_ping(s, p, now);
+	for (uint8_t n = 0; n < s->side_ports && probes < SESS_PROBES_PER_RUN; n++) {
+		if (!ts_due(p->side[n].at, now))
+			continue;
+		run_side(s, p, n, now);
+		probes++;
+	}
+	return 0;
+}
+
+ts_t sess_ctl_deadline(const struct sess *s, const struct sess_peer *p)
+{
+	ts_t when = ts_min(ts_add(p->last_rx, s->tune.peer_timeout), p->ping_at);
+
+	if (!p->wanted)
+		when = ts_min(when, ts_add(p->last_use, s->tune.idle_expiry));
+	if (p->challenge.on)
+		when = ts_min(when, ts_add(p->challenge.sent, s->tune.peer_timeout));
+	for (uint8_t n = 0; n < s->side_ports; n++)
+		when = ts_min(when, p->side[n].at);
+	return when;
+}
+
+void sess_ctl_start(struct sess *s, struct sess_peer *p, ts_t now)
+{
+	act_endpoint(s, p);
+	p->last_rx = p->last_use = now;
+	p->ping_at = now;
+	for (uint8_t n = 0; n < s->side_ports; n++)
+		p->side[n].at = now;
+}
