@@ -499,6 +499,9 @@ size_t status_gossip_counters(struct daemon *d, struct gossip_counter out[GOSSIP
 		{"rx_full", g.rx_full},
 		{"epoch_jumps", g.epoch_jumps},
 		{"name_conflicts", g.name_conflicts},
+		{"prefix_conflicts", g.prefix_conflicts},
+		{"equivocations", g.equivocations},
+		{"dropped", g.dropped},
 	};
 
 	_Static_assert(sizeof(all) / sizeof(all[0]) <= GOSSIP_COUNTERS_MAX, "room for all");

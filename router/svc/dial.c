@@ -293,9 +293,9 @@ void dial_node(struct daemon *d, const struct node_key *node, const struct ep *e
 static const char *failure_text(int reason)
 {
 	switch (reason) {
-	case SESS_NOTE_OTHER_KEY:
+	case ERR_FOREIGN:
 		return "another node answered there";
-	case SESS_NOTE_SELF:
+	case ERR_CONFLICT:
 		return "that address is this node's own";
 	case ERR_UNSUPPORTED:
 		return "this host has no IPv6";
@@ -346,7 +346,7 @@ void dial_self(struct daemon *d, const struct ep *ep)
 				t->state = ST_SELF;
 				t->next = ts_add(loop_now(), SELF_RETRY);
 				snprintf(t->error, sizeof(t->error), "%s",
-					failure_text(SESS_NOTE_SELF));
+					failure_text(ERR_CONFLICT));
 			}
 	}
 	if (!ours)
@@ -372,7 +372,7 @@ static void check_target(struct daemon *d, struct target *t, ts_t now)
 		return;
 	if (t->state == ST_DIALLING) {
 		/* The session core was busy with the same node elsewhere, or gave up unheard. */
-		wait_again(d, t, failure_text(0));
+		wait_again(d, t, failure_text(-ETIMEDOUT));
 		return;
 	}
 	begin(d, t);

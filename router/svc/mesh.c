@@ -20,7 +20,7 @@ static const char *short_name(const struct node_key *k)
 
 static void on_send(struct daemon *d, const struct sess_act *a)
 {
-	(void)dp_send(d->dp, &a->to, a->local.ip.family != IP_NONE ? &a->local.ip : NULL, a->via,
+	(void)dp_send(d->dp, &a->to, &a->local, a->via,
 		a->buf, a->len);
 }
 
@@ -161,7 +161,7 @@ static void on_endpoint(struct daemon *d, const struct sess_act *a)
 		return;
 	p->ep = a->ep;
 	(void)dp_peer_endpoint(
-		d->dp, a->peer, &a->ep, a->local.ip.family != IP_NONE ? &a->local.ip : NULL);
+		d->dp, a->peer, &a->ep, &a->local);
 	if (kern_underlay(d->kern, &a->ep.ip, &outer, ifname) == 0) {
 		p->outer_mtu = outer;
 		dp_peer_pmtu(d->dp, a->peer, outer);
@@ -182,7 +182,7 @@ static void on_side_port(struct daemon *d, const struct sess_act *a)
 
 static void on_dial_failed(struct daemon *d, const struct sess_act *a)
 {
-	dial_failed(d, &a->to, &a->key, a->reason);
+	dial_failed(d, &a->ep, &a->key, a->reason);
 }
 
 static void on_note(struct daemon *d, const struct sess_act *a)
