@@ -1,0 +1,73 @@
+/* cli.h - inside cli/: the command table, and what commands share. */
+#ifndef WEFT_CLI_H
+#define WEFT_CLI_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include "ctl.h"
+#include "out.h"
+
+#define CLI_SOCKET "/run/weft/weft.sock"
+
+enum cli_exit {
+	CLI_FINE = 0,
+	CLI_BAD = 1, /* the answer is bad: refused, not ready, garbage */
+	CLI_USAGE = 2,
+	CLI_NO_DAEMON = 3,
+};
+
+struct cli {
+	FILE *out, *err;
+	const char *socket;
+	bool json;
+	int timeout_ms;
+};
+
+/* Puts the data of an answer into @o. Fields may be absent or of another type: the daemon may be of
+ * another version. */
+typedef void (*cli_render_fn)(struct out *o, const msgpack_object *data);
+
+struct cli_verb {
+	const char *name; /* one word or two */
+	const char *args; /* for the usage; "" if none */
+	const char *help;
+	const char *cmd;      /* what the daemon is asked; NULL: answered here, by @local */
+	const char *arg;      /* name of the one argument it needs, or NULL */
+	cli_render_fn render; /* NULL: always JSON */
+	const char *must; /* member of the data that must be true, or the exit code is CLI_BAD */
+	int (*local)(struct cli *c, int argc, char **argv); /* arguments behind the verb */
+};
+extern const struct cli_verb cli_verbs[];
+extern const size_t cli_nverbs;
+
+/* Run one command line (argv[0] is the program); streams and timeout are the caller's. Returns an
+ * enum cli_exit. */
+int cli_run(struct cli *c, int argc, char **argv);
+/* The same with defaults. */
+int cli_main(int argc, char **argv, FILE *out, FILE *err);
+
+/* A line on the error stream, behind "weft: ". Returns @code. */
+int cli_fail(struct cli *c, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Usage of @verb, or of all if NULL, on the error stream; CLI_USAGE. */
+int cli_usage(struct cli *c, const struct cli_verb *verb);
+
+void render_status(struct out *o, const msgpack_object *data);
+void render_peers(struct out *o, const msgpack_object *data);
+void render_connections(struct out *o, const msgpack_object *data);
+void render_routes(struct out *o, const msgpack_object *data);
+void render_targets(struct out *o, const msgpack_object *data);
+void render_message(struct out *o, const msgpack_object *data);
+
+int cmd_key_new(struct cli *c, int argc, char **argv);
+int cmd_key_show(struct cli *c, int argc, char **argv);
+int cmd_help(struct cli *c, int argc, char **argv);
+int cmd_version(struct cli *c, int argc, char **argv);
+
+/* Element @i of the array @key of map @o, or NULL behind its end or if there is none. */
+const msgpack_object *cli_item(const msgpack_object *o, const char *key, size_t i);
+/* The text items of an array, joined by ", ", cut to @cap; "" if none. Returns @buf. */
+const char *cli_join(const msgpack_object *o, const char *key, char *buf, size_t cap);
+/* "reason count, reason count" of a map of counters, without zeros. Returns @buf. */
+const char *cli_counts(const msgpack_object *o, const char *key, char *buf, size_t cap);
+
+#endif

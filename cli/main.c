@@ -1,0 +1,7 @@
+/* weft - the person's command. */
+#include "cli.h"
+
+int main(int argc, char **argv)
+{
+	return cli_main(argc, argv, stdout, stderr);
+}

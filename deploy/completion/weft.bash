@@ -1,0 +1,52 @@
+# bash completion of weft(8).
+
+_weft()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} i verb= sub=
+	local verbs="status connect forget down report key help version"
+
+	case $prev in
+	--socket | --out)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	-o)
+		mapfile -t COMPREPLY < <(compgen -W "text json" -- "$cur")
+		return
+		;;
+	esac
+	# the words that are no options
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		--socket | --out | -o) ((i++)) ;;
+		-*) ;;
+		*)
+			if [[ -z $verb ]]; then
+				verb=${COMP_WORDS[i]}
+			elif [[ -z $sub ]]; then
+				sub=${COMP_WORDS[i]}
+			fi
+			;;
+		esac
+	done
+	if [[ $cur == -* ]]; then
+		local options="--socket -o --help"
+		[[ $verb == key && $sub == new ]] && options+=" --out"
+		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
+		return
+	fi
+	case "$verb $sub" in
+	" ") mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur") ;;
+	"status ")
+		mapfile -t COMPREPLY < <(compgen -W "peers connections routes targets ipam bgp policy segments clusters" -- "$cur")
+		;;
+	"key ") mapfile -t COMPREPLY < <(compgen -W "new show" -- "$cur") ;;
+	"key show")
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		;;
+	"help ") mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur") ;;
+	esac
+}
+complete -F _weft weft
