@@ -1,9 +1,9 @@
 /* gossip_node.c - members, and what a record changes.
  *
  * A member is a node of which we have a record or a link. Its state is what the store and the
- *driver say (known, left, linked, forgotten); what follows from it is brought in line in one place,
- * member_refresh: whether its claims compete, whether the driver was told that it is up, whether it
- *is to be dialled.
+ * driver say (known, left, linked, forgotten); what follows from that is brought in line in one
+ * place, member_refresh: whether its claims compete, whether the driver was told that it is up,
+ * whether it is to be dialled.
  *
  *	visible = known, not left, not forgotten
  *	up	= visible and linked

@@ -2,8 +2,9 @@
  *
  *	RECORDS	records end to end (record.h)
  *	DIGEST	root of the sender's store, 16 bytes | number of records 32
- *	KEYS	from 64 | to 64 | entries: key 64, epoch 64, sequence 64, hash 64, in rising order
- *of key: all that the sender has with keys in [from, to] WANT	keys 64
+ *	KEYS	from 64 | to 64 | entries (key 64, epoch 64, sequence 64, hash 64), by rising key:
+ *		all that the sender has with keys in [from, to]
+ *	WANT	keys 64
  *
  * All integers in network order. At most WIRE_CTL_BODY_MAX bytes. This is the part of the core that
  * will be replaced; records stay. */

@@ -11,13 +11,13 @@
  *
  * All integers in network order. A record is stored and relayed verbatim, so encodings need not be
  * canonical and a node relays what it does not understand (types, body keys, flags). What a record
- * speaks of is (node key, type, sub-key); of two records with the same, the higher (epoch,
- *sequence) counts. A record's length stands in it, so records can be laid end to end.
+ * speaks of is (node key, type, sub-key); of two with the same, the higher (epoch, sequence)
+ * counts. A record's length stands in it, so records can be laid end to end.
  *
  * Bodies (unknown keys are skipped, longer inner arrays are cut):
  *	NODE	  {0: name, 1: software version, 2: feature bits, 3: true when the node left}
  *	ENDPOINTS {0: [[address (4 or 16 bytes), port], ...]}, the best first
- *	PREFIXES  {0: [[VNI, address, length, right, flags, claimed at, Unix seconds], ...]}
+ *	PREFIXES  {0: [[VNI, address, length, right, flags, claimed at (Unix time)], ...]}
  *		  flags: 1 = exit; an entry with flags that we don't know is skipped. A node spreads
  *		  its prefixes over several records by sub-key. */
 #ifndef WEFT_RECORD_H
@@ -99,8 +99,8 @@ int record_node_encode(const struct record_node *n, uint8_t *out);
 int record_node_decode(const uint8_t *body, size_t len, struct record_node *out);
 int record_endpoints_encode(const struct ep *eps, size_t n, uint8_t *out);
 int record_endpoints_decode(const uint8_t *body, size_t len, struct ep *out, size_t cap, size_t *n);
-/* The most prefixes that a record can hold: the shortest entry takes 11 bytes. */
-#define RECORD_PREFIXES_MAX  88
+/* The most prefixes that a record can hold: the shortest entry takes 12 bytes. */
+#define RECORD_PREFIXES_MAX 80
 /* The most that surely fit: the longest entry takes 37 bytes. */
 #define RECORD_PREFIXES_SAFE 25
 int record_prefixes_encode(const struct gossip_prefix *p, size_t n, uint8_t *out);
