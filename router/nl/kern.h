@@ -113,8 +113,10 @@ bool kern_overlaps(
 	struct kern *k, const struct pfx *p, const char *own_device, char *why, size_t why_len);
 /* Would @range swallow the default route's gateway or an address of an underlay interface? Underlay
  * are the interfaces that default routes leave by; on a host without default route, all but our
- * TUNs and the devices of own prefixes (so state those first, kern_local_add). */
-bool kern_range_hits_underlay(struct kern *k, const struct pfx *range, char *why, size_t why_len);
+ * TUNs and @own_devices, the @nown devices of own prefixes. Asks the host only: nothing need have
+ * been stated before. */
+bool kern_range_hits_underlay(struct kern *k, const struct pfx *range,
+	const char *const *own_devices, size_t nown, char *why, size_t why_len);
 bool kern_has_ipv6(void);
 
 /* Remove all that weft ever installed, recognised by protocol, table, preference, device alias and

@@ -270,6 +270,8 @@ struct swallow {
 	int via[64]; /* interfaces of default routes, in both families */
 	size_t nvia;
 	bool has_default;
+	const char *const *own; /* names of devices that carry own prefixes: no underlay */
+	size_t nown;
 };
 
 static void via_add(struct swallow *s, int ifindex)
@@ -312,6 +314,9 @@ static int swallow_addr(void *ctx, const struct nlmsghdr *nlh)
 	l = dev_of(s->o.devs, a.ifindex);
 	if (!l || (l->flags & IFF_LOOPBACK) || dev_is_mesh(s->o.k, l))
 		return 0;
+	for (size_t i = 0; i < s->nown; i++)
+		if (strcmp(s->own[i], l->name) == 0)
+			return 0;
 	underlay = !s->has_default;
 	for (size_t i = 0; i < s->nvia; i++)
 		underlay |= s->via[i] == a.ifindex;
@@ -320,11 +325,14 @@ static int swallow_addr(void *ctx, const struct nlmsghdr *nlh)
 	return 0;
 }
 
-bool kern_range_hits_underlay(struct kern *k, const struct pfx *range, char *why, size_t why_len)
+bool kern_range_hits_underlay(struct kern *k, const struct pfx *range,
+	const char *const *own_devices, size_t nown, char *why, size_t why_len)
 {
 	struct devices devs = {.n = 0};
 	struct swallow s = {
-		.o = {.k = k, .devs = &devs, .p = range, .why = why, .why_len = why_len}};
+		.o = {.k = k, .devs = &devs, .p = range, .why = why, .why_len = why_len},
+		.own = own_devices,
+		.nown = nown};
 	char text[PFX_STRLEN];
 	int err = nl_link_dump(&k->x, dev_seen, &devs);
 

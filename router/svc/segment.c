@@ -81,14 +81,21 @@ int segments_build(struct daemon *d)
 
 int segments_check(struct daemon *d)
 {
+	const char *own[CONF_LIST_MAX];
 	char why[200], text[PFX_STRLEN];
+	size_t nown = 0;
 	int bad = 0;
 
+	for (size_t i = 1; i < d->nsegments; i++)
+		for (size_t n = 0; n < d->segments[i].nprefixes && nown < CONF_LIST_MAX; n++)
+			if (d->segments[i].prefixes[n].device[0])
+				own[nown++] = d->segments[i].prefixes[n].device;
 	for (size_t i = 1; i < d->nsegments; i++) {
 		const struct segment *s = &d->segments[i];
 
 		for (size_t n = 0; n < s->nranges; n++)
-			if (kern_range_hits_underlay(d->kern, &s->ranges[n], why, sizeof(why))) {
+			if (kern_range_hits_underlay(
+				    d->kern, &s->ranges[n], own, nown, why, sizeof(why))) {
 				log_error("weftd",
 					"range %s can't be used: it holds %s; choose another range",
 					pfx_fmt(&s->ranges[n], text), why);
