@@ -29,6 +29,7 @@ static void every_length_and_alignment(void **state)
 	struct prng r;
 	uint8_t *buf = malloc(4096);
 
+	print_message("seed 0x%x\n", SEED);
 	prng_seed(&r, SEED);
 	for (size_t i = 0; i < 4096; i++)
 		buf[i] = (uint8_t)prng_next(&r);
@@ -70,6 +71,7 @@ static void chained_pieces(void **state)
 	struct prng r;
 	uint8_t buf[2000];
 
+	print_message("seed 0x%x\n", SEED);
 	prng_seed(&r, SEED);
 	for (size_t i = 0; i < sizeof(buf); i++)
 		buf[i] = (uint8_t)prng_next(&r);
@@ -124,6 +126,7 @@ static void update_word(void **state)
 	struct prng r;
 	uint8_t h[20];
 
+	print_message("seed 0x%x\n", SEED);
 	prng_seed(&r, SEED);
 	for (int round = 0; round < 20000; round++) {
 		size_t at = prng_below(&r, 5) * 2;
