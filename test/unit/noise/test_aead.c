@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include <pthread.h>
 #include <sodium.h>
 #include "aead.h"
 #include "fault.h"
@@ -285,6 +286,60 @@ static void forged_in_place(void **state)
 	}
 }
 
+/* One expanded key, many threads (aead.h promises it). */
+struct job {
+	const struct aead *a;
+	uint8_t id;
+	unsigned bad;
+};
+
+static void *seal_and_open(void *arg)
+{
+	struct job *j = arg;
+	uint8_t text[1420], buf[1420], nonce[12], tag[16];
+
+	memset(text, j->id, sizeof(text));
+	for (uint64_t n = 0; n < 3000; n++) {
+		size_t len = 1 + n % sizeof(text);
+
+		aead_data_nonce(nonce, j->id, n);
+		aead_seal(j->a, nonce, nonce, 12, text, len, buf, tag);
+		if (aead_open(j->a, nonce, nonce, 12, buf, len, tag, buf) != 0 ||
+			memcmp(buf, text, len) != 0)
+			j->bad++;
+	}
+	return NULL;
+}
+
+static void one_key_many_threads(void **state)
+{
+	uint8_t key[32] = {11};
+
+	(void)state;
+	for (size_t s = 0; s < 2; s++) {
+		for (size_t i = 0; i < 2; i++) {
+			struct job jobs[4];
+			pthread_t threads[4];
+			struct aead *a;
+
+			if (!aead_available(suites[s], providers[i]))
+				continue;
+			a = aead_new(suites[s], providers[i], key);
+			for (uint8_t t = 0; t < 4; t++) {
+				jobs[t] = (struct job){a, t, 0};
+				assert_int_equal(
+					pthread_create(&threads[t], NULL, seal_and_open, &jobs[t]),
+					0);
+			}
+			for (int t = 0; t < 4; t++) {
+				pthread_join(threads[t], NULL);
+				assert_int_equal(jobs[t].bad, 0);
+			}
+			aead_free(a);
+		}
+	}
+}
+
 static void names_and_offers(void **state)
 {
 	(void)state;
@@ -341,6 +396,7 @@ int main(void)
 		cmocka_unit_test(unaligned),
 		cmocka_unit_test(tampering_fails),
 		cmocka_unit_test(forged_in_place),
+		cmocka_unit_test(one_key_many_threads),
 		cmocka_unit_test(names_and_offers),
 		cmocka_unit_test(no_memory),
 		cmocka_unit_test(data_nonce),
