@@ -1,0 +1,558 @@
+/* One gossip core and what a linked peer can send it; message codec; want of memory at every step. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <sodium.h>
+#include "weft/bounds.h"
+#include "weft/err.h"
+#include "weft/log.h"
+#include "fault.h"
+#include "gossip.h"
+#include "gossip_wire.h"
+#include "record.h"
+
+static struct identity us, peer, other;
+static const struct cluster_id cluster = {"our cluster's id"}, foreign = {"another cluster."};
+static ts_t now = {1000000000};
+
+static struct gossip *core(void)
+{
+	struct gossip_cfg cfg = {
+		.id = &us, .cluster = cluster, .name = "us", .version = "1", .epoch = 7, .seed = 1};
+
+	return gossip_new(&cfg, now);
+}
+
+/* Drain; counts of each kind, and the last action of @keep with a copy of its bytes. */
+struct drained {
+	unsigned n[GOSSIP_PREFIX_CONFLICT + 1];
+	struct gossip_act last;
+	uint8_t buf[WIRE_CTL_BODY_MAX];
+	struct ep eps[LIM_ENDPOINTS_PER_NODE + 1];
+};
+
+static struct drained drain(struct gossip *g, enum gossip_act_type keep)
+{
+	struct drained d = {0};
+	struct gossip_act a;
+
+	while (gossip_next(g, &a)) {
+		d.n[a.type]++;
+		if (a.type != keep)
+			continue;
+		d.last = a;
+		if (a.len)
+			memcpy(d.buf, a.buf, a.len);
+		if (a.neps)
+			memcpy(d.eps, a.eps, a.neps * sizeof(a.eps[0]));
+	}
+	return d;
+}
+
+static struct ep endpoint(const char *text)
+{
+	struct ep e;
+
+	assert_int_equal(ep_parse(text, 0, &e), 0);
+	return e;
+}
+
+struct msg {
+	uint8_t b[2 * WIRE_CTL_BODY_MAX];
+	size_t len;
+};
+
+static void add(struct msg *m, const struct identity *id, const struct record *r)
+{
+	int len;
+
+	if (m->len == 0)
+		m->b[m->len++] = GOSSIP_MSG_RECORDS;
+	len = record_sign(id, r, m->b + m->len);
+	assert_true(len > 0);
+	m->len += (size_t)len;
+}
+
+static struct record node_record(const char *name, uint64_t epoch, uint64_t seq, uint8_t *body)
+{
+	struct record_node n = {.version = "1"};
+	struct record r = {.type = RECORD_NODE, .epoch = epoch, .seq = seq, .cluster = cluster};
+
+	snprintf(n.name, sizeof(n.name), "%s", name);
+	r.body = body;
+	r.body_len = (size_t)record_node_encode(&n, body);
+	return r;
+}
+
+static int recv_node(
+	struct gossip *g, const struct identity *id, const char *name, uint64_t epoch, uint64_t seq)
+{
+	uint8_t body[RECORD_BODY_MAX];
+	struct record r = node_record(name, epoch, seq, body);
+	struct msg m = {.len = 0};
+
+	add(&m, id, &r);
+	return gossip_recv(g, &peer.pub, m.b, m.len, now);
+}
+
+static struct gossip_stats stats(const struct gossip *g)
+{
+	struct gossip_stats st;
+
+	gossip_stats(g, &st);
+	return st;
+}
+
+static struct gossip *linked(void)
+{
+	struct gossip *g = core();
+	struct ep e = endpoint("192.0.2.9:6793");
+
+	assert_non_null(g);
+	assert_int_equal(gossip_link_up(g, &peer.pub, &e, now), 0);
+	drain(g, GOSSIP_NONE);
+	return g;
+}
+
+static void test_versions(void **state)
+{
+	struct gossip *g = linked();
+	struct gossip_node_info info;
+
+	assert_int_equal(recv_node(g, &peer, "peer", 2, 5), 0);
+	assert_int_equal(drain(g, GOSSIP_NONE).n[GOSSIP_NODE_UP], 1);
+	assert_int_equal(recv_node(g, &peer, "peer", 2, 5), 0); /* again: no news, no error */
+	assert_int_equal(recv_node(g, &peer, "older", 2, 4), ERR_STALE);
+	assert_int_equal(recv_node(g, &peer, "older", 1, 9), ERR_STALE);
+	/* Who brings something stale is told the newer. */
+	assert_int_equal(drain(g, GOSSIP_SEND).n[GOSSIP_SEND], 1);
+	assert_int_equal(recv_node(g, &peer, "newer", 3, 0), 0);
+	assert_int_equal(gossip_node_get(g, &peer.pub, &info), 0);
+	assert_string_equal(info.name, "newer");
+	assert_true(info.epoch == 3 && info.linked && !info.self);
+	assert_int_equal(stats(g).rx_new, 2);
+	assert_int_equal(stats(g).rx_stale, 3);
+	gossip_free(g);
+}
+
+static void test_forged(void **state)
+{
+	struct gossip *g = linked();
+	uint8_t body[RECORD_BODY_MAX];
+	struct record r = node_record("other", 1, 1, body);
+	struct gossip_node_info info;
+	struct msg m = {.len = 0};
+
+	add(&m, &peer, &r);
+	add(&m, &peer, &r);
+	/* Somebody else's key in front of a signature of the peer's. */
+	memcpy(m.b + 1 + 40, other.pub.b, 32);
+	assert_int_equal(gossip_recv(g, &peer.pub, m.b, m.len, now), ERR_AUTH);
+	assert_int_equal(stats(g).rx_forged, 1);
+	assert_int_equal(stats(g).rx_new, 1); /* the good one behind it was used */
+	m.len = 0;
+	add(&m, &other, &r);
+	for (size_t bit = 8; bit < 8 * m.len; bit += 7) {
+		m.b[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		gossip_recv(g, &peer.pub, m.b, m.len, now);
+		m.b[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		assert_int_equal(gossip_node_get(g, &other.pub, &info), ERR_NOT_FOUND);
+	}
+	for (size_t n = 0; n < m.len; n++)
+		assert_int_equal(
+			gossip_recv(g, &peer.pub, m.b, n, now), n == 1 ? 0 : ERR_TRUNCATED);
+	gossip_free(g);
+}
+
+static void test_refused(void **state)
+{
+	struct gossip *g = linked();
+	uint8_t body[RECORD_BODY_MAX];
+	struct record r = node_record("peer", 1, 1, body);
+	struct msg m = {.len = 0};
+	size_t len;
+
+	r.cluster = foreign;
+	add(&m, &peer, &r);
+	assert_int_equal(gossip_recv(g, &peer.pub, m.b, m.len, now), ERR_FOREIGN);
+	assert_int_equal(stats(g).rx_foreign, 1);
+	/* A body that its author signed but that is none. */
+	m.len = 0;
+	r = node_record("peer", 1, 1, body);
+	body[2] ^= 1;
+	add(&m, &peer, &r);
+	assert_int_equal(gossip_recv(g, &peer.pub, m.b, m.len, now), ERR_MALFORMED);
+	assert_int_equal(stats(g).rx_bad, 1);
+	/* A record that says it is longer than any may be, and all of that is there. */
+	len = m.len;
+	memset(m.b + len, 0, sizeof(m.b) - len);
+	m.b[3] = (LIM_RECORD_BYTES + 1) >> 8;
+	m.b[4] = (LIM_RECORD_BYTES + 1) & 0xff;
+	assert_int_equal(gossip_recv(g, &peer.pub, m.b, sizeof(m.b), now), ERR_MALFORMED);
+	/* Nobody without a link. */
+	assert_int_equal(gossip_recv(g, &other.pub, m.b, len, now), ERR_STATE);
+	/* A message type of a later version. */
+	m.b[0] = 99;
+	assert_int_equal(gossip_recv(g, &peer.pub, m.b, len, now), 0);
+	assert_int_equal(gossip_recv(g, &peer.pub, m.b, 0, now), ERR_TRUNCATED);
+	assert_int_equal(stats(g).rx_new, 0);
+	assert_int_equal(stats(g).nodes, 2);
+	gossip_free(g);
+}
+
+static void test_equivocation(void **state)
+{
+	struct gossip *g = linked();
+
+	assert_int_equal(recv_node(g, &peer, "one", 1, 1), 0);
+	int err = recv_node(g, &peer, "two", 1, 1);
+	assert_true(err == 0 || err == ERR_STALE);
+	err = recv_node(g, &peer, "one", 1, 1);
+	assert_true(err == 0 || err == ERR_STALE);
+	assert_true(stats(g).equivocations > 0);
+	assert_int_equal(stats(g).records, 3); /* ours: node, endpoints */
+	gossip_free(g);
+}
+
+/* What we don't understand is kept and passed on, byte for byte. */
+static void test_unknown_relayed(void **state)
+{
+	struct gossip *g = linked();
+	const uint8_t body[] = "not msgpack \xc1";
+	struct record kinds[] = {
+		{.type = 77, .sub = 9, .epoch = 1, .seq = 1},
+		{.type = RECORD_REVOCATION, .epoch = 1, .seq = 2},
+		{.type = RECORD_NODE, .flags = 0x4000, .epoch = 1, .seq = 3},
+		{.type = RECORD_PREFIXES, .flags = 0x0100, .epoch = 1, .seq = 4},
+	};
+
+	assert_int_equal(gossip_link_up(g, &other.pub, NULL, now), 0);
+	drain(g, GOSSIP_NONE);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct msg m = {.len = 0};
+		struct drained d;
+
+		kinds[i].cluster = cluster;
+		kinds[i].body = body;
+		kinds[i].body_len = sizeof(body);
+		add(&m, &peer, &kinds[i]);
+		assert_int_equal(gossip_recv(g, &peer.pub, m.b, m.len, now), 0);
+		d = drain(g, GOSSIP_SEND);
+		assert_int_equal(d.n[GOSSIP_SEND], 1); /* to the other, not back */
+		assert_true(node_key_eq(&d.last.node, &other.pub));
+		assert_int_equal(d.last.len, m.len);
+		assert_memory_equal(d.buf, m.b, m.len);
+	}
+	gossip_free(g);
+}
+
+static void test_own(void **state)
+{
+	struct gossip *g = core();
+	struct gossip_prefix p[2] = {
+		{.vni = 1, .right = RIGHT_CONFIG}, {.vni = 2, .right = RIGHT_CLAIM}};
+	struct ep eps[LIM_ENDPOINTS_PER_NODE + 1] = {endpoint("127.0.0.1:1"),
+		endpoint("[fe80::1%3]:1"), endpoint("192.0.2.1:6793"), endpoint("0.0.0.0:1")};
+	struct gossip_node_info info;
+
+	assert_int_equal(pfx_parse("10.1.0.0/16", &p[0].pfx), 0);
+	p[1].pfx = p[0].pfx;
+	assert_int_equal(gossip_set_endpoints(g, eps, LIM_ENDPOINTS_PER_NODE + 1, now), ERR_FULL);
+	assert_int_equal(gossip_set_endpoints(g, eps, 4, now), 0);
+	assert_int_equal(gossip_set_prefixes(g, p, 2, now), 0);
+	assert_int_equal(gossip_set_prefixes(g, p, LIM_PREFIXES_PER_NODE + 1, now), ERR_FULL);
+	p[0].vni = 0;
+	assert_int_equal(gossip_set_prefixes(g, p, 2, now), ERR_RANGE);
+	p[0].vni = 1;
+	p[0].pfx.ip.b[3] = 1;
+	assert_int_equal(gossip_set_prefixes(g, p, 2, now), ERR_RANGE);
+	assert_int_equal(gossip_node_get(g, &us.pub, &info), 0);
+	assert_true(info.self && info.epoch == 7 && info.nprefixes == 2 && info.neps == 1);
+	assert_true(ep_eq(&info.eps[0], &eps[2]));
+	assert_int_equal(gossip_set_endpoints(g, eps, 1, now), 0); /* alone, loopback serves */
+	assert_int_equal(gossip_node_get(g, &us.pub, &info), 0);
+	assert_int_equal(info.neps, 1);
+	struct drained d = drain(g, GOSSIP_NONE);
+	assert_int_equal(d.n[GOSSIP_ROUTE_ADD], 0); /* no route to ourselves */
+	gossip_free(g);
+}
+
+/* The most that a node may publish fits its records, and comes back the same. */
+static void test_own_most(void **state)
+{
+	static struct gossip_prefix p[LIM_PREFIXES_PER_NODE];
+	struct gossip_node_info info;
+	struct gossip *g = core();
+
+	for (size_t i = 0; i < LIM_PREFIXES_PER_NODE; i++) {
+		assert_int_equal(pfx_parse("fd00::/128", &p[i].pfx), 0);
+		p[i].pfx.ip.b[1] = (uint8_t)(i >> 8);
+		p[i].pfx.ip.b[2] = (uint8_t)i;
+		p[i].vni = 0xffffff;
+		p[i].right = RIGHT_CLAIM;
+		p[i].claimed_at_secs = UINT64_MAX;
+	}
+	assert_int_equal(gossip_set_prefixes(g, p, LIM_PREFIXES_PER_NODE, now), 0);
+	assert_int_equal(gossip_node_get(g, &us.pub, &info), 0);
+	assert_int_equal(info.nprefixes, LIM_PREFIXES_PER_NODE);
+	assert_true(stats(g).records <= LIM_RECORDS_PER_NODE);
+	assert_int_equal(gossip_set_prefixes(g, p, 3, now), 0);
+	assert_int_equal(gossip_node_get(g, &us.pub, &info), 0);
+	assert_int_equal(info.nprefixes, 3);
+	gossip_free(g);
+}
+
+/* Endpoints of a node that is not linked: dialled in its order, the one seen last behind them. */
+static void test_dial(void **state)
+{
+	struct gossip *g = linked();
+	struct ep eps[] = {endpoint("198.51.100.7:1"), endpoint("[2001:db8::7]:2")};
+	uint8_t body[RECORD_BODY_MAX], node_body[RECORD_BODY_MAX];
+	struct record n = node_record("peer", 1, 1, node_body);
+	struct record e = {.type = RECORD_ENDPOINTS, .epoch = 1, .seq = 2, .cluster = cluster};
+	struct msg m = {.len = 0};
+	struct drained d;
+	ts_t t = now;
+
+	e.body = body;
+	e.body_len = (size_t)record_endpoints_encode(eps, 2, body);
+	add(&m, &peer, &n);
+	add(&m, &peer, &e);
+	assert_int_equal(gossip_recv(g, &peer.pub, m.b, m.len, t), 0);
+	d = drain(g, GOSSIP_NONE);
+	assert_int_equal(d.n[GOSSIP_DIAL], 0);
+	t = ts_add(t, DUR_SEC(60));
+	gossip_link_down(g, &peer.pub, t);
+	d = drain(g, GOSSIP_NONE);
+	assert_int_equal(d.n[GOSSIP_NODE_DOWN], 1);
+	for (int dials = 0; dials < 8; dials++) {
+		ts_t at = gossip_deadline(g);
+		int64_t gap = dur_ms(ts_sub(at, t));
+
+		if (dials == 0)
+			assert_in_range(gap, 0, 300);
+		else
+			assert_true(gap >= 700 && gap <= 37500);
+		gossip_tick(g, at);
+		d = drain(g, GOSSIP_DIAL);
+		assert_int_equal(d.n[GOSSIP_DIAL], 1);
+		assert_int_equal(d.last.neps, 3);
+		assert_true(ep_eq(&d.eps[0], &eps[0]) && ep_eq(&d.eps[1], &eps[1]));
+		assert_true(d.eps[2].port == 6793);
+		t = at;
+	}
+	assert_true(ts_sub(t, now).ns > DUR_SEC(120).ns);
+	gossip_free(g);
+}
+
+/* However much is to be sent, a link gets so many datagrams at a time, and all of it in the end. */
+static void test_pacing(void **state)
+{
+	struct gossip *g = linked();
+	unsigned sent = 0, windows = 0;
+	ts_t t = now;
+
+	for (uint16_t i = 0; i < 600; i++) {
+		uint8_t body[RECORD_BODY_MAX] = {0}, seed[32] = {9, (uint8_t)i, (uint8_t)(i >> 8)};
+		struct record r = {.type = 50, .epoch = 1, .seq = 1, .cluster = cluster};
+		struct identity id;
+		struct msg m = {.len = 0};
+
+		identity_from_seed(seed, &id);
+		r.body = body;
+		r.body_len = 700; /* one a datagram */
+		add(&m, &id, &r);
+		assert_int_equal(gossip_recv(g, &peer.pub, m.b, m.len, t), 0);
+	}
+	drain(g, GOSSIP_NONE);
+	assert_int_equal(gossip_link_up(g, &other.pub, NULL, t), 0);
+	drain(g, GOSSIP_NONE);
+	/* The other has nothing: an empty index for all keys. */
+	struct gossip_keys k = {.to = UINT64_MAX};
+	struct wr w;
+	uint8_t buf[WIRE_CTL_BODY_MAX];
+	wr_init(&w, buf, sizeof(buf));
+	gossip_keys_encode(&w, &k);
+	assert_int_equal(gossip_recv(g, &other.pub, buf, wr_len(&w), t), 0);
+	for (;; t = gossip_deadline(g)) {
+		struct drained d;
+
+		gossip_tick(g, t);
+		d = drain(g, GOSSIP_SEND);
+		assert_in_range(d.n[GOSSIP_SEND], 0, 32);
+		sent += d.n[GOSSIP_SEND];
+		windows++;
+		if (ts_sub(gossip_deadline(g), t).ns > DUR_MS(50).ns)
+			break;
+	}
+	assert_in_range(sent, 600, 640);
+	assert_in_range(windows, 19, 30);
+	gossip_free(g);
+}
+
+static void test_codec(void **state)
+{
+	struct gossip_keys k = {.from = 5, .to = 50}, kb;
+	struct gossip_want want = {.n = GOSSIP_WANT_MAX}, wb;
+	struct gossip_digest dg = {.root = "root", .count = 77}, db;
+	uint8_t buf[WIRE_CTL_BODY_MAX];
+	struct wr w;
+	struct rd r;
+	size_t len;
+
+	for (k.n = 0; k.n < GOSSIP_KEYS_MAX; k.n++)
+		k.v[k.n] = (struct gossip_key_entry){5 + k.n, k.n, ~k.n, k.n * 3};
+	wr_init(&w, buf, sizeof(buf));
+	gossip_keys_encode(&w, &k);
+	len = wr_len(&w);
+	for (size_t n = 1; n <= len; n++) {
+		int err;
+
+		rd_init(&r, buf + 1, n - 1);
+		err = gossip_keys_decode(&r, &kb);
+		/* Whole entries are a shorter list; the type byte is ours to strip. */
+		assert_int_equal(err, n >= 17 && (n - 17) % 32 == 0 ? 0 : ERR_TRUNCATED);
+	}
+	assert_int_equal(kb.n, k.n);
+	assert_memory_equal(kb.v, k.v, sizeof(k.v));
+	/* Out of order, out of range, range upside down. */
+	k.n = 2;
+	k.v[1].key = k.v[0].key;
+	for (int i = 0; i < 3; i++) {
+		wr_init(&w, buf, sizeof(buf));
+		gossip_keys_encode(&w, &k);
+		rd_init(&r, buf + 1, wr_len(&w) - 1);
+		assert_int_equal(gossip_keys_decode(&r, &kb), ERR_MALFORMED);
+		k.v[1].key = i == 0 ? 51 : 6;
+		k.to = i == 1 ? 4 : k.to;
+	}
+	wr_init(&w, buf, sizeof(buf));
+	gossip_want_encode(&w, &want);
+	rd_init(&r, buf + 1, wr_len(&w) - 1);
+	assert_int_equal(gossip_want_decode(&r, &wb), 0);
+	assert_int_equal(wb.n, GOSSIP_WANT_MAX);
+	rd_init(&r, buf + 1, wr_len(&w) - 2);
+	assert_int_equal(gossip_want_decode(&r, &wb), ERR_TRUNCATED);
+	wr_init(&w, buf, sizeof(buf));
+	gossip_digest_encode(&w, &dg);
+	for (size_t n = 0; n < 22; n++) {
+		rd_init(&r, buf + 1, n);
+		assert_int_equal(gossip_digest_decode(&r, &db), n < 20    ? ERR_TRUNCATED
+								: n == 20 ? 0
+									  : ERR_MALFORMED);
+	}
+}
+
+static bool fault_came; /* in life() */
+
+/* A short life of a core: link, records, prefixes, time, an own record from the future, the end. False:
+ * it could not even be made. */
+static bool life(void)
+{
+	struct gossip *g = core();
+	struct ep e = endpoint("192.0.2.9:6793");
+	struct gossip_prefix p[3] = {{.vni = 1, .right = RIGHT_CONFIG}};
+	uint8_t body[RECORD_BODY_MAX];
+	struct record r = {.type = RECORD_PREFIXES, .epoch = 1, .seq = 1, .cluster = cluster};
+	struct msg m = {.len = 0};
+	struct drained d;
+	ts_t t = now;
+
+	if (!g)
+		return false;
+	pfx_parse("10.0.0.0/24", &p[0].pfx);
+	p[1] = p[2] = p[0];
+	pfx_parse("10.0.1.0/24", &p[1].pfx);
+	pfx_parse("10.0.2.0/24", &p[2].pfx);
+	gossip_set_endpoints(g, &e, 1, t);
+	gossip_set_prefixes(g, p, 1, t);
+	gossip_link_up(g, &peer.pub, &e, t);
+	gossip_link_up(g, &other.pub, &e, t);
+	drain(g, GOSSIP_NONE);
+	recv_node(g, &peer, "peer", 1, 1);
+	recv_node(g, &us, "us", 9, 1);
+	r.body = body;
+	r.body_len = (size_t)record_prefixes_encode(p, 3, body);
+	add(&m, &peer, &r);
+	gossip_recv(g, &peer.pub, m.b, m.len, t);
+	d = drain(g, GOSSIP_EPOCH);
+	if (d.n[GOSSIP_EPOCH])
+		gossip_epoch_stored(g, d.last.epoch, t);
+	for (int i = 0; i < 20; i++) {
+		t = gossip_deadline(g);
+		gossip_tick(g, t);
+		drain(g, GOSSIP_NONE);
+	}
+	/* Whatever failed: what we publish of ourselves is out in the end. */
+	if (d.n[GOSSIP_EPOCH]) {
+		struct gossip_node_info info;
+
+		assert_int_equal(gossip_node_get(g, &us.pub, &info), 0);
+		assert_true(info.epoch == 10);
+	}
+	/* And the peer's records are taken when they come again. */
+	if (gossip_link_up(g, &peer.pub, &e, t) == 0) {
+		struct gossip_node_info info;
+
+		fault_came = fault_disarm();
+		recv_node(g, &peer, "peer", 1, 1);
+		gossip_recv(g, &peer.pub, m.b, m.len, t);
+		assert_int_equal(gossip_node_get(g, &peer.pub, &info), 0);
+		assert_int_equal(info.nprefixes, 3);
+	}
+	gossip_free(g);
+	return true;
+}
+
+static void test_no_memory(void **state)
+{
+	unsigned lived = 0, n = 0;
+
+	do {
+		fault_came = true; /* if it lives too short to tell */
+		fault_arm(++n);
+		lived += life();
+		fault_disarm();
+	} while (fault_came);
+	assert_in_range(n, 30, 1000);
+	assert_true(lived > n / 2);
+}
+
+static int setup(void **state)
+{
+	uint8_t seed[32] = {1};
+
+	identity_from_seed(seed, &us);
+	seed[0] = 2;
+	identity_from_seed(seed, &peer);
+	seed[0] = 3;
+	identity_from_seed(seed, &other);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_versions),
+		cmocka_unit_test(test_forged),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_equivocation),
+		cmocka_unit_test(test_unknown_relayed),
+		cmocka_unit_test(test_own),
+		cmocka_unit_test(test_own_most),
+		cmocka_unit_test(test_dial),
+		cmocka_unit_test(test_pacing),
+		cmocka_unit_test(test_codec),
+		cmocka_unit_test(test_no_memory),
+	};
+
+	if (sodium_init() < 0)
+		return 1;
+	log_set_level(LOG_LVL_ERROR);
+	return cmocka_run_group_tests(tests, setup, NULL);
+}
