@@ -191,18 +191,17 @@ static bool passes(const struct overlap *o, int ifindex)
 			    (l->is_tun && l->is_ours));
 }
 
+/* The first thing found is the one that is named. */
 static void tell(struct overlap *o, const char *what, const char *which, int ifindex)
 {
-	char text[PFX_STRLEN];
-
 	if (o->found)
 		return;
 	o->found = true;
 	if (ifindex > 0)
-		snprintf(o->why, o->why_len, "%s overlaps %s %s of %s", pfx_fmt(o->p, text), what,
-			which, dev_name(o->devs, ifindex));
+		snprintf(
+			o->why, o->why_len, "%s %s of %s", what, which, dev_name(o->devs, ifindex));
 	else
-		snprintf(o->why, o->why_len, "%s overlaps %s %s", pfx_fmt(o->p, text), what, which);
+		snprintf(o->why, o->why_len, "%s %s", what, which);
 }
 
 static int overlap_route(void *ctx, const struct nlmsghdr *nlh)
@@ -248,7 +247,6 @@ bool kern_overlaps(
 		.why = why,
 		.why_len = why_len};
 	enum ip_family f = p->ip.family;
-	char text[PFX_STRLEN];
 	int err = nl_link_dump(&k->x, dev_seen, &devs);
 
 	if (err == 0)
@@ -258,8 +256,7 @@ bool kern_overlaps(
 	free(devs.v);
 	if (err == 0 || o.found)
 		return o.found;
-	snprintf(why, why_len, "%s: can't be compared with the host's routes: %s", pfx_fmt(p, text),
-		err_str(err));
+	snprintf(why, why_len, "routes that can't be read: %s", err_str(err));
 	return true;
 }
 
@@ -333,7 +330,6 @@ bool kern_range_hits_underlay(struct kern *k, const struct pfx *range,
 		.o = {.k = k, .devs = &devs, .p = range, .why = why, .why_len = why_len},
 		.own = own_devices,
 		.nown = nown};
-	char text[PFX_STRLEN];
 	int err = nl_link_dump(&k->x, dev_seen, &devs);
 
 	if (err == 0)
@@ -345,7 +341,6 @@ bool kern_range_hits_underlay(struct kern *k, const struct pfx *range,
 	free(devs.v);
 	if (err == 0 || s.o.found)
 		return s.o.found;
-	snprintf(why, why_len, "%s: can't be compared with the underlay: %s", pfx_fmt(range, text),
-		err_str(err));
+	snprintf(why, why_len, "routes that can't be read: %s", err_str(err));
 	return true;
 }
