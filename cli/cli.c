@@ -68,8 +68,10 @@ int cli_fail(struct cli *c, int code, const char *fmt, ...)
 
 static void usage_line(struct out *o, const struct cli_verb *v)
 {
-	out_text(o, "  %s%s%s", v->name, v->args[0] ? " " : "", v->args);
-	out_text(o, "        %s", v->help);
+	char call[64];
+
+	(void)snprintf(call, sizeof(call), "%s%s%s", v->name, v->args[0] ? " " : "", v->args);
+	out_text(o, "  %-24s %s", call, v->help);
 }
 
 /* Usage of the verbs whose name begins with the word @first (all if NULL) on @f. */

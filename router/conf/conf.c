@@ -42,6 +42,8 @@ char *conf_show(const char *text, char out[CONF_SHOWN])
 }
 
 static void append(struct conf_load *l, const char *fmt, va_list ap)
+	__attribute__((format(printf, 2, 0)));
+static void append(struct conf_load *l, const char *fmt, va_list ap)
 {
 	if (l->err_used + 1 >= l->err_len)
 		return;
