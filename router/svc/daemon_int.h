@@ -100,6 +100,7 @@ struct daemon {
 	struct prng prng;
 	ts_t started, next_housekeeping;
 	bool kernel_ok; /* the last kern_sync said so */
+	bool kern_dirty; /* something was stated since: mesh_drain() syncs */
 	char kernel_why[256];
 	bool was_ready;
 	bool leaving, remove_all; /* `weft down` */

@@ -369,7 +369,8 @@ void mesh_drain(struct daemon *d)
 		drain_gossip(d);
 	} while (more);
 	d->draining = false;
-	if (ts_due(kern_deadline(d->kern), loop_now())) {
+	if (d->kern_dirty || ts_due(kern_deadline(d->kern), loop_now())) {
+		d->kern_dirty = false;
 		d->kernel_why[0] = '\0';
 		d->kernel_ok = kern_sync(d->kern, d->kernel_why, sizeof(d->kernel_why)) == 0;
 	}

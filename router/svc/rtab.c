@@ -108,6 +108,7 @@ static int install(struct daemon *d, struct rtab_entry *e)
 	if (e->pfx.ip.family == IP_V6 && !d->has_ipv6)
 		return 0;
 	e->mtu = route_mtu(d, e->peer, e->vni);
+	d->kern_dirty = true;
 	err = kern_route_add(d->kern, e->vni, &e->pfx, e->mtu, src);
 	if (err)
 		(void)dp_route_del(d->dp, e->vni, &e->pfx);
@@ -168,6 +169,7 @@ void rtab_del(struct daemon *d, const struct node_key *node, const struct gossip
 		return;
 	if (e->peer) {
 		(void)dp_route_del(d->dp, e->vni, &e->pfx);
+		d->kern_dirty = true;
 		(void)kern_route_del(d->kern, e->vni, &e->pfx);
 		d->rtab->used--;
 		log_info("routes", "%s is withdrawn", pfx_fmt(&e->pfx, text));
@@ -194,6 +196,7 @@ void rtab_peer_mtu(struct daemon *d, uint32_t peer)
 		if (mtu == e->mtu)
 			continue;
 		e->mtu = mtu;
+		d->kern_dirty = true;
 		(void)kern_route_add(
 			d->kern, e->vni, &e->pfx, mtu, &s->mesh_addrs[e->pfx.ip.family == IP_V6]);
 	}
@@ -208,13 +211,13 @@ void rtab_control(struct daemon *d, uint32_t peer, const struct node_key *node, 
 		return;
 	key_control_addr(&d->cluster, node, &addr);
 	(void)pfx_make(&addr, 128, &host);
-	if (up) {
-		if (dp_route_set(d->dp, VNI_CONTROL, &host, DP_ROUTE_PEER, peer) == 0)
-			(void)kern_route_add(d->kern, VNI_CONTROL, &host,
-				route_mtu(d, peer, VNI_CONTROL), &d->control_addr);
-	} else {
+	d->kern_dirty = true;
+	if (!up) {
 		(void)dp_route_del(d->dp, VNI_CONTROL, &host);
 		(void)kern_route_del(d->kern, VNI_CONTROL, &host);
+	} else if (dp_route_set(d->dp, VNI_CONTROL, &host, DP_ROUTE_PEER, peer) == 0) {
+		(void)kern_route_add(d->kern, VNI_CONTROL, &host, route_mtu(d, peer, VNI_CONTROL),
+			&d->control_addr);
 	}
 }
 

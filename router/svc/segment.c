@@ -343,6 +343,7 @@ void underlay_refresh(struct daemon *d)
 		log_info("weftd", "device %s: MTU %u becomes %u, as the underlay changed", s->tun,
 			s->mtu, mtu);
 		s->mtu = mtu;
+		d->kern_dirty = true;
 		(void)kern_segment_mtu(d->kern, s->vni, mtu);
 		(void)dp_segment_mtu(d->dp, s->vni, mtu);
 	}
