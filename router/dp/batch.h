@@ -53,11 +53,11 @@ static inline size_t batch_left(const struct batch *b)
 {
 	return b->len - b->off;
 }
-/* May another datagram of @bytes be put behind the others? */
-static inline bool batch_fits(const struct batch *b, size_t bytes)
+/* May another datagram of @bytes be put behind the others? Its maker wants @room bytes to write to. */
+static inline bool batch_fits(const struct batch *b, size_t bytes, size_t room)
 {
 	return !b->closed && bytes <= b->seg && b->segs < UDP_MAX_SEGS &&
-	       b->len + bytes <= BATCH_BYTES;
+	       b->len + room <= BATCH_BYTES;
 }
 
 #define BACKLOG_QUEUES 64 /* peers with a backlog at once; not more than batches */

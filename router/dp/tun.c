@@ -13,9 +13,16 @@
 
 _Static_assert(sizeof(struct virtio_net_hdr) == 10, "the TUN's default vnet header");
 
+static int sys_ioctl(int fd, unsigned long request, void *arg)
+{
+	return ioctl(fd, request, arg);
+}
+
+struct tun_sys tun_sys = {.ioctl = sys_ioctl};
+
 static bool accepts(int fd, unsigned flags)
 {
-	return ioctl(fd, TUNSETOFFLOAD, (unsigned long)flags) == 0;
+	return tun_sys.ioctl(fd, TUNSETOFFLOAD, (void *)(uintptr_t)flags) == 0;
 }
 
 int tun_offload_set(int fd, struct tun_offload want, struct tun_offload *got)
@@ -42,7 +49,7 @@ int tun_steer(int fd, unsigned queues)
 
 	if (prog < 0)
 		return prog;
-	if (ioctl(fd, TUNSETSTEERINGEBPF, &prog) < 0)
+	if (tun_sys.ioctl(fd, TUNSETSTEERINGEBPF, &prog) < 0)
 		err = -errno;
 	close(prog); /* the device holds it */
 	return err;

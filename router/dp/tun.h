@@ -29,6 +29,12 @@ ssize_t tun_read(int fd, uint8_t *buf, size_t size);
 /* Write one packet or super-packet, iov[0] the vnet header. 0 or -errno. */
 int tun_write(int fd, const struct iovec *iov, unsigned niov);
 
+/* The one system call that only a real TUN answers, replaceable by tests that use socket pairs. */
+struct tun_sys {
+	int (*ioctl)(int fd, unsigned long request, void *arg);
+};
+extern struct tun_sys tun_sys;
+
 /* Packets that the kernel dropped in front of the queues since the device was made (its tx_dropped);
  * 0 when there is no such device. */
 uint64_t tun_kernel_drops(const char *ifname);

@@ -315,8 +315,8 @@ struct flight {
 	bool side;
 };
 
-/* The batch that a datagram of @bytes goes into. */
-static struct batch *stage_for(struct worker *w, const struct flight *f, size_t bytes)
+/* The batch that a datagram of @bytes goes into, with @room for it. */
+static struct batch *stage_for(struct worker *w, const struct flight *f, size_t bytes, size_t room)
 {
 	struct stage *s;
 	struct batch *b;
@@ -326,7 +326,7 @@ static struct batch *stage_for(struct worker *w, const struct flight *f, size_t 
 		if (s->peer != f->peer)
 			continue;
 		if (s->path == f->path && s->lane == f->lane && s->b->tos == f->tos &&
-			s->b->side == f->side && batch_fits(s->b, bytes))
+			s->b->side == f->side && batch_fits(s->b, bytes, room))
 			return s->b;
 		break; /* only the latest: nothing may overtake it */
 	}
@@ -376,10 +376,11 @@ static void stage_segments(struct worker *w, const struct flight *f, struct gso_
 
 	for (uint32_t i = 0; i < segs; i++) {
 		size_t len = segs == 1 ? pi->len : i + 1 < segs ? it->seg_bytes : last, got;
-		struct batch *b = stage_for(w, f, len + WIRE_DATA_OVERHEAD);
+		struct batch *b = stage_for(
+			w, f, len + WIRE_DATA_OVERHEAD, it->seg_bytes + WIRE_DATA_OVERHEAD);
 		uint8_t *p = b->buf + b->len, inner_flags;
 
-		/* One byte range per datagram: what gso_init announced is what comes out. */
+		/* What gso_init announced is what must come out. */
 		if (gso_next(it, p + head, BATCH_BYTES - b->len - head, &got, &inner_flags) <= 0 ||
 			got != len) {
 			drop(w, f->peer, DP_DROP_BAD_PACKET, segs - i);
@@ -461,6 +462,7 @@ static void tx_packet(struct worker *w, const struct segment *s, uint8_t *buf, s
 	struct gso_iter it;
 	struct flight f;
 	struct peer_worker *pw;
+	uint64_t bytes;
 
 	if (len < TUN_VNET_HDR || pkt_parse(&pi, buf + TUN_VNET_HDR, len - TUN_VNET_HDR) < 0) {
 		drop(w, NULL, DP_DROP_BAD_PACKET, 1);
@@ -482,11 +484,12 @@ static void tx_packet(struct worker *w, const struct segment *s, uint8_t *buf, s
 	if (!pay(w, &f, it.segs, it.seg_bytes))
 		return;
 	pw = &f.peer->w[w->number];
+	bytes = pi.len + (uint64_t)(it.segs - 1) * it.hdr_len;
 	stat_set(&pw->last_tx_ns, w->rx.now_ns);
 	stat_add(&pw->c.tx_packets, it.segs);
-	stat_add(&pw->c.tx_bytes, pi.len);
+	stat_add(&pw->c.tx_bytes, bytes);
 	stat_add(&w->c.tx_packets, it.segs);
-	stat_add(&w->c.tx_bytes, pi.len);
+	stat_add(&w->c.tx_bytes, bytes);
 	stage_segments(w, &f, &it, &pi, s->vni, dpkey_counters(f.key, f.lane, it.segs));
 }
 
