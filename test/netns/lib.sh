@@ -164,7 +164,7 @@ capture_start() {
 capture_stop() {
 	local pid
 	pid=$(cat "$net_dir/tcpdump.pid")
-	kill -INT "$pid" 2>/dev/null || true
+	kill -TERM "$pid" 2>/dev/null || true
 	wait_for "tcpdump to end" process_gone "$pid"
 }
 capture_count() { tcpdump -r "$net_dir/capture.pcap" 2>/dev/null | wc -l; }
@@ -204,9 +204,9 @@ weft_suite() { json_at "$1" "d['connections'][0]['suite']" status connections; }
 udp_tcp_echo() {
 	local caller=$1 server=$2 addr=$3 text=$4 proto pid
 	for proto in tcp udp; do
-		in_pod "$server" /usr/bin/python3 "$root/test/netns/echo.py" serve "$proto" 7007 >"$net_dir/echo.log" 2>&1 &
+		in_pod "$server" /usr/bin/python3 "$root/test/netns/echo.py" serve "$proto" 7007 >"$net_dir/echo-$proto.log" 2>&1 &
 		pid=$!
-		wait_for "the echo server" grep -q ready "$net_dir/echo.log"
+		wait_for "the echo server" grep -q ready "$net_dir/echo-$proto.log"
 		in_pod "$caller" /usr/bin/python3 "$root/test/netns/echo.py" call "$proto" "$addr" 7007 "$text"
 		wait $pid
 		echo "  ${proto^^}   $caller to $server:  the message came back whole"
