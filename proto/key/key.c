@@ -129,7 +129,8 @@ void identity_from_seed(const uint8_t seed[32], struct identity *out)
 
 void key_cluster_of_name(const char *name, struct cluster_id *out)
 {
-	derive(out->b, sizeof(out->b), NULL, "weft 1 cluster name", (const uint8_t *)name, strlen(name));
+	derive(out->b, sizeof(out->b), NULL, "weft 1 cluster name", (const uint8_t *)name,
+		strlen(name));
 }
 
 void identity_generate(struct identity *out)

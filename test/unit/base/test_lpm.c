@@ -143,12 +143,12 @@ static struct ip ip(const char *text)
 	return a;
 }
 
-static int name_of(const char *text)
+static unsigned name_of(const char *text)
 {
-	int h = 0;
+	unsigned h = 0;
 
 	while (*text)
-		h = h * 31 + *text++;
+		h = h * 31 + (unsigned char)*text++;
 	return h & 0xffff;
 }
 
@@ -426,44 +426,78 @@ static void *reader(void *arg)
 	return NULL;
 }
 
-static void plan(struct prng *r, struct model *m)
+/* Note step @s, and what each probe must give after it. */
+static void plan_step(struct model *m, uint32_t s, struct pfx p, bool add)
+{
+	struct entry *e = model_find(m, &p);
+
+	par.step[s].p = p;
+	par.step[s].add = add;
+	if (add) {
+		if (!e)
+			e = &m->e[m->n++];
+		*e = (struct entry){p, s};
+	} else {
+		*e = m->e[--m->n];
+	}
+	for (int i = 0; i < PROBES; i++) {
+		struct pfx host;
+		pfx_make(&par.probe[i], ip_bits(&par.probe[i]), &host);
+		e = model_covering(m, &host);
+		par.want[s][i] = e ? (uint32_t)e->value : 0;
+	}
+}
+
+/* Only prefixes around the probes: each step changes an answer as often as can be. */
+static void plan_random(struct prng *r, struct model *m)
 {
 	for (int i = 0; i < PROBES; i++)
 		par.probe[i] = random_ip(r);
 	for (uint32_t s = 1; s <= STEPS; s++) {
-		/* Only prefixes around the probes: each step changes an answer as often as can be.
-		 */
 		struct ip *near = &par.probe[prng_below(r, PROBES)];
-		struct entry *e;
-		pfx_make(near, (unsigned)prng_below(r, ip_bits(near) + 1), &par.step[s].p);
-		e = model_find(m, &par.step[s].p);
-		par.step[s].add = m->n < 6 || (prng_below(r, 2) && m->n < 40);
-		if (!par.step[s].add && !e) {
-			e = &m->e[prng_below(r, m->n)];
-			par.step[s].p = e->p;
-		}
-		if (par.step[s].add) {
-			if (!e)
-				e = &m->e[m->n++];
-			*e = (struct entry){par.step[s].p, s};
-		} else {
-			*e = m->e[--m->n];
-		}
-		for (int i = 0; i < PROBES; i++) {
-			struct pfx host;
-			pfx_make(&par.probe[i], ip_bits(&par.probe[i]), &host);
-			e = model_covering(m, &host);
-			par.want[s][i] = e ? (uint32_t)e->value : 0;
-		}
+		bool add = m->n < 6 || (prng_below(r, 2) && m->n < 40);
+		struct pfx p;
+		pfx_make(near, (unsigned)prng_below(r, ip_bits(near) + 1), &p);
+		if (!add && !model_find(m, &p))
+			p = m->e[prng_below(r, m->n)].p;
+		plan_step(m, s, p, add);
 	}
 }
 
-static void test_concurrent_readers(void **state)
+/* A long prefix is exchanged for a short one and back, always the new one first, with a long way between
+ * the two. There is an answer at every instant; a lookup that read the upper node before and the lower one
+ * after the exchange would find none. */
+static void plan_exchange(struct prng *r, struct model *m)
+{
+	struct pfx upper = pfx("10.0.0.0/8"), lower = pfx("10.0.0.0/32"), side;
+	uint32_t s = 1;
+
+	for (int i = 0; i < PROBES; i++)
+		par.probe[i] = lower.ip;
+	for (unsigned len = 10; len <= 32; len++) {
+		struct ip a = lower.ip;
+		a.b[(len - 1) / 8] |= (uint8_t)(0x80 >> (len - 1) % 8);
+		pfx_make(&a, len, &side);
+		plan_step(m, s++, side, true);
+	}
+	plan_step(m, s++, lower, true);
+	while (s + 4 <= STEPS + 1) {
+		plan_step(m, s++, upper, true);
+		plan_step(m, s++, lower, false);
+		plan_step(m, s++, lower, true);
+		plan_step(m, s++, upper, false);
+	}
+	while (s <= STEPS)
+		plan_step(m, s++, upper, true);
+}
+
+static void run_concurrent(void (*plan)(struct prng *r, struct model *m))
 {
 	struct model *m = calloc(1, sizeof(*m));
 	pthread_t th[READERS];
 	struct prng r;
 
+	memset(&par, 0, sizeof(par));
 	prng_seed(&r, SEED + 2);
 	plan(&r, m);
 	par.t = lpm_new(into_limbo, NULL);
@@ -494,6 +528,16 @@ static void test_concurrent_readers(void **state)
 	free(m);
 }
 
+static void test_concurrent_random(void **state)
+{
+	run_concurrent(plan_random);
+}
+
+static void test_concurrent_exchange(void **state)
+{
+	run_concurrent(plan_exchange);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -503,7 +547,8 @@ int main(void)
 		cmocka_unit_test(test_walk),
 		cmocka_unit_test(test_alloc_faults),
 		cmocka_unit_test(test_delete_never_allocates),
-		cmocka_unit_test(test_concurrent_readers),
+		cmocka_unit_test(test_concurrent_random),
+		cmocka_unit_test(test_concurrent_exchange),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

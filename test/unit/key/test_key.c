@@ -80,7 +80,7 @@ static void test_derivations(void **state)
 {
 	struct secret s;
 	struct secret_keys k;
-	struct cluster_id c;
+	struct cluster_id c, d;
 	struct identity id;
 	struct ip ip;
 	struct pfx net;
@@ -95,6 +95,8 @@ static void test_derivations(void **state)
 		"93eda118061fced928d76fed2377460d9eb81c993d3f5b255c13546d12d059af", k.cookie, 32);
 	secret_cluster_id(&s, &c);
 	assert_hex("a7896e61f2b9741a686b387a8de477ef", c.b, 16);
+	key_cluster_of_name("prod", &d);
+	assert_hex("30b16a0a0e8315b140f35d1488b99479", d.b, 16);
 	counting(seed, sizeof(seed));
 	identity_from_seed(seed, &id);
 	/* RFC 8032's function of this seed, as other libraries give it */
