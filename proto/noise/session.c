@@ -147,6 +147,12 @@ void sess_free(struct sess *s)
 
 	if (!s)
 		return;
+	list_each(&s->dials, n, t)
+	{
+		struct sess_dial *d = list_entry(n, struct sess_dial, link);
+
+		sess_dial_free(s, d);
+	}
 	for (uint32_t h = 1; s->peers && h < LIM_PEERS; h++) {
 		struct sess_peer *p = s->peers[h];
 
@@ -156,13 +162,6 @@ void sess_free(struct sess *s)
 			sess_slot_free(s, p->slots[i]);
 		sodium_memzero(p, sizeof(*p));
 		free(p);
-	}
-	list_each(&s->dials, n, t)
-	{
-		struct sess_dial *d = list_entry(n, struct sess_dial, link);
-
-		d->peer = NULL;
-		sess_dial_free(s, d);
 	}
 	tq_fini(&s->timers);
 	sess_act_fini(s);

@@ -1,0 +1,801 @@
+/* Sessions that stand: new keys under traffic, limits, silence, resets, roaming, side ports; and a
+ * storm of everything at random. Seeds: WEFT_TEST_SEED, WEFT_TEST_RUNS. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "sessnet.h"
+#include "fault.h"
+
+static struct net *linked(uint64_t seed)
+{
+	struct net *net = net_new(2, true, seed);
+
+	net_connect(net, 0, 1, true);
+	net_run(net, DUR_SEC(1));
+	assert_true(net_is_up(net, 0, 1) && net_is_up(net, 1, 0));
+	return net;
+}
+
+static void restart_with(struct net *net, void (*change)(struct sess_cfg *cfg))
+{
+	for (unsigned i = 0; i < net->count; i++) {
+		change(&net->n[i].cfg);
+		net_start_node(net, i);
+	}
+}
+
+static unsigned sum(const uint8_t *seen, unsigned n)
+{
+	unsigned c = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		c += seen[i];
+	return c;
+}
+
+/* Drops all handshake messages. */
+static void no_handshakes(struct net *net, struct net_msg *m)
+{
+	uint8_t type = WIRE_TYPE_OF(m->buf[0]);
+
+	if (type >= WIRE_INIT && type <= WIRE_COOKIE)
+		m->len = 0;
+}
+
+static void nothing(struct net *net, struct net_msg *m)
+{
+	m->len = 0;
+}
+
+/* --- new keys --- */
+
+static void fast_rekeys(struct sess_cfg *cfg)
+{
+	cfg->tune.rekey_initiator = DUR_SEC(2);
+	cfg->tune.rekey_responder = DUR_MS(2100); /* so that they cross often */
+}
+
+static void rekey_each_two_seconds_loses_nothing(void **state)
+{
+	const unsigned count = 60 * 100;
+	struct net *net = net_make(2, true, 30);
+
+	restart_with(net, fast_rekeys);
+	net_connect(net, 0, 1, true);
+	net_run(net, DUR_SEC(1));
+	net->delay = DUR_MS(20);
+	net->jitter = DUR_MS(60);
+	net->strict = true;
+	for (unsigned i = 0; i < count; i++) {
+		assert_true(net_send(net, 0, 1, (uint16_t)i) && net_send(net, 1, 0, (uint16_t)i));
+		assert_true(net_dp_send(net, &net->n[0], &net->n[1], (uint16_t)i));
+		assert_true(net_dp_send(net, &net->n[1], &net->n[0], (uint16_t)i));
+		net_run(net, DUR_MS(10));
+	}
+	net_run(net, DUR_SEC(1));
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(sum(net->n[i].seen, count), count);
+		assert_int_equal(sum(net->n[i].seen_data, count), count);
+		assert_in_range(net->n[i].key_adds, 25, 70);
+		assert_int_equal(net_stat(net, (unsigned)i, SESS_ST_RESETS_TX), 0);
+	}
+	assert_true(net_agree(net, 0, 1));
+	net_free(net);
+}
+
+static void tiny_blocks(struct sess_cfg *cfg)
+{
+	cfg->tune.soft_blocks[WIRE_SUITE_CHACHA20_POLY1305] = 300;
+	cfg->tune.hard_blocks[WIRE_SUITE_CHACHA20_POLY1305] = 1200;
+}
+
+/* Lane 0 alone reaches the soft limit again and again, on both sides at once. */
+static void soft_limit_of_lane_0_loses_nothing(void **state)
+{
+	const unsigned count = 30 * 100;
+	struct net *net = net_make(2, false, 31);
+
+	restart_with(net, tiny_blocks);
+	net_connect(net, 0, 1, true);
+	net_run(net, DUR_SEC(1));
+	net->delay = DUR_MS(20);
+	net->jitter = DUR_MS(40);
+	net->strict = true;
+	for (unsigned i = 0; i < count; i++) {
+		assert_true(net_send(net, 0, 1, (uint16_t)i) && net_send(net, 1, 0, (uint16_t)i));
+		net_run(net, DUR_MS(10));
+	}
+	net_run(net, DUR_SEC(1));
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(sum(net->n[i].seen, count), count);
+		assert_true(net->n[i].key_adds > 10);
+	}
+	net_free(net);
+}
+
+/* At the hard limit nothing goes out on that key, and while there is no other, nothing at all. */
+static void hard_limit_of_lane_0(void **state)
+{
+	struct net *net = net_make(2, true, 32);
+	struct net_node *n = &net->n[0];
+	unsigned sent = 0;
+
+	restart_with(net, tiny_blocks);
+	net_connect(net, 0, 1, true);
+	net_run(net, DUR_SEC(1));
+	net->tap = no_handshakes;
+	while (net_send(net, 0, 1, 0))
+		sent++;
+	assert_in_range(sent, 500, 600); /* two blocks each */
+	assert_int_equal(
+		sess_send(n->s, net_handle(net, 0, 1), NET_TYPE, "ab", 2, net->now), ERR_STATE);
+	net_free(net);
+}
+
+static void the_initiator_rekeys_first(void **state)
+{
+	struct net *net = linked(33);
+
+	net->strict = true;
+	net_run(net, DUR_SEC(107));
+	assert_int_equal(net->n[0].key_adds, 1);
+	net_run(net, DUR_SEC(27));
+	assert_int_equal(net->n[0].key_adds, 2);
+	assert_int_equal(net_stat(net, 0, SESS_ST_HS_INIT_RX), 0);
+	net_run(net, DUR_SEC(3600));
+	assert_in_range(net->n[0].key_adds, 28, 35);
+	assert_true(net_agree(net, 0, 1));
+	/* The replaced ones are gone after a while. */
+	assert_in_range(net->n[0].nkeys, 1, 2);
+	net_free(net);
+}
+
+static void no_init_from_0(struct net *net, struct net_msg *m)
+{
+	if (WIRE_TYPE_OF(m->buf[0]) == WIRE_INIT && ep_eq(&m->src, &net->n[0].ep))
+		m->len = 0;
+}
+
+static void the_responder_rekeys_if_the_initiator_does_not(void **state)
+{
+	struct net *net = linked(34);
+
+	net->strict = true;
+	net->tap = no_init_from_0;
+	net_run(net, DUR_SEC(133));
+	assert_int_equal(net->n[0].key_adds, 1);
+	net_run(net, DUR_SEC(35));
+	assert_int_equal(net->n[0].key_adds, 2);
+	assert_true(net_agree(net, 0, 1));
+	net_free(net);
+}
+
+static void a_key_ends_with_its_lifetime(void **state)
+{
+	struct net *net = linked(35);
+
+	net->tap = no_handshakes;
+	net_run(net, DUR_SEC(238));
+	assert_true(net_is_up(net, 0, 1) && net_is_up(net, 1, 0));
+	net_run(net, DUR_SEC(5));
+	assert_int_equal(net->n[0].downs, 1);
+	assert_int_equal(net->n[1].downs, 1);
+	assert_true(net->n[0].last_down == SESS_DOWN_EXPIRED ||
+		    net->n[1].last_down == SESS_DOWN_EXPIRED);
+	assert_int_equal(net->n[0].nkeys + net->n[1].nkeys, 0);
+	net_free(net);
+}
+
+static void hard_limit_from_the_data_plane(void **state)
+{
+	struct net *net = linked(36);
+	struct net_node *n = &net->n[0];
+	uint32_t old = n->use[net_handle(net, 0, 1)];
+
+	net->strict = true;
+	sess_key_limit(n->s, old, true, net->now);
+	net_run(net, DUR_MS(1));
+	assert_null(net_key(n, old));
+	/* The other side still uses it: dropped without a reset, replaced within a round trip. */
+	assert_true(net_send(net, 1, 0, 1));
+	net_run(net, DUR_MS(100));
+	assert_int_equal(net_stat(net, 0, SESS_ST_RESETS_TX), 0);
+	assert_true(net_agree(net, 0, 1));
+	assert_true(net_send(net, 1, 0, 2) && net_send(net, 0, 1, 3));
+	net_run(net, DUR_MS(100));
+	assert_int_equal(net->n[0].seen[2] + net->n[1].seen[3], 2);
+	/* And if there is no new one in time, that is the end. */
+	net->strict = false;
+	net->tap = no_handshakes;
+	sess_key_limit(n->s, n->use[net_handle(net, 0, 1)], true, net->now);
+	net_run(net, DUR_SEC(5));
+	/* The one before has not been used up, and goes on. */
+	assert_true(net_is_up(net, 0, 1));
+	if (n->use[net_handle(net, 0, 1)])
+		sess_key_limit(n->s, n->use[net_handle(net, 0, 1)], true, net->now);
+	net_run(net, DUR_SEC(12));
+	assert_int_equal(n->downs, 1);
+	assert_int_equal(n->last_down, SESS_DOWN_LIMIT);
+	assert_int_equal(n->nkeys, 0);
+	net_free(net);
+}
+
+/* --- silence --- */
+
+static void silence_is_noticed(void **state)
+{
+	struct net *net = linked(37);
+
+	net_run(net, DUR_SEC(300));
+	assert_int_equal(net->n[0].downs + net->n[1].downs, 0);
+	net->tap = nothing;
+	net_run(net, DUR_SEC(6));
+	assert_int_equal(net->n[0].downs, 0);
+	net_run(net, DUR_SEC(5));
+	assert_int_equal(net->n[0].downs, 1);
+	assert_int_equal(net->n[0].last_down, SESS_DOWN_TIMEOUT);
+	assert_int_equal(net->n[1].last_down, SESS_DOWN_TIMEOUT);
+	net_free(net);
+}
+
+static void one_way_silence_is_told(struct net *net, struct net_msg *m)
+{
+	if (ep_eq(&m->src, &net->n[1].ep))
+		m->len = 0;
+}
+
+static void silence_of_one_way_ends_both(void **state)
+{
+	struct net *net = linked(38);
+
+	net->tap = one_way_silence_is_told;
+	net_run(net, DUR_SEC(12));
+	assert_int_equal(net->n[0].last_down, SESS_DOWN_TIMEOUT);
+	assert_int_equal(net->n[1].last_down, SESS_DOWN_CLOSED);
+	net_free(net);
+}
+
+static void data_saves_pings_and_keeps_alive(void **state)
+{
+	struct net *net = linked(39);
+	struct sess_peer_info a, b;
+	uint32_t h = net_handle(net, 0, 1);
+
+	assert_int_equal(sess_peer_get(net->n[0].s, h, &a, net->now), 0);
+	assert_in_range(a.rtt.ns, 19 * 1000000, 21 * 1000000);
+	assert_true(ep_eq(&a.observed, &net->n[0].ep));
+	for (int i = 0; i < 300; i++) {
+		assert_true(net_dp_send(net, &net->n[0], &net->n[1], 1) &&
+			    net_dp_send(net, &net->n[1], &net->n[0], 1));
+		net_run(net, DUR_MS(100));
+	}
+	assert_int_equal(sess_peer_get(net->n[0].s, h, &b, net->now), 0);
+	/* Three pings of its own and as many answers, not ten. */
+	assert_in_range(b.ctl_tx - a.ctl_tx, 2, 10);
+	/* Lane 0 lost, data goes on: nobody is suspected; then data stops too. */
+	net->tap = no_handshakes;
+	for (int i = 0; i < 200; i++) {
+		sess_traffic(net->n[0].s, h, net->now, net->now);
+		net->faults[0].n = net->sent + 1;
+		net->faults[0].what = NET_DROP;
+		net_run(net, DUR_MS(100));
+	}
+	assert_int_equal(net->n[0].downs, 0);
+	net->tap = nothing;
+	net_run(net, DUR_SEC(11));
+	assert_int_equal(net->n[0].downs, 1);
+	net_free(net);
+}
+
+static void released_sessions_end_when_idle(void **state)
+{
+	struct net *net = linked(40);
+
+	sess_release(net->n[0].s, &net->n[1].id.pub, net->now);
+	net_run(net, DUR_SEC(170));
+	assert_true(net_send(net, 1, 0, 1)); /* in use after all */
+	net_run(net, DUR_SEC(170));
+	assert_true(net_is_up(net, 0, 1));
+	net_connect(net, 0, 1, true); /* wanted again */
+	net_run(net, DUR_SEC(400));
+	assert_true(net_is_up(net, 0, 1));
+	sess_release(net->n[0].s, &net->n[1].id.pub, net->now);
+	net_run(net, DUR_SEC(181));
+	assert_int_equal(net->n[0].last_down, SESS_DOWN_EXPIRED);
+	assert_int_equal(net->n[1].last_down, SESS_DOWN_CLOSED);
+	net_free(net);
+}
+
+/* --- resets --- */
+
+static void restart_is_found_at_once(void **state)
+{
+	for (unsigned who = 0; who < 2; who++) {
+		struct net *net = linked(41);
+		struct net_node *other = &net->n[!who];
+
+		net_restart_node(net, who);
+		assert_true(net_dp_send(net, other, &net->n[who], 5));
+		net_run(net, DUR_MS(100));
+		assert_int_equal(other->notes[SESS_NOTE_RESET], 1);
+		assert_int_equal(other->last_down, SESS_DOWN_RESET);
+		assert_true(net_is_up(net, 0, 1) && net_is_up(net, 1, 0));
+		assert_true(net_agree(net, 0, 1));
+		net_free(net);
+	}
+}
+
+static void idle_restart_is_found_by_a_ping(void **state)
+{
+	struct net *net = linked(42);
+
+	net_run(net, DUR_SEC(20));
+	net_restart_node(net, 1);
+	net_run(net, DUR_SEC(4));
+	assert_int_equal(net->n[0].last_down, SESS_DOWN_RESET);
+	assert_true(net_is_up(net, 0, 1) && net_is_up(net, 1, 0));
+	net_free(net);
+}
+
+static void forged_resets_do_nothing(void **state)
+{
+	struct net *net = linked(43);
+	struct net_node *n = &net->n[0];
+	uint32_t index = net_key(n, n->use[net_handle(net, 0, 1)])->keys.remote_index;
+	uint8_t buf[RESET_LEN], key[32] = {1};
+
+	net->strict = true;
+	for (int i = 0; i < 256; i++) {
+		key[1] = (uint8_t)i;
+		assert_int_equal(reset_write(key, index, buf, sizeof(buf)), RESET_LEN);
+		assert_int_equal(
+			sess_recv(n->s, &net->n[1].ep, &n->ep.ip, buf, sizeof(buf), net->now),
+			ERR_AUTH);
+	}
+	/* The right one for another index. */
+	assert_int_equal(
+		reset_write(net->n[1].id.reset_key, index + 1, buf, sizeof(buf)), RESET_LEN);
+	assert_int_equal(
+		sess_recv(n->s, &net->n[1].ep, &n->ep.ip, buf, sizeof(buf), net->now), ERR_AUTH);
+	for (unsigned bit = 0; bit < RESET_LEN * 8; bit++) {
+		(void)reset_write(net->n[1].id.reset_key, index, buf, sizeof(buf));
+		buf[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		if (bit / 8 >= 1 && bit / 8 < 4)
+			continue; /* reserved */
+		assert_true(
+			sess_recv(n->s, &net->n[1].ep, &n->ep.ip, buf, sizeof(buf), net->now) < 0);
+	}
+	net_drain(net, n);
+	assert_int_equal(net_stat(net, 0, SESS_ST_RESETS_RX), 0);
+	net_run(net, DUR_SEC(20));
+	net_free(net);
+}
+
+static void resets_are_limited_and_short(void **state)
+{
+	struct net *net = linked(44);
+	uint8_t buf[WIRE_DATA_OVERHEAD] = {WIRE_TYPE_BYTE(WIRE_DATA)};
+	unsigned before = net->sent;
+	uint32_t mine = net->n[0].use[net_handle(net, 0, 1)];
+
+	for (int i = 0; i < 1000; i++) {
+		buf[WIRE_OFF_INDEX] = (uint8_t)i;
+		buf[WIRE_OFF_INDEX + 1] = (uint8_t)(i >> 8);
+		assert_int_equal(sess_recv(net->n[0].s, &net->n[1].ep, &net->n[0].ep.ip, buf,
+					 sizeof(buf), net->now),
+			ERR_NOT_FOUND);
+		net_drain(net, &net->n[0]);
+	}
+	assert_int_equal(net->sent - before, LIM_RESETS_PER_SEC);
+	assert_int_equal(net_stat(net, 0, SESS_ST_UNKNOWN_INDEX), 1000);
+	/* A data lane of an index that we have: a race inside, not worth a reset. */
+	net_run(net, DUR_SEC(2));
+	before = net->sent;
+	buf[WIRE_OFF_LANE] = 1;
+	for (int i = 0; i < 4; i++)
+		buf[WIRE_OFF_INDEX + i] = (uint8_t)(mine >> (24 - 8 * i));
+	assert_int_equal(
+		sess_recv(net->n[0].s, &net->n[1].ep, &net->n[0].ep.ip, buf, sizeof(buf), net->now),
+		ERR_NOT_FOUND);
+	net_drain(net, &net->n[0]);
+	assert_int_equal(net->sent, before);
+	/* Too short for a data packet: nothing. */
+	assert_int_equal(sess_recv(net->n[0].s, &net->n[1].ep, &net->n[0].ep.ip, buf,
+				 WIRE_DATA_OVERHEAD - 1, net->now),
+		ERR_MALFORMED);
+	net_free(net);
+}
+
+/* --- roaming --- */
+
+static void a_peer_that_moves_is_followed(void **state)
+{
+	struct net *net = linked(45);
+	struct net_node *n = &net->n[0];
+
+	net->strict = true;
+	n->ep.ip = ip_v4(0x0a0000aa);
+	n->ep.port = 1234;
+	assert_true(net_send(net, 0, 1, 1));
+	net_run(net, DUR_MS(100));
+	assert_int_equal(net->n[1].notes[SESS_NOTE_ENDPOINT_MOVED], 1);
+	assert_true(ep_eq(&net->n[1].to[net_handle(net, 1, 0)], &n->ep));
+	assert_true(net_send(net, 1, 0, 2));
+	net_run(net, DUR_SEC(60));
+	assert_int_equal(n->seen[2], 1);
+	/* By the data plane's word, when only data flows. */
+	n->ep.port = 1235;
+	sess_roam_hint(net->n[1].s, net_handle(net, 1, 0), &n->ep, &net->n[1].ep.ip, net->now);
+	net_drain(net, &net->n[1]);
+	net_run(net, DUR_MS(100));
+	assert_int_equal(net->n[1].notes[SESS_NOTE_ENDPOINT_MOVED], 2);
+	net_free(net);
+}
+
+static const struct ep thief = {.ip = {.b = {192, 0, 2, 66}, .family = IP_V4}, .port = 666};
+
+/* All from node 0 passes through somebody else's address, which answers nothing. */
+static void through_thief(struct net *net, struct net_msg *m)
+{
+	if (ep_eq(&m->src, &net->n[0].ep))
+		m->src = thief;
+}
+
+static void an_address_that_does_not_answer_gets_nothing(void **state)
+{
+	struct net *net = linked(46);
+	uint32_t h = net_handle(net, 1, 0);
+	struct ep before = net->n[1].to[h];
+
+	net->strict = true;
+	net->tap = through_thief;
+	for (uint16_t i = 0; i < 200; i++) {
+		assert_true(net_send(net, 0, 1, i));
+		net_run(net, DUR_MS(20));
+	}
+	net->tap = NULL;
+	assert_true(ep_eq(&net->n[1].to[h], &before));
+	assert_int_equal(net->n[1].notes[SESS_NOTE_ENDPOINT_MOVED], 0);
+	assert_int_equal(net_stat(net, 1, SESS_ST_ROAMS), 0);
+	net_run(net, DUR_SEC(30));
+	assert_true(net_is_up(net, 1, 0));
+	net_free(net);
+}
+
+/* The first packet of each kind from elsewhere, but old: kept back while newer ones arrive. */
+static void an_old_packet_does_not_move_a_peer(void **state)
+{
+	struct net *net = linked(47);
+	struct net_msg old;
+	unsigned before;
+
+	net->delay = DUR_SEC(1);
+	assert_true(net_send(net, 0, 1, 1));
+	assert_true(net->nmsgs == 1);
+	old = net->msgs[0];
+	net->nmsgs = 0;
+	net->delay = DUR_MS(10);
+	assert_true(net_send(net, 0, 1, 2));
+	net_run(net, DUR_MS(50));
+	before = net->sent;
+	assert_int_equal(
+		sess_recv(net->n[1].s, &thief, &net->n[1].ep.ip, old.buf, old.len, net->now), 0);
+	net_drain(net, &net->n[1]);
+	assert_int_equal(net->n[1].seen[1], 1);
+	assert_int_equal(net->sent, before); /* no challenge */
+	net_free(net);
+}
+
+static void another_address_of_ours_is_answered_from(void **state)
+{
+	struct net *net = linked(48);
+	struct ip other = ip_v4(0x0a00007f);
+	uint32_t h = net_handle(net, 1, 0);
+	struct sess_peer_info info;
+
+	sess_roam_hint(net->n[1].s, h, &net->n[0].ep, &other, net->now);
+	net_drain(net, &net->n[1]);
+	assert_int_equal(sess_peer_get(net->n[1].s, h, &info, net->now), 0);
+	assert_true(ip_eq(&info.local, &other));
+	assert_int_equal(net->n[1].notes[SESS_NOTE_ENDPOINT_MOVED], 0);
+	net_free(net);
+}
+
+/* --- side ports --- */
+
+static void with_side_ports(struct sess_cfg *cfg)
+{
+	cfg->side_ports = 4;
+}
+
+static void side_ports_come_and_go(void **state)
+{
+	struct net *net = net_make(2, true, 49);
+
+	restart_with(net, with_side_ports);
+	net->strict = true;
+	net_connect(net, 0, 1, true);
+	net_run(net, DUR_SEC(2));
+	assert_int_equal(net->n[0].side_on, 4);
+	assert_int_equal(net->n[1].side_on, 4);
+	net_run(net, DUR_SEC(120));
+	assert_int_equal(net->n[0].side_off, 0);
+	/* They never moved anything. */
+	assert_int_equal(net_stat(net, 1, SESS_ST_ROAMS) + net_stat(net, 0, SESS_ST_ROAMS), 0);
+	net->n[0].side_blocked = true;
+	net_run(net, DUR_SEC(10));
+	net_run(net, DUR_SEC(20)); /* an interval, and three lost */
+	assert_int_equal(net->n[0].side_off, 4);
+	assert_int_equal(net->n[1].side_off, 0);
+	net->n[0].side_blocked = false;
+	net_run(net, DUR_SEC(20));
+	assert_int_equal(net->n[0].side_on, 8);
+	/* On a new way they are tried afresh. */
+	net->n[1].ep.port = 4444;
+	net_run(net, DUR_SEC(10));
+	assert_int_equal(net->n[0].notes[SESS_NOTE_ENDPOINT_MOVED], 1);
+	assert_int_equal(net->n[0].side_off, 8);
+	assert_int_equal(net->n[0].side_on, 12);
+	net_free(net);
+}
+
+/* --- the calls --- */
+
+static void calls_with_nothing_behind_them(void **state)
+{
+	struct net *net = linked(50);
+	struct sess *s = net->n[0].s;
+	uint8_t big[WIRE_CTL_BODY_MAX + 1] = {0};
+	struct sess_peer_info info;
+	uint32_t it = 0;
+
+	assert_int_equal(sess_send(s, 0, NET_TYPE, big, 1, net->now), ERR_NOT_FOUND);
+	assert_int_equal(sess_send(s, 4711, NET_TYPE, big, 1, net->now), ERR_NOT_FOUND);
+	assert_int_equal(sess_send(s, UINT32_MAX, NET_TYPE, big, 1, net->now), ERR_NOT_FOUND);
+	assert_int_equal(sess_send(s, net_handle(net, 0, 1), NET_TYPE, big, sizeof(big), net->now),
+		ERR_RANGE);
+	assert_int_equal(
+		sess_send(s, net_handle(net, 0, 1), NET_TYPE, big, sizeof(big) - 1, net->now), 0);
+	net_drain(net, &net->n[0]);
+	net_run(net, DUR_MS(20));
+	assert_int_equal(net->n[1].got, 1);
+	sess_key_confirmed(s, 99, net->now);
+	sess_key_limit(s, 99, true, net->now);
+	sess_traffic(s, 99, net->now, net->now);
+	sess_roam_hint(s, 99, &net->n[1].ep, &net->n[1].ep.ip, net->now);
+	sess_cancel(s, &net->n[1].ep, net->now);
+	sess_disconnect(s, &net->n[0].id.pub, net->now);
+	sess_release(s, &net->n[0].id.pub, net->now);
+	net_drain(net, &net->n[0]);
+	assert_true(sess_peer_next(s, &it, &info, net->now));
+	assert_true(info.up && info.initiator && node_key_eq(&info.key, &net->n[1].id.pub));
+	assert_false(sess_peer_next(s, &it, &info, net->now));
+	assert_int_equal(sess_peer_get(s, 99, &info, net->now), ERR_NOT_FOUND);
+	sess_free(NULL);
+	net_free(net);
+}
+
+/* Ends and limits that come when there is no memory for their actions are done later. */
+static void ends_without_memory_are_done_later(void **state)
+{
+	struct net *net = linked(51);
+	struct net_node *n = &net->n[0];
+
+	/* Fill the queue until it must grow, without draining. */
+	while (n->s->queue.cap - n->s->queue.count >= SESS_ACT_ROOM)
+		assert_int_equal(
+			sess_send(n->s, net_handle(net, 0, 1), NET_TYPE, "ab", 2, net->now), 0);
+	fault_arm(1);
+	sess_disconnect(n->s, &net->n[1].id.pub, net->now);
+	assert_true(fault_disarm());
+	assert_int_equal(
+		sess_send(n->s, net_handle(net, 0, 1), NET_TYPE, "ab", 2, net->now), ERR_NOT_FOUND);
+	net_drain(net, n);
+	assert_int_equal(n->downs, 0);
+	net_run(net, DUR_MS(200));
+	assert_int_equal(n->last_down, SESS_DOWN_FORGOTTEN);
+	assert_int_equal(n->nkeys, 0);
+	net_free(net);
+}
+
+/* --- the storm --- */
+
+static void hostile(struct net *net, struct net_msg *m)
+{
+	uint64_t r = prng_below(&net->prng, 100);
+
+	if (m->data || r >= 6)
+		return;
+	if (r < 2)
+		m->buf[prng_below(&net->prng, m->len)] ^=
+			(uint8_t)(1u << prng_below(&net->prng, 8));
+	else if (r == 2)
+		m->len = 1 + prng_below(&net->prng, m->len);
+	else if (r == 3)
+		m->src = thief;
+	else
+		net_queue(net, m, DUR_MS((int64_t)prng_below(&net->prng, 30000))); /* a replay */
+}
+
+static void tuned(struct sess_cfg *cfg, struct prng *prng)
+{
+	struct sess_tune *t = &cfg->tune;
+
+	cfg->side_ports = (uint8_t)prng_below(prng, 4);
+	t->rekey_initiator = DUR_MS(1000 + (int64_t)prng_below(prng, 20000));
+	t->rekey_responder = DUR_MS(1000 + (int64_t)prng_below(prng, 20000));
+	t->key_lifetime = DUR_SEC(60);
+	t->previous_keep = DUR_SEC(10);
+	t->idle_expiry = DUR_SEC(20);
+	t->side_probe_interval = DUR_SEC(5);
+	cfg->underload_cookies = prng_below(prng, 4) == 0;
+}
+
+static void storm_event(struct net *net)
+{
+	unsigned a = (unsigned)prng_below(&net->prng, net->count);
+	unsigned b = (unsigned)prng_below(&net->prng, net->count);
+	struct net_node *n = &net->n[a];
+	const struct node_key *key = &net->n[b].id.pub;
+	uint32_t h = net_handle(net, a, b);
+
+	if (prng_below(&net->prng, 8) == 0)
+		fault_arm(1 + (unsigned)prng_below(&net->prng, 20));
+	switch (prng_below(&net->prng, 16)) {
+	case 0:
+	case 1:
+		(void)sess_connect(n->s, &net->n[b].ep, prng_below(&net->prng, 2) ? key : NULL,
+			ts_add(net->now, DUR_SEC(20)), net->now);
+		break;
+	case 2:
+		sess_disconnect(n->s, key, net->now);
+		break;
+	case 3:
+		sess_cancel(n->s, &net->n[b].ep, net->now);
+		break;
+	case 4:
+		if (h)
+			sess_key_limit(n->s, n->use[h], prng_below(&net->prng, 4) == 0, net->now);
+		break;
+	case 5:
+		if (prng_below(&net->prng, 4) == 0) {
+			(void)fault_disarm();
+			net_restart_node(net, a);
+		}
+		break;
+	case 6:
+		n->ep.port = (uint16_t)(1000 + prng_below(&net->prng, 3) * 100);
+		break;
+	case 7:
+		sess_roam_hint(n->s, h, &thief, &n->ep.ip, net->now);
+		break;
+	case 8:
+		n->side_blocked = !n->side_blocked;
+		break;
+	case 9:
+		sess_release(n->s, key, net->now);
+		break;
+	case 10:
+		net->loss_pct = (unsigned)prng_below(&net->prng, 30);
+		net->jitter = DUR_MS((int64_t)prng_below(&net->prng, 100));
+		break;
+	case 11:
+		net->tap = prng_below(&net->prng, 3) ? hostile : NULL;
+		break;
+	case 12:
+		sess_set_wall(n->s, prng_next(&net->prng) >> 1, net->now);
+		break;
+	default:
+		(void)net_send(net, a, b, 1);
+		(void)net_dp_send(net, n, &net->n[b], 1);
+	}
+	net_drain(net, n);
+	net_run(net, DUR_MS((int64_t)prng_below(&net->prng, 400)));
+	(void)fault_disarm();
+}
+
+/* However bad it was: with a good network everybody reaches everybody. */
+static void calm(struct net *net)
+{
+	net->tap = NULL;
+	net->loss_pct = 0;
+	net->jitter = DUR_NS(0);
+	net_run(net, DUR_SEC(40));
+	for (unsigned i = 0; i < net->count; i++)
+		for (unsigned k = 0; k < net->count; k++)
+			if (i != k)
+				net_connect(net, i, k, true);
+	net_run(net, DUR_SEC(30));
+	for (unsigned i = 0; i < net->count; i++) {
+		for (unsigned k = 0; k < net->count; k++) {
+			if (i == k)
+				continue;
+			memset(net->n[k].seen, 0, NET_SEQS);
+			assert_true(net_is_up(net, i, k));
+			assert_true(net_send(net, i, k, 77));
+			net_run(net, DUR_MS(50));
+			assert_int_equal(net->n[k].seen[77], 1);
+		}
+	}
+	for (unsigned i = 0; i < net->count; i++) {
+		for (unsigned k = 0; k < net->count; k++)
+			sess_disconnect(net->n[i].s, &net->n[k].id.pub, net->now);
+		net_drain(net, &net->n[i]);
+	}
+	net_run(net, DUR_SEC(1));
+	for (unsigned i = 0; i < net->count; i++) {
+		assert_int_equal(net->n[i].nkeys, 0);
+		assert_int_equal(map_count(net->n[i].s->by_index), 0);
+		assert_true(ts_is_never(sess_deadline(net->n[i].s)));
+	}
+}
+
+static uint64_t env_or(const char *name, uint64_t otherwise)
+{
+	const char *text = getenv(name);
+
+	return text ? strtoull(text, NULL, 0) : otherwise;
+}
+
+static uint64_t storm_seed;
+
+static void say_seed(int sig)
+{
+	fprintf(stderr, "storm: WEFT_TEST_SEED=%llu\n", (unsigned long long)storm_seed);
+}
+
+static void storm(void **state)
+{
+	uint64_t first = env_or("WEFT_TEST_SEED", 1), runs = env_or("WEFT_TEST_RUNS", 40);
+
+	signal(SIGABRT, say_seed);
+	for (storm_seed = first; storm_seed < first + runs; storm_seed++) {
+		struct net *net = net_make(3, storm_seed & 1, storm_seed);
+
+		print_message("seed %llu\n", (unsigned long long)storm_seed);
+		for (unsigned i = 0; i < 3; i++) {
+			tuned(&net->n[i].cfg, &net->prng);
+			net_start_node(net, i);
+		}
+		for (int i = 0; i < 400; i++)
+			storm_event(net);
+		calm(net);
+		net_free(net);
+	}
+	signal(SIGABRT, SIG_DFL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rekey_each_two_seconds_loses_nothing),
+		cmocka_unit_test(soft_limit_of_lane_0_loses_nothing),
+		cmocka_unit_test(hard_limit_of_lane_0),
+		cmocka_unit_test(the_initiator_rekeys_first),
+		cmocka_unit_test(the_responder_rekeys_if_the_initiator_does_not),
+		cmocka_unit_test(a_key_ends_with_its_lifetime),
+		cmocka_unit_test(hard_limit_from_the_data_plane),
+		cmocka_unit_test(silence_is_noticed),
+		cmocka_unit_test(silence_of_one_way_ends_both),
+		cmocka_unit_test(data_saves_pings_and_keeps_alive),
+		cmocka_unit_test(released_sessions_end_when_idle),
+		cmocka_unit_test(restart_is_found_at_once),
+		cmocka_unit_test(idle_restart_is_found_by_a_ping),
+		cmocka_unit_test(forged_resets_do_nothing),
+		cmocka_unit_test(resets_are_limited_and_short),
+		cmocka_unit_test(a_peer_that_moves_is_followed),
+		cmocka_unit_test(an_address_that_does_not_answer_gets_nothing),
+		cmocka_unit_test(an_old_packet_does_not_move_a_peer),
+		cmocka_unit_test(another_address_of_ours_is_answered_from),
+		cmocka_unit_test(side_ports_come_and_go),
+		cmocka_unit_test(calls_with_nothing_behind_them),
+		cmocka_unit_test(ends_without_memory_are_done_later),
+		cmocka_unit_test(storm),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
