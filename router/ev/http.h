@@ -21,7 +21,8 @@ void http_type(struct http_reply *r, const char *content_type);
  * the reply for @path (as it was sent, without the query) and returns false for 404. Returns owned in
  * *@out; -errno (-EADDRINUSE, ...), ERR_NOMEM. */
 int http_new(struct loop *l, const struct ep *at,
-	bool (*fn)(void *ctx, const char *path, struct http_reply *r), void *ctx, struct http **out);
+	bool (*fn)(void *ctx, const char *path, struct http_reply *r), void *ctx,
+	struct http **out);
 /* The address that is served. */
 void http_addr(const struct http *h, struct ep *out);
 /* Give each new connection @d instead of ten seconds (tests). */

@@ -9,9 +9,9 @@
 #define HTTP_PATH_MAX 255  /* longer: 414 */
 
 struct http_req {
-	bool head;		      /* HEAD: no body in the answer */
+	bool head;                    /* HEAD: no body in the answer */
 	char path[HTTP_PATH_MAX + 1]; /* starts with '/', without the query */
-	int status;		      /* 0: serve it; else the code to refuse it with */
+	int status;                   /* 0: serve it; else the code to refuse it with */
 };
 
 /* Judge the @len bytes received so far. False: incomplete, come again with more (never for

@@ -14,18 +14,19 @@ struct loop_wake;
 
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 
-struct loop *loop_new(void); /* NULL: no memory */
+struct loop *loop_new(void);    /* NULL: no memory */
 void loop_free(struct loop *l); /* everything registered must have been freed; NULL is fine */
 /* Run until loop_stop: 0, or -errno when the kernel's polling fails. */
 int loop_run(struct loop *l);
 /* Return from loop_run after the callback at hand; called before loop_run, it returns at once. */
 void loop_stop(struct loop *l);
-ts_t loop_now(void);		 /* CLOCK_MONOTONIC */
-uint64_t loop_unix_ns(void);	 /* CLOCK_REALTIME */
+ts_t loop_now(void);         /* CLOCK_MONOTONIC */
+uint64_t loop_unix_ns(void); /* CLOCK_REALTIME */
 
 /* Watch @fd (borrowed) for @events (0: none yet) until freed. A peer that hung up shows as whatever is
  * watched. Returns owned; NULL: no memory, or an @fd that can't be polled. */
-struct loop_io *loop_io_new(struct loop *l, int fd, int events, void (*fn)(void *ctx, int events), void *ctx);
+struct loop_io *loop_io_new(
+	struct loop *l, int fd, int events, void (*fn)(void *ctx, int events), void *ctx);
 /* Watch for @events from now on; 0: pause. 0 or ERR_NOMEM; nothing is watched then. */
 int loop_io_set(struct loop_io *io, int events);
 void loop_io_free(struct loop_io *io); /* before the fd is closed; NULL is fine */
@@ -37,7 +38,8 @@ void loop_timer_set(struct loop_timer *t, ts_t when);
 void loop_timer_free(struct loop_timer *t); /* NULL is fine */
 
 /* Call in the loop's thread when @signo arrives. One loop of a process only. NULL: no memory. */
-struct loop_signal *loop_signal_new(struct loop *l, int signo, void (*fn)(void *ctx, int signo), void *ctx);
+struct loop_signal *loop_signal_new(
+	struct loop *l, int signo, void (*fn)(void *ctx, int signo), void *ctx);
 void loop_signal_free(struct loop_signal *s); /* NULL is fine */
 
 /* Lets other threads have @fn called in the loop's thread. Several calls of loop_wake_fire before it runs
