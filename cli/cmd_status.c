@@ -89,9 +89,13 @@ static void stanza_offloads(struct out *o, const msgpack_object *d)
 
 	cli_join(off, "on", text, sizeof(text));
 	out_kv(o, OUT_PLAIN, "Offloads", "%s", text[0] ? text : "none");
-	for (size_t i = 0; (item = cli_item(off, "off", i)) != NULL; i++)
-		out_kv(o, OUT_WARN, "Off", "%s (%s)", ctl_get_str(item, "name", text, sizeof(text)),
-			ctl_get_str(item, "why", why, sizeof(why)));
+	for (size_t i = 0; (item = cli_item(off, "off", i)) != NULL; i++) {
+		bool told = ctl_get_str(item, "why", why, sizeof(why))[0] != '\0';
+
+		out_kv(o, OUT_WARN, "Off", "%s%s%s%s",
+			ctl_get_str(item, "name", text, sizeof(text)), told ? " (" : "", why,
+			told ? ")" : "");
+	}
 	out_kv(o, OUT_PLAIN, "Workers", "%" PRIu64 ", source ports %" PRIu64,
 		ctl_get_u64(off, "workers"), ctl_get_u64(off, "side_ports"));
 	out_kv(o, OUT_PLAIN, "MTU", "%" PRIu64, ctl_get_u64(off, "mtu"));

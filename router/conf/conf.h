@@ -35,7 +35,7 @@ struct conf_segment {
 struct conf {
 	char name[NODE_NAME_MAX + 1];
 	bool has_cluster;
-	char cluster[64];
+	char cluster[64]; /* an id in lower-case base32, or a name to derive it from */
 	char state_dir[256], run_dir[256], secret_file[256];
 	struct ep listen; /* default [::]:6793 */
 	struct conf_peer *peers;

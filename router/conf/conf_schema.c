@@ -21,13 +21,12 @@ const struct conf_key conf_keys[CONF_NKEYS] = {
 	[CK_NAME] = {"name", "NAME", NULL, ALLOW_NAME, "the host's name",
 		"The name of this node, unique in the cluster.", conf_parse_name, FIELD(name),
 		.kind = CONF_SCALAR, .where = BOTH},
-	[CK_CLUSTER] = {"cluster", "ID", NULL,
-		"a cluster id: 26 characters of a-z and 2-7, as weft key show "
-		"prints it",
+	[CK_CLUSTER] = {"cluster", "ID|NAME", NULL,
+		"a cluster id as weft status shows it (26 of a-z and 2-7), or a name: " ALLOW_NAME,
 		"derived from the secret at the first start, then kept",
-		"The cluster's id. Needed only where a node joins after the secret was changed. A "
-		"change "
-		"with old state is refused.",
+		"The cluster: its id, or a name that the id is made from, the same on all nodes. "
+		"Needed only where nodes join after the secret was changed. A change with old "
+		"state is refused.",
 		conf_parse_cluster, .off = 0, .kind = CONF_SCALAR, .where = BOTH},
 	[CK_STATE_DIR] = {"state-dir", "DIR", NULL, "a path of at most 255 bytes", "/var/lib/weft",
 		"Where the node's identity and what it knows of the mesh are kept.",

@@ -55,9 +55,12 @@ int conf_parse_cluster(const char *text, void *out, char *why)
 	struct conf *c = out;
 	struct cluster_id id;
 
-	if (cluster_id_parse(text, &id) != 0)
-		return bad(why, "is no cluster id");
-	(void)cluster_id_fmt(&id, c->cluster); /* lower case */
+	if (cluster_id_parse(text, &id) == 0)
+		(void)cluster_id_fmt(&id, c->cluster); /* lower case */
+	else if (node_name_ok(text))
+		strcpy(c->cluster, text); /* at most NODE_NAME_MAX */
+	else
+		return bad(why, "is no cluster id and no name");
 	c->has_cluster = true;
 	return 0;
 }

@@ -394,6 +394,34 @@ static void usage(void **state)
 	free(r.err);
 }
 
+/* The man page and the shell's completion know every verb. */
+static void documented(void **state)
+{
+	static const char *const files[] = {"docs/man/weft.8", "deploy/completion/weft.bash"};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		char file[1024], text[64 * 1024];
+
+		snprintf(file, sizeof(file), "%.*s/%s",
+			(int)(strstr(__FILE__, "/test/unit/") - __FILE__), __FILE__, files[i]);
+		FILE *f = fopen(file, "r");
+		if (!f)
+			fail_msg("%s cannot be opened", file);
+		size_t n = fread(text, 1, sizeof(text) - 1, f);
+		text[n] = '\0';
+		fclose(f);
+		for (size_t v = 0; v < cli_nverbs; v++) {
+			char words[64], *word, *save = NULL;
+
+			snprintf(words, sizeof(words), "%s", cli_verbs[v].name);
+			for (word = strtok_r(words, " ", &save); word;
+				word = strtok_r(NULL, " ", &save))
+				if (!strstr(text, word))
+					fail_msg("%s: nothing on %s", files[i], word);
+		}
+	}
+}
+
 static void help_and_version(void **state)
 {
 	struct run r = RUN("status", "--help");
@@ -512,6 +540,7 @@ int main(void)
 		cmocka_unit_test(no_daemon),
 		cmocka_unit_test(usage),
 		cmocka_unit_test(help_and_version),
+		cmocka_unit_test(documented),
 		cmocka_unit_test(keys),
 		cmocka_unit_test(no_memory),
 	};

@@ -155,9 +155,9 @@ static void yaml_refused_values(void **state)
 		{"name: Node", "f:1: name: 'Node' is no node name; allowed: " A_NAME},
 		{"name: -a", "f:1: name: '-a' is no node name; allowed: " A_NAME},
 		{"name:", "f:1: name: no value; allowed: " A_NAME},
-		{"cluster: prod",
-			"f:1: cluster: 'prod' is no cluster id; allowed: a cluster id: 26 "
-			"characters of a-z and 2-7, as weft key show prints it"},
+		{"cluster: Prod",
+			"f:1: cluster: 'Prod' is no cluster id and no name; allowed: a cluster id "
+			"as weft status shows it (26 of a-z and 2-7), or a name: " A_NAME},
 		{"\n\nlisten: foo",
 			"f:3: listen: 'foo' is no address and port; allowed: " A_LISTEN},
 		{"listen: 1.2.3.4",
@@ -556,6 +556,26 @@ static void flags_smallest_start(void **state)
 	conf_free(&c);
 }
 
+/* An id is kept in lower case, a name as it is. */
+static void cluster_id_or_name(void **state)
+{
+	static const struct row rows[] = {
+		{"AAAAAAAAAAAAAAAAAAAAAAAAAA", "aaaaaaaaaaaaaaaaaaaaaaaaaa"},
+		{"prod.example", "prod.example"}};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct conf c;
+		char err[256];
+
+		assert_int_equal(load(&c, err, sizeof(err),
+					 FLAGS("--check", "--name=n", "--cluster", rows[i].yaml)),
+			0);
+		assert_true(c.has_cluster);
+		assert_string_equal(c.cluster, rows[i].err);
+		conf_free(&c);
+	}
+}
+
 static void flags_refused(void **state)
 {
 	static const struct {
@@ -685,6 +705,20 @@ static void flags_no_memory(void **state)
 	}
 }
 
+/* The example that is installed is accepted. */
+static void example_file(void **state)
+{
+	char path[1024], err[1024];
+	struct conf c;
+
+	snprintf(path, sizeof(path), "%.*s/deploy/weftd.yaml",
+		(int)(strstr(__FILE__, "/test/unit/") - __FILE__), __FILE__);
+	if (load(&c, err, sizeof(err), FLAGS("--check", "--name=n", "--config", path)) != 0)
+		fail_msg("%s", err);
+	assert_true(c.nprefixes > 0);
+	conf_free(&c);
+}
+
 static char *text_from(void (*fn)(FILE *))
 {
 	char *text = NULL;
@@ -765,6 +799,8 @@ int main(void)
 		cmocka_unit_test(no_memory),
 		cmocka_unit_test(flags_smallest_start),
 		cmocka_unit_test(flags_refused),
+		cmocka_unit_test(cluster_id_or_name),
+		cmocka_unit_test(example_file),
 		cmocka_unit_test(flags_actions),
 		cmocka_unit_test(flags_over_file),
 		cmocka_unit_test(flags_no_memory),
