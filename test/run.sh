@@ -42,6 +42,7 @@ ctest_in() {
 set_lint() {
 	run_one lint/layers "$root/test/lint/layers.sh"
 	run_one lint/format "$root/test/lint/format.sh"
+	run_one lint/docs "$root/test/lint/docs.sh"
 }
 set_unit() {
 	build_tree "$build"
