@@ -1,11 +1,10 @@
 /* A gossip core driven by the input: links come and go, messages arrive, time passes. Records are
- * signed here, so that the input reaches what lies behind the signature. Each step: one byte of kind and
- * node, one of length, then so many bytes. */
+ * signed here, so that the input reaches what is behind the signature. Each step: one byte of
+ * kind and nodes, one of length, then so many bytes. */
 #include <sodium.h>
 #include <stdlib.h>
 #include "weft/buf.h"
 #include "weft/log.h"
-#include "weft/wire.h"
 #include "gossip.h"
 #include "gossip_wire.h"
 #include "record.h"
@@ -30,7 +29,6 @@ static void drain(struct gossip *g, ts_t now)
 static size_t sign(struct rd *in, const struct identity *id, uint8_t *out)
 {
 	struct record r = {.type = rd_u8(in), .flags = rd_u8(in) >> 7};
-	int len;
 
 	r.sub = rd_u8(in);
 	r.epoch = 1 + (uint64_t)rd_u8(in);
@@ -38,7 +36,7 @@ static size_t sign(struct rd *in, const struct identity *id, uint8_t *out)
 	r.body_len = rd_left(in);
 	r.body = rd_take(in, r.body_len);
 	out[0] = GOSSIP_MSG_RECORDS;
-	len = record_sign(id, &r, out + 1);
+	int len = record_sign(id, &r, out + 1);
 	return len > 0 ? 1 + (size_t)len : 0;
 }
 

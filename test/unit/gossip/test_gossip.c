@@ -131,12 +131,14 @@ static void test_versions(void **state)
 	assert_int_equal(recv_node(g, &peer, "older", 1, 9), ERR_STALE);
 	/* Who brings something stale is told the newer. */
 	assert_int_equal(drain(g, GOSSIP_SEND).n[GOSSIP_SEND], 1);
+	assert_int_equal(recv_node(g, &us, "us", 6, 1), ERR_STALE);
+	assert_int_equal(drain(g, GOSSIP_SEND).n[GOSSIP_SEND], 1);
 	assert_int_equal(recv_node(g, &peer, "newer", 3, 0), 0);
 	assert_int_equal(gossip_node_get(g, &peer.pub, &info), 0);
 	assert_string_equal(info.name, "newer");
 	assert_true(info.epoch == 3 && info.linked && !info.self);
 	assert_int_equal(stats(g).rx_new, 2);
-	assert_int_equal(stats(g).rx_stale, 3);
+	assert_int_equal(stats(g).rx_stale, 4);
 	gossip_free(g);
 }
 
@@ -347,6 +349,12 @@ static void test_dial(void **state)
 		t = at;
 	}
 	assert_true(ts_sub(t, now).ns > DUR_SEC(120).ns);
+	/* A link that breaks as soon as it stands doesn't start the back-off anew. */
+	assert_int_equal(gossip_link_up(g, &peer.pub, &eps[0], t), 0);
+	t = ts_add(t, DUR_SEC(1));
+	gossip_link_down(g, &peer.pub, t);
+	drain(g, GOSSIP_NONE);
+	assert_true(ts_sub(gossip_deadline(g), t).ns > DUR_SEC(20).ns);
 	gossip_free(g);
 }
 

@@ -529,10 +529,13 @@ static void random_event(void)
 	}
 }
 
-/* Everything at once; then quiet; then agreement. */
+/* Everything at once; then quiet; then agreement. WEFT_SEEDS=N runs N seeds. */
 static void test_faults(void **state)
 {
-	for (uint64_t seed = 1; seed <= 12; seed++) {
+	const char *env = getenv("WEFT_SEEDS");
+	uint64_t seeds = env ? strtoull(env, NULL, 10) : 12;
+
+	for (uint64_t seed = 1; seed <= seeds; seed++) {
 		sim_init(3 + (unsigned)(seed % 8), seed * 7919);
 		sim.loss_pct = 10;
 		sim.dup_pct = 5;
@@ -823,6 +826,49 @@ static void test_liar(void **state)
 	sim_fini();
 }
 
+/* A node that tells one node this and another node that, under one version: the others end up with the
+ * same, even if they talk to each other only later. */
+static void test_equivocation(void **state)
+{
+	for (uint64_t seed = 1; seed <= 8; seed++) {
+		struct gossip_node_info a, b;
+
+		sim_init(3, seed);
+		start_all();
+		set_link(2, 0, true);
+		set_link(2, 1, true);
+		sim.group[1] = 1; /* 0 and 1 can't see each other */
+		run(DUR_SEC(1));
+		for (unsigned to = 0; to < 2; to++) {
+			struct record_node n = {.name = "two-faced", .version = "a"};
+			uint8_t body[RECORD_BODY_MAX], msg[1 + LIM_RECORD_BYTES];
+			struct record r = {.type = RECORD_NODE,
+				.epoch = sim.n[2].disk_epoch,
+				.seq = 99,
+				.cluster = sim.cluster,
+				.body = body};
+
+			n.version[0] = to ? 'a' : 'b';
+			r.body_len = (size_t)record_node_encode(&n, body);
+			msg[0] = GOSSIP_MSG_RECORDS;
+			int len = record_sign(&sim.n[2].id, &r, msg + 1);
+			check(gossip_recv(sim.n[to].g, &sim.n[2].id.pub, msg, 1 + (size_t)len,
+				      sim.now) == 0);
+		}
+		crash(2); /* before anybody can tell it what it said */
+		check(gossip_node_get(sim.n[0].g, &sim.n[2].id.pub, &a) == 0);
+		check(gossip_node_get(sim.n[1].g, &sim.n[2].id.pub, &b) == 0);
+		check(strcmp(a.version, b.version) != 0);
+		sim.group[1] = 0;
+		join(0, 1);
+		run(DUR_SEC(10));
+		check(gossip_node_get(sim.n[0].g, &sim.n[2].id.pub, &a) == 0);
+		check(gossip_node_get(sim.n[1].g, &sim.n[2].id.pub, &b) == 0);
+		check(strcmp(a.version, b.version) == 0);
+		sim_fini();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -837,6 +883,7 @@ int main(void)
 		cmocka_unit_test(test_name_conflict),
 		cmocka_unit_test(test_clone),
 		cmocka_unit_test(test_liar),
+		cmocka_unit_test(test_equivocation),
 	};
 
 	if (sodium_init() < 0)
