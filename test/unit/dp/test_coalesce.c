@@ -82,17 +82,15 @@ static bool partial(const struct mk *m)
 	return m->sum == MK_PARTIAL || m->sum == MK_PARTIAL_WRONG;
 }
 
-/* Feed one packet. */
-static int add_vni(const struct mk *m, uint32_t vni)
+/* Feed what stands built in the next input's buffer. */
+static int add_built(const struct mk *m, uint32_t vni)
 {
 	struct in *p = &in[n_in++];
 	struct pkt_info pi;
 
-	assert_true(n_in <= PACKETS);
 	p->m = *m;
 	p->vni = vni;
 	p->seen = false;
-	p->len = mk_build(m, p->buf);
 	assert_true(p->len <= ROOM);
 	memcpy(p->want, p->buf, p->len);
 	if (partial(m))
@@ -100,6 +98,14 @@ static int add_vni(const struct mk *m, uint32_t vni)
 	assert_int_equal(pkt_parse(&pi, p->buf, p->len), 0);
 	p->hash = flow_hash(&pi);
 	return coal_add(&coal, vni, p->buf, &pi, p->hash, partial(m) ? WIRE_IF_CSUM_PARTIAL : 0);
+}
+
+/* Feed one packet. */
+static int add_vni(const struct mk *m, uint32_t vni)
+{
+	assert_true(n_in < PACKETS);
+	in[n_in].len = mk_build(m, in[n_in].buf);
+	return add_built(m, vni);
 }
 
 static void add(const struct mk *m)
@@ -533,6 +539,65 @@ static void rule_5_6_partial_and_verified_complete_sums_join(void **state)
 	}
 }
 
+static void put16(uint8_t *p, unsigned v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+
+/* Two packets in line; the second's L4 sum comes out as zero, and @field stands in its place. Do they
+ * join? */
+static bool joins_with_zero_sum(struct mk m, unsigned field)
+{
+	struct mk b;
+	uint8_t *p, *word;
+
+	begin(0);
+	add(&m);
+	b = next_of(&m);
+	p = in[n_in].buf;
+	in[n_in].len = mk_build(&b, p);
+	word = p + mk_hdr_len(&b); /* payload that levels the sum */
+	put16(word, 0);
+	put16(p + mk_sum_off(&b), 0);
+	put16(word, (uint16_t)~mk_csum(mk_pseudo(&b, in[n_in].len - mk_l4_off(&b)),
+			    p + mk_l4_off(&b), in[n_in].len - mk_l4_off(&b)));
+	put16(p + mk_sum_off(&b), field);
+	assert_int_equal(add_built(&b, 1), 0);
+	finish();
+	return n_out == 1;
+}
+
+/* 0x0000 and 0xffff verify alike, but only one of them is what a split writes. */
+static void rule_5_6_the_other_zero_never_joins(void **state)
+{
+	struct mk m = mk_tcp(4), b;
+
+	for (int family = 4; family <= 6; family += 2) {
+		assert_true(joins_with_zero_sum(mk_tcp(family), 0));
+		assert_false(joins_with_zero_sum(mk_tcp(family), 0xffff));
+		assert_true(joins_with_zero_sum(mk_udp(family), 0xffff));
+		assert_false(joins_with_zero_sum(mk_udp(family), 0));
+	}
+	/* The same in the IPv4 header: a source address that makes the second's sum zero. */
+	for (unsigned field = 0; field <= 0xffff; field += 0xffff) {
+		b = next_of(&m);
+		in[0].len = mk_build(&b, in[0].buf);
+		put16(in[0].buf + 10, 0);
+		put16(in[0].buf + 12, 0);
+		put16(m.src, (uint16_t)~mk_csum(0, in[0].buf, 20));
+		begin(0);
+		add(&m);
+		b = next_of(&m);
+		in[1].len = mk_build(&b, in[1].buf);
+		assert_int_equal(in[1].buf[10] << 8 | in[1].buf[11], 0);
+		put16(in[1].buf + 10, field);
+		assert_int_equal(add_built(&b, 1), 0);
+		finish();
+		assert_int_equal(n_out, field == 0 ? 1 : 2);
+	}
+}
+
 static void limits_of_a_run(void **state)
 {
 	struct mk m = mk_tcp(4);
@@ -778,6 +843,7 @@ int main(void)
 		cmocka_unit_test(rule_5_6_psh_and_fin_end_a_run),
 		cmocka_unit_test(rule_5_6_a_short_packet_ends_a_run),
 		cmocka_unit_test(rule_5_6_partial_and_verified_complete_sums_join),
+		cmocka_unit_test(rule_5_6_the_other_zero_never_joins),
 		cmocka_unit_test(limits_of_a_run),
 		cmocka_unit_test(more_flows_than_slots),
 		cmocka_unit_test(rule_4_7_fragments_do_not_overtake),
