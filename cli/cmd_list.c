@@ -37,9 +37,11 @@ static void number(struct out *o, const msgpack_object *item, const char *key)
 
 static void size(struct out *o, const msgpack_object *item, const char *key)
 {
+	const msgpack_object *v = ctl_get(item, key);
 	char buf[OUT_UNIT];
 
-	out_cell(o, OUT_PLAIN, "%s", out_bytes(ctl_get_u64(item, key), buf));
+	out_cell(o, OUT_PLAIN, "%s",
+		v && v->type == MSGPACK_OBJECT_POSITIVE_INTEGER ? out_bytes(v->via.u64, buf) : "");
 }
 
 static void duration(struct out *o, const msgpack_object *item, const char *key)

@@ -125,6 +125,11 @@ static void check_segment(struct conf_load *l, size_t i)
 			conf_error(l, at->at, "segments.tun", "each name once",
 				"%s is used twice, first on line %u", seg->tun, l->segments[k].at);
 	}
+	char control[16];
+	(void)snprintf(control, sizeof(control), "%.13s-c", c->tun);
+	if (strcmp(seg->tun, control) == 0)
+		conf_error(l, at->at, "segments.tun", "each name once",
+			"%s is the control segment's device", seg->tun);
 	if (strcmp(seg->tun, c->tun) == 0)
 		conf_error(l, at->at, "segments.tun", "each name once",
 			"%s is the default segment's device", seg->tun);

@@ -87,7 +87,9 @@ const struct conf_key conf_keys[CONF_NKEYS] = {
 		"Declare that this node forwards traffic to this CIDR out of the mesh.",
 		conf_parse_any_pfx, LISTOF(exits, nexits, struct pfx), .kind = CONF_LIST,
 		.where = BOTH},
-	[CK_TUN] = {"tun", "NAME", NULL, ALLOW_DEVICE, "weft0", "Name of the mesh's TUN device.",
+	[CK_TUN] = {"tun", "NAME", NULL, ALLOW_DEVICE, "weft0",
+		"Name of the mesh's TUN device. The control segment's is this name with -c (its "
+		"first 13 characters).",
 		conf_parse_device, FIELD(tun), .kind = CONF_SCALAR, .where = BOTH},
 	[CK_METRICS] = {"metrics", "ADDR:PORT", NULL, "an address and a TCP port, or off",
 		"127.0.0.1:6794", "Where /healthz, /readyz and /metrics are served.",

@@ -371,7 +371,7 @@ static void connections(void **state)
 		"42002\n"
 		"->  [2001:db8::3]:6793  -      -           waiting      -               -        "
 		"-        -"
-		"      0 B        -       0 B        -  no answer; attempt 4, again in 8s\n");
+		"        -        -         -        -  no answer; attempt 4, again in 8s\n");
 }
 
 /* With colour the visible columns are the same. */

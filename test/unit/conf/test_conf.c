@@ -387,6 +387,9 @@ static void cross_checks(void **state)
 		{"segments:\n- vni: 7\n- vni: 8\n  tun: weft7\n",
 			"f:3: segments.tun: weft7 is used twice, first on line 2; allowed: each "
 			"name once"},
+		{"segments:\n- vni: 7\n  tun: weft0-c\n",
+			"f:2: segments.tun: weft0-c is the control segment's device; allowed: each "
+			"name once"},
 		{"segments:\n- vni: 7\n  tun: weft0\n",
 			"f:2: segments.tun: weft0 is the default segment's device; allowed: each "
 			"name once"},
