@@ -43,7 +43,7 @@
 
 /* Bounds of a link's queues; what doesn't fit is mended by the next digest. */
 #define LINK_QUEUE_MAX 4096
-#define LINK_WANT_MAX  1024
+#define LINK_WANT_MAX  4096
 #define LINK_DEDUP     32 /* so many of the last queued are compared with a new one */
 #define NOTICES_MAX    64 /* conflicts not yet taken by the driver: the newest is dropped */
 #define NAME_TELLS_MAX 16 /* name conflicts told in one go */

@@ -140,8 +140,7 @@ static void names_check(struct gossip *g, struct member *m, ts_t now)
 		if (o == m || !bears_name(g, o, m->name))
 			continue;
 		o->same_name = m->same_name = true;
-		/* Ours is always the other one: the driver wants to know who has our name. */
-		tell_name(g, m->self ? o : m, m->self ? m : o);
+		tell_name(g, m, o);
 		told++;
 		g->names_at = ts_min(g->names_at, ts_add(now, NAME_REPEAT));
 	}
@@ -183,11 +182,13 @@ void member_names_tick(struct gossip *g, ts_t now)
 			m->same_name = false;
 			continue;
 		}
+		g->names_at = ts_add(now, NAME_REPEAT);
+		/* Of a pair of others only one is told. */
+		if (!other->self && node_key_cmp(&m->key, &other->key) > 0)
+			continue;
 		tell_name(g, m, other);
 		told++;
 	}
-	if (told)
-		g->names_at = ts_add(now, NAME_REPEAT);
 }
 
 static void refresh_dial(struct gossip *g, struct member *m, ts_t now)

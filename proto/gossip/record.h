@@ -100,7 +100,7 @@ int record_node_decode(const uint8_t *body, size_t len, struct record_node *out)
 int record_endpoints_encode(const struct ep *eps, size_t n, uint8_t *out);
 int record_endpoints_decode(const uint8_t *body, size_t len, struct ep *out, size_t cap, size_t *n);
 /* The most prefixes that a record can hold: the shortest entry takes 12 bytes. */
-#define RECORD_PREFIXES_MAX 80
+#define RECORD_PREFIXES_MAX  80
 /* The most that surely fit: the longest entry takes 37 bytes. */
 #define RECORD_PREFIXES_SAFE 25
 int record_prefixes_encode(const struct gossip_prefix *p, size_t n, uint8_t *out);
