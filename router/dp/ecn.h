@@ -13,10 +13,10 @@ enum ecn {
 };
 #define ECN_MASK 3
 
-/* Result bits of ecn_combine */
-#define ECN_DROP 0x80 /* RFC 6040 4.2: not ECN-capable inside, congestion outside: drop */
-#define ECN_ALARM                                                                                  \
-	0x40 /* marked (!!!) or (!) in RFC 6040 figure 4: nobody uses it lawfully today */
+/* Result bits of ecn_combine. ECN_DROP: not ECN-capable inside, congestion outside: drop (RFC 6040 4.2).
+ * ECN_ALARM: marked (!!!) or (!) in RFC 6040 figure 4: nobody uses it lawfully today. */
+#define ECN_DROP  0x80
+#define ECN_ALARM 0x40
 
 /* TOS or traffic class of the outer header: ECN copied from @inner_tos (RFC 6040 4.1, normal mode);
  * DSCP copied too, or @dscp if that is 0..63 (dp_cfg.dscp; DP_DSCP_COPY is -1). */
