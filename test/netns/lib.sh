@@ -212,3 +212,43 @@ udp_tcp_echo() {
 		echo "  ${proto^^}   $caller to $server:  the message came back whole"
 	done
 }
+
+# --- the usual mesh, and what tests say ---
+# mesh_hosts N: hosts h1..hN with pods p1..pN, and a secret.
+mesh_hosts() {
+	local n hosts=()
+	for n in $(seq "$1"); do hosts+=("h$n"); done
+	net_underlay "${hosts[@]}"
+	for n in $(seq "$1"); do net_pod "h$n" "p$n" "$n"; done
+	"${WEFT:-$build/cli/weft}" key new --out "$net_dir/secret" >/dev/null
+}
+
+# node_start N OPTION...: weftd on hN with its pod's prefixes. SEED (192.0.2.1), "" for none.
+node_start() {
+	local n=$1 seed=()
+	shift
+	[ -z "${SEED-192.0.2.1}" ] || seed=(--peer "${SEED-192.0.2.1}")
+	weftd_start "h$n" --cluster-range 10.32.0.0/16 --cluster-range fd32::/32 \
+		--prefix "10.32.$n.0/24@eth-p$n" --prefix "fd32:0:0:$n::/64@eth-p$n" "${seed[@]}" "$@"
+}
+
+pings() { in_pod "$1" ping -c 1 -W 1 -q "$2"; }
+not() { ! "$@"; }
+step() { printf -- '-- %s\n' "$*"; }
+fail() { echo "FAIL: $*" >&2; exit 1; }
+log_says() { grep -q -- "$2" "$net_dir/$1/log"; }
+# grown COUNT COMMAND...: the command prints more than COUNT.
+grown() { local than=$1; shift; [ "$("$@")" -gt "$than" ]; }
+now_ms() { date +%s%3N; }
+
+# The EXIT trap of a test: on failure the end of every daemon's log, then the cleanup.
+net_end() {
+	local rc=$? l
+	if [ $rc != 0 ] && [ $rc != 77 ]; then
+		for l in "$net_dir"/*/log; do
+			[ -e "$l" ] && { echo "--- $l"; tail -"${LOG_LINES:-25}" "$l"; } >&2
+		done
+	fi
+	net_cleanup
+	exit $rc
+}
