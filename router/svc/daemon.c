@@ -239,6 +239,7 @@ static void stop(struct daemon *d)
 		free(d->segments[i].prefixes);
 	}
 	free(d->peers);
+	free(d->saved_peers);
 	identity_wipe(&d->id);
 	explicit_bzero(d->secrets, sizeof(d->secrets));
 	if (d->lock_fd >= 0)

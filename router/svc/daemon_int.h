@@ -80,6 +80,8 @@ struct daemon {
 	struct secret_keys secrets[LIM_SECRETS];
 	size_t nsecrets;
 	int lock_fd;
+	uint8_t *saved_peers; /* what the file `peers` holds since this start; owned */
+	size_t saved_peers_len;
 	struct ip control_addr;
 	struct pfx control_prefix;
 

@@ -20,8 +20,7 @@ static const char *short_name(const struct node_key *k)
 
 static void on_send(struct daemon *d, const struct sess_act *a)
 {
-	(void)dp_send(d->dp, &a->to, &a->local, a->via,
-		a->buf, a->len);
+	(void)dp_send(d->dp, &a->to, &a->local, a->via, a->buf, a->len);
 }
 
 static void on_up(struct daemon *d, const struct sess_act *a)
@@ -160,8 +159,7 @@ static void on_endpoint(struct daemon *d, const struct sess_act *a)
 	if (!ensure_in_dp(d, a->peer, &a->key))
 		return;
 	p->ep = a->ep;
-	(void)dp_peer_endpoint(
-		d->dp, a->peer, &a->ep, &a->local);
+	(void)dp_peer_endpoint(d->dp, a->peer, &a->ep, &a->local);
 	if (kern_underlay(d->kern, &a->ep.ip, &outer, ifname) == 0) {
 		p->outer_mtu = outer;
 		dp_peer_pmtu(d->dp, a->peer, outer);
@@ -297,7 +295,8 @@ static void on_prefix_conflict(struct daemon *d, const struct gossip_act *a)
 	char text[PFX_STRLEN], other[NODE_KEY_SHORT + 1];
 
 	daemon_warn(d, "prefix %s of %s isn't used: %s has the better claim to what it overlaps",
-		pfx_fmt(&a->prefix.pfx, text), short_name(&a->node), node_key_fmt_short(&a->other, other));
+		pfx_fmt(&a->prefix.pfx, text), short_name(&a->node),
+		node_key_fmt_short(&a->other, other));
 }
 
 static void on_epoch(struct daemon *d, const struct gossip_act *a)

@@ -273,9 +273,20 @@ int state_save_peers(struct daemon *d)
 		wr_u16(&w, p->ep.port);
 	}
 	/* An empty list would only lose what an earlier run knew. */
-	e = wr_len(&w) ? write_state(d, "peers", buf, wr_len(&w)) : 0;
-	free(buf);
-	return e;
+	if (wr_len(&w) == 0 || (wr_len(&w) == d->saved_peers_len &&
+				       memcmp(buf, d->saved_peers, wr_len(&w)) == 0)) {
+		free(buf);
+		return 0;
+	}
+	e = write_state(d, "peers", buf, wr_len(&w));
+	if (e) {
+		free(buf);
+		return e;
+	}
+	free(d->saved_peers);
+	d->saved_peers = buf;
+	d->saved_peers_len = wr_len(&w);
+	return 0;
 }
 
 void state_load_peers(struct daemon *d,
