@@ -70,8 +70,11 @@ struct gossip_act {
 	uint64_t epoch;
 };
 
+/* A core that publishes its node record at once. @cfg is borrowed, its id kept; name must satisfy
+ * node_name_ok(), version be 1 to 31 printable ASCII characters, epoch above 0. Returns owned; NULL: no
+ * memory. */
 struct gossip *gossip_new(const struct gossip_cfg *cfg, ts_t now);
-void gossip_free(struct gossip *g);
+void gossip_free(struct gossip *g); /* NULL is fine; says nothing to anybody */
 /* Replace what we publish of ourselves (arrays borrowed); publishes only what changed. Endpoints
  * that no other host can use (unspecified, loopback unless alone, multicast, link-local) are left
  * out. ERR_FULL above LIM_ENDPOINTS_PER_NODE or LIM_PREFIXES_PER_NODE, ERR_RANGE for a prefix with
@@ -92,14 +95,21 @@ void gossip_link_down(struct gossip *g, const struct node_key *node, ts_t now);
 int gossip_forget(struct gossip *g, const char *name_or_key, ts_t now);
 /* We go: publish it, so that others withdraw our prefixes at once. */
 void gossip_leave(struct gossip *g, ts_t now);
+/* GOSSIP_EPOCH was carried out: @epoch (at least the one asked for) is on the disk. Until this is
+ * called the action comes again every few seconds, and others go on believing our older records. */
 void gossip_epoch_stored(struct gossip *g, uint64_t epoch, ts_t now);
 /* One WIRE_CTL_GOSSIP body from a linked node. ERR_MALFORMED, ERR_AUTH, ERR_FOREIGN (cluster),
  * ERR_STALE, ERR_FULL, ERR_VERSION, ERR_NOMEM, ERR_STATE (no link with @from): counted, harmless.
  * The rest of a message that holds one bad record is used. */
 int gossip_recv(
 	struct gossip *g, const struct node_key *from, const uint8_t *buf, size_t len, ts_t now);
+/* To be called when gossip_deadline() has come; early or late is harmless. */
 void gossip_tick(struct gossip *g, ts_t now);
+/* When to call gossip_tick() next. Holds after gossip_next() was drained. */
 ts_t gossip_deadline(const struct gossip *g);
+/* Take the next action; false: none, *@out is zeroed. Pointers in it are borrowed until the next call
+ * of any gossip function but gossip_node_* and gossip_stats. Routes and up states are told as
+ * differences to what was told before: what came and went between two drains is not told. */
 bool gossip_next(struct gossip *g, struct gossip_act *out);
 
 /* For status; pointers borrowed until the next call. */
@@ -114,7 +124,10 @@ struct gossip_node_info {
 	size_t nprefixes;
 	ts_t since; /* of the present link state */
 };
+/* Walk all nodes, ourselves included, forgotten ones not: start with *@it = 0; false at the end. No
+ * other call in between. */
 bool gossip_node_next(const struct gossip *g, size_t *it, struct gossip_node_info *out);
+/* 0 or ERR_NOT_FOUND. */
 int gossip_node_get(
 	const struct gossip *g, const struct node_key *key, struct gossip_node_info *out);
 
