@@ -72,6 +72,12 @@ struct nlmsghdr *nlx_msg(void *buf, uint16_t type, uint16_t flags, size_t extra)
 	return nlh;
 }
 
+/* mnl_nlmsg_ok() compares lengths as signed numbers: one above 2^31 passes, and the walk never ends. */
+static bool msg_ok(const struct nlmsghdr *m, int left)
+{
+	return left >= (int)sizeof(*m) && m->nlmsg_len <= (unsigned)left && mnl_nlmsg_ok(m, left);
+}
+
 static int send_all(struct nlx *x, const void *buf, size_t len)
 {
 	ssize_t n;
@@ -161,7 +167,7 @@ static int talk_wait(struct nlx *x, uint32_t seq, nlx_fn fn, void *ctx)
 
 		if (len < 0)
 			return len;
-		for (; mnl_nlmsg_ok(m, len); m = mnl_nlmsg_next(m, &len)) {
+		for (; msg_ok(m, len); m = mnl_nlmsg_next(m, &len)) {
 			if (!for_us(x, m, seq))
 				continue;
 			if (m->nlmsg_type == NLMSG_ERROR) {
@@ -207,7 +213,7 @@ static int dump_once(struct nlx *x, uint32_t seq, nlx_fn fn, void *ctx)
 			return -EAGAIN;
 		if (len < 0)
 			return len;
-		for (; mnl_nlmsg_ok(m, len); m = mnl_nlmsg_next(m, &len)) {
+		for (; msg_ok(m, len); m = mnl_nlmsg_next(m, &len)) {
 			if (!for_us(x, m, seq))
 				continue;
 			torn |= m->nlmsg_flags & NLM_F_DUMP_INTR;
@@ -253,7 +259,7 @@ int nlx_walk(const void *buf, size_t len, nlx_fn fn, void *ctx)
 	const struct nlmsghdr *m = buf;
 	int left = (int)len, err;
 
-	for (; mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left)) {
+	for (; msg_ok(m, left); m = mnl_nlmsg_next(m, &left)) {
 		if (m->nlmsg_type < NLMSG_MIN_TYPE)
 			continue;
 		err = fn(ctx, m);
@@ -338,7 +344,7 @@ static int batch_collect(struct nlx_batch *b, uint32_t seq0)
 
 		if (len < 0)
 			return len;
-		for (; mnl_nlmsg_ok(m, len); m = mnl_nlmsg_next(m, &len)) {
+		for (; msg_ok(m, len); m = mnl_nlmsg_next(m, &len)) {
 			uint32_t i = m->nlmsg_seq - seq0;
 
 			if (m->nlmsg_type != NLMSG_ERROR || i >= b->count ||
