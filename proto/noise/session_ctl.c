@@ -388,6 +388,10 @@ int sess_ctl_recv_data(struct sess *s, const struct ep *from, const struct ip *l
 		return unknown_index(s, from, local, index, now);
 	if (!ix->slot || ix->slot->gone || lane != WIRE_LANE_CONTROL)
 		return ERR_NOT_FOUND; /* a race with the data plane; nobody lost anything */
+	if (len > WIRE_CONTROL_MAX) {
+		sess_count(s, SESS_ST_MALFORMED);
+		return ERR_MALFORMED;
+	}
 	in.k = ix->slot;
 	in.p = in.k->peer;
 	in.side = flags & WIRE_F_SIDE_PORT;

@@ -96,6 +96,15 @@ static ts_t next_try(struct sess *s, const struct sess_dial *d, ts_t now)
 	return ts_add(now, prng_jitter(&s->prng, wait, RETRY_JITTER_PCT));
 }
 
+/* A rekey goes to where the peer is by now. */
+static void follow_peer(struct sess_dial *d)
+{
+	if (d->rekey) {
+		d->to = d->peer->ep;
+		d->local = d->peer->local;
+	}
+}
+
 void sess_dial_send_init(struct sess *s, struct sess_dial *d, ts_t now)
 {
 	uint8_t buf[WIRE_CONTROL_MAX];
@@ -107,10 +116,7 @@ void sess_dial_send_init(struct sess *s, struct sess_dial *d, ts_t now)
 			return; /* the timer tries again */
 		d->ix->dial = d;
 	}
-	if (d->rekey) {
-		d->to = d->peer->ep;
-		d->local = d->peer->local;
-	}
+	follow_peer(d);
 	/* We call under the first secret only; those behind it are for who still calls under them. */
 	len = handshake_init_write(
 		&d->hs, &s->hs, 0, d->ix->index, sess_wall_secs(s, now), buf, sizeof(buf));
@@ -125,6 +131,7 @@ void sess_dial_send_init(struct sess *s, struct sess_dial *d, ts_t now)
 void sess_dial_send_final(struct sess *s, struct sess_dial *d, ts_t now)
 {
 	d->attempts++;
+	follow_peer(d);
 	sess_act_send(s, &d->to, &d->local, d->final, d->final_len);
 	sess_timer_arm(s, &d->timer, ts_min(next_try(s, d, now), d->final_end));
 }

@@ -132,6 +132,8 @@ void sess_slot_install(struct sess *s, struct sess_peer *p, struct sess_slot *k)
 	a->key = p->key;
 	a->index = k->keys.local_index;
 	s->queue.ents[s->queue.count - 1].keys = k->keys;
+	sodium_memzero(k->keys.tx, sizeof(k->keys.tx)); /* lane 0 has its own, expanded */
+	sodium_memzero(k->keys.rx, sizeof(k->keys.rx));
 }
 
 static void retire(struct sess *s, struct sess_slot *k, ts_t now)

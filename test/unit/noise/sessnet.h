@@ -252,7 +252,9 @@ static inline void net_drain(struct net *net, struct net_node *n)
 /* What the model of the data plane does with a data packet. False: not for it. */
 static inline bool net_dp_recv(struct net *net, struct net_node *n, const struct net_msg *m)
 {
+	uint8_t key[32];
 	uint32_t index;
+	uint16_t seq;
 	struct net_key *k;
 	struct rd r;
 
@@ -261,12 +263,13 @@ static inline bool net_dp_recv(struct net *net, struct net_node *n, const struct
 	rd_init(&r, m->buf, m->len);
 	rd_take(&r, WIRE_OFF_INDEX);
 	index = rd_u32(&r);
-	rd_take(&r, 8);
-	k = net_key(n, index);
-	if (!k || memcmp(rd_take(&r, 32), k->keys.rx, 32) != 0)
+	rd_u64(&r);
+	rd_copy(&r, key, sizeof(key));
+	seq = rd_u16(&r);
+	k = index && !rd_bad(&r) ? net_key(n, index) : NULL;
+	if (!k || memcmp(key, k->keys.rx, sizeof(key)) != 0)
 		return false;
-	if (n->seen_data)
-		n->seen_data[rd_u16(&r)]++;
+	n->seen_data[seq]++;
 	if (!k->confirmed) {
 		k->confirmed = true;
 		sess_key_confirmed(n->s, index, net->now);

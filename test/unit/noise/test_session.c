@@ -279,6 +279,37 @@ static void cookie_demanded_always(void **state)
 	net_free(net);
 }
 
+static void suites_are_agreed(void **state)
+{
+	unsigned fast = aead_fast_suites();
+
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned chacha = WIRE_SUITE_BIT(WIRE_SUITE_CHACHA20_POLY1305);
+		struct net *net = net_make(2, true, 26);
+		struct sess_peer_info a, b;
+
+		net->n[0].cfg.suites = i & 1 ? fast : chacha;
+		net->n[1].cfg.suites = i & 2 ? fast : chacha;
+		net_start_node(net, 0);
+		net_start_node(net, 1);
+		net_connect(net, 0, 1, true);
+		net_run(net, DUR_SEC(1));
+		assert_int_equal(
+			sess_peer_get(net->n[0].s, net_handle(net, 0, 1), &a, net->now), 0);
+		assert_int_equal(
+			sess_peer_get(net->n[1].s, net_handle(net, 1, 0), &b, net->now), 0);
+		assert_int_equal(a.suite, b.suite);
+		assert_int_equal(a.suite, i == 3 && fast != chacha ? WIRE_SUITE_AES_256_GCM
+								   : WIRE_SUITE_CHACHA20_POLY1305);
+		assert_true(a.initiator && !b.initiator);
+		assert_int_equal(net_key(&net->n[0], a.local_index)->keys.rx_lanes, 5);
+		assert_true(net_send(net, 0, 1, 1) && net_send(net, 1, 0, 1));
+		net_run(net, DUR_MS(50));
+		assert_int_equal(net->n[0].seen[1] + net->n[1].seen[1], 2);
+		net_free(net);
+	}
+}
+
 static void step_of_the_wall_clock(void **state)
 {
 	struct net *net = net_new(2, true, 13);
@@ -663,6 +694,7 @@ int main(void)
 		cmocka_unit_test(final_replayed_while_the_session_is_gone_makes_no_keys),
 		cmocka_unit_test(wrong_clock_joins_by_a_cookie),
 		cmocka_unit_test(cookie_demanded_always),
+		cmocka_unit_test(suites_are_agreed),
 		cmocka_unit_test(step_of_the_wall_clock),
 		cmocka_unit_test(wrong_secret_is_silence),
 		cmocka_unit_test(wrong_secret_notes_are_few),

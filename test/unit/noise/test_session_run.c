@@ -466,6 +466,33 @@ static void an_address_that_does_not_answer_gets_nothing(void **state)
 	net_free(net);
 }
 
+/* The thief passes the challenge on, but the answer comes from where the peer really is. */
+static void one_through_thief(struct net *net, struct net_msg *m)
+{
+	if (ep_eq(&m->dst, &thief))
+		m->dst = net->n[0].ep;
+	else if (ep_eq(&m->src, &net->n[0].ep) && net->ctx)
+		m->src = thief;
+	net->ctx = NULL;
+}
+
+static void an_answer_from_elsewhere_does_not_move_a_peer(void **state)
+{
+	struct net *net = linked(52);
+	uint32_t h = net_handle(net, 1, 0);
+	unsigned before;
+
+	net->tap = one_through_thief;
+	net->ctx = net;
+	before = net->sent;
+	assert_true(net_send(net, 0, 1, 1));
+	net_run(net, DUR_MS(100));
+	assert_int_equal(net->sent - before, 3); /* message, challenge, answer */
+	assert_true(ep_eq(&net->n[1].to[h], &net->n[0].ep));
+	assert_int_equal(net_stat(net, 1, SESS_ST_ROAMS), 0);
+	net_free(net);
+}
+
 /* The first packet of each kind from elsewhere, but old: kept back while newer ones arrive. */
 static void an_old_packet_does_not_move_a_peer(void **state)
 {
@@ -545,6 +572,31 @@ static void side_ports_come_and_go(void **state)
 
 /* --- the calls --- */
 
+/* Node 0 gets a true lane 0 packet of @len bytes from node 1, longer than sess_send makes them. */
+static int lane_0_of(struct net *net, size_t len)
+{
+	static uint8_t buf[65536];
+	struct sess_slot *k = net->n[1].s->peers[net_handle(net, 1, 0)]->seal;
+	uint8_t nonce[12];
+	struct wr w;
+	int err;
+
+	memset(buf, 0, sizeof(buf));
+	wr_init(&w, buf, sizeof(buf));
+	wr_u32(&w, (uint32_t)WIRE_TYPE_BYTE(WIRE_DATA) << 24);
+	wr_u32(&w, k->keys.remote_index);
+	wr_u64(&w, k->tx_counter);
+	wr_u24(&w, VNI_CONTROL);
+	wr_u8(&w, WIRE_IF_CONTROL);
+	wr_u8(&w, NET_TYPE);
+	aead_data_nonce(nonce, WIRE_LANE_CONTROL, k->tx_counter++);
+	aead_seal(k->tx, nonce, buf, WIRE_DATA_HDR, buf + WIRE_DATA_HDR,
+		len - WIRE_DATA_HDR - WIRE_TAG, buf + WIRE_DATA_HDR, buf + len - WIRE_TAG);
+	err = sess_recv(net->n[0].s, &net->n[1].ep, &net->n[0].ep.ip, buf, len, net->now);
+	net_drain(net, &net->n[0]);
+	return err;
+}
+
 static void calls_with_nothing_behind_them(void **state)
 {
 	struct net *net = linked(50);
@@ -563,6 +615,10 @@ static void calls_with_nothing_behind_them(void **state)
 	net_drain(net, &net->n[0]);
 	net_run(net, DUR_MS(20));
 	assert_int_equal(net->n[1].got, 1);
+	/* A whole datagram of lane 0 is the most that is taken. */
+	assert_int_equal(lane_0_of(net, WIRE_CONTROL_MAX), 0);
+	assert_int_equal(lane_0_of(net, WIRE_CONTROL_MAX + 1), ERR_MALFORMED);
+	assert_int_equal(lane_0_of(net, 60000), ERR_MALFORMED);
 	sess_key_confirmed(s, 99, net->now);
 	sess_key_limit(s, 99, true, net->now);
 	sess_traffic(s, 99, net->now, net->now);
@@ -789,6 +845,7 @@ int main(void)
 		cmocka_unit_test(resets_are_limited_and_short),
 		cmocka_unit_test(a_peer_that_moves_is_followed),
 		cmocka_unit_test(an_address_that_does_not_answer_gets_nothing),
+		cmocka_unit_test(an_answer_from_elsewhere_does_not_move_a_peer),
 		cmocka_unit_test(an_old_packet_does_not_move_a_peer),
 		cmocka_unit_test(another_address_of_ours_is_answered_from),
 		cmocka_unit_test(side_ports_come_and_go),
