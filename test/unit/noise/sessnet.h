@@ -69,7 +69,7 @@ struct net {
 	unsigned nmsgs;
 	uint64_t order;
 	dur_t delay, jitter; /* of each message: delay + [0, jitter) */
-	unsigned loss_pct;
+	unsigned loss_pct;    /* of all but data */
 	struct {
 		unsigned n; /* number of the message, from 1 */
 		enum net_fault what;
@@ -107,7 +107,7 @@ static inline void net_post(struct net *net, struct net_msg *m)
 {
 	if (net->tap)
 		net->tap(net, m);
-	if (m->len == 0 || (net->loss_pct && prng_below(&net->prng, 100) < net->loss_pct))
+	if (m->len == 0 || (!m->data && prng_below(&net->prng, 100) < net->loss_pct))
 		return;
 	if (!m->data) {
 		net->sent++;

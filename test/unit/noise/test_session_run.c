@@ -658,7 +658,75 @@ static void ends_without_memory_are_done_later(void **state)
 	net_free(net);
 }
 
-/* --- the storm --- */
+/* --- at random --- */
+
+static uint64_t random_seed;
+
+static void say_seed(int sig)
+{
+	fprintf(stderr, "WEFT_TEST_SEED=%llu\n", (unsigned long long)random_seed);
+}
+
+static uint64_t env_or(const char *name, uint64_t otherwise)
+{
+	const char *text = getenv(name);
+
+	return text ? strtoull(text, NULL, 0) : otherwise;
+}
+
+/* Both want new keys whenever they like, handshakes are lost and everything is reordered: whatever
+ * data was sent arrives. */
+static void rekeys_cross_at_random(struct net *net)
+{
+	unsigned sent = 0;
+
+	net_connect(net, 0, 1, true);
+	net_run(net, DUR_SEC(1));
+	net->strict = true;
+	net->jitter = DUR_MS(1 + (int64_t)prng_below(&net->prng, 150));
+	net->loss_pct = (unsigned)prng_below(&net->prng, 25);
+	for (int i = 0; i < 3000; i++) {
+		assert_true(net_dp_send(net, &net->n[0], &net->n[1], (uint16_t)i));
+		assert_true(net_dp_send(net, &net->n[1], &net->n[0], (uint16_t)i));
+		sent++;
+		if (prng_below(&net->prng, 200) == 0)
+			net_soft(net, 0, 1);
+		if (prng_below(&net->prng, 200) == 0)
+			net_soft(net, 1, 0);
+		if (prng_below(&net->prng, 400) == 0) {
+			net_soft(net, 0, 1);
+			net_soft(net, 1, 0);
+		}
+		net_run(net, DUR_MS(10));
+	}
+	net->loss_pct = 0;
+	net->jitter = DUR_NS(0);
+	net_run(net, DUR_SEC(25));
+	net_soft(net, 0, 1);
+	net_soft(net, 1, 0);
+	net_run(net, DUR_SEC(2));
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(sum(net->n[i].seen_data, NET_SEQS), sent);
+		assert_int_equal(net_stat(net, (unsigned)i, SESS_ST_RESETS_TX), 0);
+		assert_true(net->n[i].key_adds > 5);
+	}
+	assert_true(net_agree(net, 0, 1));
+}
+
+static void crossing_rekeys(void **state)
+{
+	uint64_t first = env_or("WEFT_TEST_SEED", 1), runs = env_or("WEFT_TEST_RUNS", 20);
+
+	signal(SIGABRT, say_seed);
+	for (random_seed = first; random_seed < first + runs; random_seed++) {
+		struct net *net = net_new(2, random_seed & 1, random_seed);
+
+		print_message("seed %llu\n", (unsigned long long)random_seed);
+		rekeys_cross_at_random(net);
+		net_free(net);
+	}
+	signal(SIGABRT, SIG_DFL);
+}
 
 static void hostile(struct net *net, struct net_msg *m)
 {
@@ -790,29 +858,15 @@ static void calm(struct net *net)
 	}
 }
 
-static uint64_t env_or(const char *name, uint64_t otherwise)
-{
-	const char *text = getenv(name);
-
-	return text ? strtoull(text, NULL, 0) : otherwise;
-}
-
-static uint64_t storm_seed;
-
-static void say_seed(int sig)
-{
-	fprintf(stderr, "storm: WEFT_TEST_SEED=%llu\n", (unsigned long long)storm_seed);
-}
-
 static void storm(void **state)
 {
 	uint64_t first = env_or("WEFT_TEST_SEED", 1), runs = env_or("WEFT_TEST_RUNS", 40);
 
 	signal(SIGABRT, say_seed);
-	for (storm_seed = first; storm_seed < first + runs; storm_seed++) {
-		struct net *net = net_make(3, storm_seed & 1, storm_seed);
+	for (random_seed = first; random_seed < first + runs; random_seed++) {
+		struct net *net = net_make(3, random_seed & 1, random_seed);
 
-		print_message("seed %llu\n", (unsigned long long)storm_seed);
+		print_message("seed %llu\n", (unsigned long long)random_seed);
 		for (unsigned i = 0; i < 3; i++) {
 			tuned(&net->n[i].cfg, &net->prng);
 			net_start_node(net, i);
@@ -851,6 +905,7 @@ int main(void)
 		cmocka_unit_test(side_ports_come_and_go),
 		cmocka_unit_test(calls_with_nothing_behind_them),
 		cmocka_unit_test(ends_without_memory_are_done_later),
+		cmocka_unit_test(crossing_rekeys),
 		cmocka_unit_test(storm),
 	};
 
