@@ -77,6 +77,8 @@ int cmd_key_new(struct cli *c, int argc, char **argv)
 		goto usage;
 	if (path && path[0] == '\0')
 		goto usage;
+	if (key_init() != 0)
+		return cli_fail(c, CLI_BAD, "libsodium does not start");
 	secret_generate(&s);
 	secret_fmt(&s, text);
 	secret_cluster_id(&s, &id);

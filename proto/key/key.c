@@ -41,6 +41,11 @@ static void derive(uint8_t *out, size_t len, const uint8_t *key, const char *lab
 	sodium_memzero(&st, sizeof(st));
 }
 
+int key_init(void)
+{
+	return sodium_init() < 0 ? ERR_UNSUPPORTED : 0;
+}
+
 void secret_generate(struct secret *out)
 {
 	randombytes_buf(out->b, sizeof(out->b));

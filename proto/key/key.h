@@ -8,6 +8,9 @@
 #include "weft/addr.h"
 #include "weft/id.h"
 
+/* Once per process, before anything else here: starts libsodium. 0 or ERR_UNSUPPORTED. */
+int key_init(void);
+
 /* The cluster secret: 32 random bytes. Its text form is one line, "weft1-" and lower-case base32 of
  * the secret followed by 4 bytes of its BLAKE2b hash, so that a password or a typo is refused
  * (a guessable secret would make MAC1 a dictionary oracle, DESIGN 6.3). */

@@ -91,8 +91,7 @@ static void cmd_connect(struct daemon *d, const struct ctl_request *rq, struct c
 	}
 	e = dial_add_target(d, target, err, sizeof(err));
 	if (e) {
-		refuse(a, "allowed: HOST:PORT, HOST, ADDRESS, [IPV6]:PORT", "%s",
-			err[0] ? err : err_str(e));
+		refuse(a, "", "%s", err[0] ? err : err_str(e));
 		return;
 	}
 	dial_tick(d, loop_now());
@@ -103,7 +102,8 @@ static void cmd_connect(struct daemon *d, const struct ctl_request *rq, struct c
 static void cmd_forget(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a)
 {
 	const char *what = ctl_request_arg(rq, "what");
-	bool target, node;
+	bool target;
+	int e;
 
 	if (!what || !*what) {
 		refuse(a, "weft forget NODE, or weft forget HOST:PORT",
@@ -111,10 +111,16 @@ static void cmd_forget(struct daemon *d, const struct ctl_request *rq, struct ct
 		return;
 	}
 	target = dial_del_target(d, what) == 0;
-	node = gossip_forget(d->gossip, what, loop_now()) == 0;
+	e = gossip_forget(d->gossip, what, loop_now());
 	mesh_drain(d);
-	if (target || node)
+	if (target || e == 0)
 		message(a, "", what, " is forgotten");
+	else if (e == ERR_CONFLICT)
+		refuse(a, "weft status peers shows the keys",
+			"several nodes are called %s; say the key", what);
+	else if (e == ERR_REFUSED)
+		refuse(a, "weft down takes this node out of the mesh", "%s is this node itself",
+			what);
 	else
 		refuse(a, "see weft status peers and weft status targets",
 			"no node or target is called %s", what);

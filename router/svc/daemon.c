@@ -169,6 +169,8 @@ static int open_kernel(struct daemon *d)
 		.mark = d->conf->mark,
 		.mark_mask = d->conf->mark_mask,
 		.port = d->conf->listen.port,
+		.side_port_lo = d->conf->side_port_lo,
+		.side_port_hi = d->conf->side_port_hi,
 		.notrack = true,
 		.ipv6 = d->has_ipv6,
 	};

@@ -100,8 +100,9 @@ struct daemon {
 	bool has_ipv6;
 
 	struct prng prng;
+	uint64_t underlay_seen; /* kern_stats.underlay_changes that were looked at */
 	ts_t started, next_housekeeping;
-	bool kernel_ok; /* the last kern_sync said so */
+	bool kernel_ok;  /* the last kern_sync said so */
 	bool kern_dirty; /* something was stated since: mesh_drain() syncs */
 	char kernel_why[256];
 	bool was_ready;
@@ -128,6 +129,8 @@ int segments_build(struct daemon *d); /* from configuration */
 int segments_check(struct daemon *d); /* against the host: ranges, overlaps */
 int segments_up(struct daemon *d);    /* TUNs, kernel objects, data plane */
 int segments_publish(struct daemon *d);
+/* Make devices again that somebody deleted, with all that their FIB held. */
+void segments_repair(struct daemon *d);
 struct segment *segment_find(struct daemon *d, uint32_t vni);
 /* Look at the underlay again: endpoints that we publish, the devices' MTU, the peers' path MTU. */
 void underlay_refresh(struct daemon *d);
@@ -157,6 +160,8 @@ void rtab_del(struct daemon *d, const struct node_key *node, const struct gossip
 void rtab_peer_mtu(struct daemon *d, uint32_t peer);
 /* Control-segment route of a peer that came or went. */
 void rtab_control(struct daemon *d, uint32_t peer, const struct node_key *node, bool up);
+/* The FIB of @vni is new: put every learned prefix into it. */
+void rtab_reinstall(struct daemon *d, uint32_t vni);
 bool rtab_next(const struct rtab *t, size_t *it, const struct rtab_entry **out);
 void rtab_count(const struct rtab *t, size_t *used, size_t *refused);
 

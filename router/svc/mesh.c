@@ -8,6 +8,7 @@
 #define DATAGRAM_BUDGET 256 /* per turn of the loop, so that timers and the socket get theirs */
 #define TRAFFIC_PERIOD  DUR_SEC(1)
 #define HOUSEKEEPING    DUR_SEC(10)
+#define UNDERLAY_SETTLE DUR_MS(300) /* how long changes of links and addresses may come in a row */
 
 static const char *short_name(const struct node_key *k)
 {
@@ -437,9 +438,18 @@ static void on_dp(void *ctx, int events)
 static void on_kern(void *ctx, int events)
 {
 	struct daemon *d = ctx;
+	struct kern_stats k;
 
 	(void)events;
 	kern_event(d->kern, loop_now());
+	kern_stats(d->kern, &k);
+	if (k.fault[0])
+		segments_repair(d);
+	/* A change of the host's links and addresses comes in bursts: look when it is over. */
+	if (k.underlay_changes != d->underlay_seen) {
+		d->underlay_seen = k.underlay_changes;
+		loop_timer_set(d->housekeeping_timer, ts_add(loop_now(), UNDERLAY_SETTLE));
+	}
 	mesh_drain(d);
 }
 
@@ -467,6 +477,7 @@ static void on_housekeeping(void *ctx)
 	sess_set_wall(d->sess,
 		loop_unix_ns() + (uint64_t)(d->tune.clock_offset_secs * INT64_C(1000000000)),
 		loop_now());
+	segments_repair(d);
 	underlay_refresh(d);
 	(void)state_save_peers(d);
 	mesh_drain(d);

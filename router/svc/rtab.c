@@ -221,6 +221,23 @@ void rtab_control(struct daemon *d, uint32_t peer, const struct node_key *node, 
 	}
 }
 
+void rtab_reinstall(struct daemon *d, uint32_t vni)
+{
+	const void *key;
+	void *value;
+	size_t it = 0;
+
+	while (map_next(d->rtab->map, &it, &key, &value)) {
+		const struct rtab_entry *e = value;
+
+		if (e->vni == vni && e->peer)
+			(void)dp_route_set(d->dp, vni, &e->pfx, DP_ROUTE_PEER, e->peer);
+	}
+	for (uint32_t i = 1; vni == VNI_CONTROL && i < LIM_PEERS; i++)
+		if (d->peers[i].up)
+			rtab_control(d, i, &d->peers[i].key, true);
+}
+
 bool rtab_next(const struct rtab *t, size_t *it, const struct rtab_entry **out)
 {
 	const void *key;

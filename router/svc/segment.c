@@ -79,9 +79,25 @@ int segments_build(struct daemon *d)
 	return e;
 }
 
+/* Devices whose addresses @p of segment @s may share: its own, and all of other segments (each has
+ * its own tables, so the same addresses there are no conflict). Returns how many. */
+static size_t may_share(struct daemon *d, const struct segment *s, const struct conf_prefix *p,
+	const char *out[CONF_LIST_MAX])
+{
+	size_t n = 0;
+
+	if (p->device[0])
+		out[n++] = p->device;
+	for (size_t i = 1; i < d->nsegments; i++)
+		for (size_t k = 0; &d->segments[i] != s && k < d->segments[i].nprefixes; k++)
+			if (d->segments[i].prefixes[k].device[0] && n < CONF_LIST_MAX)
+				out[n++] = d->segments[i].prefixes[k].device;
+	return n;
+}
+
 int segments_check(struct daemon *d)
 {
-	const char *own[CONF_LIST_MAX];
+	const char *own[CONF_LIST_MAX], *shared[CONF_LIST_MAX];
 	char why[200], text[PFX_STRLEN];
 	size_t nown = 0;
 	int bad = 0;
@@ -102,15 +118,15 @@ int segments_check(struct daemon *d)
 				bad = ERR_CONFIG;
 			}
 		for (size_t n = 0; n < s->nprefixes; n++) {
-			const char *dev = s->prefixes[n].device;
+			const struct conf_prefix *p = &s->prefixes[n];
 
-			if (kern_overlaps(d->kern, &s->prefixes[n].pfx, dev[0] ? dev : NULL, why,
+			if (kern_overlaps(d->kern, &p->pfx, shared, may_share(d, s, p, shared), why,
 				    sizeof(why))) {
 				log_error("weftd",
 					"prefix %s overlaps %s; choose another prefix, or bind "
 					"this one to its "
 					"device with --prefix CIDR@DEVICE",
-					pfx_fmt(&s->prefixes[n].pfx, text), why);
+					pfx_fmt(&p->pfx, text), why);
 				bad = ERR_CONFIG;
 			}
 		}
@@ -212,31 +228,37 @@ static int segment_dp(struct daemon *d, struct segment *s)
 	return e;
 }
 
-static int segment_routes(struct daemon *d, const struct segment *s)
+/* What this node is and owns in @s, to the FIB. */
+static int segment_fib(struct daemon *d, const struct segment *s)
 {
+	struct pfx own;
 	int e = 0;
 
-	for (size_t i = 0; !e && i < s->nranges; i++) {
+	for (size_t i = 0; !e && i < s->nranges; i++)
 		e = dp_route_set(d->dp, s->vni, &s->ranges[i], DP_ROUTE_DROP, 0);
-		if (!e)
-			e = kern_range_add(d->kern, s->vni, &s->ranges[i]);
-	}
-	for (size_t i = 0; !e && i < s->nprefixes; i++) {
-		const struct conf_prefix *p = &s->prefixes[i];
-
-		e = dp_route_set(d->dp, s->vni, &p->pfx, DP_ROUTE_LOCAL, 0);
-		if (!e)
-			e = kern_local_add(
-				d->kern, s->vni, &p->pfx, p->device[0] ? p->device : NULL);
-	}
+	for (size_t i = 0; !e && i < s->nprefixes; i++)
+		e = dp_route_set(d->dp, s->vni, &s->prefixes[i].pfx, DP_ROUTE_LOCAL, 0);
 	if (!e && s->vni == VNI_CONTROL) {
-		struct pfx own;
-
 		(void)pfx_make(&d->control_addr, 128, &own);
 		e = dp_route_set(d->dp, s->vni, &own, DP_ROUTE_LOCAL, 0);
 	}
 	for (size_t i = 0; !e && s->vni == VNI_DEFAULT && i < d->conf->nexits; i++)
 		e = dp_route_set(d->dp, s->vni, &d->conf->exits[i], DP_ROUTE_EXIT, 0);
+	return e;
+}
+
+/* The same to the kernel. */
+static int segment_routes(struct daemon *d, const struct segment *s)
+{
+	int e = 0;
+
+	for (size_t i = 0; !e && i < s->nranges; i++)
+		e = kern_range_add(d->kern, s->vni, &s->ranges[i]);
+	for (size_t i = 0; !e && i < s->nprefixes; i++) {
+		const struct conf_prefix *p = &s->prefixes[i];
+
+		e = kern_local_add(d->kern, s->vni, &p->pfx, p->device[0] ? p->device : NULL);
+	}
 	return e;
 }
 
@@ -269,6 +291,8 @@ int segments_up(struct daemon *d)
 		if (!e)
 			e = segment_kernel(d, s);
 		if (!e)
+			e = segment_fib(d, s);
+		if (!e)
 			e = segment_routes(d, s);
 		if (e) {
 			log_error("weftd", "segment %u (%s): %s", s->vni, s->tun, err_str(e));
@@ -280,6 +304,21 @@ int segments_up(struct daemon *d)
 		log_error("weftd", "kernel routes: %s", why[0] ? why : err_str(e));
 	d->kernel_ok = e == 0;
 	return e;
+}
+
+void segments_repair(struct daemon *d)
+{
+	for (size_t i = 0; i < d->nsegments; i++) {
+		struct segment *s = &d->segments[i];
+
+		if (s->mtu == 0 || if_nametoindex(s->tun) != 0)
+			continue;
+		daemon_warn(d, "device %s was deleted by somebody; it is made again", s->tun);
+		(void)dp_segment_del(d->dp, s->vni);
+		if (segment_dp(d, s) == 0 && segment_fib(d, s) == 0)
+			rtab_reinstall(d, s->vni);
+		d->kern_dirty = true;
+	}
 }
 
 int segments_publish(struct daemon *d)
