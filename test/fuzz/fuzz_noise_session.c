@@ -70,11 +70,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	net->tap = mutate;
 	net->ctx = &s;
 	net_connect(net, 0, 1, true);
-	while (s.p < s.end) {
-		uint8_t what = take(&s);
-
-		event(net, what, take(&s));
-	}
+	for (uint8_t what; s.p < s.end; event(net, what, take(&s)))
+		what = take(&s);
 	net_free(net);
 	return 0;
 }

@@ -544,6 +544,43 @@ static void load_of_inits(void **state)
 	net_free(net);
 }
 
+/* The memory of message 1 is full: a cookie is demanded, and who has it is served. */
+static void full_memory_of_inits(void **state)
+{
+	struct net *net = net_new(3, true, 27);
+
+	net->n[1].s->seen.max = 1;
+	net_connect(net, 0, 1, true);
+	net_run(net, DUR_SEC(1));
+	assert_int_equal(net_stat(net, 1, SESS_ST_COOKIES_TX), 0);
+	net_connect(net, 2, 1, true);
+	net_run(net, DUR_SEC(1));
+	assert_int_equal(net_stat(net, 1, SESS_ST_COOKIES_TX), 1);
+	assert_true(net_is_up(net, 2, 1) && net_is_up(net, 1, 2));
+	net_free(net);
+}
+
+/* The memory of message 3 is full: nothing is accepted that could not be remembered. */
+static void full_memory_of_finals(void **state)
+{
+	struct net *net = net_new(3, true, 28);
+
+	net->n[1].s->consumed.max = 1;
+	net_connect(net, 0, 1, true);
+	net_run(net, DUR_SEC(1));
+	assert_true(net_is_up(net, 1, 0));
+	net_connect(net, 2, 1, true);
+	net_run(net, DUR_SEC(10));
+	assert_false(net_is_up(net, 1, 2));
+	assert_int_equal(net_stat(net, 1, SESS_ST_COOKIES_TX), 1);
+	assert_true(net_stat(net, 1, SESS_ST_TABLE_FULL) > 1);
+	assert_int_equal(net->n[1].key_adds, 1);
+	/* Once the first one's state has expired there is room. */
+	net_run(net, DUR_SEC(20));
+	assert_true(net_is_up(net, 1, 2) && net_is_up(net, 2, 1));
+	net_free(net);
+}
+
 static void memo_table(void **state)
 {
 	const uint8_t seed[16] = {1};
@@ -705,6 +742,8 @@ int main(void)
 		cmocka_unit_test(dial_that_nobody_answers),
 		cmocka_unit_test(bounds_of_peers_and_dials),
 		cmocka_unit_test(load_of_inits),
+		cmocka_unit_test(full_memory_of_inits),
+		cmocka_unit_test(full_memory_of_finals),
 		cmocka_unit_test(memo_table),
 		cmocka_unit_test(prefixes_and_bit_flips),
 		cmocka_unit_test(unknown_kinds_are_counted),
