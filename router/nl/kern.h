@@ -105,11 +105,12 @@ int kern_underlay(struct kern *k, const struct ip *to, unsigned *mtu, char *ifna
  * -errno. */
 int kern_host_addrs(struct kern *k, struct ip *out, size_t max);
 /* Does @p overlap a route or address of another interface? true: @why names it ("route 10.1.2.0/24 of
- * eth1", "address 10.1.2.3 of eth1"). @own_device (may be NULL) is left out, as are weft's own routes
- * and devices, default routes, link-local and multicast ones. When the kernel can't be asked: true,
- * and @why says so. */
-bool kern_overlaps(
-	struct kern *k, const struct pfx *p, const char *own_device, char *why, size_t why_len);
+ * eth1", "address 10.1.2.3 of eth1"). The @nown devices @own_devices are left out (the prefix's own
+ * and those of other segments, whose addresses may be the same), as are weft's own routes and devices,
+ * default routes, link-local and multicast ones. When the kernel can't be asked: true, and @why says
+ * so. */
+bool kern_overlaps(struct kern *k, const struct pfx *p, const char *const *own_devices, size_t nown,
+	char *why, size_t why_len);
 /* Would @range swallow the default route's gateway or an address of an underlay interface? Underlay
  * are the interfaces that default routes leave by; on a host without default route, all but our
  * TUNs and @own_devices, the @nown devices of own prefixes. Asks the host only: nothing need have

@@ -177,18 +177,26 @@ struct overlap {
 	struct kern *k;
 	const struct devices *devs;
 	const struct pfx *p;
-	const char *own_device;
+	const char *const *own; /* names of devices that are left out */
+	size_t nown;
 	char *why;
 	size_t why_len;
 	bool found;
 };
 
+static bool is_own(const struct overlap *o, const struct nl_link *l)
+{
+	for (size_t i = 0; i < o->nown; i++)
+		if (strcmp(o->own[i], l->name) == 0)
+			return true;
+	return false;
+}
+
 static bool passes(const struct overlap *o, int ifindex)
 {
 	const struct nl_link *l = dev_of(o->devs, ifindex);
 
-	return l && ((o->own_device && strcmp(l->name, o->own_device) == 0) ||
-			    (l->is_tun && l->is_ours));
+	return l && (is_own(o, l) || (l->is_tun && l->is_ours));
 }
 
 /* The first thing found is the one that is named. */
@@ -236,14 +244,15 @@ static int overlap_addr(void *ctx, const struct nlmsghdr *nlh)
 	return 0;
 }
 
-bool kern_overlaps(
-	struct kern *k, const struct pfx *p, const char *own_device, char *why, size_t why_len)
+bool kern_overlaps(struct kern *k, const struct pfx *p, const char *const *own_devices, size_t nown,
+	char *why, size_t why_len)
 {
 	struct devices devs = {.n = 0};
 	struct overlap o = {.k = k,
 		.devs = &devs,
 		.p = p,
-		.own_device = own_device,
+		.own = own_devices,
+		.nown = nown,
 		.why = why,
 		.why_len = why_len};
 	enum ip_family f = p->ip.family;
@@ -267,8 +276,6 @@ struct swallow {
 	int via[64]; /* interfaces of default routes, in both families */
 	size_t nvia;
 	bool has_default;
-	const char *const *own; /* names of devices that carry own prefixes: no underlay */
-	size_t nown;
 };
 
 static void via_add(struct swallow *s, int ifindex)
@@ -309,11 +316,8 @@ static int swallow_addr(void *ctx, const struct nlmsghdr *nlh)
 	if (nl_addr_parse(nlh, &a) != 0 || !pfx_has_ip(s->o.p, &a.ip) || ip_is_link_local(&a.ip))
 		return 0;
 	l = dev_of(s->o.devs, a.ifindex);
-	if (!l || (l->flags & IFF_LOOPBACK) || dev_is_mesh(s->o.k, l))
+	if (!l || (l->flags & IFF_LOOPBACK) || dev_is_mesh(s->o.k, l) || is_own(&s->o, l))
 		return 0;
-	for (size_t i = 0; i < s->nown; i++)
-		if (strcmp(s->own[i], l->name) == 0)
-			return 0;
 	underlay = !s->has_default;
 	for (size_t i = 0; i < s->nvia; i++)
 		underlay |= s->via[i] == a.ifindex;
@@ -326,10 +330,13 @@ bool kern_range_hits_underlay(struct kern *k, const struct pfx *range,
 	const char *const *own_devices, size_t nown, char *why, size_t why_len)
 {
 	struct devices devs = {.n = 0};
-	struct swallow s = {
-		.o = {.k = k, .devs = &devs, .p = range, .why = why, .why_len = why_len},
-		.own = own_devices,
-		.nown = nown};
+	struct swallow s = {.o = {.k = k,
+				    .devs = &devs,
+				    .p = range,
+				    .own = own_devices,
+				    .nown = nown,
+				    .why = why,
+				    .why_len = why_len}};
 	int err = nl_link_dump(&k->x, dev_seen, &devs);
 
 	if (err == 0)

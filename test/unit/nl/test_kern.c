@@ -526,7 +526,7 @@ static void no_memory(void **state)
 		e[6] = kern_host_addrs(k, out, 8);
 		assert_true(e[5] == 0 || e[5] == ERR_NOMEM);
 		assert_true(e[6] >= 0 || e[6] == ERR_NOMEM);
-		(void)kern_overlaps(k, &far, NULL, why, sizeof(why));
+		(void)kern_overlaps(k, &far, NULL, 0, why, sizeof(why));
 		if (e[1] == 0 && e[2] == 0 && e[3] == 0 && e[4] == 0) {
 			sync_ok(k);
 			assert_has(sh("ip route get 10.2.3.4"), "dev weft0");

@@ -262,6 +262,7 @@ static void overlaps(void **state)
 	struct kern_cfg c = cfg();
 	struct pfx p = P("10.7.0.0/16"), p6 = P("fd00:b::/32"), def = P("0.0.0.0/0"),
 		   mp = P("10.8.0.0/16");
+	const char *const own[] = {"eth0", "eth1"};
 	char why[120] = "";
 
 	NEED_ROOT;
@@ -269,28 +270,29 @@ static void overlaps(void **state)
 	    "ip addr add 192.0.2.1/24 dev eth0; ip route add default via 192.0.2.254");
 	k = node(&c);
 	sync_ok(k);
-	assert_false(kern_overlaps(k, &p, NULL, why, sizeof(why)));
+	assert_false(kern_overlaps(k, &p, NULL, 0, why, sizeof(why)));
 	assert_false(kern_overlaps(
-		k, &(struct pfx){A("10.0.0.0"), 8}, NULL, why, sizeof(why))); /* ours */
+		k, &(struct pfx){A("10.0.0.0"), 8}, NULL, 0, why, sizeof(why))); /* ours */
 	run("ip route add 10.7.3.0/24 dev eth1");
-	assert_true(kern_overlaps(k, &p, NULL, why, sizeof(why)));
+	assert_true(kern_overlaps(k, &p, NULL, 0, why, sizeof(why)));
 	assert_string_equal(why, "route 10.7.3.0/24 of eth1");
-	assert_false(kern_overlaps(k, &p, "eth1", why, sizeof(why)));
-	assert_true(kern_overlaps(k, &p, "eth0", why, sizeof(why)));
+	assert_false(kern_overlaps(k, &p, own + 1, 1, why, sizeof(why)));
+	assert_true(kern_overlaps(k, &p, own, 1, why, sizeof(why)));
+	assert_false(kern_overlaps(k, &p, own, 2, why, sizeof(why)));
 	run("ip route del 10.7.3.0/24 dev eth1; ip route add unreachable 10.0.0.0/9 table 77");
-	assert_true(kern_overlaps(k, &p, NULL, why, sizeof(why)));
+	assert_true(kern_overlaps(k, &p, NULL, 0, why, sizeof(why)));
 	assert_string_equal(why, "route 10.0.0.0/9");
 	run("ip route del unreachable 10.0.0.0/9 table 77; ip addr add 10.7.9.9/32 dev eth1");
-	assert_true(kern_overlaps(k, &p, NULL, why, sizeof(why)));
+	assert_true(kern_overlaps(k, &p, NULL, 0, why, sizeof(why)));
 	assert_string_equal(why, "address 10.7.9.9 of eth1");
-	assert_false(kern_overlaps(k, &p6, NULL, why, sizeof(why)));
+	assert_false(kern_overlaps(k, &p6, NULL, 0, why, sizeof(why)));
 	run("ip -6 route add fd00:b:1::/48 dev eth0");
-	assert_true(kern_overlaps(k, &p6, NULL, why, sizeof(why)));
+	assert_true(kern_overlaps(k, &p6, NULL, 0, why, sizeof(why)));
 	assert_string_equal(why, "route fd00:b:1::/48 of eth0");
 	run("ip route add 10.8.1.0/24 nexthop dev eth0 nexthop dev eth1");
-	assert_true(kern_overlaps(k, &mp, NULL, why, sizeof(why)));
+	assert_true(kern_overlaps(k, &mp, NULL, 0, why, sizeof(why)));
 	assert_has(why, "10.8.1.0/24 of eth0");
-	assert_true(kern_overlaps(k, &def, NULL, why, sizeof(why)));
+	assert_true(kern_overlaps(k, &def, NULL, 0, why, sizeof(why)));
 	kern_close(k);
 }
 
