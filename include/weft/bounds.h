@@ -42,7 +42,7 @@
 #define LIM_CTL_REQUEST_BYTES (64 * 1024)
 #define LIM_CTL_REPLY_BYTES   (64 * 1024 * 1024)
 #define LIM_CTL_OBJECTS       (4 * 1024 * 1024) /* msgpack objects of a message: refused */
-#define LIM_HTTP_CLIENTS      32    /* the one open longest is closed for a new one */
+#define LIM_HTTP_CLIENTS      32                /* the one open longest is closed for a new one */
 
 /* Files */
 #define LIM_CONFIG_BYTES (1024 * 1024)

@@ -38,21 +38,22 @@ enum wire_type {
 #define WIRE_VERSION_OF(byte) ((byte) >> 4)
 
 /* Data header */
-#define WIRE_DATA_HDR      16
-#define WIRE_OFF_FLAGS     1
-#define WIRE_OFF_LANE      2
-#define WIRE_OFF_RESERVED  3
-#define WIRE_OFF_INDEX     4
-#define WIRE_OFF_COUNTER   8
-#define WIRE_SHIM          4
-#define WIRE_TAG           16
-#define WIRE_DATA_OVERHEAD (WIRE_DATA_HDR + WIRE_SHIM + WIRE_TAG) /* 36; with UDP and IP 64 or 84  \
+#define WIRE_DATA_HDR     16
+#define WIRE_OFF_FLAGS    1
+#define WIRE_OFF_LANE     2
+#define WIRE_OFF_RESERVED 3
+#define WIRE_OFF_INDEX    4
+#define WIRE_OFF_COUNTER  8
+#define WIRE_SHIM         4
+#define WIRE_TAG          16
+#define WIRE_DATA_OVERHEAD                                                                         \
+	(WIRE_DATA_HDR + WIRE_SHIM + WIRE_TAG) /* 36; with UDP and IP 64 or 84  \
 								   */
-#define WIRE_UDP_HDR       8
-#define WIRE_IPV4_HDR      20
-#define WIRE_IPV6_HDR      40
-#define WIRE_OVERHEAD_V4   (WIRE_DATA_OVERHEAD + WIRE_UDP_HDR + WIRE_IPV4_HDR)
-#define WIRE_OVERHEAD_V6   (WIRE_DATA_OVERHEAD + WIRE_UDP_HDR + WIRE_IPV6_HDR)
+#define WIRE_UDP_HDR     8
+#define WIRE_IPV4_HDR    20
+#define WIRE_IPV6_HDR    40
+#define WIRE_OVERHEAD_V4 (WIRE_DATA_OVERHEAD + WIRE_UDP_HDR + WIRE_IPV4_HDR)
+#define WIRE_OVERHEAD_V6 (WIRE_DATA_OVERHEAD + WIRE_UDP_HDR + WIRE_IPV6_HDR)
 
 #define WIRE_LANE_CONTROL 0
 

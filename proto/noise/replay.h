@@ -11,7 +11,7 @@
 #define REPLAY_WORDS (LIM_REPLAY_WINDOW / 64 + 1)
 
 struct replay {
-	uint64_t top; /* highest counter accepted + 1; 0: none yet */
+	uint64_t top;                 /* highest counter accepted + 1; 0: none yet */
 	uint64_t words[REPLAY_WORDS]; /* a ring: block n of 64 counters is word n % REPLAY_WORDS */
 };
 

@@ -25,79 +25,79 @@ struct sess;
 
 /* Times and limits; sess_tune_default() gives DESIGN's values. */
 struct sess_tune {
-	dur_t rekey_initiator;	  /* 120 s */
-	dur_t rekey_responder;	  /* 150 s */
+	dur_t rekey_initiator;     /* 120 s */
+	dur_t rekey_responder;     /* 150 s */
 	unsigned rekey_jitter_pct; /* 10 */
-	dur_t key_lifetime;	  /* 240 s: a key older than that neither seals nor opens */
-	dur_t previous_keep;	  /* 30 s: a replaced key still opens */
-	dur_t hs_retry;		  /* 1 s, doubled up to hs_retry_max, jittered */
-	dur_t hs_retry_max;	  /* 8 s */
-	dur_t hs_state_life;	  /* 20 s: how long a responder's sealed state may be used */
-	dur_t time_window;	  /* 60 s: how far message 1's time may be off before a cookie is asked */
-	dur_t cookie_life;	  /* 120 s */
-	dur_t ping_interval;	  /* 3 s between pings of a peer */
-	dur_t peer_timeout;	  /* 10 s of silence: the peer is down */
-	dur_t idle_expiry;	  /* a session that we don't want (sess_release) ends after 180 s idle */
-	dur_t side_probe_interval; /* 15 s */
-	uint64_t soft_blocks[3];  /* by enum wire_suite; [2]: 2^34 */
-	uint64_t hard_blocks[3];  /* [2]: 2^35; chacha: 2^62 */
+	dur_t key_lifetime;        /* 240 s: a key older than that neither seals nor opens */
+	dur_t previous_keep;       /* 30 s: a replaced key still opens */
+	dur_t hs_retry;            /* 1 s, doubled up to hs_retry_max, jittered */
+	dur_t hs_retry_max;        /* 8 s */
+	dur_t hs_state_life;       /* 20 s: how long a responder's sealed state may be used */
+	dur_t time_window; /* 60 s: how far message 1's time may be off before a cookie is asked */
+	dur_t cookie_life; /* 120 s */
+	dur_t ping_interval; /* 3 s between pings of a peer */
+	dur_t peer_timeout;  /* 10 s of silence: the peer is down */
+	dur_t idle_expiry;   /* a session that we don't want (sess_release) ends after 180 s idle */
+	dur_t side_probe_interval;    /* 15 s */
+	uint64_t soft_blocks[3];      /* by enum wire_suite; [2]: 2^34 */
+	uint64_t hard_blocks[3];      /* [2]: 2^35; chacha: 2^62 */
 	uint64_t max_failed_opens[3]; /* 2^36 chacha, 2^52 GCM */
 };
 void sess_tune_default(struct sess_tune *t);
 
 struct sess_cfg {
-	const struct identity *id;	   /* kept: must outlive the core */
+	const struct identity *id;         /* kept: must outlive the core */
 	const struct secret_keys *secrets; /* copied; [0] is used when we call */
-	size_t nsecrets;		   /* 1..LIM_SECRETS */
-	unsigned suites;		   /* WIRE_SUITE_BIT()s, in our order of preference: GCM when both have it */
-	uint8_t lanes;			   /* lanes we send on, control included (1..LIM_LANES) */
-	uint8_t side_ports;		   /* own source ports to be probed per peer (0..lanes-1) */
-	bool underload_cookies;		   /* demand cookies always (tests) */
-	uint64_t seed;			   /* jitter only */
-	uint64_t wall_unix_ns;		   /* wall clock at @now of sess_new; see sess_set_wall */
+	size_t nsecrets;                   /* 1..LIM_SECRETS */
+	unsigned suites; /* WIRE_SUITE_BIT()s, in our order of preference: GCM when both have it */
+	uint8_t lanes;   /* lanes we send on, control included (1..LIM_LANES) */
+	uint8_t side_ports;     /* own source ports to be probed per peer (0..lanes-1) */
+	bool underload_cookies; /* demand cookies always (tests) */
+	uint64_t seed;          /* jitter only */
+	uint64_t wall_unix_ns;  /* wall clock at @now of sess_new; see sess_set_wall */
 	struct sess_tune tune;
 };
 
 /* Fresh keys of one session. tx/rx are per direction (DESIGN 6.8). Wipe copies. */
 struct sess_keys {
 	enum wire_suite suite;
-	uint32_t local_index;  /* the receiver index we are addressed by */
-	uint32_t remote_index; /* the receiver index that we put into the header */
+	uint32_t local_index;       /* the receiver index we are addressed by */
+	uint32_t remote_index;      /* the receiver index that we put into the header */
 	uint8_t tx_lanes, rx_lanes; /* control included */
 	uint8_t tx[32], rx[32];
 };
 
 enum sess_act_type {
 	SESS_NONE,
-	SESS_SEND,	/* to, local, via, buf, len; peer too if it is sealed */
-	SESS_UP,	/* peer, key, ep: a first session stands, authenticated both ways */
-	SESS_DOWN,	/* peer, key, ep, reason: silent, closed or refused; the handle is free afterwards */
-	SESS_RECV,	/* peer, key, buf, len: a control message (type byte first) that is not ours */
-	SESS_KEY_ADD,	/* peer, key, index (local), keys: open with this from now on. May come before
+	SESS_SEND, /* to, local, via, buf, len; peer too if it is sealed */
+	SESS_UP,   /* peer, key, ep: a first session stands, authenticated both ways */
+	SESS_DOWN, /* peer, key, ep, reason: silent, closed or refused; the handle is free afterwards */
+	SESS_RECV, /* peer, key, buf, len: a control message (type byte first) that is not ours */
+	SESS_KEY_ADD, /* peer, key, index (local), keys: open with this from now on. May come before
 			   SESS_UP: when we called, the peer may use the key before we know that it has it */
-	SESS_KEY_USE,	/* peer, key, index (local): seal with this one from now on */
-	SESS_KEY_DEL,	/* peer, index (local): forget it. Each key gets one, before SESS_DOWN; the last one
+	SESS_KEY_USE, /* peer, key, index (local): seal with this one from now on */
+	SESS_KEY_DEL, /* peer, index (local): forget it. Each key gets one, before SESS_DOWN; the last one
 			   of a peer that never came up is all that is heard of it, its handle is free then */
-	SESS_ENDPOINT,	/* peer, key, ep, local: data goes there from now on (follows SESS_UP, and roaming;
+	SESS_ENDPOINT, /* peer, key, ep, local: data goes there from now on (follows SESS_UP, and roaming;
 			   ep the same: only local changed) */
 	SESS_SIDE_PORT, /* peer, via, on: the worker's own source port works towards this peer, or not */
 	SESS_DIAL_FAILED, /* key (that was expected, or that answered), ep, reason: gave up dialling; retried
 			     by who asked. reason: -ETIMEDOUT, ERR_FOREIGN (another key), ERR_CONFLICT
 			     (ourselves), ERR_FULL, ERR_NOMEM */
-	SESS_NOTE,	/* reason, ep, key: something for the log, see enum sess_note */
+	SESS_NOTE, /* reason, ep, key: something for the log, see enum sess_note */
 };
 
 enum sess_note {
 	SESS_NOTE_WRONG_SECRET = 1, /* handshake from ep with no MAC1 that we know */
-	SESS_NOTE_OTHER_KEY,	    /* ep answered with key, not the one that was expected */
-	SESS_NOTE_SELF,		    /* ep is ourselves (our own key, from our own process or a clone) */
-	SESS_NOTE_ENDPOINT_MOVED,   /* key moved to ep */
-	SESS_NOTE_RESET,	    /* key lost its session state (restarted) */
+	SESS_NOTE_OTHER_KEY,        /* ep answered with key, not the one that was expected */
+	SESS_NOTE_SELF, /* ep is ourselves (our own key, from our own process or a clone) */
+	SESS_NOTE_ENDPOINT_MOVED, /* key moved to ep */
+	SESS_NOTE_RESET,          /* key lost its session state (restarted) */
 };
 
 enum sess_down_reason {
 	SESS_DOWN_TIMEOUT = 1,
-	SESS_DOWN_CLOSED, /* the peer said so */
+	SESS_DOWN_CLOSED,    /* the peer said so */
 	SESS_DOWN_FORGOTTEN, /* sess_disconnect */
 	SESS_DOWN_RESET,
 	SESS_DOWN_LIMIT, /* hard limit of a key, and no new one in time */
@@ -109,8 +109,9 @@ struct sess_act {
 	uint32_t peer; /* handle: 1..LIM_PEERS-1 */
 	struct node_key key;
 	struct ep to, ep;
-	struct ip local; /* the address of ours that was hit, or to send from; family IP_NONE: any */
-	uint8_t via; /* 0: main port; n: side port of worker n-1 */
+	struct ip
+		local; /* the address of ours that was hit, or to send from; family IP_NONE: any */
+	uint8_t via;   /* 0: main port; n: side port of worker n-1 */
 	bool on;
 	uint32_t index;
 	int reason;
@@ -130,8 +131,8 @@ void sess_set_wall(struct sess *s, uint64_t unix_ns, ts_t now);
  * does, without a word, an answer from a node that has a session with us by then. ERR_FULL
  * (LIM_HS_PENDING), ERR_CONFLICT (our own key), ERR_NOMEM. Retries by itself until @give_up (TS_NEVER:
  * no end), then SESS_DIAL_FAILED. */
-int sess_connect(struct sess *s, const struct ep *to, const struct node_key *expect, ts_t give_up,
-	ts_t now);
+int sess_connect(
+	struct sess *s, const struct ep *to, const struct node_key *expect, ts_t give_up, ts_t now);
 /* End the session and every dial with @key; tells the peer (CLOSE) if a session stands. */
 void sess_disconnect(struct sess *s, const struct node_key *key, ts_t now);
 /* We don't want the session with @key any more: it ends (SESS_DOWN_EXPIRED) once neither data
@@ -147,8 +148,8 @@ void sess_cancel(struct sess *s, const struct ep *to, ts_t now);
  * (unknown index; a reset may go out), ERR_LIMIT, ERR_FULL, ERR_UNSUPPORTED (unknown type),
  * ERR_FOREIGN (not the key that was expected), ERR_CONFLICT (our own key), ERR_NOMEM. What is wrong is
  * counted; a duplicate or a late answer is not. */
-int sess_recv(struct sess *s, const struct ep *from, const struct ip *local, uint8_t *buf, size_t len,
-	ts_t now);
+int sess_recv(struct sess *s, const struct ep *from, const struct ip *local, uint8_t *buf,
+	size_t len, ts_t now);
 /* Send control message @type with @len <= WIRE_CTL_BODY_MAX bytes to a peer, on lane 0. ERR_NOT_FOUND:
  * no session, ERR_RANGE: too long, ERR_STATE: the key is at its hard limit, ERR_NOMEM. Unreliable, like
  * any datagram. */
@@ -167,8 +168,8 @@ void sess_key_limit(struct sess *s, uint32_t index, bool hard, ts_t now);
 void sess_traffic(struct sess *s, uint32_t peer, ts_t last_rx, ts_t now);
 /* From the data plane: an authenticated main-port packet with the newest counter came from another
  * endpoint; the core challenges it (RFC 9000 section 9). */
-void sess_roam_hint(struct sess *s, uint32_t peer, const struct ep *from, const struct ip *local,
-	ts_t now);
+void sess_roam_hint(
+	struct sess *s, uint32_t peer, const struct ep *from, const struct ip *local, ts_t now);
 
 /* For status. */
 struct sess_peer_info {
@@ -200,12 +201,33 @@ bool sess_dial_next(const struct sess *s, uint32_t *it, struct sess_dial_info *o
 
 /* Counters, in the order of sess_stat_names[]. */
 enum sess_stat {
-	SESS_ST_HS_INIT_RX, SESS_ST_HS_RESP_RX, SESS_ST_HS_FINAL_RX, SESS_ST_HS_DONE,
-	SESS_ST_BAD_MAC1, SESS_ST_BAD_TIME, SESS_ST_BAD_COOKIE, SESS_ST_BAD_HANDSHAKE, SESS_ST_BAD_KEY,
-	SESS_ST_REPLAYED_INIT, SESS_ST_REPLAYED_FINAL, SESS_ST_COOKIES_TX, SESS_ST_RESETS_TX,
-	SESS_ST_RESETS_RX, SESS_ST_BAD_RESET, SESS_ST_UNKNOWN_INDEX, SESS_ST_MALFORMED, SESS_ST_BAD_VERSION,
-	SESS_ST_BAD_TAG, SESS_ST_REPLAY, SESS_ST_RATE_LIMITED, SESS_ST_TABLE_FULL, SESS_ST_UNKNOWN_CTL,
-	SESS_ST_REKEYS, SESS_ST_ROAMS, SESS_ST_BAD_TYPE, SESS_ST_COUNT
+	SESS_ST_HS_INIT_RX,
+	SESS_ST_HS_RESP_RX,
+	SESS_ST_HS_FINAL_RX,
+	SESS_ST_HS_DONE,
+	SESS_ST_BAD_MAC1,
+	SESS_ST_BAD_TIME,
+	SESS_ST_BAD_COOKIE,
+	SESS_ST_BAD_HANDSHAKE,
+	SESS_ST_BAD_KEY,
+	SESS_ST_REPLAYED_INIT,
+	SESS_ST_REPLAYED_FINAL,
+	SESS_ST_COOKIES_TX,
+	SESS_ST_RESETS_TX,
+	SESS_ST_RESETS_RX,
+	SESS_ST_BAD_RESET,
+	SESS_ST_UNKNOWN_INDEX,
+	SESS_ST_MALFORMED,
+	SESS_ST_BAD_VERSION,
+	SESS_ST_BAD_TAG,
+	SESS_ST_REPLAY,
+	SESS_ST_RATE_LIMITED,
+	SESS_ST_TABLE_FULL,
+	SESS_ST_UNKNOWN_CTL,
+	SESS_ST_REKEYS,
+	SESS_ST_ROAMS,
+	SESS_ST_BAD_TYPE,
+	SESS_ST_COUNT
 };
 extern const char *const sess_stat_names[SESS_ST_COUNT];
 void sess_stats(const struct sess *s, uint64_t out[SESS_ST_COUNT]);

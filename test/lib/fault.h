@@ -15,6 +15,7 @@ bool fault_disarm(void);
  *	FAULT_EACH(n) { int err = f(); ...; }
  * Inside, n is the number of the failing allocation. */
 #define FAULT_EACH(n)                                                                              \
-	for (unsigned n = (fault_arm(1), 1); n != 0; n = fault_disarm() ? (fault_arm(n + 1), n + 1) : 0)
+	for (unsigned n = (fault_arm(1), 1); n != 0;                                               \
+		n = fault_disarm() ? (fault_arm(n + 1), n + 1) : 0)
 
 #endif

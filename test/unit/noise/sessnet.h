@@ -69,7 +69,7 @@ struct net {
 	unsigned nmsgs;
 	uint64_t order;
 	dur_t delay, jitter; /* of each message: delay + [0, jitter) */
-	unsigned loss_pct;    /* of all but data */
+	unsigned loss_pct;   /* of all but data */
 	struct {
 		unsigned n; /* number of the message, from 1 */
 		enum net_fault what;
