@@ -2,9 +2,9 @@
 # run.sh [SET...]: sets up what the tests need, builds, runs. Sets:
 #	short	what runs at each change (the default): lint unit sanitizers sim netns fuzz-smoke demo
 #	lint unit sanitizers clang sim netns fallbacks interop demo
-#	fuzz	each target FUZZ_SECS (600) of CPU time	 fuzz-smoke  the corpus and 5 s each
+#	fuzz	each target FUZZ_SECS (600) of CPU time	 fuzz-smoke  the corpus and 4 s each
 #	bench	test/bench/*.sh, figures to stdout	 long	     sweeps, ten-minute transfers, fuzz
-# ONLY=PATTERN runs the netns tests whose name matches. WEFT_BUILD: the build directory (build).
+# ONLY=PATTERN runs the netns tests and fuzz targets whose name matches. WEFT_BUILD: the build directory (build).
 # Prints a line per test, the output of those that fail, and "N passed, N failed" last.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
@@ -101,12 +101,13 @@ fuzz_all() { # SECONDS
 	for f in "$build-fuzz"/test/fuzz_*; do
 		[ -x "$f" ] && [ -f "$f" ] || continue
 		name=$(basename "$f")
+		[[ $name =~ ${ONLY:-.} ]] || continue
 		mkdir -p "$results/corpus/$name" "$root/test/fuzz/corpus/$name"
-		TEST_TIMEOUT=$(($1 * 3 + 60)) run_one "fuzz/$name" "$f" -max_total_time="$1" -timeout=10 -rss_limit_mb=2048 \
-			-max_len=8192 -artifact_prefix="$results/" "$results/corpus/$name" "$root/test/fuzz/corpus/$name"
+		TEST_TIMEOUT=$(($1 * 20 + 60)) run_one "fuzz/${name#fuzz_}" "$root/test/fuzz/run.sh" "$1" "$f" \
+			"$results/corpus/$name" "$root/test/fuzz/corpus/$name"
 	done
 }
-set_fuzz-smoke() { fuzz_all 5; }
+set_fuzz-smoke() { fuzz_all 4; }
 set_fuzz() { fuzz_all "${FUZZ_SECS:-600}"; }
 set_interop() {
 	local t
