@@ -11,7 +11,6 @@ static struct dp *dp;
 static struct aead *sealer;
 static int tun;
 static const uint8_t key[32] = {7};
-
 static int yes(int fd, unsigned long request, void *arg)
 {
 	return 0;
@@ -52,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static uint8_t buf[WIRE_DATA_OVERHEAD + 4096], sink[TUN_READ_MAX];
 	static uint64_t counter;
-	struct udp_in in = {.buf = buf, .from.ip.family = IP_V4, .from.port = 1};
+	struct udp_in in = {.buf = buf, .len = len - 1, .from.ip.family = IP_V4};
 	uint8_t nonce[12], hdr[WIRE_DATA_HDR] = {WIRE_TYPE_BYTE(WIRE_DATA), 0, 1, 0, 0, 0, 0, 1};
 
 	if (!dp)
@@ -60,7 +59,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (len < 2 || len > 4096)
 		return 0;
 	in.tos = data[0] >> 2;
-	in.len = len - 1;
 	memcpy(buf, data + 1, len - 1);
 	if (data[0] & 1) {
 		aead_data_nonce(nonce, 1, counter++);
@@ -75,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	}
 	rx_message(&dp->rx, &in);
 	coal_flush(&dp->rx.coal);
-	while (recv(tun, sink, sizeof(sink), 0) > 0)
-		;
+	while (recv(tun, sink, sizeof(sink), 0) > 0) {
+	}
 	return 0;
 }
