@@ -204,11 +204,13 @@ weft_suite() { json_at "$1" "d['connections'][0]['suite']" status connections; }
 udp_tcp_echo() {
 	local caller=$1 server=$2 addr=$3 text=$4 proto pid
 	for proto in tcp udp; do
+		rm -f "$net_dir/echo-$proto.log"
 		in_pod "$server" /usr/bin/python3 "$root/test/netns/echo.py" serve "$proto" 7007 >"$net_dir/echo-$proto.log" 2>&1 &
 		pid=$!
-		wait_for "the echo server" grep -q ready "$net_dir/echo-$proto.log"
-		in_pod "$caller" /usr/bin/python3 "$root/test/netns/echo.py" call "$proto" "$addr" 7007 "$text"
-		wait $pid
+		wait_for "the echo server" grep -q ready "$net_dir/echo-$proto.log" &&
+			in_pod "$caller" /usr/bin/python3 "$root/test/netns/echo.py" call "$proto" "$addr" 7007 "$text" ||
+			{ kill $pid 2>/dev/null; return 1; }
+		wait $pid || return 1
 		echo "  ${proto^^}   $caller to $server:  the message came back whole"
 	done
 }
@@ -232,9 +234,11 @@ node_start() {
 		--prefix "10.32.$n.0/24@eth-p$n" --prefix "fd32:0:0:$n::/64@eth-p$n" "${seed[@]}" "$@"
 }
 
-pings() { in_pod "$1" ping -c 1 -W 1 -q "$2"; }
+pings() { in_pod "$1" ping -c 1 -W 1 -q "$2" >/dev/null; }
+# The pod is told so, and doesn't just wait.
+unreachable() { { in_pod "$1" ping -c 1 -W 1 "$2" 2>&1 || true; } | grep -qi unreachable; }
 not() { ! "$@"; }
-step() { printf -- '-- %s\n' "$*"; }
+step() { printf -- '-- %(%T)T %s\n' -1 "$*"; }
 fail() { echo "FAIL: $*" >&2; exit 1; }
 log_says() { grep -q -- "$2" "$net_dir/$1/log"; }
 # grown COUNT COMMAND...: the command prints more than COUNT.

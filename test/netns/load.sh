@@ -10,6 +10,7 @@ ended_well() { # PID LOG WHAT
 # tcp_load SERVER CALLER ADDRESS FLOWS MIB [PORT]: MIB MiB both ways at once in each flow, compared.
 tcp_load() {
 	local log="$net_dir/tcp-$1-${6:-7100}.log" pid
+	rm -f "$log"
 	tool tcpload "$1" serve "${6:-7100}" "$4" "$5" >"$log" 2>&1 &
 	pid=$!
 	wait_for "tcpload on $1" grep -q ready "$log"
@@ -17,9 +18,11 @@ tcp_load() {
 	ended_well $pid "$log" "tcpload on $1"
 }
 
-# udp_recv_start HOST PORT FLOWS SECONDS, then udp_recv_end HOST PORT: prints the receiver's line.
+# udp_recv_start HOST PORT FLOWS SECONDS, then udp_recv_end HOST PORT: sets udp_line, what it counted.
+udp_line=
 udp_recv_start() {
 	local f="$net_dir/udp-$1-$2"
+	rm -f "$f.log"
 	tool udpload "$1" recv "$2" "$3" "$4" >"$f.log" 2>&1 &
 	echo $! >"$f.pid"
 	wait_for "udpload on $1" grep -q ready "$f.log"
@@ -27,7 +30,8 @@ udp_recv_start() {
 udp_recv_end() {
 	local f="$net_dir/udp-$1-$2"
 	ended_well "$(cat "$f.pid")" "$f.log" "udpload on $1" || return 1
-	tail -1 "$f.log"
+	udp_line=$(tail -1 "$f.log")
+	echo "  $1: $udp_line"
 }
 
 # value_of KEY LINE: from a line of KEY=VALUE words.
@@ -55,15 +59,19 @@ capture_has_fragments() {
 	[ -n "$(tcpdump -nr "$net_dir/capture.pcap" '(ip and ip[6:2] & 0x3fff != 0) or (ip6 and ip6[6] = 44)' 2>/dev/null | head -1)" ]
 }
 
-# A mesh of N on IPv4 alone or IPv6 alone: underlay_only v4|v6 HOST...
+# The underlay of the first N hosts has addresses of one family: underlay_only v4|v6 N.
 underlay_only() {
-	local f=$1 h
-	shift
-	for h in "$@"; do
-		if [ "$f" = v4 ]; then
-			ip -n "$(ns_of "$h")" -6 addr flush dev u0 scope global
+	local n h
+	for n in $(seq "$2"); do
+		h=$(ns_of "h$n")
+		if [ "$1" = v4 ]; then
+			ip -n "$h" -6 addr flush dev u0 scope global
+			ip -n "$h" addr replace "192.0.2.$n/24" dev u0
 		else
-			ip -n "$(ns_of "$h")" -4 addr flush dev u0
+			ip -n "$h" -4 addr flush dev u0
+			ip -n "$h" -6 addr replace "2001:db8::$n/64" dev u0 nodad
 		fi
 	done
 }
+# The seed on such an underlay, for node_start.
+seed_on() { [ "$1" = v4 ] && echo 192.0.2.1 || echo '[2001:db8::1]'; }

@@ -37,10 +37,9 @@ for dest in 4 6; do
 		ended_well $s1 "$net_dir/send1.log" "sending from p1"
 		ended_well $s2 "$net_dir/send2.log" "sending from p2"
 		for p in p1 p2; do
-			line=$(udp_recv_end $p 7200)
-			echo "$p: $line"
-			udp_whole "$line"
-			[ "$(value_of got "$line")" = 20000 ] || fail "$p got too few"
+			udp_recv_end $p 7200
+			udp_whole "$udp_line"
+			[ "$(value_of got "$udp_line")" = 20000 ] || fail "$p got too few"
 		done
 	done
 done

@@ -11,27 +11,22 @@ net_init sizes "$(mktemp -d)"
 trap net_end EXIT
 
 POD_MTU=1500 mesh_hosts 2
-ip -n "$(ns_of h1)" -6 addr flush dev u0 scope global
-ip -n "$(ns_of h2)" -6 addr flush dev u0 scope global
+echo_start p1 7001
+echo_start p2 7001
 for outer in v4 v6; do
-	if [ $outer = v4 ]; then
-		export SEED=192.0.2.1
-		mtu=$((1500 - 64))
-	else
-		export SEED='[2001:db8::1]'
-		mtu=$((1500 - 84))
-		for n in 1 2; do
-			ip -n "$(ns_of h$n)" -4 addr flush dev u0
-			ip -n "$(ns_of h$n)" -6 addr add "2001:db8::$n/64" dev u0 nodad
-			ip -n "$(ns_of p$n)" route flush cache
-			ip -n "$(ns_of p$n)" -6 route flush cache
-		done
-	fi
+	underlay_only $outer 2
+	export SEED
+	SEED=$(seed_on $outer)
+	mtu=$((1500 - $([ $outer = v6 ] && echo 84 || echo 64)))
+	# What the pods learned of smaller paths would hide the router's own answer.
+	for p in p1 p2; do
+		ip -n "$(ns_of $p)" route flush cache
+		ip -n "$(ns_of $p)" -6 route flush cache
+	done
 	node_start 1
 	node_start 2
 	wait_for "a full mesh" mesh_is_full 2 h1 h2
 	capture_start h1
-	[ $outer = v6 ] || { echo_start p1 7001; echo_start p2 7001; }
 	for n in 1 2; do
 		step "sizes over IP$outer, from p$n"
 		tool udpload p$n sweep "10.32.$((3 - n)).2" 7001 1 $((mtu - 28)) 32
