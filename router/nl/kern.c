@@ -13,7 +13,7 @@
  *	routes	   single ones on dirty lists; `audit` dumps and compares all
  *	nft	   a number over the table compared with the one after loading
  *
- * Order of a sync: links, unreachable ranges, routes, rules, nft. Whatever fails stays dirty, and
+ * Order of a sync: links, unreachable ranges, routes, rules, forwarding, nft. Whatever fails stays dirty, and
  * kern_deadline() asks for another try, 1 s later and then more slowly.
  *
  * Bounds: LIM_SEGMENTS, LIM_KERN_DEVICES, LIM_KERN_ROUTES. One thread. */
@@ -181,7 +181,8 @@ int kern_segment_add(struct kern *k, uint32_t vni, const char *ifname, unsigned 
 		k->fault[0] = '\0';
 		return e.first;
 	}
-	kern_rules_sync(k, &e);
+	/* Rules wait for kern_sync: with the other segments not stated yet, those that a weftd
+	 * before this one left would be taken for unwanted, and pods would fall through to main. */
 	return 0;
 }
 
@@ -315,9 +316,9 @@ int kern_sync(struct kern *k, char *why, size_t why_len)
 		why[0] = '\0';
 	k->due = TS_NEVER;
 	kern_links_sync(k, &e);
-	kern_host_sync(k, &e);
 	kern_routes_sync(k, &e);
 	kern_rules_sync(k, &e);
+	kern_host_sync(k, &e); /* the host forwards only when the ranges stand */
 	kern_nft_sync(k);
 	if (k->nft_dirty)
 		k->due = k->nft_retry;
