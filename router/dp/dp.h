@@ -53,16 +53,19 @@ struct dp_cfg {
 
 /* Opens the sockets, starts nothing. Returns owned in *@out. -errno, with a line for the log. */
 int dp_new(const struct dp_cfg *cfg, struct dp **out);
+/* ERR_STATE: started already; -errno. */
 int dp_start(struct dp *dp);
 /* Stops and joins the workers, closes, frees. NULL is fine. */
 void dp_free(struct dp *dp);
 uint16_t dp_port(const struct dp *dp); /* the main port that was bound */
 bool dp_has_ipv6(const struct dp *dp);
 
-/* Attach a segment. @fds: one TUN queue per worker (takes them; opened by priv_tun_open with
- * IFF_VNET_HDR|IFF_MULTI_QUEUE|IFF_NO_PI); @mtu of the device. Before or after dp_start. */
+/* Attach a segment. @fds: one TUN queue per worker (takes them, also on failure; non-blocking, opened
+ * by priv_tun_open with IFF_VNET_HDR|IFF_MULTI_QUEUE|IFF_NO_PI); @mtu of the device. Before or after
+ * dp_start. ERR_EXISTS: the VNI has one; ERR_FULL (LIM_SEGMENTS), ERR_RANGE, ERR_NOMEM, -errno. */
 int dp_segment_add(struct dp *dp, uint32_t vni, const char *ifname, const int *fds, unsigned mtu);
 int dp_segment_mtu(struct dp *dp, uint32_t vni, unsigned mtu);
+/* The queues are closed when it returns. */
 int dp_segment_del(struct dp *dp, uint32_t vni);
 
 /* Peers, by the session core's handle (1..LIM_PEERS-1). */
