@@ -236,7 +236,9 @@ node_start() {
 
 pings() { in_pod "$1" ping -c 1 -W 1 -q "$2" >/dev/null; }
 # The pod is told so, and doesn't just wait.
-unreachable() { { in_pod "$1" ping -c 1 -W 1 "$2" 2>&1 || true; } | grep -qi unreachable; }
+unreachable() { shows nreachable in_pod "$1" ping -c 1 -W 1 "$2"; }
+# shows PATTERN COMMAND...: what the command prints, whatever its status, has a line that matches.
+shows() { local pattern=$1; shift; grep -qE -- "$pattern" <<<"$("$@" 2>&1)"; }
 not() { ! "$@"; }
 step() { printf -- '-- %(%T)T %s\n' -1 "$*"; }
 fail() { echo "FAIL: $*" >&2; exit 1; }
