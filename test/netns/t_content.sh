@@ -22,12 +22,21 @@ tcp_load p2 p1 10.32.2.2 1 $mib
 step "TCP over IPv6, four flows"
 tcp_load p1 p2 fd32:0:0:1::2 4 $((mib / 10))
 
-# 20,000 datagrams of each kind, both ways at once; the rate is one that a slow machine carries, and
-# a queue that overflows would be loss, not damage.
+# All drops that a node counts, of packets and in the kernel's queues.
+drops_in_all() {
+	local h n=0
+	for h in h1 h2; do n=$((n + $(json_at $h "sum(d['traffic']['drops'].values())" status))); done
+	echo $n
+}
+
+# 20,000 datagrams of each kind, both ways at once. A burst may overflow a queue of a slow machine; then
+# no more are missing than drops were counted (DESIGN 5.11), and few.
 for dest in 4 6; do
 	if [ $dest = 4 ]; then a1=10.32.1.2 a2=10.32.2.2 max=1408; else a1=fd32:0:0:1::2 a2=fd32:0:0:2::2 max=1388; fi
 	for how in "" gso; do
 		step "UDP over IPv$dest ${how:+, segmented by the kernel}"
+		before=$(drops_in_all)
+		missing=0
 		udp_recv_start p1 7200 1 60
 		udp_recv_start p2 7200 1 60
 		tool udpload p1 send $a2 7200 1 20000 8000 24 $max 11 $how >"$net_dir/send1.log" &
@@ -38,8 +47,11 @@ for dest in 4 6; do
 		ended_well $s2 "$net_dir/send2.log" "sending from p2"
 		for p in p1 p2; do
 			udp_recv_end $p 7200
-			udp_whole "$udp_line"
-			[ "$(value_of got "$udp_line")" = 20000 ] || fail "$p got too few"
+			udp_whole "$udp_line" reordered doubled damaged
+			missing=$((missing + $(value_of lost "$udp_line")))
 		done
+		counted=$(($(drops_in_all) - before))
+		[ $missing -le $counted ] && [ $missing -le 400 ] ||
+			fail "$missing datagrams are missing, $counted drops were counted"
 	done
 done
