@@ -4,8 +4,9 @@
  * Why the mark: with rp_filter the kernel looks up the way back to each packet's source. When a learned
  * route covers the underlay, that way is the TUN, and the kernel would drop the very packets that the
  * tunnel consists of. Marked (and with src_valid_mark), they are looked up behind our rules. ARP requests
- * are checked the same way, hence the second table. Only packets to this host are marked or left
- * untracked: a nested weft in a pod uses the same port, and its packets must stay in the mesh.
+ * are checked the same way, hence the second table; not those of pods, whose way back may stand in our
+ * tables alone. Only packets to this host are marked or left untracked: a nested weft in a pod uses the
+ * same port, and its packets must stay in the mesh.
  *
  * Data in: ports, mark, devices and control ranges. Data out: one text per table for `nft -f -`, which
  * replaces the table atomically; what the kernel made of it is reduced to a number (nl_nft_print), and
@@ -136,7 +137,11 @@ static void put_inet(const struct kern *k, FILE *f)
 static void put_arp(const struct kern *k, FILE *f)
 {
 	fputs("\tchain input {\n\t\ttype filter hook input priority -300; policy accept;\n\t\t", f);
-	fputs("arp operation request", f);
+	/* On devices of own prefixes our tables do know the way back, and main may not. */
+	fputs("iifname != ", f);
+	if (put_devices(k, f, UINT32_MAX, true) == 0)
+		fputs("\"lo\"", f);
+	fputs(" arp operation request", f);
 	put_mark(k, f);
 	fputs("\n\t}\n", f);
 }
