@@ -1,6 +1,8 @@
 # load.sh - traffic whose content is judged (test/tools), between namespaces of lib.sh. Sourced after it.
 
 tool() { local t=$1 h=$2; shift 2; in_host "$h" "$build/test/$t" "$@"; }
+# For a background job: the job's pid is the program's own.
+exec_in() { local h=$1; shift; exec ip netns exec "$(ns_of "$h")" "$@"; }
 
 # Wait for a background process of ours and show what it said if it failed.
 ended_well() { # PID LOG WHAT
