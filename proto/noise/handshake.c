@@ -541,35 +541,53 @@ static int judge_state(
 	return 0;
 }
 
+/* All of a FINAL that can be judged without DH. Fills in @st; wipe it, also on error. */
+static int read_state(const struct hs_seal *seal, ts_t now, dur_t life, unsigned secret,
+	const uint8_t *buf, size_t len, struct state *st)
+{
+	uint32_t index;
+	struct rd r;
+	int err;
+
+	if (len < HS_FINAL_MIN)
+		return ERR_TRUNCATED;
+	if (len > HS_FINAL_MAX)
+		return ERR_MALFORMED;
+	rd_init(&r, buf, FINAL_HDR);
+	rd_u32(&r);
+	index = rd_u32(&r);
+	err = open_state(seal, rd_take(&r, HS_STATE_LEN), st);
+	return err != 0 ? err : judge_state(st, now, life, secret, index);
+}
+
+int handshake_final_check(const struct hs_seal *seal, ts_t now, dur_t life, unsigned secret,
+	const uint8_t *buf, size_t len)
+{
+	struct state st = {0};
+	int err = read_state(seal, now, life, secret, buf, len, &st);
+
+	sodium_memzero(&st, sizeof(st));
+	return err;
+}
+
 int handshake_final_read(const struct hs_cfg *cfg, const struct hs_seal *seal, ts_t now, dur_t life,
 	unsigned secret, const uint8_t *buf, size_t len, struct hs_final *out)
 {
 	uint8_t ident[HS_IDENT_LEN + HS_EXT_MAX];
-	const uint8_t *sealed;
 	struct noise n = {0};
 	struct state st = {0};
 	struct hs_peer peer;
 	size_t ident_len = 0;
-	uint32_t index;
 	unsigned suite;
 	struct rd r;
 	int err;
 
 	assert(secret < cfg->nsecrets);
-	if (len < HS_FINAL_MIN)
-		return ERR_TRUNCATED;
-	if (len > HS_FINAL_MAX)
-		return ERR_MALFORMED;
+	err = read_state(seal, now, life, secret, buf, len, &st);
+	if (err != 0)
+		goto out;
 	rd_init(&r, buf, len - HS_MAC);
-	rd_u32(&r);
-	index = rd_u32(&r);
-	sealed = rd_take(&r, HS_STATE_LEN);
-	err = open_state(seal, sealed, &st);
-	if (err != 0)
-		goto out;
-	err = judge_state(&st, now, life, secret, index);
-	if (err != 0)
-		goto out;
+	rd_take(&r, FINAL_HDR);
 
 	resume_noise(&n, cfg, &st);
 	noise_mix_hash(&n.sym, buf, FINAL_HDR);
@@ -589,7 +607,7 @@ int handshake_final_read(const struct hs_cfg *cfg, const struct hs_seal *seal, t
 	out->secret = st.secret;
 	out->local_index = st.local_index;
 	out->created = st.created;
-	memcpy(out->state_id, sealed, HS_STATE_ID);
+	memcpy(out->state_id, buf + FINAL_HDR - HS_STATE_LEN, HS_STATE_ID);
 out:
 	sodium_memzero(ident, sizeof(ident));
 	sodium_memzero(&st, sizeof(st));

@@ -188,6 +188,11 @@ int handshake_final_read(const struct hs_cfg *cfg, const struct hs_seal *seal, t
 /* The id of the sealed state in a FINAL (as in hs_final.state_id), not authenticated by more than
  * MAC1: lets the caller see a repeat before it pays for DH. ERR_TRUNCATED. */
 int handshake_final_peek(const uint8_t *buf, size_t len, uint8_t id[HS_STATE_ID]);
+/* The part of final_read that costs no DH: is the sealed state ours and still good? To be asked
+ * before the FINAL is counted against a rate: a FINAL recorded anywhere in the cluster has a MAC1
+ * that verifies here, for ever. 0, ERR_TRUNCATED, ERR_MALFORMED, ERR_STALE, ERR_AUTH as there. */
+int handshake_final_check(const struct hs_seal *seal, ts_t now, dur_t life, unsigned secret,
+	const uint8_t *buf, size_t len);
 
 void handshake_seal_init(struct hs_seal *seal);
 void handshake_wipe(struct handshake *hs);

@@ -129,6 +129,8 @@ struct sess *sess_new(const struct sess_cfg *cfg, ts_t now)
 	s->next_handle = 1;
 	sess_set_wall(s, cfg->wall_unix_ns, now);
 	handshake_seal_init(&s->hs_seal);
+	randombytes_buf(s->ix_seed, sizeof(s->ix_seed));
+	s->resets_until = ts_add(now, cfg->tune.key_lifetime);
 	cookie_jar_init(&s->jar, cfg->tune.cookie_life, now);
 	prng_seed(&s->prng, cfg->seed);
 	tq_init(&s->timers);
@@ -211,15 +213,38 @@ int sess_ix_take(struct sess *s, uint32_t index, struct sess_ix **out)
 	return 0;
 }
 
+/* The lowest byte of an index is a MAC of the others. Resets are for indexes of the run before, and
+ * only for those: else whoever sees an index in a RESP could ask for its reset token before FINAL
+ * makes the index known, and end the session with it later. */
+static uint32_t mark(const struct sess *s, uint32_t index)
+{
+	const uint32_t high = index & ~UINT32_C(0xff);
+
+	return high | (map_siphash(s->ix_seed, &high, sizeof(high)) & 0xff);
+}
+
+uint32_t sess_ix_random(const struct sess *s)
+{
+	uint32_t index;
+
+	do {
+		index = mark(s, randombytes_random());
+	} while (index == 0);
+	return index;
+}
+
+bool sess_ix_marked(const struct sess *s, uint32_t index)
+{
+	return mark(s, index) == index;
+}
+
 struct sess_ix *sess_ix_new(struct sess *s)
 {
 	struct sess_ix *ix;
 	int err;
 
 	do {
-		uint32_t index = randombytes_random();
-
-		err = index ? sess_ix_take(s, index, &ix) : ERR_EXISTS;
+		err = sess_ix_take(s, sess_ix_random(s), &ix);
 	} while (err == ERR_EXISTS);
 	return err ? NULL : ix;
 }
@@ -501,22 +526,17 @@ void sess_cancel(struct sess *s, const struct ep *to, ts_t now)
 {
 	struct list *n, *t;
 
-	if (sess_act_reserve(s)) {
-		/* Let it give up at its next timer instead. */
-		list_each(&s->dials, n, t)
-		{
-			struct sess_dial *d = list_entry(n, struct sess_dial, link);
-
-			if (!d->rekey && ep_eq(&d->to, to))
-				d->give_up = now;
-		}
-		return;
-	}
 	list_each(&s->dials, n, t)
 	{
 		struct sess_dial *d = list_entry(n, struct sess_dial, link);
 
-		if (!d->rekey && ep_eq(&d->to, to))
+		if (d->rekey || !ep_eq(&d->to, to))
+			continue;
+		/* There may be many, each with a peer that ends: room for each. Without memory it
+		 * gives up at its next timer. */
+		if (sess_act_reserve(s))
+			d->give_up = now;
+		else
 			drop_dial(s, d);
 	}
 }

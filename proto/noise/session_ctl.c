@@ -301,7 +301,8 @@ static int dispatch(struct ctl_in *in, const uint8_t *msg, size_t len)
 /* --- receiving --- */
 
 /* Somebody seals on an index that we don't have: most likely we restarted. The answer is shorter
- * than any such datagram. */
+ * than any such datagram. None for an index that may be this run's own (session.c says why), and
+ * none once every key from before our start has died: tokens must not be had for the asking. */
 static int unknown_index(
 	struct sess *s, const struct ep *from, const struct ip *local, uint32_t index, ts_t now)
 {
@@ -309,6 +310,8 @@ static int unknown_index(
 	int len;
 
 	sess_count(s, SESS_ST_UNKNOWN_INDEX);
+	if (sess_ix_marked(s, index) || ts_due(s->resets_until, now))
+		return ERR_NOT_FOUND;
 	if (!rl_take(&s->reset_rate, LIM_RESETS_PER_SEC, now)) {
 		sess_count(s, SESS_ST_RATE_LIMITED);
 		return ERR_NOT_FOUND;
@@ -433,7 +436,7 @@ int sess_ctl_recv_reset(struct sess *s, const uint8_t *buf, size_t len, ts_t now
 		if (!k || k->keys.remote_index != index || !reset_token_eq(k->reset_token, token))
 			continue;
 		sess_count(s, SESS_ST_RESETS_RX);
-		/* Data that overtook message 3 is answered with a reset too. */
+		/* They restarted between their RESP and our FINAL: the dial is on its way. */
 		if (!k->confirmed)
 			return ERR_STATE;
 		sess_peer_lost(s, p, now);

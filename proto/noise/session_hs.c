@@ -76,8 +76,8 @@ static int answer_init(struct sess *s, const struct hs_in *in, const struct hs_i
 
 	/* Stateless: the index is free now, and taken only when FINAL comes back with it. */
 	do {
-		index = randombytes_random();
-	} while (index == 0 || sess_ix_find(s, index));
+		index = sess_ix_random(s);
+	} while (sess_ix_find(s, index));
 	len = handshake_resp_write(&s->hs, init, &s->hs_seal, index, in->now, buf, sizeof(buf));
 	if (len < 0)
 		return bad_handshake(s, len);
@@ -222,7 +222,8 @@ static int recv_resp(struct sess *s, const struct hs_in *in)
 
 /* --- FINAL --- */
 
-/* Anybody may send a recorded FINAL again: the answer goes to the peer, at the pace of the source. */
+/* Anybody may send a recorded FINAL again, from any address: so the answer goes to the peer, at the
+ * pace at which it repeats, and no source's rate is charged for it. */
 static int repeat_confirm(struct sess *s, const struct hs_in *in, uint32_t index)
 {
 	struct sess_ix *ix = sess_ix_find(s, index);
@@ -231,10 +232,11 @@ static int repeat_confirm(struct sess *s, const struct hs_in *in, uint32_t index
 	sess_count(s, SESS_ST_REPLAYED_FINAL);
 	if (!k)
 		return ERR_REPLAY;
-	if (ratelimit_take(&s->rate, &in->from->ip, in->now) == RL_SOURCE) {
+	if (!ts_due(k->confirm_at, in->now)) {
 		sess_count(s, SESS_ST_RATE_LIMITED);
 		return ERR_LIMIT;
 	}
+	k->confirm_at = ts_add(in->now, DUR_NS(s->tune.hs_retry.ns / 2));
 	(void)sess_ctl_seal(s, k, &(struct sess_path){.to = &k->peer->ep, .local = &k->peer->local},
 		WIRE_CTL_CONFIRM, NULL, 0);
 	return ERR_REPLAY;
@@ -314,6 +316,11 @@ static int recv_final(struct sess *s, const struct hs_in *in)
 	before = memo_get(&s->consumed, id, in->now);
 	if (before)
 		return repeat_confirm(s, in, before->value);
+	/* Before the rate: what was recorded elsewhere or long ago must not use it up. */
+	err = handshake_final_check(
+		&s->hs_seal, in->now, s->tune.hs_state_life, in->secret, in->buf, in->len);
+	if (err)
+		return bad_handshake(s, err);
 	if (memo_full(&s->consumed, in->now)) {
 		sess_count(s, SESS_ST_TABLE_FULL);
 		return ERR_FULL;
@@ -333,6 +340,9 @@ static int recv_final(struct sess *s, const struct hs_in *in)
 	} else {
 		err = accept_key(s, in, &fin);
 	}
+	/* Refused for good: nobody can have the DH done for it again. */
+	if (err == ERR_CONFLICT || err == ERR_FOREIGN || err == ERR_STALE)
+		(void)memo_put(&s->consumed, id, 0, in->now);
 	sodium_memzero(&fin, sizeof(fin));
 	return err;
 }

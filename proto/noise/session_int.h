@@ -85,6 +85,7 @@ struct sess_slot {
 	ts_t settled;                     /* mine: confirmed, or TS_NEVER; theirs: FINAL accepted */
 	ts_t born;                        /* the lifetime counts from here */
 	ts_t open_until;                  /* TS_NEVER while it seals or waits to be confirmed */
+	ts_t confirm_at;                  /* theirs: a repeated FINAL is not answered before */
 	uint64_t tx_counter;              /* lane 0 */
 	uint64_t tx_blocks, failed_opens; /* of lane 0 */
 	struct replay window;             /* of lane 0 */
@@ -183,6 +184,8 @@ struct sess {
 	struct timerq timers;
 	ts_t tick_after; /* a tick that found no memory is not repeated before */
 	struct map *by_index, *by_key, *by_x25519;
+	uint8_t ix_seed[16];      /* marks the indexes of this run */
+	ts_t resets_until;        /* no key from before our start seals any more */
 	struct sess_peer **peers; /* by handle, LIM_PEERS */
 	uint32_t next_handle;
 	size_t npeers, max_peers, ndials, max_dials; /* max_*: bounds.h; tests lower them */
@@ -218,13 +221,17 @@ static inline void sess_count(struct sess *s, enum sess_stat st)
 }
 
 uint64_t sess_wall_secs(const struct sess *s, ts_t now);
+/* A random receiver index, not 0, marked as made by this run; perhaps in use. */
+uint32_t sess_ix_random(const struct sess *s);
+/* Can @index have been made by this run? Always so if it was; else once in 256. */
+bool sess_ix_marked(const struct sess *s, uint32_t index);
 /* A new random receiver index, in the table. NULL: no memory. */
 struct sess_ix *sess_ix_new(struct sess *s);
 /* The same for an index that was chosen before. ERR_EXISTS, ERR_NOMEM. */
 int sess_ix_take(struct sess *s, uint32_t index, struct sess_ix **out);
 void sess_ix_free(struct sess *s, struct sess_ix *ix);
 struct sess_ix *sess_ix_find(const struct sess *s, uint32_t index);
-/* A peer without keys. ERR_FULL, ERR_NOMEM, ERR_FOREIGN: another key with the same X25519 form. */
+/* A peer without keys; none with its key or X25519 form is there. ERR_FULL, ERR_NOMEM. */
 int sess_peer_new(struct sess *s, const struct hs_peer *who, const struct ep *ep,
 	const struct ip *local, ts_t now, struct sess_peer **out);
 struct sess_peer *sess_peer_by_key(const struct sess *s, const struct node_key *key);

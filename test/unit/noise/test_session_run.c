@@ -375,6 +375,65 @@ static void forged_resets_do_nothing(void **state)
 	net_free(net);
 }
 
+/* The indexes that can be seen in a first handshake: node 0's in INIT, node 1's in RESP. */
+struct prober {
+	uint32_t index[2];
+	unsigned n;
+};
+
+static void note_sender_index(struct net *net, struct net_msg *m)
+{
+	struct prober *p = net->ctx;
+	uint8_t type = WIRE_TYPE_OF(m->buf[0]);
+	struct rd r;
+
+	if (m->data || (type != WIRE_INIT && type != WIRE_RESP))
+		return;
+	assert_true(p->n < 2 && type == (p->n ? WIRE_RESP : WIRE_INIT));
+	rd_init(&r, m->buf, m->len);
+	rd_u32(&r);
+	p->index[p->n++] = rd_u32(&r);
+}
+
+static unsigned ask_token(struct net *net, unsigned who, uint32_t index)
+{
+	struct ep stranger = {.ip = ip_v4(0xc0000201), .port = 999};
+	uint8_t buf[WIRE_DATA_OVERHEAD] = {WIRE_TYPE_BYTE(WIRE_DATA)};
+	unsigned before = net->sent;
+
+	for (int i = 0; i < 4; i++)
+		buf[WIRE_OFF_INDEX + i] = (uint8_t)(index >> (24 - 8 * i));
+	(void)sess_recv(net->n[who].s, &stranger, &net->n[who].ep.ip, buf, sizeof(buf), net->now);
+	net_drain(net, &net->n[who]);
+	return net->sent - before;
+}
+
+/* Between RESP and FINAL the responder doesn't know its own index yet; who has seen it in RESP must
+ * not get its token all the same, or he could end the session that is being made. */
+static void tokens_are_not_to_be_had_for_the_asking(void **state)
+{
+	struct prober p = {.n = 0};
+	struct net *net = net_new(2, true, 46);
+
+	net->tap = note_sender_index;
+	net->ctx = &p;
+	net_connect(net, 0, 1, true);
+	for (int i = 0; i < 100; i++) {
+		net_run(net, DUR_MS(1));
+		for (unsigned who = 0; who < p.n; who++)
+			assert_int_equal(ask_token(net, who, p.index[who]), 0);
+	}
+	assert_int_equal(p.n, 2);
+	assert_true(net_is_up(net, 0, 1) && net_is_up(net, 1, 0));
+	assert_int_equal(net_stat(net, 1, SESS_ST_RESETS_TX), 0);
+	net->tap = NULL;
+	/* Nor are those of runs to come: when all keys from before the start are dead, all is said. */
+	net_run(net, DUR_SEC(240));
+	for (uint32_t i = 1; i < 1000; i++)
+		assert_int_equal(ask_token(net, 0, i), 0);
+	net_free(net);
+}
+
 static void resets_are_limited_and_short(void **state)
 {
 	struct net *net = linked(44);
@@ -897,6 +956,7 @@ int main(void)
 		cmocka_unit_test(idle_restart_is_found_by_a_ping),
 		cmocka_unit_test(forged_resets_do_nothing),
 		cmocka_unit_test(resets_are_limited_and_short),
+		cmocka_unit_test(tokens_are_not_to_be_had_for_the_asking),
 		cmocka_unit_test(a_peer_that_moves_is_followed),
 		cmocka_unit_test(an_address_that_does_not_answer_gets_nothing),
 		cmocka_unit_test(an_answer_from_elsewhere_does_not_move_a_peer),
