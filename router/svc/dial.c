@@ -424,6 +424,10 @@ bool dial_pending(const struct daemon *d)
 {
 	bool any = false;
 
+	/* Found through peers known from an earlier run, or called by them. */
+	for (uint32_t i = 1; i < LIM_PEERS; i++)
+		if (d->peers[i].up)
+			return false;
 	for (size_t i = 0; i < d->dialer->ntargets; i++) {
 		enum state s = d->dialer->targets[i]->state;
 
