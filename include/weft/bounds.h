@@ -48,4 +48,16 @@
 #define LIM_CONFIG_BYTES (1024 * 1024)
 #define LIM_STATE_BYTES  (64 * 1024 * 1024)
 
+/* BGP */
+#define LIM_BGP_PEERS         1024    /* configured: more are refused */
+#define LIM_BGP_PEER_PREFIXES 1048576 /* of one peer unless configured: Cease/1, session down */
+#define LIM_BGP_ROUTES        4194304 /* paths of all peers and our own: Cease/8, or refused */
+#define LIM_BGP_OUT_BYTES     65536 /* unsent, per connection: UPDATEs wait in the table */
+#define LIM_BGP_LOG_LINES     32    /* told by BGP_LOG and not yet taken: dropped, counted */
+
+/* Pods */
+#define LIM_PODS         8192 /* attachments on a node: ADD answers 11 */
+#define LIM_POD_PREFIXES 256  /* prefixes that pods get addresses from: the others are not used */
+#define LIM_CNI_STDIN    (8 * 1024 * 1024) /* a plugin's configuration: refused */
+
 #endif
