@@ -1,0 +1,66 @@
+/* invariants.h - what must hold, whatever happens, and what must hold after quiet.
+ *
+ *	keys		each KEY_ADD has its KEY_DEL, before the peer's end; none is used that isn't there
+ *	key-reuse	no tx key is ever given out twice, by whomever
+ *	counter		lane 0 never seals twice with one counter
+ *	routes		a node's routes are the prefixes of linked, live owners by the conflict order,
+ *			as a slow model of DESIGN 7.5 has them
+ *	records		what a node believes of another was published by that one, and its versions
+ *			only rise
+ *	agreement	after quiet, in time: a full mesh, everybody with the same records
+ *	owners		after quiet and OWNERS_GRACE, no two connected nodes route overlapping prefixes
+ *			to different owners
+ *	key-match	after quiet, what one seals the other opens
+ *	false-down	no session ends between two nodes that nothing disturbed but at most 5 % loss
+ *	spin		a deadline that was served moves on
+ *
+ * The first five and the last two are checked as things happen, always; the others while it is
+ * quiet. Each stops the simulation by sim_fail(). */
+#ifndef WEFT_INVARIANTS_H
+#define WEFT_INVARIANTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "session.h"
+
+struct sim;
+struct sim_node;
+struct sim_key;
+struct checks;
+
+enum check {
+	CHECK_KEYS,
+	CHECK_KEY_REUSE,
+	CHECK_COUNTER,
+	CHECK_ROUTES,
+	CHECK_RECORDS,
+	CHECK_AGREE,
+	CHECK_OWNERS,
+	CHECK_KEY_MATCH,
+	CHECK_FALSE_DOWN,
+	CHECK_SPIN,
+	CHECK_COUNT
+};
+const char *check_name(unsigned check);
+
+struct checks *checks_new(struct sim *s);
+void checks_free(struct checks *c);
+
+/* All faults are healed from now on, or no longer. */
+void checks_quiet(struct sim *s, bool quiet);
+/* Do all running nodes agree on everything, in a full mesh? Else @why. */
+bool checks_agree(struct sim *s, char *why, size_t len);
+
+/* From the node, before it carries out the action. */
+void check_key_add(struct sim_node *n, const struct sess_act *a, const struct sim_key *k);
+void check_key_use(struct sim_node *n, const struct sess_act *a);
+void check_key_del(struct sim_node *n, const struct sess_act *a);
+void check_up(struct sim_node *n, const struct sess_act *a);
+void check_down(struct sim_node *n, const struct sess_act *a);
+void check_sealed(struct sim_node *n, const struct sess_act *a);
+/* A turn of the node ended; it is about to stop cleanly; it was woken by its deadline. */
+void check_after(struct sim_node *n);
+void check_stopped(struct sim_node *n);
+void check_ticks(struct sim_node *n);
+
+#endif

@@ -1,0 +1,395 @@
+/* sim.c - the clock, the queue of events, the trace, and the life of a simulated cluster.
+ *
+ * In: a configuration with a seed. Out: a result, or the first invariant that failed with the last
+ * events. A run is a pure function of the configuration: events of one instant fire in the order in
+ * which they were queued, and every random number comes from the seed. The cluster's life: nodes
+ * start one after another and join; then stretches with faults alternate with quiet, in which
+ * agreement must come in time; last, the idle cluster's traffic is measured. */
+#include "sim.h"
+
+#include <assert.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "weft/log.h"
+#include "aead.h"
+#include "map.h"
+#include "invariants.h"
+#include "sim_fault.h"
+#include "sim_net.h"
+#include "sim_node.h"
+#include "truth.h"
+
+#define FAULT_STRETCH DUR_SEC(90)
+#define QUIET_STRETCH DUR_SEC(20) /* quiet goes on so long after agreement */
+#define IDLE_STRETCH  DUR_SEC(60)
+#define QUIETS_MAX    1024
+
+/* --- randomness --- */
+
+static struct prng process_random;
+
+static const char *random_name(void)
+{
+	return "simulation";
+}
+
+static uint32_t random_word(void)
+{
+	return (uint32_t)prng_next(&process_random);
+}
+
+static void random_buf(void *const buf, const size_t len)
+{
+	uint8_t *p = buf;
+
+	for (size_t i = 0; i < len; i += 8) {
+		uint64_t v = prng_next(&process_random);
+
+		memcpy(p + i, &v, len - i < 8 ? len - i : 8);
+	}
+}
+
+static struct randombytes_implementation seeded = {
+	.implementation_name = random_name,
+	.random = random_word,
+	.buf = random_buf,
+};
+
+/* --- the queue --- */
+
+static bool earlier(const struct sim_event *a, const struct sim_event *b)
+{
+	return a->when.ns != b->when.ns ? a->when.ns < b->when.ns : a->order < b->order;
+}
+
+static void place(struct sim *s, size_t at, struct sim_event *e)
+{
+	s->heap[at - 1] = e;
+	e->pos = at;
+}
+
+static void sift_up(struct sim *s, struct sim_event *e)
+{
+	size_t at = e->pos;
+
+	for (; at > 1 && earlier(e, s->heap[at / 2 - 1]); at /= 2)
+		place(s, at, s->heap[at / 2 - 1]);
+	place(s, at, e);
+}
+
+static void sift_down(struct sim *s, struct sim_event *e)
+{
+	size_t at = e->pos;
+
+	for (size_t child = 2 * at; child <= s->nheap; at = child, child = 2 * at) {
+		if (child < s->nheap && earlier(s->heap[child], s->heap[child - 1]))
+			child++;
+		if (earlier(e, s->heap[child - 1]))
+			break;
+		place(s, at, s->heap[child - 1]);
+	}
+	place(s, at, e);
+}
+
+static void dequeue(struct sim *s, struct sim_event *e)
+{
+	struct sim_event *last = s->heap[--s->nheap];
+
+	if (last != e) {
+		place(s, e->pos, last);
+		sift_up(s, last);
+		sift_down(s, last);
+	}
+	e->pos = 0;
+}
+
+void sim_at(struct sim *s, struct sim_event *e, ts_t when)
+{
+	if (ts_before(when, s->now))
+		when = s->now;
+	if (e->pos && e->when.ns == when.ns)
+		return;
+	if (e->pos)
+		dequeue(s, e);
+	if (ts_is_never(when))
+		return;
+	if (s->nheap == s->cap) {
+		s->cap = s->cap ? 2 * s->cap : 1024;
+		s->heap = realloc(s->heap, s->cap * sizeof(struct sim_event *));
+		if (!s->heap)
+			abort();
+	}
+	e->when = when;
+	e->order = ++s->order;
+	place(s, ++s->nheap, e);
+	sift_up(s, e);
+}
+
+bool sim_run(struct sim *s, ts_t until)
+{
+	while (!s->failed && s->nheap > 0 && ts_due(s->heap[0]->when, until)) {
+		struct sim_event *e = s->heap[0];
+
+		dequeue(s, e);
+		s->now = e->when;
+		s->events++;
+		e->fire(s, e);
+	}
+	if (!s->failed)
+		s->now = until;
+	return !s->failed;
+}
+
+/* --- the trace --- */
+
+static void print_line(const struct sim_line *l)
+{
+	char from[16] = "", to[16] = "";
+
+	if (l->from >= 0)
+		snprintf(from, sizeof(from), "n%d", l->from);
+	if (l->to >= 0)
+		snprintf(to, sizeof(to), "> n%d", l->to);
+	fprintf(stderr, "[%12.6f] %-5s %-7s %-18s", (double)l->at.ns / 1e9, from, to, l->what);
+	if (l->value)
+		fprintf(stderr, " %lld", (long long)l->value);
+	fprintf(stderr, " %s\n", l->text);
+}
+
+static struct sim_line *trace_line(struct sim *s, int from, int to, const char *what, int64_t value)
+{
+	struct sim_line *l = &s->trace[s->ntrace++ % SIM_TRACE_LINES];
+	uint64_t h = s->digest ^ s->now.ns ^ (uint64_t)value << 32 ^
+		     (uint64_t)(uint32_t)from << 16 ^ (uint64_t)(uint32_t)to;
+
+	h *= 0x9e3779b97f4a7c15u;
+	s->digest = h ^ h >> 29;
+	*l = (struct sim_line){s->now, from, to, what, value, ""};
+	return l;
+}
+
+void sim_trace(struct sim *s, int from, int to, const char *what, int64_t value)
+{
+	struct sim_line *l = trace_line(s, from, to, what, value);
+
+	if (s->cfg.print_trace)
+		print_line(l);
+}
+
+void sim_trace_text(struct sim *s, int from, int to, const char *what, const char *fmt, ...)
+{
+	struct sim_line *l = trace_line(s, from, to, what, 0);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(l->text, sizeof(l->text), fmt, ap);
+	va_end(ap);
+	if (s->cfg.print_trace)
+		print_line(l);
+}
+
+void sim_fail(struct sim *s, unsigned check, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (s->failed || s->cfg.checks & 1u << check)
+		return;
+	s->failed = true;
+	s->failed_check = check;
+	va_start(ap, fmt);
+	vsnprintf(s->failure, sizeof(s->failure), fmt, ap);
+	va_end(ap);
+	sim_trace(s, -1, -1, "FAILED", 0);
+}
+
+void sim_report(const struct sim *s)
+{
+	uint64_t first = s->ntrace > SIM_TRACE_LINES ? s->ntrace - SIM_TRACE_LINES : 0;
+
+	fprintf(stderr, "the last %llu events:\n", (unsigned long long)(s->ntrace - first));
+	for (uint64_t i = first; i < s->ntrace; i++)
+		print_line(&s->trace[i % SIM_TRACE_LINES]);
+	if (s->failed)
+		fprintf(stderr, "FAILED at %.6f s: %s: %s\n", (double)s->now.ns / 1e9,
+			check_name(s->failed_check), s->failure);
+	fprintf(stderr, "again with: weft-sim --nodes %u --seed %llu --faults %s%s%s%s\n",
+		s->cfg.nodes, (unsigned long long)s->cfg.seed, s->cfg.profile,
+		s->cfg.no_crypto ? " --no-crypto" : "", s->cfg.data ? " --data" : "",
+		s->cfg.own_signatures ? " --own-signatures" : "");
+}
+
+/* What the cores log belongs into the trace. */
+static void log_to_trace(void *ctx, enum log_level level, const char *module, const char *text)
+{
+	(void)level;
+	sim_trace_text(ctx, -1, -1, "log", "%s: %s", module, text);
+}
+
+/* --- life --- */
+
+void sim_cfg_default(struct sim_cfg *c)
+{
+	*c = (struct sim_cfg){.nodes = 5,
+		.seed = 1,
+		.profile = "none",
+		.converge = DUR_SEC(60),
+		.join_spread = DUR_SEC(2)};
+	sess_tune_default(&c->tune);
+}
+
+struct sim *sim_new(const struct sim_cfg *cfg)
+{
+	struct sim *s = calloc(1, sizeof(*s));
+	uint64_t expand = cfg->seed;
+
+	if (!s)
+		return NULL;
+	s->cfg = *cfg;
+	s->now = (ts_t){UINT64_C(1000000000)};
+	prng_seed(&s->prng, expand);
+	prng_seed(&process_random, prng_next(&s->prng));
+	randombytes_set_implementation(&seeded);
+	if (aead_init() != 0)
+		goto fail;
+	log_set_sink(log_to_trace, s);
+	s->truth = truth_new(s);
+	s->net = sim_net_new(s);
+	s->faults = sim_faults_new(s, cfg->profile);
+	s->nodes = calloc(cfg->nodes, sizeof(struct sim_node *));
+	if (!s->truth || !s->net || !s->faults || !s->nodes)
+		goto fail;
+	for (unsigned i = 0; i < cfg->nodes; i++) {
+		s->nodes[i] = sim_node_new(s, i);
+		if (!s->nodes[i])
+			goto fail;
+	}
+	s->checks = checks_new(s);
+	if (!s->checks)
+		goto fail;
+	return s;
+fail:
+	sim_free(s);
+	return NULL;
+}
+
+void sim_free(struct sim *s)
+{
+	if (!s)
+		return;
+	for (unsigned i = 0; s->nodes && i < s->cfg.nodes; i++)
+		sim_node_free(s->nodes[i]);
+	checks_free(s->checks);
+	sim_faults_free(s->faults);
+	sim_net_free(s->net);
+	truth_free(s->truth);
+	log_set_sink(NULL, NULL);
+	free(s->nodes);
+	free(s->heap);
+	free(s);
+}
+
+static double secs(dur_t d)
+{
+	return (double)d.ns / 1e9;
+}
+
+/* Run until all agree, but no longer than cfg.converge. < 0: failed. */
+static double await_agreement(struct sim *s)
+{
+	ts_t begin = s->now, end = ts_add(begin, s->cfg.converge);
+	dur_t step = s->cfg.nodes <= 100 ? DUR_MS(100) : DUR_SEC(1);
+	char why[160] = "";
+
+	for (;;) {
+		if (checks_agree(s, why, sizeof(why))) {
+			sim_trace(s, -1, -1, "agreement", 0);
+			return secs(ts_sub(s->now, begin));
+		}
+		if (ts_due(end, s->now)) {
+			sim_fail(s, CHECK_AGREE, "%.0f s after quiet: %s", secs(s->cfg.converge),
+				why);
+			return -1;
+		}
+		if (!sim_run(s, ts_add(s->now, step)))
+			return -1;
+	}
+}
+
+static int by_value(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* Traffic of the idle cluster. */
+static bool measure_idle(struct sim *s, struct sim_result *out)
+{
+	uint64_t *before = calloc(s->cfg.nodes, 2 * sizeof(*before));
+	double msgs = 0, bytes = 0;
+	bool ok;
+
+	if (!before)
+		abort();
+	for (unsigned i = 0; i < s->cfg.nodes; i++)
+		sim_net_sent(s->net, i, &before[2 * i], &before[2 * i + 1]);
+	ok = sim_run(s, ts_add(s->now, IDLE_STRETCH));
+	for (unsigned i = 0; i < s->cfg.nodes; i++) {
+		uint64_t m, b;
+
+		sim_net_sent(s->net, i, &m, &b);
+		msgs += (double)(m - before[2 * i]);
+		bytes += (double)(b - before[2 * i + 1]);
+		if ((double)(b - before[2 * i + 1]) > out->idle_worst)
+			out->idle_worst = (double)(b - before[2 * i + 1]);
+	}
+	out->idle_secs = secs(IDLE_STRETCH);
+	out->idle_msgs = msgs / s->cfg.nodes / out->idle_secs;
+	out->idle_bytes = bytes / s->cfg.nodes / out->idle_secs;
+	out->idle_worst /= out->idle_secs;
+	free(before);
+	return ok;
+}
+
+bool sim_live(struct sim *s, dur_t length, struct sim_result *out)
+{
+	static double took[QUIETS_MAX];
+	ts_t end = ts_add(s->now, length);
+
+	memset(out, 0, sizeof(*out));
+	out->join = -1;
+	for (unsigned i = 0; i < s->cfg.nodes; i++)
+		sim_node_start_at(s->nodes[i],
+			ts_add(s->now,
+				DUR_NS(i == 0 ? 0
+					      : (int64_t)prng_below(&s->prng,
+							(uint64_t)s->cfg.join_spread.ns + 1))));
+	if (!sim_run(s, ts_add(s->now, s->cfg.join_spread)))
+		return false;
+	checks_quiet(s, true);
+	out->join = await_agreement(s);
+	if (out->join < 0 || !sim_run(s, ts_add(s->now, QUIET_STRETCH)))
+		return false;
+	while (sim_faults_any(s->faults) && ts_before(ts_add(s->now, FAULT_STRETCH), end) &&
+		out->quiets < QUIETS_MAX) {
+		checks_quiet(s, false);
+		sim_faults_begin(s->faults);
+		if (!sim_run(s, ts_add(s->now, FAULT_STRETCH)))
+			return false;
+		sim_faults_heal(s->faults);
+		checks_quiet(s, true);
+		took[out->quiets] = await_agreement(s);
+		if (took[out->quiets] < 0 || !sim_run(s, ts_add(s->now, QUIET_STRETCH)))
+			return false;
+		out->quiets++;
+	}
+	if (out->quiets) {
+		qsort(took, out->quiets, sizeof(took[0]), by_value);
+		out->converge_median = took[out->quiets / 2];
+		out->converge_worst = took[out->quiets - 1];
+	}
+	return measure_idle(s, out) && (!ts_before(s->now, end) || sim_run(s, end));
+}

@@ -1,0 +1,130 @@
+/* sim.h - whole clusters of the daemon's cores in one process, in virtual time, from one seed.
+ *
+ * A simulation is a clock, a queue of events ordered by time and then by age, a network
+ * (sim_net.h), nodes (sim_node.h), what was ever published (truth.h), faults (sim_fault.h) and
+ * invariants (invariants.h). Nothing in it reads a clock or the kernel's randomness: libsodium's
+ * generator is replaced by a seeded one, so that keys replay too. For that reason a process runs one
+ * simulation at a time. */
+#ifndef WEFT_SIM_H
+#define WEFT_SIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "weft/ts.h"
+#include "prng.h"
+#include "session.h"
+
+struct sim;
+struct sim_net;
+struct sim_node;
+struct sim_faults;
+struct truth;
+struct checks;
+
+/* Something that happens later. Embedded in what it concerns; zero-initialised it is not queued. */
+struct sim_event {
+	ts_t when;
+	uint64_t order;
+	size_t pos; /* 1-based place in the heap; 0: not queued */
+	void (*fire)(struct sim *s, struct sim_event *e);
+};
+
+/* Bugs that a test plants, to see an invariant fail. Each stands for a fault in a core or in the
+ * daemon's driver. */
+enum sim_plant {
+	PLANT_NONE,
+	PLANT_KEY_LEAK,     /* a KEY_DEL gets lost */
+	PLANT_KEY_TWICE,    /* a KEY_ADD brings the tx key of another session again */
+	PLANT_KEY_WRONG,    /* a KEY_ADD brings a wrong tx key */
+	PLANT_COUNTER,      /* a sealed datagram goes out a second time with other content */
+	PLANT_ROUTE_LEAK,   /* a ROUTE_DEL gets lost */
+	PLANT_ROUTE_SPLIT,  /* a ROUTE_ADD is carried out with another node as owner */
+	PLANT_MUTE,         /* a node's gossip is not sent */
+	PLANT_NO_LINK,      /* a node does not dial whom gossip names */
+	PLANT_NO_SIGNATURE, /* signatures are not checked */
+	PLANT_OLD_IS_NEW,   /* versions of records are compared the wrong way round */
+	PLANT_DEAF,         /* a node loses all datagrams of one peer for a while */
+	PLANT_SPIN,         /* a deadline that stays due */
+};
+
+struct sim_cfg {
+	unsigned nodes;
+	uint64_t seed;
+	bool no_crypto;      /* sessions are replaced by their authenticated result */
+	bool own_signatures; /* each node verifies each signature itself; else a verified one counts
+				 for all */
+	bool data;           /* each node sends a data packet now and then */
+	const char *profile; /* of sim_fault.h; NULL: "none" */
+	dur_t converge;      /* how long agreement may take after quiet */
+	dur_t join_spread;   /* nodes start within this time */
+	struct sess_tune tune;
+	enum sim_plant plant;
+	unsigned checks;  /* bits of enum check, those not wanted; see invariants.h */
+	bool print_trace; /* each line of the trace to stderr as it comes */
+};
+/* 5 nodes, seed 1, profile none, DESIGN's times. */
+void sim_cfg_default(struct sim_cfg *c);
+
+#define SIM_TRACE_TEXT 88
+struct sim_line {
+	ts_t at;
+	int from, to; /* nodes; -1: none */
+	const char *what;
+	int64_t value;
+	char text[SIM_TRACE_TEXT];
+};
+#define SIM_TRACE_LINES 256
+
+struct sim {
+	struct sim_cfg cfg;
+	ts_t now;
+	struct prng prng; /* of network and faults */
+	struct sim_event **heap;
+	size_t nheap, cap;
+	uint64_t order, events;
+	struct sim_net *net;
+	struct sim_node **nodes; /* cfg.nodes */
+	struct truth *truth;
+	struct sim_faults *faults;
+	struct checks *checks;
+	struct sim_line trace[SIM_TRACE_LINES];
+	uint64_t ntrace;
+	uint64_t digest; /* of the whole trace: two runs of one seed have the same */
+	bool failed;
+	unsigned failed_check; /* enum check */
+	char failure[256];
+};
+
+/* Nodes are made but not started. Returns owned; NULL: no memory, or no such profile. */
+struct sim *sim_new(const struct sim_cfg *cfg);
+void sim_free(struct sim *s);
+/* Handle events up to @until, or to the first failure. False: failed. */
+bool sim_run(struct sim *s, ts_t until);
+
+void sim_at(struct sim *s, struct sim_event *e, ts_t when); /* queue or move; TS_NEVER cancels */
+
+/* A line of the trace. @what has static storage. */
+void sim_trace(struct sim *s, int from, int to, const char *what, int64_t value);
+void sim_trace_text(struct sim *s, int from, int to, const char *what, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
+/* An invariant does not hold: the first one is kept and ends the run. */
+void sim_fail(struct sim *s, unsigned check, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* The failure, the seed and the last events, to stderr. */
+void sim_report(const struct sim *s);
+
+/* What one life of a cluster looked like; times in seconds of virtual time. */
+struct sim_result {
+	double join;     /* last start to agreement and full mesh; < 0: not reached */
+	unsigned quiets; /* times that agreement was awaited after faults */
+	double converge_median, converge_worst; /* quiet to agreement */
+	double idle_secs;                       /* how long the idle cluster was measured; 0: not */
+	double idle_msgs, idle_bytes; /* sent per node and second, outer headers included */
+	double idle_worst;            /* bytes of the busiest node */
+};
+/* Start all nodes, await agreement, alternate faults and quiet until @length is over, end with quiet
+ * and an idle stretch. False: an invariant failed. */
+bool sim_live(struct sim *s, dur_t length, struct sim_result *out);
+
+#endif

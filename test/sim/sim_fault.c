@@ -1,0 +1,362 @@
+/* sim_fault.c - faults begin at random times, drawn every TICK for each kind, and end by a time of
+ * their own or when all is healed. In: a profile. Out: calls of the network and of nodes. */
+#include "sim_fault.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "gossip_wire.h"
+#include "record.h"
+#include "sim.h"
+#include "sim_net.h"
+#include "sim_node.h"
+#include "truth.h"
+
+#define TICK      DUR_MS(100)
+#define TICKS_SEC 10
+#define CUTS_MAX  16
+
+enum kind {
+	KIND_PART,
+	KIND_CUT,
+	KIND_CRASH,
+	KIND_STALL,
+	KIND_CLOCK,
+	KIND_ROAM,
+	KIND_PREFIX,
+	KIND_REPLAY,
+	KIND_LIE,
+	KINDS
+};
+
+struct profile {
+	const char *name;
+	unsigned every[KINDS]; /* mean seconds between two; 0: never. REPLAY, LIE: ms */
+	struct sim_link link;  /* from the start on; zero: the base */
+	uint32_t corrupt;      /* while faults last */
+};
+
+#define LOSSY_LINK                                                                                 \
+	{                                                                                          \
+		.delay_min = {1000000}, .delay_max = {60000000}, .jitter = {20000000},             \
+		.loss = SIM_HEALTHY_LOSS, .dup = 10000, .reorder = 20000,                          \
+		.reorder_by = {200000000},                                                         \
+	}
+
+static const struct profile profiles[] = {
+	{.name = "none"},
+	{.name = "lossy", .link = LOSSY_LINK},
+	{.name = "partition", .every = {[KIND_PART] = 30, [KIND_PREFIX] = 10}},
+	{.name = "cuts", .every = {[KIND_CUT] = 4}},
+	{.name = "crash", .every = {[KIND_CRASH] = 8}},
+	{.name = "slow", .every = {[KIND_STALL] = 1}},
+	{.name = "clock", .every = {[KIND_CLOCK] = 5, [KIND_CRASH] = 20}},
+	{.name = "roam", .every = {[KIND_ROAM] = 15}},
+	{.name = "conflict", .every = {[KIND_PREFIX] = 2, [KIND_CRASH] = 30}},
+	{.name = "hostile",
+		.every = {[KIND_REPLAY] = 100,
+			[KIND_LIE] = 200,
+			[KIND_PREFIX] = 10,
+			[KIND_CRASH] = 60},
+		.corrupt = 10000},
+	{.name = "all",
+		.every = {[KIND_PART] = 60,
+			[KIND_CUT] = 10,
+			[KIND_CRASH] = 15,
+			[KIND_STALL] = 3,
+			[KIND_CLOCK] = 15,
+			[KIND_ROAM] = 40,
+			[KIND_PREFIX] = 5,
+			[KIND_REPLAY] = 300,
+			[KIND_LIE] = 500},
+		.link = LOSSY_LINK,
+		.corrupt = 1000},
+};
+
+struct cut {
+	unsigned from, to;
+	ts_t until; /* zero: free */
+};
+
+struct sim_faults {
+	struct sim *s;
+	const struct profile *p;
+	struct sim_event tick;
+	ts_t part_until;
+	struct cut cuts[CUTS_MAX];
+};
+
+static uint64_t below(struct sim_faults *f, uint64_t n)
+{
+	return prng_below(&f->s->prng, n);
+}
+
+static unsigned any_host(struct sim_faults *f)
+{
+	return (unsigned)below(f, f->s->cfg.nodes);
+}
+
+static ts_t within(struct sim_faults *f, unsigned min_ms, unsigned max_ms)
+{
+	return ts_add(f->s->now, DUR_MS(min_ms + below(f, max_ms - min_ms + 1)));
+}
+
+/* --- the kinds --- */
+
+static void part_end(struct sim_faults *f)
+{
+	sim_trace(f->s, -1, -1, "partition heals", 0);
+	for (unsigned i = 0; i < f->s->cfg.nodes; i++)
+		sim_net_side(f->s->net, i, 0);
+	f->part_until = TS_ZERO;
+}
+
+static void part_begin(struct sim_faults *f)
+{
+	unsigned sides = 2 + (unsigned)below(f, 2);
+
+	if (f->part_until.ns)
+		return;
+	sim_trace(f->s, -1, -1, "partition", sides);
+	for (unsigned i = 0; i < f->s->cfg.nodes; i++)
+		sim_net_side(f->s->net, i, (unsigned)below(f, sides));
+	f->part_until = within(f, 2000, 40000);
+}
+
+static void cut_begin(struct sim_faults *f)
+{
+	unsigned a = any_host(f), b = any_host(f);
+	bool both = below(f, 2);
+
+	for (unsigned i = 0; a != b && i + 1 < CUTS_MAX; i += 2) {
+		if (f->cuts[i].until.ns || f->cuts[i + 1].until.ns)
+			continue;
+		f->cuts[i] = (struct cut){a, b, within(f, 500, 30000)};
+		sim_net_cut(f->s->net, a, b, true);
+		if (both) {
+			f->cuts[i + 1] = (struct cut){b, a, f->cuts[i].until};
+			sim_net_cut(f->s->net, b, a, true);
+		}
+		return;
+	}
+}
+
+static void crash_begin(struct sim_faults *f)
+{
+	struct sim_node *n = f->s->nodes[any_host(f)];
+	uint64_t how = below(f, 10);
+
+	if (!n->running)
+		return;
+	if (how < 3)
+		sim_node_stop(n);
+	else
+		sim_node_crash(n, how < 7 ? DISK_KEPT : how < 8 ? DISK_LOST : DISK_ROLLED_BACK);
+	sim_node_start_at(n, within(f, 200, 30000));
+}
+
+static void stall_begin(struct sim_faults *f)
+{
+	struct sim_node *n = f->s->nodes[any_host(f)];
+
+	if (n->running && ts_due(n->stalled_until, f->s->now))
+		sim_node_stall(n, below(f, 20) ? within(f, 20, 2000) : within(f, 12000, 15000));
+}
+
+static void clock_begin(struct sim_faults *f)
+{
+	int64_t far = below(f, 4) == 0 ? 315360000 : 100; /* ten years */
+
+	sim_node_step_clock(f->s->nodes[any_host(f)],
+		((int64_t)below(f, (uint64_t)(2 * far)) - far) * 1000000000);
+}
+
+static void roam_begin(struct sim_faults *f)
+{
+	sim_net_move(f->s->net, any_host(f));
+}
+
+/* A claim that lies in, over or beside those of others. */
+static void odd_prefix(struct sim_faults *f, struct gossip_prefix *out)
+{
+	static const uint8_t lens[] = {22, 23, 24, 25, 28, 32};
+
+	sim_node_own_prefix(any_host(f), out);
+	(void)pfx_make(&out->pfx.ip, lens[below(f, sizeof(lens))], &out->pfx);
+	out->right = (uint8_t)(RIGHT_ORCHESTRATOR + below(f, 3));
+	out->claimed_at_secs = below(f, 4) ? 1700000000 + below(f, 1000) : 0;
+	out->vni = VNI_DEFAULT + (below(f, 5) == 0);
+	out->exit = below(f, 4) == 0;
+	if (out->exit && below(f, 2)) {
+		struct ip any = ip_v4(0);
+
+		(void)pfx_make(&any, 0, &out->pfx);
+	}
+}
+
+static bool has(const struct gossip_prefix *v, size_t n, const struct gossip_prefix *p)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i].vni == p->vni && v[i].exit == p->exit && pfx_eq(&v[i].pfx, &p->pfx))
+			return true;
+	return false;
+}
+
+static void prefix_begin(struct sim_faults *f)
+{
+	struct sim_node *n = f->s->nodes[any_host(f)];
+	struct gossip_prefix v[SIM_PREFIXES], odd;
+	size_t count = n->nprefixes;
+
+	memcpy(v, n->prefixes, sizeof(v));
+	odd_prefix(f, &odd);
+	if (count == SIM_PREFIXES || (count > 1 && below(f, 2)))
+		v[1 + below(f, count - 1)] = v[count - 1], count--;
+	else if (!has(v, count, &odd))
+		v[count++] = odd;
+	sim_node_set_prefixes(n, v, count);
+}
+
+static void replay_begin(struct sim_faults *f)
+{
+	sim_net_replay(f->s->net);
+}
+
+/* A member says what somebody once said, as it was or changed. */
+static void lie_begin(struct sim_faults *f)
+{
+	struct sim_node *liar = f->s->nodes[any_host(f)], *to = f->s->nodes[any_host(f)];
+	uint8_t msg[1 + LIM_RECORD_BYTES];
+	const uint8_t *raw;
+	size_t len;
+
+	raw = truth_any(f->s->truth, &f->s->prng, &len);
+	if (!raw || liar == to || !liar->running || !to->running ||
+		!ts_due(liar->stalled_until, f->s->now))
+		return;
+	msg[0] = GOSSIP_MSG_RECORDS;
+	memcpy(msg + 1, raw, len);
+	switch (below(f, 3)) {
+	case 0: /* old, but as it was */
+		break;
+	case 1: /* newer than it was: the last byte of its epoch */
+		msg[1 + 15]++;
+		break;
+	default: /* something in it is otherwise */
+		msg[1 + below(f, len)] ^= (uint8_t)(1u << below(f, 8));
+		break;
+	}
+	sim_node_say(liar, &to->id.pub, msg, len + 1);
+}
+
+static void (*const begin[KINDS])(struct sim_faults *f) = {
+	[KIND_PART] = part_begin,
+	[KIND_CUT] = cut_begin,
+	[KIND_CRASH] = crash_begin,
+	[KIND_STALL] = stall_begin,
+	[KIND_CLOCK] = clock_begin,
+	[KIND_ROAM] = roam_begin,
+	[KIND_PREFIX] = prefix_begin,
+	[KIND_REPLAY] = replay_begin,
+	[KIND_LIE] = lie_begin,
+};
+
+/* --- the whole --- */
+
+static void ends(struct sim_faults *f)
+{
+	if (f->part_until.ns && ts_due(f->part_until, f->s->now))
+		part_end(f);
+	for (int i = 0; i < CUTS_MAX; i++)
+		if (f->cuts[i].until.ns && ts_due(f->cuts[i].until, f->s->now)) {
+			sim_net_cut(f->s->net, f->cuts[i].from, f->cuts[i].to, false);
+			f->cuts[i].until = TS_ZERO;
+		}
+}
+
+static void on_tick(struct sim *s, struct sim_event *e)
+{
+	struct sim_faults *f = s->faults;
+
+	sim_at(s, e, ts_add(s->now, TICK));
+	ends(f);
+	for (int k = 0; k < KINDS && !s->failed; k++) {
+		uint64_t ticks = (uint64_t)f->p->every[k] * TICKS_SEC;
+
+		if (k == KIND_REPLAY || k == KIND_LIE)
+			ticks /= 1000;
+		if (f->p->every[k] && below(f, ticks ? ticks : 1) == 0)
+			begin[k](f);
+	}
+}
+
+struct sim_faults *sim_faults_new(struct sim *s, const char *profile)
+{
+	struct sim_faults *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->s = s;
+	f->tick.fire = on_tick;
+	for (size_t i = 0; i < sizeof(profiles) / sizeof(profiles[0]); i++)
+		if (strcmp(profile, profiles[i].name) == 0)
+			f->p = &profiles[i];
+	if (!f->p) {
+		free(f);
+		return NULL;
+	}
+	if (f->p->link.delay_max.ns)
+		sim_net_link(s->net, &f->p->link);
+	sim_net_remember(s->net, f->p->every[KIND_REPLAY] && !s->cfg.no_crypto);
+	return f;
+}
+
+void sim_faults_free(struct sim_faults *f)
+{
+	free(f);
+}
+
+bool sim_faults_any(const struct sim_faults *f)
+{
+	for (int k = 0; k < KINDS; k++)
+		if (f->p->every[k])
+			return true;
+	return f->p->link.loss > 0;
+}
+
+static void set_corrupt(struct sim_faults *f, uint32_t corrupt)
+{
+	struct sim_link l = f->p->link.delay_max.ns ? f->p->link : *sim_net_base();
+
+	l.corrupt = corrupt;
+	sim_net_link(f->s->net, &l);
+}
+
+void sim_faults_begin(struct sim_faults *f)
+{
+	set_corrupt(f, f->p->corrupt);
+	sim_at(f->s, &f->tick, ts_add(f->s->now, TICK));
+}
+
+void sim_faults_heal(struct sim_faults *f)
+{
+	sim_at(f->s, &f->tick, TS_NEVER);
+	set_corrupt(f, 0);
+	if (f->part_until.ns)
+		part_end(f);
+	for (int i = 0; i < CUTS_MAX; i++)
+		f->cuts[i].until = TS_ZERO;
+	sim_net_heal(f->s->net);
+	for (unsigned i = 0; i < f->s->cfg.nodes; i++) {
+		struct sim_node *n = f->s->nodes[i];
+
+		if (!n->running)
+			sim_node_start_at(n, f->s->now);
+		else if (!ts_due(n->stalled_until, f->s->now))
+			sim_node_stall(n, f->s->now);
+	}
+}
+
+const char *sim_faults_name(unsigned i)
+{
+	return i < sizeof(profiles) / sizeof(profiles[0]) ? profiles[i].name : NULL;
+}

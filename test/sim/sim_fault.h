@@ -1,0 +1,33 @@
+/* sim_fault.h - what goes wrong: profiles of faults, begun and healed as a whole.
+ *
+ *	none		nothing
+ *	lossy		5 % loss, jitter, reorder, duplication on every link, in quiet too
+ *	partition	the hosts fall into two or three sides for a while
+ *	cuts		pairs of hosts lose each other, one way or both
+ *	crash		nodes stop, cleanly or not; disks are kept, lost, or rolled back to the start before
+ *	slow		nodes do nothing for 20 ms to 2 s, now and then for 15 s
+ *	clock		wall clocks jump, by seconds and by years
+ *	roam		hosts change their address
+ *	conflict	nodes publish, change, withdraw prefixes that overlap with others'
+ *	hostile		datagrams are corrupted, recorded, sent again; a member lies with forged and old
+ *			records
+ *	all		all of these */
+#ifndef WEFT_SIM_FAULT_H
+#define WEFT_SIM_FAULT_H
+
+#include <stdbool.h>
+
+struct sim;
+struct sim_faults;
+
+/* NULL: no such profile, or no memory. */
+struct sim_faults *sim_faults_new(struct sim *s, const char *profile);
+void sim_faults_free(struct sim_faults *f);
+bool sim_faults_any(const struct sim_faults *f); /* does the profile do anything? */
+void sim_faults_begin(struct sim_faults *f);
+/* Everything runs and is reachable again; damage done stays. */
+void sim_faults_heal(struct sim_faults *f);
+/* Names of the profiles; NULL past the end. */
+const char *sim_faults_name(unsigned i);
+
+#endif

@@ -1,0 +1,426 @@
+/* sim_net.c - the underlay.
+ *
+ * In: datagrams of nodes, faults. Out: deliveries as events, sim_node_datagram(). State: an address
+ * per host, the faults of all links, cuts and disturbances per ordered pair (only pairs that had
+ * one), the last datagrams for the attacker. No bound of its own: what is in flight is bounded by
+ * what nodes send. */
+#include "sim_net.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include "weft/wire.h"
+#include "list.h"
+#include "map.h"
+#include "sim.h"
+#include "sim_node.h"
+
+#define ADDR_BASE   0x64400001u /* 100.64.0.1 */
+#define REPLAY_RING 512
+#define NOBODY      UINT32_MAX
+
+static const struct sim_link base_link = {
+	.delay_min = {1000000},
+	.delay_max = {30000000},
+	.jitter = {1000000},
+};
+
+struct datagram {
+	struct sim_event ev;
+	struct list flying;
+	unsigned from; /* NOBODY: the attacker */
+	struct ep src, dst;
+	size_t len;
+	uint8_t buf[];
+};
+
+struct host {
+	uint32_t addr; /* offset from ADDR_BASE */
+	unsigned side;
+	ts_t disturbed;
+	uint64_t msgs, bytes;
+};
+
+struct pair {
+	bool cut;
+	ts_t disturbed;
+};
+
+struct sim_net {
+	struct sim *s;
+	struct sim_link link;
+	ts_t rough_until; /* links were worse than healthy */
+	struct host *hosts;
+	uint32_t *by_addr; /* host of each address ever used, or NOBODY */
+	uint32_t naddrs, cap_addrs;
+	struct map *pairs; /* from, to: struct pair, owned */
+	uint8_t delay_seed[16];
+	struct datagram *ring[REPLAY_RING];
+	uint64_t nring;
+	struct list flying;
+	bool remember;
+	struct sim_net_stats stats;
+};
+
+const struct sim_link *sim_net_base(void)
+{
+	return &base_link;
+}
+
+static uint32_t new_addr(struct sim_net *n, uint32_t host)
+{
+	if (n->naddrs == n->cap_addrs) {
+		n->cap_addrs = n->cap_addrs ? 2 * n->cap_addrs : 64;
+		n->by_addr = realloc(n->by_addr, n->cap_addrs * sizeof(*n->by_addr));
+		if (!n->by_addr)
+			abort();
+	}
+	n->by_addr[n->naddrs] = host;
+	return n->naddrs++;
+}
+
+struct sim_net *sim_net_new(struct sim *s)
+{
+	static const uint8_t seed[16];
+	struct sim_net *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return NULL;
+	n->s = s;
+	n->link = base_link;
+	list_init(&n->flying);
+	for (int i = 0; i < 16; i++)
+		n->delay_seed[i] = (uint8_t)prng_next(&s->prng);
+	n->hosts = calloc(s->cfg.nodes, sizeof(*n->hosts));
+	n->pairs = map_new(8, SIZE_MAX / 2, seed);
+	if (!n->hosts || !n->pairs) {
+		sim_net_free(n);
+		return NULL;
+	}
+	for (unsigned i = 0; i < s->cfg.nodes; i++)
+		n->hosts[i].addr = new_addr(n, i);
+	return n;
+}
+
+void sim_net_free(struct sim_net *n)
+{
+	const void *key;
+	void *value;
+	size_t it = 0;
+	struct list *at, *t;
+
+	if (!n)
+		return;
+	list_each(&n->flying, at, t) free(list_entry(at, struct datagram, flying));
+	for (size_t i = 0; i < REPLAY_RING; i++)
+		free(n->ring[i]);
+	while (n->pairs && map_next(n->pairs, &it, &key, &value))
+		free(value);
+	map_free(n->pairs);
+	free(n->by_addr);
+	free(n->hosts);
+	free(n);
+}
+
+/* --- faults --- */
+
+static struct pair *pair_get(const struct sim_net *n, unsigned from, unsigned to)
+{
+	uint32_t key[2] = {from, to};
+
+	return map_get(n->pairs, key);
+}
+
+static struct pair *pair_make(struct sim_net *n, unsigned from, unsigned to)
+{
+	uint32_t key[2] = {from, to};
+	struct pair *p = map_get(n->pairs, key);
+
+	if (p)
+		return p;
+	p = calloc(1, sizeof(*p));
+	if (!p || map_put(n->pairs, key, p) != 0)
+		abort();
+	return p;
+}
+
+void sim_net_link(struct sim_net *n, const struct sim_link *l)
+{
+	if (n->link.loss > SIM_HEALTHY_LOSS || l->loss > SIM_HEALTHY_LOSS)
+		n->rough_until = n->s->now;
+	n->link = *l;
+}
+
+struct ep sim_net_ep(const struct sim_net *n, unsigned host)
+{
+	return (struct ep){.ip = ip_v4(ADDR_BASE + n->hosts[host].addr), .port = WIRE_DEFAULT_PORT};
+}
+
+void sim_net_disturb(struct sim_net *n, unsigned host, ts_t at)
+{
+	if (ts_before(n->hosts[host].disturbed, at))
+		n->hosts[host].disturbed = at;
+}
+
+void sim_net_move(struct sim_net *n, unsigned host)
+{
+	n->by_addr[n->hosts[host].addr] = NOBODY;
+	n->hosts[host].addr = new_addr(n, host);
+	sim_net_disturb(n, host, n->s->now);
+	sim_trace(n->s, (int)host, -1, "address changes", n->hosts[host].addr);
+}
+
+void sim_net_side(struct sim_net *n, unsigned host, unsigned side)
+{
+	n->hosts[host].side = side;
+	sim_net_disturb(n, host, n->s->now);
+}
+
+void sim_net_cut(struct sim_net *n, unsigned from, unsigned to, bool cut)
+{
+	struct pair *p = pair_make(n, from, to);
+
+	p->cut = cut;
+	p->disturbed = n->s->now;
+	sim_trace(n->s, (int)from, (int)to, cut ? "cut" : "joined", 0);
+}
+
+void sim_net_heal(struct sim_net *n)
+{
+	const void *key;
+	void *value;
+	size_t it = 0;
+
+	while (map_next(n->pairs, &it, &key, &value)) {
+		struct pair *p = value;
+
+		if (p->cut)
+			p->disturbed = n->s->now;
+		p->cut = false;
+	}
+	for (unsigned i = 0; i < n->s->cfg.nodes; i++)
+		if (n->hosts[i].side)
+			sim_net_side(n, i, 0);
+}
+
+static ts_t later(ts_t a, ts_t b)
+{
+	return ts_before(a, b) ? b : a;
+}
+
+ts_t sim_net_calm_since(const struct sim_net *n, unsigned a, unsigned b)
+{
+	ts_t t = later(n->hosts[a].disturbed, n->hosts[b].disturbed);
+	const struct pair *ab = pair_get(n, a, b), *ba = pair_get(n, b, a);
+	bool cut = (ab && ab->cut) || (ba && ba->cut) || n->hosts[a].side != n->hosts[b].side;
+
+	if (cut || n->link.loss > SIM_HEALTHY_LOSS)
+		return n->s->now;
+	if (ab)
+		t = later(t, ab->disturbed);
+	if (ba)
+		t = later(t, ba->disturbed);
+	return later(t, n->rough_until);
+}
+
+static bool passes(const struct sim_net *n, unsigned from, unsigned to)
+{
+	const struct pair *p = pair_get(n, from, to);
+
+	return n->hosts[from].side == n->hosts[to].side && !(p && p->cut);
+}
+
+bool sim_net_reach(const struct sim_net *n, unsigned a, unsigned b)
+{
+	return passes(n, a, b) && passes(n, b, a);
+}
+
+/* --- datagrams --- */
+
+static uint32_t host_at(const struct sim_net *n, const struct ep *ep)
+{
+	uint32_t addr = (uint32_t)ep->ip.b[0] << 24 | (uint32_t)ep->ip.b[1] << 16 |
+			(uint32_t)ep->ip.b[2] << 8 | ep->ip.b[3];
+
+	if (ep->ip.family != IP_V4 || ep->port != WIRE_DEFAULT_PORT || addr < ADDR_BASE ||
+		addr - ADDR_BASE >= n->naddrs)
+		return NOBODY;
+	return n->by_addr[addr - ADDR_BASE];
+}
+
+static bool hits(struct sim_net *n, uint32_t ppm)
+{
+	return ppm && prng_below(&n->s->prng, 1000000) < ppm;
+}
+
+static dur_t up_to(struct sim_net *n, dur_t most)
+{
+	return DUR_NS(most.ns > 0 ? (int64_t)prng_below(&n->s->prng, (uint64_t)most.ns + 1) : 0);
+}
+
+static dur_t base_delay(const struct sim_net *n, uint32_t a, uint32_t b)
+{
+	uint32_t pair[2] = {a < b ? a : b, a < b ? b : a};
+	int64_t span = n->link.delay_max.ns - n->link.delay_min.ns;
+
+	if (span <= 0)
+		return n->link.delay_min;
+	return DUR_NS(n->link.delay_min.ns +
+		      (int64_t)(map_siphash(n->delay_seed, pair, sizeof(pair)) % (uint64_t)span));
+}
+
+static void arrive(struct sim *s, struct sim_event *e)
+{
+	struct datagram *d = list_entry(e, struct datagram, ev);
+	struct sim_net *n = s->net;
+	uint32_t to = host_at(n, &d->dst);
+
+	list_del(&d->flying);
+	if (to == NOBODY || !sim_node_running(s->nodes[to])) {
+		n->stats.nowhere++;
+	} else if (d->from != NOBODY && !passes(n, d->from, to)) {
+		n->stats.cut++;
+	} else {
+		sim_trace(s, (int)d->from, (int)to, sim_net_type(d->buf, d->len), (int64_t)d->len);
+		sim_node_datagram(s->nodes[to], &d->src, &d->dst.ip, d->buf, d->len);
+	}
+	free(d);
+}
+
+static struct datagram *copy_of(const struct datagram *d)
+{
+	struct datagram *c = malloc(sizeof(*c) + d->len);
+
+	if (!c)
+		abort();
+	memcpy(c, d, sizeof(*c) + d->len);
+	c->ev = (struct sim_event){.fire = arrive};
+	list_init(&c->flying);
+	return c;
+}
+
+static void fly(struct sim_net *n, struct datagram *d)
+{
+	dur_t wait =
+		d->from == NOBODY ? n->link.delay_min : base_delay(n, d->from, host_at(n, &d->dst));
+
+	wait.ns += up_to(n, n->link.jitter).ns;
+	if (hits(n, n->link.reorder)) {
+		wait.ns += up_to(n, n->link.reorder_by).ns;
+	}
+	if (hits(n, n->link.corrupt) && d->len) {
+		n->stats.corrupted++;
+		d->buf[prng_below(&n->s->prng, d->len)] ^=
+			(uint8_t)(1u << prng_below(&n->s->prng, 8));
+	}
+	list_add_tail(&n->flying, &d->flying);
+	sim_at(n->s, &d->ev, ts_add(n->s->now, wait));
+}
+
+static void remember(struct sim_net *n, const struct datagram *d)
+{
+	struct datagram **slot = &n->ring[n->nring++ % REPLAY_RING];
+
+	free(*slot);
+	*slot = copy_of(d);
+}
+
+static void account(struct sim_net *n, unsigned from, uint8_t type, size_t wire_len)
+{
+	uint64_t bytes = wire_len + SIM_OUTER_BYTES;
+
+	n->hosts[from].msgs++;
+	n->hosts[from].bytes += bytes;
+	n->stats.sent++;
+	n->stats.bytes += bytes;
+	if (type == WIRE_INIT || type == WIRE_RESP || type == WIRE_FINAL || type == WIRE_COOKIE)
+		n->stats.handshakes++;
+}
+
+void sim_net_send(struct sim_net *n, unsigned from, const struct ep *to, const uint8_t *buf,
+	size_t len, size_t wire_len)
+{
+	struct datagram *d;
+	uint32_t dest = host_at(n, to);
+
+	assert(len > 0);
+	account(n, from, WIRE_TYPE_OF(buf[0]), wire_len);
+	if (dest == NOBODY) {
+		n->stats.nowhere++;
+		return;
+	}
+	if (!passes(n, from, dest)) {
+		n->stats.cut++;
+		return;
+	}
+	d = malloc(sizeof(*d) + len);
+	if (!d)
+		abort();
+	*d = (struct datagram){.ev = {.fire = arrive},
+		.from = from,
+		.src = sim_net_ep(n, from),
+		.dst = *to,
+		.len = len};
+	list_init(&d->flying);
+	memcpy(d->buf, buf, len);
+	if (n->remember)
+		remember(n, d);
+	if (hits(n, n->link.dup)) {
+		n->stats.duplicated++;
+		fly(n, copy_of(d));
+	}
+	if (hits(n, n->link.loss)) {
+		n->stats.lost++;
+		sim_trace(n->s, (int)from, (int)dest, "lost", (int64_t)len);
+		free(d);
+		return;
+	}
+	fly(n, d);
+}
+
+void sim_net_remember(struct sim_net *n, bool on)
+{
+	n->remember = on;
+}
+
+void sim_net_replay(struct sim_net *n)
+{
+	uint64_t have = n->nring < REPLAY_RING ? n->nring : REPLAY_RING;
+	struct datagram *d;
+
+	if (have == 0)
+		return;
+	d = copy_of(n->ring[prng_below(&n->s->prng, have)]);
+	d->from = NOBODY;
+	if (hits(n, 500000))
+		d->src = sim_net_ep(n, (unsigned)prng_below(&n->s->prng, n->s->cfg.nodes));
+	n->stats.replayed++;
+	fly(n, d);
+}
+
+/* --- figures --- */
+
+void sim_net_sent(const struct sim_net *n, unsigned host, uint64_t *msgs, uint64_t *bytes)
+{
+	*msgs = n->hosts[host].msgs;
+	*bytes = n->hosts[host].bytes;
+}
+
+void sim_net_stats(const struct sim_net *n, struct sim_net_stats *out)
+{
+	*out = n->stats;
+}
+
+const char *sim_net_type(const uint8_t *buf, size_t len)
+{
+	static const char *const names[] = {[WIRE_DATA] = "DATA",
+		[WIRE_INIT] = "INIT",
+		[WIRE_RESP] = "RESP",
+		[WIRE_FINAL] = "FINAL",
+		[WIRE_COOKIE] = "COOKIE",
+		[WIRE_RESET] = "RESET",
+		[WIRE_RELAY] = "RELAY"};
+	unsigned type = len ? WIRE_TYPE_OF(buf[0]) : 0;
+
+	return type >= WIRE_DATA && type <= WIRE_RELAY ? names[type] : "noise";
+}

@@ -1,0 +1,73 @@
+/* sim_net.h - the simulated underlay: who reaches whom, how late, how reliably.
+ *
+ * Each node has a host with one IPv4 address at a time. A datagram goes: source host, its address
+ * as others see it (where a translator would stand), the link's faults, the host that has the
+ * destination address, its node. Each ordered pair of hosts is a link; its base delay is a function
+ * of the seed and the pair, the same both ways. */
+#ifndef WEFT_SIM_NET_H
+#define WEFT_SIM_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "weft/addr.h"
+#include "weft/ts.h"
+
+struct sim;
+struct sim_net;
+
+/* Faults of every link; shares in parts per million of the datagrams. */
+struct sim_link {
+	dur_t delay_min, delay_max; /* the base delay of a pair lies between */
+	dur_t jitter;               /* up to so much more */
+	uint32_t loss, dup, corrupt;
+	uint32_t reorder; /* so many come up to reorder_by later */
+	dur_t reorder_by;
+};
+
+/* Bytes of IP and UDP header around a datagram. */
+#define SIM_OUTER_BYTES  28
+#define SIM_HEALTHY_LOSS 50000 /* 5 %: up to that no session may be lost */
+
+struct sim_net *sim_net_new(struct sim *s); /* NULL: no memory */
+void sim_net_free(struct sim_net *n);
+
+/* From now on; a loss above SIM_HEALTHY_LOSS counts as a disturbance of all. */
+void sim_net_link(struct sim_net *n, const struct sim_link *l);
+const struct sim_link *sim_net_base(void); /* 1 to 30 ms, 1 ms of jitter, no loss */
+
+struct ep sim_net_ep(const struct sim_net *n, unsigned host);
+/* The host gets another address; what goes to the old one is lost. */
+void sim_net_move(struct sim_net *n, unsigned host);
+/* Hosts with different sides don't reach each other. */
+void sim_net_side(struct sim_net *n, unsigned host, unsigned side);
+/* Datagrams from @from to @to are lost, or no longer. */
+void sim_net_cut(struct sim_net *n, unsigned from, unsigned to, bool cut);
+void sim_net_heal(struct sim_net *n); /* cuts and sides */
+
+/* Something other than link faults disturbs @host at @at. */
+void sim_net_disturb(struct sim_net *n, unsigned host, ts_t at);
+/* Since when nothing but the links' own faults has hit the pair, in either direction. */
+ts_t sim_net_calm_since(const struct sim_net *n, unsigned a, unsigned b);
+/* Can each reach the other? */
+bool sim_net_reach(const struct sim_net *n, unsigned a, unsigned b);
+
+/* Send @len bytes (copied) from the host's main port. @wire_len: the bytes that it stands for. */
+void sim_net_send(struct sim_net *n, unsigned from, const struct ep *to, const uint8_t *buf,
+	size_t len, size_t wire_len);
+/* Whether what is sent is kept for the attacker. */
+void sim_net_remember(struct sim_net *n, bool on);
+/* An attacker sends one of the last datagrams again, from where it came or from elsewhere. */
+void sim_net_replay(struct sim_net *n);
+
+/* Datagrams and bytes that @host has sent, outer headers included. */
+void sim_net_sent(const struct sim_net *n, unsigned host, uint64_t *msgs, uint64_t *bytes);
+
+struct sim_net_stats {
+	uint64_t sent, bytes, handshakes, lost, cut, nowhere, duplicated, corrupted, replayed;
+};
+void sim_net_stats(const struct sim_net *n, struct sim_net_stats *out);
+/* "INIT", "DATA", ...: what kind of datagram that is. */
+const char *sim_net_type(const uint8_t *buf, size_t len);
+
+#endif

@@ -1,0 +1,832 @@
+/* sim_node.c - a node: drives the cores as router/svc/mesh.c does in the daemon.
+ *
+ * In: datagrams, its own deadline, faults. Out: datagrams, entries of the tables, words to the
+ * invariants at each action. After every event all actions of both cores are carried out, then one
+ * event is queued for the earliest deadline. Its dials: sim_dial.c. Times that a core is given are
+ * the node's own, which run ahead of the simulation's by a random span per start. */
+#include "sim_node.h"
+
+#include <assert.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "weft/buf.h"
+#include "weft/err.h"
+#include "aead.h"
+#include "map.h"
+#include "invariants.h"
+#include "sim_dial.h"
+#include "sim_net.h"
+#include "sim_sess.h"
+
+#define DATAGRAM_BUDGET 256
+#define SECOND          DUR_SEC(1)
+#define HOUSEKEEPING    DUR_SEC(10)
+#define SOCKET_BYTES    212992 /* the kernel's default */
+#define WALL_START      UINT64_C(1790000000000000000)
+#define ROUTE_KEY       55
+#define DATA_BODY       64
+#define PLANT_AFTER     DUR_SEC(20) /* a planted bug shows from then on */
+
+struct waiting {
+	struct list link;
+	struct ep from;
+	struct ip local;
+	size_t len;
+	uint8_t buf[];
+};
+
+static void arm(struct sim_node *n);
+
+ts_t sim_node_now(const struct sim_node *n)
+{
+	return (ts_t){n->s->now.ns + n->mono};
+}
+
+bool sim_node_running(const struct sim_node *n)
+{
+	return n->running;
+}
+
+struct sim_key *sim_node_key(const struct sim_node *n, uint32_t index)
+{
+	return map_get(n->keys, &index);
+}
+
+struct sim_slot *sim_node_slot(const struct sim_node *n, const struct node_key *key)
+{
+	uint32_t peer = sim_sess_find(n->sess, key);
+
+	return peer && peer < n->nslots ? &n->slots[peer] : NULL;
+}
+
+struct sim_node *sim_node_of(const struct sim *s, const struct node_key *key)
+{
+	for (unsigned i = 0; i < s->cfg.nodes; i++)
+		if (s->nodes[i]->running && node_key_eq(&s->nodes[i]->id.pub, key))
+			return s->nodes[i];
+	return NULL;
+}
+
+/* Is the bug planted here and now? Node 1 is the one that has it. */
+static bool planted(const struct sim_node *n, enum sim_plant what)
+{
+	return n->s->cfg.plant == what && n->index == 1 && n->s->now.ns > (uint64_t)PLANT_AFTER.ns;
+}
+
+static int other_index(const struct sim_node *n, const struct node_key *key)
+{
+	const struct sim_node *o = n->s->cfg.nodes <= 64 ? sim_node_of(n->s, key) : NULL;
+
+	return o ? (int)o->index : -1;
+}
+
+/* --- actions of the sessions --- */
+
+static struct sim_slot *slot(struct sim_node *n, uint32_t peer)
+{
+	if (peer >= n->nslots) {
+		uint32_t count = peer + 1 > 2 * n->nslots ? peer + 1 : 2 * n->nslots;
+
+		n->slots = realloc(n->slots, count * sizeof(*n->slots));
+		if (!n->slots)
+			abort();
+		memset(n->slots + n->nslots, 0, (count - n->nslots) * sizeof(*n->slots));
+		n->nslots = count;
+	}
+	return &n->slots[peer];
+}
+
+static void on_send(struct sim_node *n, const struct sess_act *a)
+{
+	check_sealed(n, a);
+	sim_net_send(n->s->net, n->index, &a->to, a->buf, a->len,
+		sim_sess_wire_len(n->sess, a->buf, a->len));
+	if (planted(n, PLANT_COUNTER) && sim_net_type(a->buf, a->len)[0] == 'D')
+		check_sealed(n, a);
+}
+
+static void on_up(struct sim_node *n, const struct sess_act *a)
+{
+	struct sim_slot *p = slot(n, a->peer);
+
+	check_up(n, a);
+	p->up = true;
+	p->key = a->key;
+	sim_trace(n->s, (int)n->index, other_index(n, &a->key), "session up", a->peer);
+	(void)gossip_link_up(n->gossip, &a->key, &a->ep, sim_node_now(n));
+}
+
+static void drain_gossip(struct sim_node *n);
+
+static void on_down(struct sim_node *n, const struct sess_act *a)
+{
+	sim_trace(n->s, (int)n->index, other_index(n, &a->key), "session down", a->reason);
+	n->downs++;
+	check_down(n, a);
+	slot(n, a->peer)->up = false;
+	gossip_link_down(n->gossip, &a->key, sim_node_now(n));
+	/* The handle may be given out again by the very next action: its routes go first. */
+	drain_gossip(n);
+	memset(slot(n, a->peer), 0, sizeof(struct sim_slot));
+}
+
+static void on_recv(struct sim_node *n, const struct sess_act *a)
+{
+	if (a->len >= 1 && a->buf[0] == WIRE_CTL_GOSSIP)
+		(void)gossip_recv(n->gossip, &a->key, a->buf + 1, a->len - 1, sim_node_now(n));
+}
+
+static void free_key(struct sim_key *k)
+{
+	aead_free(k->tx);
+	aead_free(k->rx);
+	sodium_memzero(k, sizeof(*k));
+	free(k);
+}
+
+static void plant_in_key(struct sim_node *n, struct sim_key *k)
+{
+	static struct sess_keys first;
+	static bool have;
+
+	if (n->s->cfg.plant == PLANT_KEY_TWICE && !have) {
+		first = k->k;
+		have = true;
+	} else if (planted(n, PLANT_KEY_TWICE) && have) {
+		memcpy(k->k.tx, first.tx, sizeof(first.tx));
+		have = false;
+	}
+	if (planted(n, PLANT_KEY_WRONG))
+		k->k.tx[0] ^= 1;
+}
+
+static void on_key_add(struct sim_node *n, const struct sess_act *a)
+{
+	struct sim_slot *p = slot(n, a->peer);
+	struct sim_key *k = calloc(1, sizeof(*k));
+
+	if (!k)
+		abort();
+	k->k = *a->keys;
+	k->peer = a->peer;
+	plant_in_key(n, k);
+	check_key_add(n, a, k);
+	if (map_put(n->keys, &k->k.local_index, k) != 0) {
+		free_key(k);
+		return;
+	}
+	p->key = a->key;
+	p->keys++;
+}
+
+static void on_key_use(struct sim_node *n, const struct sess_act *a)
+{
+	check_key_use(n, a);
+	slot(n, a->peer)->use = a->index;
+}
+
+static void on_key_del(struct sim_node *n, const struct sess_act *a)
+{
+	struct sim_slot *p = slot(n, a->peer);
+	struct sim_key *k;
+
+	if (planted(n, PLANT_KEY_LEAK))
+		return;
+	check_key_del(n, a);
+	k = map_del(n->keys, &a->index);
+	if (!k)
+		return;
+	free_key(k);
+	p->keys--;
+	if (p->use == a->index)
+		p->use = 0;
+	/* A handshake that never came up leaves nothing behind. */
+	if (p->keys == 0 && !p->up)
+		memset(p, 0, sizeof(*p));
+}
+
+static void on_endpoint(struct sim_node *n, const struct sess_act *a)
+{
+	slot(n, a->peer)->ep = a->ep;
+}
+
+static void on_dial_failed(struct sim_node *n, const struct sess_act *a)
+{
+	sim_trace(n->s, (int)n->index, other_index(n, &a->key), "dial failed", a->reason);
+	sim_dial_failed(n, &a->ep, &a->key);
+}
+
+static void on_note(struct sim_node *n, const struct sess_act *a)
+{
+	sim_trace(n->s, (int)n->index, -1, "session note", a->reason);
+	if (a->reason == SESS_NOTE_SELF)
+		sim_dial_self(n, &a->ep);
+}
+
+static void (*const sess_handlers[])(struct sim_node *n, const struct sess_act *a) = {
+	[SESS_SEND] = on_send,
+	[SESS_UP] = on_up,
+	[SESS_DOWN] = on_down,
+	[SESS_RECV] = on_recv,
+	[SESS_KEY_ADD] = on_key_add,
+	[SESS_KEY_USE] = on_key_use,
+	[SESS_KEY_DEL] = on_key_del,
+	[SESS_ENDPOINT] = on_endpoint,
+	[SESS_DIAL_FAILED] = on_dial_failed,
+	[SESS_NOTE] = on_note,
+};
+
+/* --- actions of the gossip core --- */
+
+static void on_gossip_send(struct sim_node *n, const struct gossip_act *a)
+{
+	uint32_t peer = sim_sess_find(n->sess, &a->node);
+
+	if (peer && !planted(n, PLANT_MUTE))
+		(void)sim_sess_send(
+			n->sess, peer, WIRE_CTL_GOSSIP, a->buf, a->len, sim_node_now(n));
+}
+
+static void on_gossip_dial(struct sim_node *n, const struct gossip_act *a)
+{
+	if (n->s->cfg.plant != PLANT_NO_LINK || n->index != 1)
+		sim_dial_node(n, &a->node, a->eps, a->neps);
+}
+
+static void on_hangup(struct sim_node *n, const struct gossip_act *a)
+{
+	sim_sess_disconnect(n->sess, &a->node, sim_node_now(n));
+}
+
+static void pack_route(
+	const struct gossip_act *a, const struct node_key *node, uint8_t key[ROUTE_KEY])
+{
+	struct wr w;
+
+	wr_init(&w, key, ROUTE_KEY);
+	wr_u32(&w, a->prefix.vni);
+	wr_u8(&w, a->prefix.pfx.ip.family);
+	wr_copy(&w, a->prefix.pfx.ip.b, 16);
+	wr_u8(&w, a->prefix.pfx.len);
+	wr_u8(&w, a->prefix.exit);
+	wr_copy(&w, node->b, 32);
+	assert(wr_len(&w) == ROUTE_KEY);
+}
+
+static void on_route_add(struct sim_node *n, const struct gossip_act *a)
+{
+	struct sim_route *r = calloc(1, sizeof(*r));
+	uint8_t key[ROUTE_KEY];
+
+	if (!r)
+		abort();
+	r->node = a->node;
+	r->p = a->prefix;
+	if (n->s->cfg.plant == PLANT_ROUTE_SPLIT && n->index == 1)
+		r->node = n->s->nodes[0]->id.pub;
+	pack_route(a, &a->node, key);
+	if (map_put(n->routes, key, r) != 0) {
+		sim_fail(n->s, CHECK_ROUTES, "n%u is told to add a route that it has", n->index);
+		free(r);
+	}
+}
+
+static void on_route_del(struct sim_node *n, const struct gossip_act *a)
+{
+	uint8_t key[ROUTE_KEY];
+	struct sim_route *r;
+
+	if (planted(n, PLANT_ROUTE_LEAK))
+		return;
+	pack_route(a, &a->node, key);
+	r = map_del(n->routes, key);
+	if (!r)
+		sim_fail(n->s, CHECK_ROUTES, "n%u is told to remove a route that it hasn't",
+			n->index);
+	free(r);
+}
+
+static void on_node_up(struct sim_node *n, const struct gossip_act *a)
+{
+	sim_trace(n->s, (int)n->index, other_index(n, &a->node), "node up", 0);
+}
+
+static void on_node_down(struct sim_node *n, const struct gossip_act *a)
+{
+	sim_trace(n->s, (int)n->index, other_index(n, &a->node), "node down", 0);
+}
+
+static void on_conflict(struct sim_node *n, const struct gossip_act *a)
+{
+	n->conflicts++;
+	sim_trace(n->s, (int)n->index, other_index(n, &a->node), "conflict", a->type);
+}
+
+static void on_clone(struct sim_node *n, const struct gossip_act *a)
+{
+	n->clones++;
+	sim_trace(n->s, (int)n->index, -1, "key clone", 0);
+}
+
+static void on_epoch(struct sim_node *n, const struct gossip_act *a)
+{
+	n->disk.epoch = n->disk.epoch + 1 < a->epoch ? a->epoch : n->disk.epoch + 1;
+	sim_trace(n->s, (int)n->index, -1, "epoch jump", (int64_t)n->disk.epoch);
+	gossip_epoch_stored(n->gossip, n->disk.epoch, sim_node_now(n));
+}
+
+static void (*const gossip_handlers[])(struct sim_node *n, const struct gossip_act *a) = {
+	[GOSSIP_SEND] = on_gossip_send,
+	[GOSSIP_DIAL] = on_gossip_dial,
+	[GOSSIP_HANGUP] = on_hangup,
+	[GOSSIP_ROUTE_ADD] = on_route_add,
+	[GOSSIP_ROUTE_DEL] = on_route_del,
+	[GOSSIP_NODE_UP] = on_node_up,
+	[GOSSIP_NODE_DOWN] = on_node_down,
+	[GOSSIP_NAME_CONFLICT] = on_conflict,
+	[GOSSIP_KEY_CLONE] = on_clone,
+	[GOSSIP_EPOCH] = on_epoch,
+	[GOSSIP_PREFIX_CONFLICT] = on_conflict,
+};
+
+/* --- the turn --- */
+
+static void drain_gossip(struct sim_node *n)
+{
+	struct gossip_act a;
+
+	while (gossip_next(n->gossip, &a))
+		if ((size_t)a.type < sizeof(gossip_handlers) / sizeof(gossip_handlers[0]) &&
+			gossip_handlers[a.type])
+			gossip_handlers[a.type](n, &a);
+}
+
+static bool drain_sess(struct sim_node *n)
+{
+	struct sess_act a;
+	bool any = false;
+
+	while (sim_sess_next(n->sess, &a)) {
+		any = true;
+		if ((size_t)a.type < sizeof(sess_handlers) / sizeof(sess_handlers[0]) &&
+			sess_handlers[a.type])
+			sess_handlers[a.type](n, &a);
+	}
+	return any;
+}
+
+static void drain(struct sim_node *n)
+{
+	bool more;
+
+	do {
+		more = drain_sess(n);
+		drain_gossip(n);
+	} while (more);
+}
+
+static void turn_ends(struct sim_node *n)
+{
+	drain(n);
+	check_after(n);
+	arm(n);
+}
+
+static void save_peers(struct sim_node *n)
+{
+	size_t count = 0;
+
+	for (uint32_t i = 1; i < n->nslots && count < SIM_SAVED; i++)
+		if (n->slots[i].up) {
+			n->disk.peers[count].key = n->slots[i].key;
+			n->disk.peers[count++].ep = n->slots[i].ep;
+		}
+	if (count)
+		n->disk.npeers = count;
+}
+
+static uint64_t wall_now(const struct sim_node *n)
+{
+	return WALL_START + n->s->now.ns + (uint64_t)n->wall;
+}
+
+static void housekeeping(struct sim_node *n, ts_t now)
+{
+	struct ep ep = sim_net_ep(n->s->net, n->index);
+
+	if (sim_sess_core(n->sess))
+		sess_set_wall(sim_sess_core(n->sess), wall_now(n), now);
+	(void)gossip_set_endpoints(n->gossip, &ep, 1, now);
+	save_peers(n);
+	n->house_at = ts_add(now, HOUSEKEEPING);
+}
+
+/* A data packet to a random peer. */
+static void send_data(struct sim_node *n)
+{
+	uint8_t buf[WIRE_DATA_HDR + WIRE_SHIM + DATA_BODY + WIRE_TAG] = {0}, nonce[12];
+	struct sim_node *to = n->s->nodes[prng_below(&n->s->prng, n->s->cfg.nodes)];
+	struct sim_slot *p = to->running ? sim_node_slot(n, &to->id.pub) : NULL;
+	struct sim_key *k = p && p->up && p->use ? sim_node_key(n, p->use) : NULL;
+	struct wr w;
+
+	if (!k || k->k.rx_lanes < 2)
+		return;
+	if (!k->tx)
+		k->tx = aead_new(k->k.suite, AEAD_AUTO, k->k.tx);
+	if (!k->tx)
+		abort();
+	wr_init(&w, buf, sizeof(buf));
+	wr_u8(&w, WIRE_TYPE_BYTE(WIRE_DATA));
+	wr_u8(&w, 0);
+	wr_u8(&w, 1);
+	wr_u8(&w, 0);
+	wr_u32(&w, k->k.remote_index);
+	wr_u64(&w, k->counter);
+	aead_data_nonce(nonce, 1, k->counter++);
+	aead_seal(k->tx, nonce, buf, WIRE_DATA_HDR, buf + WIRE_DATA_HDR, WIRE_SHIM + DATA_BODY,
+		buf + WIRE_DATA_HDR, buf + sizeof(buf) - WIRE_TAG);
+	n->data_sent++;
+	sim_net_send(n->s->net, n->index, &p->ep, buf, sizeof(buf), sizeof(buf));
+}
+
+static void each_second(struct sim_node *n, ts_t now)
+{
+	struct sess *core = sim_sess_core(n->sess);
+
+	for (uint32_t i = 1; core && i < n->nslots; i++)
+		if (n->slots[i].up && n->slots[i].last_data.ns)
+			sess_traffic(core, i, n->slots[i].last_data, now);
+	if (core && n->s->cfg.data)
+		send_data(n);
+	n->second_at = ts_add(now, SECOND);
+}
+
+/* --- datagrams --- */
+
+/* What the data plane does with a data packet of a lane of its own. False: not for it. */
+static bool data_recv(
+	struct sim_node *n, const struct ep *from, const struct ip *local, uint8_t *buf, size_t len)
+{
+	uint8_t nonce[12], lane;
+	struct sim_key *k;
+	uint64_t counter;
+	uint32_t index;
+	struct rd r;
+
+	rd_init(&r, buf, len);
+	if (WIRE_TYPE_OF(rd_u8(&r)) != WIRE_DATA || len < WIRE_DATA_OVERHEAD)
+		return false;
+	rd_u8(&r);
+	lane = rd_u8(&r);
+	rd_u8(&r);
+	index = rd_u32(&r);
+	counter = rd_u64(&r);
+	k = lane == 1 ? sim_node_key(n, index) : NULL;
+	if (!k)
+		return false;
+	if (!k->rx)
+		k->rx = aead_new(k->k.suite, AEAD_AUTO, k->k.rx);
+	if (!k->rx)
+		abort();
+	aead_data_nonce(nonce, lane, counter);
+	if (aead_open(k->rx, nonce, buf, WIRE_DATA_HDR, buf + WIRE_DATA_HDR,
+		    len - WIRE_DATA_HDR - WIRE_TAG, buf + len - WIRE_TAG, buf + WIRE_DATA_HDR) != 0)
+		return true;
+	if (replay_accept(&k->window, counter) != 0)
+		return true;
+	n->data_got++;
+	slot(n, k->peer)->last_data = sim_node_now(n);
+	if (!k->confirmed) {
+		k->confirmed = true;
+		sess_key_confirmed(sim_sess_core(n->sess), index, sim_node_now(n));
+		drain(n);
+		k = sim_node_key(n, index);
+	}
+	if (k && slot(n, k->peer)->up && !ep_eq(&slot(n, k->peer)->ep, from))
+		sess_roam_hint(sim_sess_core(n->sess), k->peer, from, local, sim_node_now(n));
+	return true;
+}
+
+static bool deaf_to(const struct sim_node *n, const struct ep *from)
+{
+	struct ep ep = sim_net_ep(n->s->net, 0);
+
+	return planted(n, PLANT_DEAF) && ep_eq(from, &ep);
+}
+
+static void handle(
+	struct sim_node *n, const struct ep *from, const struct ip *local, uint8_t *buf, size_t len)
+{
+	if (deaf_to(n, from))
+		return;
+	if (!data_recv(n, from, local, buf, len))
+		(void)sim_sess_recv(n->sess, from, local, buf, len, sim_node_now(n));
+	drain(n);
+}
+
+void sim_node_datagram(
+	struct sim_node *n, const struct ep *from, const struct ip *local, uint8_t *buf, size_t len)
+{
+	struct waiting *w;
+
+	if (ts_due(n->stalled_until, n->s->now)) {
+		handle(n, from, local, buf, len);
+		turn_ends(n);
+		return;
+	}
+	if (n->inbox_bytes + len > SOCKET_BYTES)
+		return;
+	w = malloc(sizeof(*w) + len);
+	if (!w)
+		abort();
+	w->from = *from;
+	w->local = *local;
+	w->len = len;
+	memcpy(w->buf, buf, len);
+	list_add_tail(&n->inbox, &w->link);
+	n->inbox_bytes += len;
+}
+
+/* What waited in the socket, within one turn's budget. */
+static void read_inbox(struct sim_node *n)
+{
+	for (int i = 0; i < DATAGRAM_BUDGET && !list_empty(&n->inbox); i++) {
+		struct waiting *w = list_entry(n->inbox.next, struct waiting, link);
+
+		list_del(&w->link);
+		n->inbox_bytes -= w->len;
+		handle(n, &w->from, &w->local, w->buf, w->len);
+		free(w);
+	}
+}
+
+/* --- time --- */
+
+static void arm(struct sim_node *n)
+{
+	ts_t when = ts_min(sim_sess_deadline(n->sess), gossip_deadline(n->gossip));
+
+	if (!n->running) {
+		sim_at(n->s, &n->wake, TS_NEVER);
+		return;
+	}
+	when = ts_min(when, sim_dial_deadline(n));
+	when = ts_min(when, ts_min(n->second_at, n->house_at));
+	if (planted(n, PLANT_SPIN) || !list_empty(&n->inbox))
+		when = TS_ZERO;
+	if (!ts_is_never(when))
+		when.ns = when.ns > n->mono ? when.ns - n->mono : 0;
+	if (ts_before(when, n->stalled_until))
+		when = n->stalled_until;
+	sim_at(n->s, &n->wake, when);
+}
+
+static void on_wake(struct sim *s, struct sim_event *e)
+{
+	struct sim_node *n = list_entry(e, struct sim_node, wake);
+	ts_t now = sim_node_now(n);
+
+	n->ticks = n->tick_at.ns == s->now.ns ? n->ticks + 1 : 0;
+	n->tick_at = s->now;
+	check_ticks(n);
+	read_inbox(n);
+	sim_sess_tick(n->sess, now);
+	drain(n);
+	gossip_tick(n->gossip, now);
+	drain(n);
+	sim_dial_tick(n, now);
+	drain(n);
+	if (ts_due(n->second_at, now))
+		each_second(n, now);
+	if (ts_due(n->house_at, now))
+		housekeeping(n, now);
+	turn_ends(n);
+}
+
+/* --- life --- */
+
+void sim_node_own_prefix(unsigned index, struct gossip_prefix *out)
+{
+	struct ip ip = ip_v4(0x0a000000u + ((index + 1) << 8));
+
+	*out = (struct gossip_prefix){.vni = VNI_DEFAULT, .right = RIGHT_CONFIG};
+	(void)pfx_make(&ip, 24, &out->pfx);
+}
+
+static void on_start(struct sim *s, struct sim_event *e);
+
+struct sim_node *sim_node_new(struct sim *s, unsigned index)
+{
+	struct sim_node *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return NULL;
+	n->s = s;
+	n->index = index;
+	n->wake.fire = on_wake;
+	n->start.fire = on_start;
+	list_init(&n->inbox);
+	prng_seed(&n->prng, prng_next(&s->prng));
+	snprintf(n->name, sizeof(n->name), "n%u", index);
+	sim_node_own_prefix(index, &n->prefixes[n->nprefixes++]);
+	n->target.is = s->cfg.nodes > 1;
+	n->target.host = index == 0;
+	return n;
+}
+
+static void free_values(struct map *m)
+{
+	const void *key;
+	void *value;
+	size_t it = 0;
+
+	while (m && map_next(m, &it, &key, &value))
+		free(value);
+	map_free(m);
+}
+
+static void forget(struct sim_node *n)
+{
+	const void *key;
+	void *value;
+	size_t it = 0;
+	struct list *at, *t;
+
+	sim_sess_free(n->sess);
+	gossip_free(n->gossip);
+	while (n->keys && map_next(n->keys, &it, &key, &value))
+		free_key(value);
+	map_free(n->keys);
+	free_values(n->routes);
+	free_values(n->candidates);
+	free_values(n->views);
+	list_each(&n->inbox, at, t) free(list_entry(at, struct waiting, link));
+	list_init(&n->inbox);
+	free(n->slots);
+	n->inbox_bytes = 0;
+	n->sess = NULL;
+	n->gossip = NULL;
+	n->keys = n->routes = n->candidates = n->views = NULL;
+	n->slots = NULL;
+	n->nslots = 0;
+	n->running = false;
+	sim_at(n->s, &n->wake, TS_NEVER);
+	identity_wipe(&n->id);
+}
+
+void sim_node_free(struct sim_node *n)
+{
+	if (!n)
+		return;
+	forget(n);
+	free(n);
+}
+
+static void load_disk(struct sim_node *n)
+{
+	n->before = n->disk;
+	if (n->disk.used) {
+		identity_from_seed(n->disk.seed, &n->id);
+	} else {
+		identity_generate(&n->id);
+		memcpy(n->disk.seed, n->id.seed, sizeof(n->disk.seed));
+		n->disk.used = true;
+	}
+	n->disk.epoch++;
+}
+
+static void start_cores(struct sim_node *n, ts_t now)
+{
+	static const struct secret secret = {{'w', 'e', 'f', 't'}};
+	struct secret_keys keys;
+	struct sess_cfg c = {
+		.id = &n->id,
+		.secrets = &keys,
+		.nsecrets = 1,
+		.suites = WIRE_SUITE_BIT(WIRE_SUITE_CHACHA20_POLY1305),
+		.lanes = 2,
+		.seed = prng_next(&n->prng),
+		.wall_unix_ns = wall_now(n),
+		.tune = n->s->cfg.tune,
+	};
+	struct gossip_cfg g = {.id = &n->id,
+		.epoch = n->disk.epoch,
+		.seed = prng_next(&n->prng),
+		.version = "sim"};
+
+	secret_derive(&secret, &keys);
+	secret_cluster_id(&secret, &g.cluster);
+	memcpy(g.name, n->name, sizeof(g.name));
+	n->sess = sim_sess_new(&c, n->s->cfg.no_crypto, now);
+	n->gossip = gossip_new(&g, now);
+	if (!n->sess || !n->gossip)
+		abort();
+}
+
+static void on_start(struct sim *s, struct sim_event *e)
+{
+	static const uint8_t seed[16];
+	struct sim_node *n = list_entry(e, struct sim_node, start);
+	ts_t now;
+
+	if (n->running)
+		return;
+	n->mono = prng_below(&n->prng, UINT64_C(1) << 52);
+	now = sim_node_now(n);
+	load_disk(n);
+	n->keys = map_new(4, SIZE_MAX / 2, seed);
+	n->routes = map_new(ROUTE_KEY, SIZE_MAX / 2, seed);
+	n->candidates = map_new(sizeof(struct node_key), LIM_NODES, seed);
+	n->views = map_new(sizeof(struct node_key), SIZE_MAX / 2, seed);
+	if (!n->keys || !n->routes || !n->candidates || !n->views)
+		abort();
+	start_cores(n, now);
+	n->running = true;
+	n->boots++;
+	n->started = s->now;
+	n->stalled_until = TS_ZERO;
+	sim_net_disturb(s->net, n->index, s->now);
+	sim_trace(s, (int)n->index, -1, "start", (int64_t)n->disk.epoch);
+	housekeeping(n, now);
+	(void)gossip_set_prefixes(n->gossip, n->prefixes, n->nprefixes, now);
+	for (size_t i = 0; i < n->disk.npeers; i++)
+		sim_dial_node(n, &n->disk.peers[i].key, &n->disk.peers[i].ep, 1);
+	sim_dial_start(n, now);
+	n->second_at = ts_add(now, prng_jitter(&n->prng, SECOND, 50));
+	turn_ends(n);
+}
+
+void sim_node_start_at(struct sim_node *n, ts_t when)
+{
+	sim_at(n->s, &n->start, when);
+}
+
+void sim_node_crash(struct sim_node *n, enum sim_disk_fate fate)
+{
+	static const char *const names[] = {"crash", "crash, disk lost", "crash, disk old"};
+
+	if (!n->running)
+		return;
+	if (fate == DISK_LOST)
+		memset(&n->disk, 0, sizeof(n->disk));
+	else if (fate == DISK_ROLLED_BACK && n->before.used)
+		n->disk = n->before;
+	forget(n);
+	sim_net_disturb(n->s->net, n->index, n->s->now);
+	sim_trace(n->s, (int)n->index, -1, names[fate], 0);
+}
+
+void sim_node_stop(struct sim_node *n)
+{
+	if (!n->running)
+		return;
+	save_peers(n);
+	sim_trace(n->s, (int)n->index, -1, "clean stop", 0);
+	for (uint32_t i = 1; i < n->nslots; i++)
+		if (n->slots[i].up)
+			sim_sess_disconnect(n->sess, &n->slots[i].key, sim_node_now(n));
+	drain(n);
+	check_stopped(n);
+	forget(n);
+	sim_net_disturb(n->s->net, n->index, n->s->now);
+}
+
+void sim_node_stall(struct sim_node *n, ts_t until)
+{
+	if (!n->running)
+		return;
+	n->stalled_until = until;
+	sim_net_disturb(n->s->net, n->index, until);
+	sim_trace(n->s, (int)n->index, -1, "stalls, ms", dur_ms(ts_sub(until, n->s->now)));
+	arm(n);
+}
+
+void sim_node_step_clock(struct sim_node *n, int64_t ns)
+{
+	n->wall += ns;
+	sim_trace(n->s, (int)n->index, -1, "clock step, s", ns / 1000000000);
+}
+
+void sim_node_set_prefixes(struct sim_node *n, const struct gossip_prefix *p, size_t count)
+{
+	assert(count <= SIM_PREFIXES);
+	memcpy(n->prefixes, p, count * sizeof(*p));
+	n->nprefixes = count;
+	sim_trace(n->s, (int)n->index, -1, "prefixes", (int64_t)count);
+	if (!n->running)
+		return;
+	(void)gossip_set_prefixes(n->gossip, p, count, sim_node_now(n));
+	turn_ends(n);
+}
+
+void sim_node_say(struct sim_node *n, const struct node_key *to, const uint8_t *buf, size_t len)
+{
+	uint32_t peer = sim_sess_find(n->sess, to);
+
+	if (peer)
+		(void)sim_sess_send(n->sess, peer, WIRE_CTL_GOSSIP, buf, len, sim_node_now(n));
+	turn_ends(n);
+}

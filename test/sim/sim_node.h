@@ -1,0 +1,141 @@
+/* sim_node.h - one node: the daemon's cores with the glue that its driver has (router/svc: mesh.c,
+ * dial.c, state.c), a disk that can lose its mind, clocks that can be stepped, and a data plane
+ * that is two tables. */
+#ifndef WEFT_SIM_NODE_H
+#define WEFT_SIM_NODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "gossip.h"
+#include "list.h"
+#include "replay.h"
+#include "session.h"
+#include "sim.h"
+
+struct aead;
+struct map;
+struct sim_sess;
+struct view;
+
+#define SIM_PREFIXES 8  /* that a node may have at once */
+#define SIM_SAVED    64 /* last known peers on the disk */
+
+struct sim_disk {
+	bool used;
+	uint8_t seed[32]; /* identity */
+	uint64_t epoch;
+	struct {
+		struct node_key key;
+		struct ep ep;
+	} peers[SIM_SAVED];
+	size_t npeers;
+};
+
+enum sim_disk_fate { DISK_KEPT, DISK_LOST, DISK_ROLLED_BACK };
+
+/* The data plane's table of keys. */
+struct sim_key {
+	struct sess_keys k;
+	uint32_t peer;
+	bool confirmed;
+	uint64_t sealed0;     /* highest counter seen on lane 0, plus one */
+	uint64_t counter;     /* of lane 1 */
+	struct aead *tx, *rx; /* made when first used */
+	struct replay window; /* of lane 1 */
+};
+
+struct sim_slot {
+	bool up;
+	unsigned keys;
+	uint32_t use; /* local index of the key that seals; 0: none */
+	struct node_key key;
+	struct ep ep;
+	ts_t last_data;
+};
+
+struct sim_route {
+	struct node_key node;
+	struct gossip_prefix p;
+};
+
+enum sim_target_state { TARGET_WAITING, TARGET_DIALLING, TARGET_ESTABLISHED, TARGET_SELF };
+/* The operator's --peer. */
+struct sim_target {
+	bool is;
+	unsigned host;
+	enum sim_target_state state;
+	struct ep ep;
+	ts_t next;
+	dur_t backoff;
+};
+
+struct sim_node {
+	struct sim *s;
+	unsigned index;
+	char name[NODE_NAME_MAX + 1];
+	bool running;
+	unsigned boots;
+	uint64_t mono; /* its monotonic clock is ahead of the simulation's by so much */
+	int64_t wall;  /* its wall clock is off by so much, in ns */
+	ts_t started;  /* of this life; simulation time, as all times here but target's and *_at */
+	ts_t stalled_until;
+	struct sim_disk disk, before; /* before: as of the start before this one */
+	struct identity id;
+	struct gossip_prefix prefixes[SIM_PREFIXES];
+	size_t nprefixes;
+
+	struct sim_sess *sess;
+	struct gossip *gossip;
+	struct sim_slot *slots; /* by handle */
+	uint32_t nslots;
+	struct map *keys;       /* local index: struct sim_key */
+	struct map *routes;     /* packed: struct sim_route */
+	struct map *candidates; /* node key: struct sim_candidate */
+	struct sim_target target;
+	ts_t second_at, house_at;
+	struct prng prng;
+	bool draining;
+
+	struct sim_event wake, start;
+	struct list inbox; /* while it is stalled */
+	size_t inbox_bytes;
+	ts_t tick_at; /* so many ticks at one instant */
+	unsigned ticks;
+	uint64_t views_seen; /* invariants.c's */
+	struct map *views;
+	ts_t views_at;
+
+	uint64_t data_sent, data_got, downs, conflicts, clones;
+};
+
+struct sim_node *sim_node_new(struct sim *s, unsigned index); /* not started; NULL: no memory */
+void sim_node_free(struct sim_node *n);
+void sim_node_start_at(struct sim_node *n, ts_t when);
+/* Stop at once, as power fails. */
+void sim_node_crash(struct sim_node *n, enum sim_disk_fate fate);
+/* Stop as weftd does on a signal. */
+void sim_node_stop(struct sim_node *n);
+bool sim_node_running(const struct sim_node *n);
+/* Do nothing until @until; what comes waits in a socket buffer. */
+void sim_node_stall(struct sim_node *n, ts_t until);
+void sim_node_step_clock(struct sim_node *n, int64_t ns);
+/* Publish @n prefixes from now on. */
+void sim_node_set_prefixes(struct sim_node *n, const struct gossip_prefix *p, size_t count);
+/* The prefix that belongs to the node by configuration: 10.a.b.0/24. */
+void sim_node_own_prefix(unsigned index, struct gossip_prefix *out);
+/* The underlay delivers; borrows @buf and may change it. */
+void sim_node_datagram(struct sim_node *n, const struct ep *from, const struct ip *local,
+	uint8_t *buf, size_t len);
+/* Send a gossip message of the caller's making to a peer, as a member that lies would. */
+void sim_node_say(struct sim_node *n, const struct node_key *to, const uint8_t *buf, size_t len);
+
+/* Its clock now. */
+ts_t sim_node_now(const struct sim_node *n);
+struct sim_key *sim_node_key(const struct sim_node *n, uint32_t index);
+/* Its slot of the session with @key, or NULL. */
+struct sim_slot *sim_node_slot(const struct sim_node *n, const struct node_key *key);
+/* The running node with that key, or NULL. */
+struct sim_node *sim_node_of(const struct sim *s, const struct node_key *key);
+
+#endif
