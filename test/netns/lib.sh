@@ -97,13 +97,14 @@ net_pod() {
 	ip -n "$(ns_of "$p")" -6 route add default via "fd32:0:0:$n::1"
 }
 
-# weftd_start HOST OPTION...: the secret is $net_dir/secret. Returns when its socket answers.
+# weftd_start HOST OPTION...: the secret is $net_dir/secret, the name NODE_NAME (HOST). Returns when its
+# socket answers.
 weftd_start() {
 	local h=$1
 	shift
 	mkdir -p "$net_dir/$h"
 	: >>"$net_dir/$h/log"
-	setsid ip netns exec "$(ns_of "$h")" "${WEFTD:-$build/router/weftd}" --name "$h" --secret-file "$net_dir/secret" \
+	setsid ip netns exec "$(ns_of "$h")" "${WEFTD:-$build/router/weftd}" --name "${NODE_NAME:-$h}" --secret-file "$net_dir/secret" \
 		--state-dir "$net_dir/$h/state" --run-dir "$net_dir/$h/run" "$@" ${WEFTD_EXTRA:-} \
 		>>"$net_dir/$h/log" 2>&1 </dev/null &
 	echo $! >"$net_dir/$h/pid"
