@@ -118,7 +118,7 @@ struct gossip_node_info {
 	const char *name, *version; /* "" while only the key is known */
 	uint64_t epoch;
 	bool self, linked, left;
-	const struct ep *eps;
+	const struct ep *eps; /* those that may be dialled */
 	size_t neps;
 	const struct gossip_prefix *prefixes;
 	size_t nprefixes;

@@ -174,6 +174,8 @@ void member_forget(struct gossip *g, struct member *m, ts_t now);
 void member_tick(struct gossip *g, struct member *m, ts_t now);
 /* Set the member's timer to the earliest thing that it waits for. */
 void member_arm(struct gossip *g, struct member *m);
+/* Can a node be reached there from another host or, on loopback, from its own? */
+bool member_ep_ok(const struct ep *e);
 /* Is it a member that may be shown and routed to? */
 bool member_visible(const struct member *m);
 /* Tell name conflicts that last. */

@@ -80,6 +80,12 @@ bool member_visible(const struct member *m)
 	return m->known && !m->left && !m->forgotten;
 }
 
+bool member_ep_ok(const struct ep *e)
+{
+	return e->port != 0 && !ip_is_unspecified(&e->ip) && !ip_is_multicast(&e->ip) &&
+	       !ip_is_link_local(&e->ip);
+}
+
 void member_arm(struct gossip *g, struct member *m)
 {
 	ts_t when = ts_min(ts_add(g->now, IDLE_CHECK), ts_min(m->dial_at, m->probation));
@@ -241,6 +247,19 @@ struct change {
 	struct gossip_prefix *prefixes; /* room for the member's prefixes afterwards */
 };
 
+/* Leave out what must not be dialled on anybody's word: a group of hosts, or whoever is on the link. */
+static void keep_dialable(struct change *ch)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < ch->neps; i++) {
+		ip_unmap(&ch->eps[i].ip);
+		if (member_ep_ok(&ch->eps[i]))
+			ch->eps[kept++] = ch->eps[i];
+	}
+	ch->neps = kept;
+}
+
 static int change_decode(struct gossip *g, const struct record *r, struct change *ch)
 {
 	size_t n = 0;
@@ -255,6 +274,7 @@ static int change_decode(struct gossip *g, const struct record *r, struct change
 		err = record_endpoints_decode(
 			r->body, r->body_len, ch->eps, LIM_ENDPOINTS_PER_NODE, &n);
 		ch->neps = n;
+		keep_dialable(ch);
 		break;
 	case RECORD_PREFIXES:
 		err = record_prefixes_decode(
@@ -286,12 +306,13 @@ static struct claim *claim_of(const struct member *m, uint16_t sub, const struct
 	return NULL;
 }
 
-static size_t claims_elsewhere(const struct member *m, uint16_t sub)
+/* How many of the member's claims stand in record @sub? */
+static size_t claims_in(const struct member *m, uint16_t sub)
 {
 	struct list *n, *t;
 	size_t count = 0;
 
-	list_each(&m->claims, n, t) count += list_entry(n, struct claim, in_node)->sub != sub;
+	list_each(&m->claims, n, t) count += list_entry(n, struct claim, in_node)->sub == sub;
 	return count;
 }
 
@@ -318,10 +339,11 @@ static int change_prepare(
 	struct gossip *g, const struct member *m, const struct record *r, struct change *ch)
 {
 	static struct log_limit limit;
-	size_t others = claims_elsewhere(m, r->sub);
+	size_t before = claims_in(m, r->sub), others = m->nprefixes - before;
 
+	/* Those that this record held so far make room. */
 	if (others + ch->nrows > LIM_PREFIXES_PER_NODE ||
-		(!m->self && g->claims.reserved + ch->nrows > LIM_PREFIXES)) {
+		(!m->self && g->claims.reserved - before + ch->nrows > LIM_PREFIXES)) {
 		char text[NODE_KEY_SHORT + 1];
 
 		g->stats.rx_full++;

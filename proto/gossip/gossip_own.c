@@ -110,8 +110,7 @@ void own_publish(struct gossip *g, ts_t now)
 /* Can another host reach us there? Loopback serves only several nodes on one host. */
 static bool usable(const struct ep *e, bool loopback)
 {
-	return e->port != 0 && !ip_is_unspecified(&e->ip) && !ip_is_multicast(&e->ip) &&
-	       !ip_is_link_local(&e->ip) && ip_is_loopback(&e->ip) == loopback;
+	return member_ep_ok(e) && ip_is_loopback(&e->ip) == loopback;
 }
 
 int gossip_set_endpoints(struct gossip *g, const struct ep *eps, size_t n, ts_t now)
@@ -324,11 +323,10 @@ int own_seen(struct gossip *g, const struct record *r, struct member *from, ts_t
 		jump_above(g, r->epoch, now);
 		return 0;
 	}
-	/* From an earlier life, and not published in this one: withdrawn, whatever it says. */
+	/* From an earlier life, newer than what we know of that, and not published in this one:
+	 * withdrawn, whatever it says. */
 	if (r->flags & RECORD_F_TOMBSTONE)
 		return member_commit(g, r, from, now);
-	if (e)
-		return 0;
 	return withdraw(g, r, now);
 }
 

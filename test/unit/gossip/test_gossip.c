@@ -284,6 +284,123 @@ static void test_own(void **state)
 	gossip_free(g);
 }
 
+static size_t prefix_rows(struct gossip_prefix *p, size_t n, uint32_t vni, uint8_t *body)
+{
+	int len;
+
+	for (size_t i = 0; i < n; i++) {
+		p[i] = (struct gossip_prefix){.vni = vni, .right = RIGHT_CONFIG};
+		p[i].pfx = (struct pfx){.ip = ip_v4(0x0a000000u + (uint32_t)i), .len = 32};
+	}
+	len = record_prefixes_encode(p, n, body);
+	assert_true(len > 0);
+	return (size_t)len;
+}
+
+static int recv_prefixes(struct gossip *g, const struct identity *id, uint16_t sub, uint16_t flags,
+	uint64_t epoch, uint64_t seq, size_t n)
+{
+	struct gossip_prefix p[RECORD_PREFIXES_MAX];
+	uint8_t body[RECORD_BODY_MAX];
+	struct record r = {.type = RECORD_PREFIXES,
+		.flags = flags,
+		.sub = sub,
+		.epoch = epoch,
+		.seq = seq,
+		.cluster = cluster,
+		.body = body};
+	struct msg m = {.len = 0};
+
+	r.body_len = n ? prefix_rows(p, n, sub + 1u, body) : 0;
+	add(&m, id, &r);
+	return gossip_recv(g, &peer.pub, m.b, m.len, now);
+}
+
+/* Of an earlier life somebody has a withdrawal, and somebody else what was published again after it:
+ * in whichever order we hear of them, it is withdrawn for good. */
+static void test_own_earlier_life(void **state)
+{
+	for (int order = 0; order < 2; order++) {
+		struct gossip *g = linked();
+		struct record r;
+		struct drained d;
+
+		for (int i = 0; i < 2; i++) {
+			bool tomb = i == order;
+			int err = recv_prefixes(g, &us, 3, tomb ? RECORD_F_TOMBSTONE : 0, 5,
+				tomb ? 10 : 11, tomb ? 0 : 2);
+
+			assert_int_equal(err, order == 1 && tomb ? ERR_STALE : 0);
+		}
+		d = drain(g, GOSSIP_SEND);
+		assert_true(d.n[GOSSIP_SEND] > 0);
+		assert_true(record_parse(d.buf + 1, d.last.len - 1, &r) > 0);
+		while (r.raw + r.len < d.buf + d.last.len) /* the last of the datagram */
+			assert_true(record_parse(r.raw + r.len,
+					    (size_t)(d.buf + d.last.len - r.raw) - r.len, &r) > 0);
+		assert_true(r.type == RECORD_PREFIXES && r.sub == 3 && r.epoch == 7);
+		assert_int_equal(r.flags, RECORD_F_TOMBSTONE);
+		gossip_free(g);
+	}
+}
+
+/* At LIM_PREFIXES no new prefix is used, but who publishes the same as before keeps what he has. */
+static void test_prefixes_full(void **state)
+{
+	const uint16_t rows = 64, subs = LIM_PREFIXES_PER_NODE / 64;
+	struct gossip *g = linked();
+	struct gossip_node_info info;
+
+	assert_int_equal(recv_node(g, &peer, "peer", 1, 1), 0);
+	for (size_t node = 0; node < LIM_PREFIXES / LIM_PREFIXES_PER_NODE; node++) {
+		struct identity id;
+
+		if (node == 0)
+			id = peer;
+		else
+			identity_generate(&id);
+		for (uint16_t sub = 0; sub < subs; sub++)
+			assert_int_equal(recv_prefixes(g, &id, sub, 0, 1, 2u + sub, rows), 0);
+		identity_wipe(&id);
+	}
+	assert_int_equal(stats(g).rx_full, 0);
+	assert_int_equal(recv_prefixes(g, &peer, 3, 0, 1, 100, rows), 0);
+	assert_int_equal(recv_prefixes(g, &peer, 4, 0, 2, 1, rows), 0);
+	assert_int_equal(gossip_node_get(g, &peer.pub, &info), 0);
+	assert_int_equal(info.nprefixes, LIM_PREFIXES_PER_NODE);
+	assert_int_equal(stats(g).rx_full, 0);
+	assert_int_equal(recv_node(g, &other, "other", 1, 1), 0);
+	assert_int_equal(recv_prefixes(g, &other, 0, 0, 1, 2, 1), 0);
+	assert_int_equal(gossip_node_get(g, &other.pub, &info), 0);
+	assert_int_equal(info.nprefixes, 0);
+	assert_int_equal(stats(g).rx_full, 1);
+	gossip_free(g);
+}
+
+/* Nobody can have us send to groups of hosts, to any host, or into somebody's link. */
+static void test_endpoints_not_dialled(void **state)
+{
+	struct gossip *g = linked();
+	struct ep eps[] = {endpoint("224.0.0.1:1"), endpoint("0.0.0.0:1"), endpoint("[ff02::1]:1"),
+		endpoint("[fe80::1]:1"), endpoint("169.254.1.1:1"),
+		endpoint("[::ffff:239.1.1.1]:1"), endpoint("[::ffff:192.0.2.77]:7")};
+	uint8_t body[RECORD_BODY_MAX];
+	struct record e = {.type = RECORD_ENDPOINTS, .epoch = 1, .seq = 2, .cluster = cluster};
+	struct gossip_node_info info;
+	struct msg m = {.len = 0};
+	struct ep want = endpoint("192.0.2.77:7");
+
+	assert_int_equal(recv_node(g, &other, "other", 1, 1), 0);
+	e.body = body;
+	e.body_len = (size_t)record_endpoints_encode(eps, sizeof(eps) / sizeof(eps[0]), body);
+	add(&m, &other, &e);
+	assert_int_equal(gossip_recv(g, &peer.pub, m.b, m.len, now), 0);
+	assert_int_equal(gossip_node_get(g, &other.pub, &info), 0);
+	assert_int_equal(info.neps, 1);
+	assert_true(ep_eq(&info.eps[0], &want));
+	gossip_free(g);
+}
+
 /* The most that a node may publish fits its records, and comes back the same. */
 static void test_own_most(void **state)
 {
@@ -552,6 +669,9 @@ int main(void)
 		cmocka_unit_test(test_equivocation),
 		cmocka_unit_test(test_unknown_relayed),
 		cmocka_unit_test(test_own),
+		cmocka_unit_test(test_own_earlier_life),
+		cmocka_unit_test(test_prefixes_full),
+		cmocka_unit_test(test_endpoints_not_dialled),
 		cmocka_unit_test(test_own_most),
 		cmocka_unit_test(test_dial),
 		cmocka_unit_test(test_pacing),
