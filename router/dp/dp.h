@@ -7,8 +7,7 @@
  * and perhaps a source port of its own. Workers run both directions to completion (DESIGN 5.16) and
  * read tables under liburcu QSBR.
  *
- * The data plane knows keys, peers by handle, prefixes by VNI. It knows no gossip, no handshakes.
- */
+ * The data plane knows keys, peers by handle, prefixes by VNI; no gossip and no handshakes. */
 #ifndef WEFT_DP_H
 #define WEFT_DP_H
 
@@ -23,8 +22,7 @@
 
 struct dp;
 
-/* Which paths may be used; each is also self-tested at start, and what remains is in dp_offloads.
- */
+/* Which paths may be used; each is also self-tested at start, what remains is in dp_offloads. */
 struct dp_force {
 	bool no_tun_offload; /* no vnet header TSO/USO from the TUN */
 	bool no_uso;         /* TSO but no USO */
@@ -127,6 +125,7 @@ void dp_traffic(
 /* Counters. Each drop has a reason. */
 enum dp_drop {
 	DP_DROP_NO_ROUTE,
+	DP_DROP_MULTICAST, /* the mesh carries none; the host's own chatter on a new device */
 	DP_DROP_UNOWNED,
 	DP_DROP_NO_SESSION,
 	DP_DROP_LOOP,

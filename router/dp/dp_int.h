@@ -53,7 +53,6 @@ struct segment {
 	unsigned slot;              /* [const] in dp.segment[] */
 	char ifname[IFNAMSIZ];      /* [const] */
 	struct tun_offload offload; /* [const] */
-	bool steered;               /* [const] */
 	uint32_t mtu;               /* [atomic] */
 	uint64_t drops_before;      /* [ctl] the device's count when it was attached */
 	struct fib *fib;            /* [const] pointer; the table is [rcu] */

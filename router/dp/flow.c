@@ -32,8 +32,7 @@ uint32_t flow_hash(const struct pkt_info *pi)
 		a = fold6(pi->src);
 		b = fold6(pi->dst);
 	}
-	/* Sum and difference mod 2 don't tell the two ends apart, and together lose nothing else.
-	 */
+	/* Sum and difference mod 2 don't tell the ends apart, and together lose nothing else. */
 	h = (a ^ b) * FLOW_MUL_XOR + (a + b) * FLOW_MUL_SUM;
 	if (pi->ports && !(pi->family == IP_V6 && pi->ext)) {
 		uint64_t s = pi->sport, d = pi->dport;

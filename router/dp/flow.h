@@ -19,11 +19,13 @@ static inline unsigned flow_queue(uint32_t hash, unsigned nqueues)
 	return hash % nqueues;
 }
 
-/* The socket of the reuseport group that a DATA datagram of this lane and receiver index reaches by
- * flow_bpf_reuseport: a worker, or @workers (control's socket) for lane 0. */
-static inline unsigned flow_socket(uint8_t lane, uint32_t index, unsigned workers)
+/* The socket of the reuseport group that a DATA datagram of this lane reaches by flow_bpf_reuseport: a
+ * worker, or @workers (control's socket) for lane 0. By the lane alone: a flow leaves the TUN queue
+ * of its hash, so among nodes with as many workers each both directions of a flow are one worker's on
+ * either side, and no key change moves it. */
+static inline unsigned flow_socket(uint8_t lane, unsigned workers)
 {
-	return lane == 0 ? workers : (lane - 1u + (index & 0xff)) % workers;
+	return lane == 0 ? workers : (lane - 1u) % workers;
 }
 
 #endif

@@ -249,14 +249,10 @@ size_t flow_bpf_reuseport(struct sock_filter *insns, unsigned workers)
 {
 	const struct sock_filter prog[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, WIRE_TYPE_BYTE(WIRE_DATA), 0, 9),
-		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, WIRE_OFF_INDEX + 3), /* its low byte */
-		BPF_STMT(BPF_ST, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, WIRE_TYPE_BYTE(WIRE_DATA), 0, 5),
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, WIRE_OFF_LANE),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, WIRE_LANE_CONTROL, 5, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, WIRE_LANE_CONTROL, 3, 0),
 		BPF_STMT(BPF_ALU | BPF_SUB | BPF_K, 1),
-		BPF_STMT(BPF_LDX | BPF_MEM, 0),
-		BPF_STMT(BPF_ALU | BPF_ADD | BPF_X, 0),
 		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, workers),
 		BPF_STMT(BPF_RET | BPF_A, 0),
 		BPF_STMT(BPF_RET | BPF_K, workers),

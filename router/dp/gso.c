@@ -49,8 +49,8 @@ static inline void put32(uint8_t *p, uint32_t v)
 }
 
 /* Complete the sum over @buf from @start to its end, in the field @off behind it, which holds the
- * seed.
- * @tcp: a zero stays zero, in every other sum it is written as all ones, as the kernel does. */
+ * seed. @tcp: a zero stays zero, in every other sum it is written as all ones, as the kernel
+ * does. */
 static void complete(uint8_t *buf, size_t len, size_t start, size_t off, bool tcp)
 {
 	uint64_t sum = csum_add(0, buf + start, len - start);

@@ -1,11 +1,12 @@
 /* gso.h - what a TUN with IFF_VNET_HDR hands out and takes in: splitting a super-packet straight
- *into the send buffer, settling checksums (DESIGN 5.5), and the header for the way back.
+ * into the send buffer, settling checksums (DESIGN 5.5), and the header for the way back.
  *
  * Call order for a TUN read of n bytes into buf:
  *	memcpy(&vnet, buf, sizeof(vnet));
  *	pkt_parse(&pi, buf + sizeof(vnet), n - sizeof(vnet));	look up the route by pi.dst, then
- *	gso_init(&it, &vnet, &pi, flags);			it.seg_bytes against the path MTU,
- *then while (gso_next(&it, dst, cap, &len, &inner_flags) > 0) seal and send; */
+ *	gso_init(&it, &vnet, &pi, flags);			it.seg_bytes against the path MTU
+ *	while (gso_next(&it, dst, cap, &len, &inner_flags) > 0)
+ *		seal and send; */
 #ifndef WEFT_GSO_H
 #define WEFT_GSO_H
 
@@ -55,8 +56,7 @@ int gso_next(struct gso_iter *it, uint8_t *dst, size_t cap, size_t *len, uint8_t
 int gso_rx_header(struct virtio_net_hdr *vh, const struct pkt_info *pi, uint8_t inner_flags);
 
 /* For a TUN without vnet header, or pods with `checksum: full`: complete a received partial sum in
- * place. @pkt is pi->pkt, writable. 0 (also when there was nothing to do), ERR_MALFORMED as above.
- */
+ * place. @pkt is pi->pkt, writable. 0 (also if there was nothing to do), ERR_MALFORMED as above. */
 int gso_rx_complete(uint8_t *pkt, const struct pkt_info *pi, uint8_t inner_flags);
 
 #endif

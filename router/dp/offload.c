@@ -75,7 +75,6 @@ int offload_segment(struct dp *dp, struct segment *s)
 	}
 	if (s->queues > 1 && !f->no_tun_steering) {
 		err = tun_steer(s->fd[0], s->queues);
-		s->steered = err == 0;
 		if (err < 0) {
 			dp->offloads.tun_steering = false;
 			offload_off(dp, "TUN steering", err_str(err));

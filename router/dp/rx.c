@@ -80,15 +80,14 @@ static void hint_roaming(struct rx *rx, struct dppeer *p, const struct udp_in *i
 static void write_out(struct rx *rx, const struct coal_out *out)
 {
 	const struct segment *s = idx_get(&rx->dp->segments, out->vni);
-	unsigned q = rx->slot;
 	int err = ERR_NOT_FOUND;
 
+	/* Without the steering program the kernel reads a flow from the queue that its other
+	 * direction was last written to. Chosen by the hash here too, that queue stays the same;
+	 * chosen by who happens to write, it would move with each change of the peer's queue, and
+	 * that with each of ours. */
 	if (s) {
-		if (s->steered)
-			q = flow_queue(out->hash, s->queues);
-		else if (q >= s->queues)
-			q = 0;
-		err = tun_write(s->fd[q], out->iov, out->niov);
+		err = tun_write(s->fd[flow_queue(out->hash, s->queues)], out->iov, out->niov);
 		stat_add(&rx->c->tun_writes, 1);
 	}
 	if (err < 0)

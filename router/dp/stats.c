@@ -5,6 +5,7 @@
 
 const char *const dp_drop_names[DP_DROP_COUNT] = {
 	[DP_DROP_NO_ROUTE] = "no_route",
+	[DP_DROP_MULTICAST] = "multicast",
 	[DP_DROP_UNOWNED] = "unowned",
 	[DP_DROP_NO_SESSION] = "no_session",
 	[DP_DROP_LOOP] = "loop",

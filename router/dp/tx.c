@@ -407,6 +407,11 @@ static bool is_loop(const struct dp *dp, const struct pkt_info *pi)
 				    : lpm_lookup6(dp->endpoints, pi->dst)) != NULL;
 }
 
+static bool is_multicast(const struct pkt_info *pi)
+{
+	return pi->family == IP_V4 ? (pi->dst[0] & 0xf0) == 0xe0 : pi->dst[0] == 0xff;
+}
+
 /* Find the way of a packet. False: dropped, counted. */
 static bool find_flight(
 	struct worker *w, const struct segment *s, const struct pkt_info *pi, struct flight *f)
@@ -419,7 +424,11 @@ static bool find_flight(
 		return false;
 	}
 	if (r.kind != DP_ROUTE_PEER) {
-		drop(w, NULL, r.kind == DP_ROUTE_DROP ? DP_DROP_UNOWNED : DP_DROP_NO_ROUTE, 1);
+		drop(w, NULL,
+			r.kind == DP_ROUTE_DROP ? DP_DROP_UNOWNED
+			: is_multicast(pi)      ? DP_DROP_MULTICAST
+						: DP_DROP_NO_ROUTE,
+			1);
 		return false;
 	}
 	f->peer = rcu_get(&dp->peer[r.peer]);

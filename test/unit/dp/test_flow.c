@@ -303,18 +303,17 @@ static void rule_5_8_lanes_reach_their_worker_all_else_control(void **state)
 		for (unsigned first = 0; first < 256; first++) {
 			datagram(p, (uint8_t)first, 3, 0x01020304);
 			assert_int_equal(interpret(f, n, p, sizeof(p)),
-				first == WIRE_TYPE_BYTE(WIRE_DATA)
-					? flow_socket(3, 0x01020304, workers)
-					: workers);
+				first == WIRE_TYPE_BYTE(WIRE_DATA) ? flow_socket(3, workers)
+								   : workers);
 		}
 		for (unsigned lane = 0; lane < 256; lane++) {
 			uint32_t index = lane * 0x9e3779b1u;
 
 			datagram(p, WIRE_TYPE_BYTE(WIRE_DATA), (uint8_t)lane, index);
-			assert_int_equal(interpret(f, n, p, sizeof(p)),
-				flow_socket((uint8_t)lane, index, workers));
-			assert_true((flow_socket((uint8_t)lane, index, workers) == workers) ==
-				    (lane == 0));
+			assert_int_equal(
+				interpret(f, n, p, sizeof(p)), flow_socket((uint8_t)lane, workers));
+			assert_true(
+				(flow_socket((uint8_t)lane, workers) == workers) == (lane == 0));
 		}
 		assert_int_equal(interpret(f, n, p, 0), 0);
 		assert_int_equal(interpret(f, n, p, 2), 0);
@@ -349,7 +348,7 @@ static void rule_5_8_the_kernel_steers_alike(void **state)
 	for (unsigned i = 0; i < 60; i++) {
 		uint8_t lane = (uint8_t)(i % 5);
 		uint8_t first = WIRE_TYPE_BYTE(i % 7 ? WIRE_DATA : WIRE_INIT);
-		unsigned want = i % 7 ? flow_socket(lane, i * 77, WORKERS) : WORKERS;
+		unsigned want = i % 7 ? flow_socket(lane, WORKERS) : WORKERS;
 
 		datagram(p, first, lane, i * 77);
 		p[20] = (uint8_t)i;

@@ -363,6 +363,9 @@ static void way_out(void **state)
 	x.dst[0] = 172;
 	rig_tun_write(r, 0, 0, &plain, pkt, mk_build(&x, pkt));
 	RIG_UNTIL(r, rig_drops(r, 0, DP_DROP_NO_ROUTE) == 1);
+	x.dst[0] = 224;
+	rig_tun_write(r, 0, 0, &plain, pkt, mk_build(&x, pkt));
+	RIG_UNTIL(r, rig_drops(r, 0, DP_DROP_MULTICAST) == 1);
 	/* 4.3: our own tunnel, sent into the mesh. Another port of that host is nobody's business. */
 	memcpy(x.dst, peer.ip.b, 4);
 	x.dport = peer.port;
