@@ -270,12 +270,16 @@ static void on_node_down(struct daemon *d, const struct gossip_act *a)
 
 static void on_name_conflict(struct daemon *d, const struct gossip_act *a)
 {
-	char ep[EP_STRLEN] = "an unknown address", other[NODE_KEY_SHORT + 1];
+	char ep[EP_STRLEN] = "an unknown address", ep2[EP_STRLEN] = "an unknown address";
+	char other[NODE_KEY_SHORT + 1];
+	struct gossip_node_info n;
 
 	if (a->neps)
 		ep_fmt(&a->eps[0], ep);
-	daemon_warn(d, "two nodes are named %s: %s at %s, and %s; give one another --name", a->name,
-		short_name(&a->node), ep, node_key_fmt_short(&a->other, other));
+	if (gossip_node_get(d->gossip, &a->other, &n) == 0 && n.neps)
+		ep_fmt(&n.eps[0], ep2);
+	daemon_warn(d, "two nodes are named %s: %s at %s, and %s at %s; give one another --name",
+		a->name, short_name(&a->node), ep, node_key_fmt_short(&a->other, other), ep2);
 }
 
 static void on_key_clone(struct daemon *d, const struct gossip_act *a)
