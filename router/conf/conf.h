@@ -73,14 +73,12 @@ struct conf {
 
 /* Parse argv and the YAML file it names; flags win over the file, a list given by flags replaces
  * the file's. 0: conf_free @out in the end; with help or version set nothing else was looked at.
- * ERR_CONFIG:
- * @err holds one line or more (no newline at the end), as many as fit: "FILE:LINE: KEY: what is
- * wrong; allowed: what", for flags "--KEY: ...". ERR_NOMEM. After an error @out is zeroed. A secret
- * file is required unless check or down is set. */
+ * ERR_CONFIG: @err holds one line or more (no newline at the end), as many as fit: "FILE:LINE: KEY:
+ * what is wrong; allowed: what", for flags "--KEY: ...". ERR_NOMEM. After an error @out is zeroed. A
+ * secret file is required unless check or down is set. */
 int conf_load(int argc, char **argv, struct conf *out, char *err, size_t err_len);
 /* Parse YAML text alone, over the defaults, with all checks but that for a secret file (fuzzing,
- * tests).
- * @name stands in the messages. Errors as conf_load. */
+ * tests). @name stands in the messages. Errors as conf_load. */
 int conf_parse_yaml(const char *name, const char *text, size_t len, struct conf *out, char *err,
 	size_t err_len);
 void conf_defaults(struct conf *c); /* name is "" where the host's name is no node name */

@@ -1,6 +1,5 @@
 /* What no single value shows: prefixes against ranges, names that clash. Nothing here asks the
- * host; what depends on its routes and addresses is checked by the daemon at start (DESIGN 10.2).
- */
+ * host; what depends on its routes and addresses the daemon checks at start (DESIGN 10.2). */
 #include "conf_schema.h"
 
 #include <string.h>

@@ -1,8 +1,8 @@
 /* file.c - files that must survive a crash.
  *
  * A write goes to PATH.tmp and takes the place of PATH by rename once it is on disk: whoever reads,
- *and whoever starts after kill -9 or a power cut, finds the old content or the new. What is read
- *back is believed only if the container's hash fits:
+ * and whoever starts after kill -9 or a power cut, finds the old content or the new. What is read
+ * back is believed only if the container's hash fits:
  *
  *	 0 "weft-state"  10 bytes
  *	10 kind          16 bytes, padded with NUL
@@ -12,10 +12,10 @@
  *	52 body
  *
  * The hash tells torn from whole; it keeps no attacker out, file modes do that. A file is judged in
- *the order: weft's at all, whole, of this kind, of a known format, so that each gets its own word.
+ * the order: weft's at all, whole, of this kind, of a known format, so that each gets its own word.
  *
  * Bounds: LIM_STATE_BYTES. Failure: every error is returned, none leaves a half-written PATH.
- *Buffers may have held secrets and are wiped. */
+ * Buffers may have held secrets and are wiped. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -384,8 +384,7 @@ int file_lock(const char *path, pid_t *holder)
 			}
 			goto fail;
 		}
-		/* Somebody may have removed the file between open and lock: then we hold nothing.
-		 */
+		/* It may have been removed between open and lock: then we hold nothing. */
 		if (is_at(fd, path))
 			break;
 		close(fd);

@@ -29,8 +29,7 @@ int file_state_write(
 int file_state_read(const char *path, const char *kind, uint16_t max_format, uint16_t *format,
 	char **out, size_t *len);
 /* Move a bad file to PATH.bad-N (N the first that is free, at most 8, then the one set aside
- * longest ago goes); @new_path (PATH_MAX) gets the name. -errno; -ENAMETOOLONG: @cap is too small.
- */
+ * longest ago goes); @new_path (PATH_MAX) gets the name. -errno; -ENAMETOOLONG: @cap too small. */
 int file_set_aside(const char *path, char *new_path, size_t cap);
 /* Make a directory of @mode, with parents (0755, and the umask); fine if it exists. -errno;
  * -ENOTDIR: something else stands there. */

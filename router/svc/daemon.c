@@ -1,11 +1,11 @@
 /* daemon.c - start and stop. The ladder goes up in this order, and comes down in reverse:
  *
  *	state directory and lock -> secret, identity, cluster -> kernel side and checks against the
- *host -> epoch (fsynced before anything is published) -> data plane -> segments (unreachable ranges
- *first) -> cores -> control socket, HTTP -> ready
+ *	host -> epoch (fsynced before anything is published) -> data plane -> segments
+ *	(unreachable ranges first) -> cores -> control socket, HTTP -> ready
  *
  * A clean stop and a crash leave the kernel's state as it is: persistent devices, unreachable
- *ranges (promise 4.1). Only `weft down` and `weftd --down` take it away. */
+ * ranges (promise 4.1). Only `weft down` and `weftd --down` take it away. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>

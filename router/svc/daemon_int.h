@@ -112,8 +112,7 @@ struct daemon {
 	size_t nwarnings;
 };
 
-/* state.c: the state directory. Each logs what is wrong and how to mend it, and returns the error.
- */
+/* state.c: the state directory. Each logs what is wrong and how to mend it; they return the error. */
 int state_open(struct daemon *d); /* makes directories, takes the lock */
 int state_load_secrets(struct daemon *d);
 int state_load_identity(struct daemon *d);

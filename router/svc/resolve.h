@@ -19,8 +19,7 @@ int resolve_new(struct loop *l,
 	void *ctx, struct resolver **out);
 /* Look-ups that are still running end unheard. */
 void resolve_free(struct resolver *r);
-/* Start looking @host up. ERR_BUSY: RESOLVE_MAX are running, ask again later; ERR_NOMEM, ERR_RANGE.
- */
+/* Start looking @host up. ERR_BUSY: RESOLVE_MAX are running, try later; ERR_NOMEM, ERR_RANGE. */
 int resolve_start(struct resolver *r, const char *host, uint64_t tag);
 
 #endif

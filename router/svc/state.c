@@ -2,9 +2,9 @@
  *
  *	lock		held while weftd runs
  *	identity	the node's 32-byte seed, made at first start, never replaced
- *	epoch		start counter, incremented and fsynced before anything is published (DESIGN
- *1) cluster		the cluster id, kept when the secret is rotated peers
- *endpoints where peers were last seen
+ *	epoch		start counter, incremented and fsynced before anything is published
+ *	cluster		the cluster id, kept when the secret is rotated
+ *	peers		endpoints where peers were last seen
  *
  * identity, epoch and cluster are needed: a torn one is set aside under a new name, and the daemon
  * says what that costs. Losing peers costs nothing. */
@@ -106,8 +106,7 @@ int state_open(struct daemon *d)
 	return e;
 }
 
-/* One secret a line; '#' starts a comment line. The first is used to call (rotation, DESIGN 6.3).
- */
+/* One secret a line; '#' starts a comment line. We call with the first (rotation, DESIGN 6.3). */
 static int parse_secrets(struct daemon *d, char *text)
 {
 	const char *path = d->conf->secret_file;

@@ -1,6 +1,5 @@
 /* Writes the schema's part of the man pages: `ninja man`. Between the two marker lines of each page
- * stands what conf_man_options() and conf_man_keys() print; a unit test checks that it is current.
- */
+ * stands what conf_man_options() and conf_man_keys() print; a unit test checks that it does. */
 #include "conf.h"
 
 #include <stdlib.h>

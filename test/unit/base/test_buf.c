@@ -1,5 +1,4 @@
-/* buf: every getter at every distance from the end, stickiness, sub-readers, the writer's bounds.
- */
+/* buf: every getter at every distance from the end, stickiness, sub-readers, writer's bounds. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

@@ -755,8 +755,7 @@ static void help_lists_all(void **state)
 	free(text);
 }
 
-/* The part of @file between its two marker lines must be what @fn writes; `ninja man` makes it so.
- */
+/* The part of @file between its two marker lines must be what @fn writes (`ninja man`). */
 static void check_man(const char *file, void (*fn)(FILE *))
 {
 	static const char begin[] = ".\\\" BEGIN GENERATED\n", end[] = ".\\\" END GENERATED\n";
