@@ -4,35 +4,36 @@
 #define WEFT_BOUNDS_H
 
 /* Sessions */
-#define LIM_SECRETS    8     /* candidate secrets (MAC1 keys) of a node: refused at load */
-#define LIM_PEERS      8192  /* peers with session state: a new handshake is refused, counted */
-#define LIM_HS_PENDING 1024  /* handshakes we started: the dialler waits */
-#define LIM_HS_SEEN    16384 /* remembered message 1: when full, a cookie is demanded */
-#define LIM_HS_CONSUMED                                                                            \
-	16384                   /* remembered message 3: when full, message 1 gets a cookie,       \
-				   and message 3 is dropped until entries expire */
-#define LIM_HS_PER_SEC     2000 /* handshakes answered per second before cookies are demanded */
-#define LIM_HS_PER_SOURCE  20   /* per source prefix (/32, /64) and second, burst the same */
-#define LIM_HS_SOURCES     4096 /* buckets of the above: hashed, collisions share */
-#define LIM_RESETS_PER_SEC 50   /* resets and cookies sent for unknown indexes: silence beyond */
-#define LIM_CONTROL_QUEUE  1024 /* datagrams that workers hand to control: dropped, counted */
+#define LIM_SECRETS           8     /* candidate secrets (MAC1 keys) of a node: refused at load */
+#define LIM_PEERS             8192  /* peers with session state: new ones are refused, counted */
+#define LIM_HS_PENDING        1024  /* handshakes we started: the dialler waits */
+#define LIM_HS_SEEN           16384 /* remembered message 1: when full, a cookie is demanded */
+/* remembered message 3: when full, message 1 gets a cookie, message 3 is dropped */
+#define LIM_HS_CONSUMED       16384
+#define LIM_HS_PER_SEC        2000 /* handshakes answered per second before cookies are demanded */
+#define LIM_HS_PER_SOURCE     20   /* per source prefix (/32, /64) and second, burst the same */
+#define LIM_HS_SOURCES        4096 /* buckets of the above: hashed, collisions share */
+#define LIM_RESETS_PER_SEC    50   /* resets sent for unknown indexes: silence beyond */
+/* resets looked at, each look passes over all peers: dropped beyond */
+#define LIM_RESETS_RX_PER_SEC 200
+#define LIM_CONTROL_QUEUE     1024 /* datagrams that workers hand to control: dropped, counted */
 
 /* Data plane */
-#define LIM_WORKERS       64
-#define LIM_LANES         65   /* lane 0 is control, one per worker */
-#define LIM_REPLAY_WINDOW 8192 /* counters per lane (DESIGN 5.7) */
-#define LIM_PEER_BACKLOG_BYTES                                                                     \
-	(1024 * 1024)            /* per peer and worker when the socket is full: oldest drops */
-#define LIM_SEGMENTS     256     /* VNIs on a node */
-#define LIM_KERN_ROUTES  1048576 /* routes we keep in the kernel: more are refused, told */
-#define LIM_KERN_DEVICES 1024    /* TUNs and devices of own prefixes: more are refused at start */
+#define LIM_WORKERS            64
+#define LIM_LANES              65   /* lane 0 is control, one per worker */
+#define LIM_REPLAY_WINDOW      8192 /* counters per lane (DESIGN 5.7) */
+/* per peer and worker when the socket is full: oldest drops */
+#define LIM_PEER_BACKLOG_BYTES (1024 * 1024)
+#define LIM_SEGMENTS           256     /* VNIs on a node */
+#define LIM_KERN_ROUTES        1048576 /* routes we keep in the kernel: more are refused, told */
+#define LIM_KERN_DEVICES       1024 /* TUNs, devices of own prefixes: more are refused at start */
 
 /* Records */
 #define LIM_RECORD_BYTES       1100 /* one signed record: larger is refused */
 #define LIM_RECORDS_PER_NODE   64   /* refused, counted, told */
 #define LIM_RECORDS            131072
 #define LIM_PREFIXES_PER_NODE  1024   /* summed over records */
-#define LIM_PREFIXES           131072 /* summed over nodes: the record is kept, its prefixes unused */
+#define LIM_PREFIXES           131072 /* summed over nodes: the record is kept, prefixes unused */
 #define LIM_ENDPOINTS_PER_NODE 16
 #define LIM_NODES              8192
 #define LIM_DIALS_PER_SEC      256 /* nodes that gossip asks to be dialled: they wait */
@@ -52,8 +53,8 @@
 #define LIM_BGP_PEERS         1024    /* configured: more are refused */
 #define LIM_BGP_PEER_PREFIXES 1048576 /* of one peer unless configured: Cease/1, session down */
 #define LIM_BGP_ROUTES        4194304 /* paths of all peers and our own: Cease/8, or refused */
-#define LIM_BGP_OUT_BYTES     65536 /* unsent, per connection: UPDATEs wait in the table */
-#define LIM_BGP_LOG_LINES     32    /* told by BGP_LOG and not yet taken: dropped, counted */
+#define LIM_BGP_OUT_BYTES     65536   /* unsent, per connection: UPDATEs wait in the table */
+#define LIM_BGP_LOG_LINES     32      /* told by BGP_LOG and not yet taken: dropped, counted */
 
 /* Pods */
 #define LIM_PODS         8192 /* attachments on a node: ADD answers 11 */

@@ -1,5 +1,5 @@
-/* wire.h - everything that weft puts on the underlay. Final since the first release (wire version
- *1).
+/* wire.h - everything that weft puts on the underlay. Final since the first release (wire
+ * version 1).
  *
  * One UDP port carries all. Each datagram starts with one byte: wire version (high 4 bits) and type
  * (low 4 bits). All integers are in network order.
@@ -8,12 +8,12 @@
  *	 0 type/version 8 | flags 8 | lane 8 | reserved 8 (zero)
  *	 4 receiver index 32
  *	 8 counter 64
- *	16 sealed: shim (VNI 24, inner flags 8), then an IP packet or a control message; then the
- *tag The header is the associated data. Nonce (12 bytes): lane, three zero bytes, counter.
+ *	16 sealed: shim (VNI 24, inner flags 8), then an IP packet or a control message; the tag
+ * The header is the associated data. Nonce (12 bytes): lane, three zero bytes, counter.
  *
  * INIT (message 1), RESP (message 2), FINAL (message 3): Noise_XXpsk3_25519_ChaChaPoly_BLAKE2b.
  * COOKIE answers an INIT whose time is off or that comes under load. RESET answers an unknown
- *index. RELAY wraps an untouched end-to-end datagram (any type but RELAY), authenticated per hop.
+ * index. RELAY wraps an untouched end-to-end datagram (any type but RELAY), authenticated per hop.
  * Their layouts stand in proto/noise/handshake.h and proto/noise/cookie.h. */
 #ifndef WEFT_WIRE_H
 #define WEFT_WIRE_H
@@ -38,22 +38,21 @@ enum wire_type {
 #define WIRE_VERSION_OF(byte) ((byte) >> 4)
 
 /* Data header */
-#define WIRE_DATA_HDR     16
-#define WIRE_OFF_FLAGS    1
-#define WIRE_OFF_LANE     2
-#define WIRE_OFF_RESERVED 3
-#define WIRE_OFF_INDEX    4
-#define WIRE_OFF_COUNTER  8
-#define WIRE_SHIM         4
-#define WIRE_TAG          16
-#define WIRE_DATA_OVERHEAD                                                                         \
-	(WIRE_DATA_HDR + WIRE_SHIM + WIRE_TAG) /* 36; with UDP and IP 64 or 84  \
-								   */
-#define WIRE_UDP_HDR     8
-#define WIRE_IPV4_HDR    20
-#define WIRE_IPV6_HDR    40
-#define WIRE_OVERHEAD_V4 (WIRE_DATA_OVERHEAD + WIRE_UDP_HDR + WIRE_IPV4_HDR)
-#define WIRE_OVERHEAD_V6 (WIRE_DATA_OVERHEAD + WIRE_UDP_HDR + WIRE_IPV6_HDR)
+#define WIRE_DATA_HDR      16
+#define WIRE_OFF_FLAGS     1
+#define WIRE_OFF_LANE      2
+#define WIRE_OFF_RESERVED  3
+#define WIRE_OFF_INDEX     4
+#define WIRE_OFF_COUNTER   8
+#define WIRE_SHIM          4
+#define WIRE_TAG           16
+/* 36; with UDP and IP 64 or 84 */
+#define WIRE_DATA_OVERHEAD (WIRE_DATA_HDR + WIRE_SHIM + WIRE_TAG)
+#define WIRE_UDP_HDR       8
+#define WIRE_IPV4_HDR      20
+#define WIRE_IPV6_HDR      40
+#define WIRE_OVERHEAD_V4   (WIRE_DATA_OVERHEAD + WIRE_UDP_HDR + WIRE_IPV4_HDR)
+#define WIRE_OVERHEAD_V6   (WIRE_DATA_OVERHEAD + WIRE_UDP_HDR + WIRE_IPV6_HDR)
 
 #define WIRE_LANE_CONTROL 0
 
@@ -70,8 +69,7 @@ enum wire_type {
 #define VNI_MAX     0xffffff
 
 /* Control messages in a sealed body with WIRE_IF_CONTROL: one type byte, then the message. 1..31
- * belong to the session core, 32..63 to gossip, 64.. are free. Unknown types are counted, ignored.
- */
+ * belong to the session core, 32..63 to gossip, 64.. are free. Unknown types are counted only. */
 enum wire_ctl {
 	WIRE_CTL_CONFIRM = 1,   /* empty: "your key works" (DESIGN 6.6) */
 	WIRE_CTL_PING = 2,      /* token 64 */

@@ -58,8 +58,7 @@ struct claim *claim_new(
  * or went on adds and dels. Harmless when it is so already. */
 void claim_place(struct claims *s, struct claim *c);
 void claim_lift(struct claims *s, struct claim *c);
-/* Lift @c and free it, at once or when its ROUTE_DEL has been taken from dels. It leaves in_node.
- */
+/* Lift @c and free it, at once or when its ROUTE_DEL was taken from dels. It leaves in_node. */
 void claim_drop(struct claims *s, struct claim *c);
 /* Take the next route that went (or came). The caller tells it; with claim_told() after that a
  * dropped claim is freed. NULL: none. */

@@ -71,8 +71,8 @@ struct gossip_act {
 };
 
 /* A core that publishes its node record at once. @cfg is borrowed, its id kept; name must satisfy
- * node_name_ok(), version be 1 to 31 printable ASCII characters, epoch above 0. Returns owned; NULL: no
- * memory. */
+ * node_name_ok(), version be 1 to 31 printable ASCII characters, epoch above 0. Returns owned;
+ * NULL: no memory. */
 struct gossip *gossip_new(const struct gossip_cfg *cfg, ts_t now);
 void gossip_free(struct gossip *g); /* NULL is fine; says nothing to anybody */
 /* Replace what we publish of ourselves (arrays borrowed); publishes only what changed. Endpoints
@@ -107,8 +107,8 @@ int gossip_recv(
 void gossip_tick(struct gossip *g, ts_t now);
 /* When to call gossip_tick() next. Holds after gossip_next() was drained. */
 ts_t gossip_deadline(const struct gossip *g);
-/* Take the next action; false: none, *@out is zeroed. Pointers in it are borrowed until the next call
- * of any gossip function but gossip_node_* and gossip_stats. Routes and up states are told as
+/* Take the next action; false: none, *@out is zeroed. Pointers in it are borrowed until the next
+ * call of any gossip function but gossip_node_* and gossip_stats. Routes and up states are told as
  * differences to what was told before: what came and went between two drains is not told. */
 bool gossip_next(struct gossip *g, struct gossip_act *out);
 

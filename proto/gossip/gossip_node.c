@@ -247,7 +247,7 @@ struct change {
 	struct gossip_prefix *prefixes; /* room for the member's prefixes afterwards */
 };
 
-/* Leave out what must not be dialled on anybody's word: a group of hosts, or whoever is on the link. */
+/* Leave out what must not be dialled on anybody's word: groups of hosts, whoever is on a link. */
 static void keep_dialable(struct change *ch)
 {
 	size_t kept = 0;

@@ -1,5 +1,4 @@
-/* gossip_wire.c - codec of the gossip messages; layouts in gossip_wire.h. No state, no allocation.
- */
+/* gossip_wire.c - codec of gossip messages; layouts in gossip_wire.h. No state, no allocation. */
 #include "gossip_wire.h"
 #include <assert.h>
 #include <string.h>

@@ -26,8 +26,7 @@ void store_free(struct store *s); /* NULL is fine */
 /* Would @r change the store? 0: yes. ERR_EXISTS: it is there; ERR_STALE: a newer one is there (or
  * the same version with a lower hash, which every node prefers: equivocation); ERR_FOREIGN: the
  * key's hash is taken by another key; ERR_FULL: no room in total, or the node has @per_node records
- * whose (type, sub-key) are all lower. Cheap: meant to be asked before the signature is verified.
- */
+ * whose (type, sub-key) are all lower. Cheap: meant to be asked before a signature is verified. */
 int store_check(const struct store *s, const struct record *r);
 /* Put a copy of @r in. It replaces an older record of the same key, and, in a node that has
  * @per_node records, the one with the highest (type, sub-key): so whatever the order in which they

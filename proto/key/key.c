@@ -1,19 +1,18 @@
-/* key.c - long-lived keys: the cluster secret, a node's identity, and all that is derived from
- *them.
+/* key.c - long-lived keys: the cluster secret, a node's identity, and what is derived from them.
  *
  * Every derivation is BLAKE2b keyed with the parent key over a label of its own ("weft 1 ..."), so
- *no two outputs are related and none leads back to its parent (what is public anyway is hashed
- *without a key). Labels are part of the wire format: changing one makes the mesh fall apart into
- *two.
+ * no two outputs are related and none leads back to its parent (what is public anyway is hashed
+ * without a key). Labels are part of the wire format: changing one makes the mesh fall apart into
+ * two.
  *
  *	secret (32 random bytes) --> psk, mac1, cookie keys; cluster id
  *	seed (32 random bytes)   --> Ed25519 pair --> X25519 pair; reset key
  *	cluster id, node key     --> address in the control segment
  *
  * A node is named by its Ed25519 key, but Noise authenticates the X25519 one. The map from the
- *first to the second is not one to one (a point and its negative, encodings that are not
- *canonical), so key_x25519_of() refuses every key that is not the only encoding of a point of the
- *prime-order group; who compares identities for revocation uses the X25519 form (DESIGN 6.1).
+ * first to the second is not one to one (a point and its negative, encodings that are not
+ * canonical), so key_x25519_of() refuses every key that is not the only encoding of a point of the
+ * prime-order group; who compares identities for revocation uses the X25519 form (DESIGN 6.1).
  *
  * No state, no allocation. Secrets on the stack are wiped. */
 #include <assert.h>

@@ -44,8 +44,7 @@ struct identity {
 	struct node_key pub;
 	uint8_t ed_sk[64];
 	uint8_t x_sk[32], x_pub[32];
-	uint8_t reset_key[32]; /* makes the reset tokens of our receiver indexes; survives restarts
-				*/
+	uint8_t reset_key[32]; /* makes our receiver indexes' reset tokens; survives restarts */
 };
 void identity_generate(struct identity *out);
 void identity_from_seed(const uint8_t seed[32], struct identity *out);

@@ -18,7 +18,7 @@ struct aead; /* an expanded key */
 int aead_init(void);
 /* Can this machine do @suite with @provider at all? (AES-256-GCM in libsodium needs AES-NI.) */
 bool aead_available(enum wire_suite suite, enum aead_provider provider);
-/* Suites to offer, as WIRE_SUITE_BIT()s: ChaCha20-Poly1305 always, AES-256-GCM when it is fast here. */
+/* Suites to offer, as WIRE_SUITE_BIT()s: ChaCha20-Poly1305 always, AES-256-GCM if fast here. */
 unsigned aead_fast_suites(void);
 /* "chacha20-poly1305", "aes-256-gcm"; "none" for others. */
 const char *aead_suite_name(enum wire_suite suite);

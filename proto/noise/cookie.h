@@ -14,7 +14,8 @@
  *	 0 type/version 8 | reserved 24
  *	 4 index 32			   the receiver index that is unknown
  *	 8 token 16 bytes		   was given to the peer inside the handshake
- *   Indexes are random, so that a token known from an old session fits no new one. */
+ *   Indexes are random, so that a token known from an old session fits no new one; for an index
+ *   that a session of this run may have, now or soon, no RESET is made (session.c). */
 #ifndef WEFT_COOKIE_H
 #define WEFT_COOKIE_H
 

@@ -14,8 +14,8 @@
  *     MAC1 16 bytes, over all before it
  *     MAC2 16 bytes, over all before it; zero without a cookie (cookie.h)
  *   HS_INIT_MIN to WIRE_CONTROL_MAX bytes: padded so that it is at least as long as the RESP that
- * it asks for. Its payload is sealed under a key that anybody can compute (psk patterns mix e into
- *   the key): no secrecy, and none is needed.
+ *   it asks for. Its payload is sealed under a key that anybody can compute (psk patterns mix e
+ *   into the key): no secrecy, and none is needed.
  *
  * RESP, responder to initiator: <- e, ee, s, es
  *   0 type/version 8, reserved 24
@@ -49,7 +49,8 @@
  *   FINAL must be repeated: it gives the same bytes each time.
  *
  *   Responder: init_read (no DH: judge time, cookie, rate now), resp_write, keep nothing;
- * final_read, look hs_final.state_id up among the consumed ones, and only then use the keys. */
+ *   final_peek (was this state consumed? then no more), final_check, judge the rate, final_read,
+ *   remember the state as consumed, and only then use the keys. */
 #ifndef WEFT_HANDSHAKE_H
 #define WEFT_HANDSHAKE_H
 
@@ -162,9 +163,9 @@ int handshake_init_write(struct handshake *hs, const struct hs_cfg *cfg, unsigne
 int handshake_init_read(const struct hs_cfg *cfg, unsigned secret, const uint8_t *buf, size_t len,
 	struct hs_init *out);
 /* Answer @in with a RESP in @buf. @local_index: a random index, free to be used when FINAL comes
- * back.
- * @now goes into the sealed state. Returns the length; ERR_FULL: @cap, or the INIT was shorter than
- * this RESP (never amplify); ERR_UNSUPPORTED: no suite in common; ERR_AUTH: a low-order e. */
+ * back. @now goes into the sealed state. Returns the length; ERR_FULL: @cap, or the INIT was
+ * shorter than this RESP (never amplify); ERR_UNSUPPORTED: no suite in common; ERR_AUTH: a
+ * low-order e. */
 int handshake_resp_write(const struct hs_cfg *cfg, const struct hs_init *in,
 	const struct hs_seal *seal, uint32_t local_index, ts_t now, uint8_t *buf, size_t cap);
 /* Read the RESP to @hs; MAC1 verified under secret number @secret. On success @hs->peer and

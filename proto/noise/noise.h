@@ -31,8 +31,7 @@ void noise_sym_init(struct noise_sym *s, const char *name);
 void noise_mix_hash(struct noise_sym *s, const void *data, size_t len);
 void noise_mix_key(struct noise_sym *s, const void *ikm, size_t len);
 void noise_mix_key_and_hash(struct noise_sym *s, const void *ikm, size_t len);
-/* EncryptAndHash: writes @len bytes, and the tag if there is a key, to @out (not overlapping @in).
- */
+/* EncryptAndHash: writes @len bytes, and the tag if there is a key, to @out (not over @in). */
 void noise_encrypt_and_hash(struct noise_sym *s, const uint8_t *in, size_t len, uint8_t *out);
 /* DecryptAndHash: @len counts the tag. Writes the plain text to @out (not overlapping @in).
  * ERR_TRUNCATED: no room for a tag; ERR_AUTH: the tag is wrong. The state is unchanged then,

@@ -10,8 +10,7 @@
 #include "weft/bounds.h"
 #include "weft/ts.h"
 
-/* A bucket: refilled at a rate, holds at most its burst. Zero-initialised memory is a full bucket.
- */
+/* A bucket: refilled at a rate, holds at most its burst. Zeroed memory is a full bucket. */
 struct rl_bucket {
 	ts_t full_at; /* when it will be full again */
 };

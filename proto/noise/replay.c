@@ -6,8 +6,7 @@
  *
  * In: counters of packets that were opened. Out: yes or no. State: the highest counter seen and the
  * ring. Bound: the window is LIM_REPLAY_WINDOW counters; what is older is refused. The topmost
- * counter 2^64-1 is refused too: top could not count past it, and key limits end a key long before.
- */
+ * counter 2^64-1 is refused too: top could not count past it, and limits end a key long before. */
 #include "replay.h"
 
 #include <string.h>

@@ -1,17 +1,20 @@
 /* session.c - the session core: its life, its tables, its calls.
  *
- * Parts	  session_int.h lists the files and defines the objects: peers (by handle, by Ed25519 key, by
- *	  X25519 form), the keys of each, dials, receiver indexes of ours.
- * In	  datagrams that are not data of a known lane; the caller's wishes (connect, disconnect, send);
- *	  hints from the data plane; time.
- * Out	  actions (session_act.c), drained by sess_next().
- * States a peer begins with its first key: not up while nothing proves that it has the key too, then
- *	  up until silence, CLOSE, a reset, a limit or the caller end it. Its keys: session_key.c. A
- *	  dial: INIT sent, then FINAL sent (session_dial.c).
- * Bounds LIM_PEERS, LIM_HS_PENDING, LIM_HS_SEEN, LIM_HS_CONSUMED and the rates beside them. Nothing
- *	  is kept for who has not finished a handshake.
- * Failure without memory an input is refused before it changed anything; what must not be refused
- *	  (an end, a limit) is noted in the peer and done by its timer. */
+ * Parts: session_int.h lists the files and defines the objects: peers (by handle, by Ed25519 key,
+ * by X25519 form), the keys of each, dials, receiver indexes of ours.
+ *
+ * In: datagrams that are not data of a known lane; the caller's wishes (connect, disconnect, send);
+ * hints from the data plane; time. Out: actions (session_act.c), drained by sess_next().
+ *
+ * States: a peer begins with its first key: not up while nothing proves that it has the key too,
+ * then up until silence, CLOSE, a reset, a limit or the caller end it. Its keys: session_key.c. A
+ * dial: INIT sent, then FINAL sent (session_dial.c).
+ *
+ * Bounds: LIM_PEERS, LIM_HS_PENDING, LIM_HS_SEEN, LIM_HS_CONSUMED and the rates beside them.
+ * Nothing is kept for who has not finished a handshake.
+ *
+ * Failure: without memory an input is refused before it changed anything; what must not be refused
+ * (an end, a limit) is noted in the peer and done by its timer. */
 #include "session_int.h"
 
 #include <assert.h>
@@ -21,7 +24,8 @@
 
 #define NO_MEMORY_RETRY DUR_MS(100)
 #define LOST_REDIAL     DUR_SEC(30) /* how long a peer that lost its state is dialled */
-#define IDLE_TIMER      DUR_SEC(60) /* a timer always stands somewhere: queueing it again can't fail */
+/* A timer always stands somewhere: queueing it again can't fail. */
+#define IDLE_TIMER      DUR_SEC(60)
 
 const char *const sess_stat_names[SESS_ST_COUNT] = {
 	[SESS_ST_HS_INIT_RX] = "handshake_init_rx",

@@ -6,9 +6,10 @@
  * but sess_next, unless said otherwise.
  *
  * The core seals and opens lane 0 (control) itself. Data lanes are the data plane's: it gets each
- * key by SESS_KEY_ADD, seals on the one named by SESS_KEY_USE, and drops it at SESS_KEY_DEL. It tells
- * the core of first use, of limits reached, and of traffic (sess_key_confirmed, sess_key_limit,
- * sess_traffic), and hands over each datagram that is not a data packet of a lane it knows. */
+ * key by SESS_KEY_ADD, seals on the one named by SESS_KEY_USE, and drops it at SESS_KEY_DEL. It
+ * tells the core of first use, of limits reached, and of traffic (sess_key_confirmed,
+ * sess_key_limit, sess_traffic), and hands over each datagram that is not a data packet of a lane
+ * it knows. */
 #ifndef WEFT_SESSION_H
 #define WEFT_SESSION_H
 
@@ -67,24 +68,36 @@ struct sess_keys {
 	uint8_t tx[32], rx[32];
 };
 
+/* What an action is, and which of its fields are set. */
 enum sess_act_type {
 	SESS_NONE,
-	SESS_SEND, /* to, local, via, buf, len; peer too if it is sealed */
-	SESS_UP,   /* peer, key, ep: a first session stands, authenticated both ways */
-	SESS_DOWN, /* peer, key, ep, reason: silent, closed or refused; the handle is free afterwards */
-	SESS_RECV, /* peer, key, buf, len: a control message (type byte first) that is not ours */
-	SESS_KEY_ADD, /* peer, key, index (local), keys: open with this from now on. May come before
-			   SESS_UP: when we called, the peer may use the key before we know that it has it */
-	SESS_KEY_USE, /* peer, key, index (local): seal with this one from now on */
-	SESS_KEY_DEL, /* peer, index (local): forget it. Each key gets one, before SESS_DOWN; the last one
-			   of a peer that never came up is all that is heard of it, its handle is free then */
-	SESS_ENDPOINT, /* peer, key, ep, local: data goes there from now on (follows SESS_UP, and roaming;
-			   ep the same: only local changed) */
-	SESS_SIDE_PORT, /* peer, via, on: the worker's own source port works towards this peer, or not */
-	SESS_DIAL_FAILED, /* key (that was expected, or that answered), ep, reason: gave up dialling; retried
-			     by who asked. reason: -ETIMEDOUT, ERR_FOREIGN (another key), ERR_CONFLICT
-			     (ourselves), ERR_FULL, ERR_NOMEM */
-	SESS_NOTE, /* reason, ep, key: something for the log, see enum sess_note */
+	/* to, local, via, buf, len; peer too if it is sealed */
+	SESS_SEND,
+	/* peer, key, ep: a first session stands, authenticated both ways */
+	SESS_UP,
+	/* peer, key, ep, reason: silent, closed or refused; the handle is free afterwards */
+	SESS_DOWN,
+	/* peer, key, buf, len: a control message (type byte first) that is not ours */
+	SESS_RECV,
+	/* peer, key, index (local), keys: open with this from now on. May come before SESS_UP: when
+	 * we called, the peer may use the key before we know that it has it */
+	SESS_KEY_ADD,
+	/* peer, key, index (local): seal with this one from now on */
+	SESS_KEY_USE,
+	/* peer, index (local): forget it. Each key gets one, before SESS_DOWN; the last one of a
+	 * peer that never came up is all that is heard of it, its handle is free then */
+	SESS_KEY_DEL,
+	/* peer, key, ep, local: data goes there from now on (follows SESS_UP, and roaming; ep the
+	 * same: only local changed) */
+	SESS_ENDPOINT,
+	/* peer, key, via, on: the worker's own source port works towards this peer, or not */
+	SESS_SIDE_PORT,
+	/* key (that was expected, or that answered), ep, reason: gave up dialling; retried by who
+	 * asked. reason: -ETIMEDOUT, ERR_FOREIGN (another key), ERR_CONFLICT (ourselves), ERR_FULL,
+	 * ERR_NOMEM */
+	SESS_DIAL_FAILED,
+	/* reason, ep, key: something for the log, see enum sess_note */
+	SESS_NOTE,
 };
 
 enum sess_note {
@@ -109,9 +122,8 @@ struct sess_act {
 	uint32_t peer; /* handle: 1..LIM_PEERS-1 */
 	struct node_key key;
 	struct ep to, ep;
-	struct ip
-		local; /* the address of ours that was hit, or to send from; family IP_NONE: any */
-	uint8_t via;   /* 0: main port; n: side port of worker n-1 */
+	struct ip local; /* address of ours that was hit, or to send from; family IP_NONE: any */
+	uint8_t via;     /* 0: main port; n: side port of worker n-1 */
 	bool on;
 	uint32_t index;
 	int reason;
@@ -126,33 +138,33 @@ void sess_free(struct sess *s); /* wipes; NULL is fine */
 /* Tell the wall clock (unix nanoseconds at @now) after start and when it was stepped. */
 void sess_set_wall(struct sess *s, uint64_t unix_ns, ts_t now);
 
-/* Open a session to @to. @expect: the key that must answer (else SESS_NOTE_OTHER_KEY and failure), or
- * NULL. A session or dial towards that key or endpoint that exists already makes this a no-op, and so
- * does, without a word, an answer from a node that has a session with us by then. ERR_FULL
- * (LIM_HS_PENDING), ERR_CONFLICT (our own key), ERR_NOMEM. Retries by itself until @give_up (TS_NEVER:
- * no end), then SESS_DIAL_FAILED. */
+/* Open a session to @to. @expect: the key that must answer (else SESS_NOTE_OTHER_KEY and failure),
+ * or NULL. A session or dial towards that key or endpoint that exists already makes this a no-op,
+ * and so does, without a word, an answer from a node that has a session with us by then. ERR_FULL
+ * (LIM_HS_PENDING), ERR_CONFLICT (our own key), ERR_NOMEM. Retries by itself until @give_up
+ * (TS_NEVER: no end), then SESS_DIAL_FAILED. */
 int sess_connect(
 	struct sess *s, const struct ep *to, const struct node_key *expect, ts_t give_up, ts_t now);
 /* End the session and every dial with @key; tells the peer (CLOSE) if a session stands. */
 void sess_disconnect(struct sess *s, const struct node_key *key, ts_t now);
 /* We don't want the session with @key any more: it ends (SESS_DOWN_EXPIRED) once neither data
- * (sess_traffic) nor control messages of other cores have come by for tune.idle_expiry. sess_connect
- * takes it back. */
+ * (sess_traffic) nor control messages of other cores have come by for tune.idle_expiry.
+ * sess_connect takes it back. */
 void sess_release(struct sess *s, const struct node_key *key, ts_t now);
 /* Stop dialling @to; nothing more is heard of the dial. */
 void sess_cancel(struct sess *s, const struct ep *to, ts_t now);
 
 /* Handle one datagram from @from that arrived at our address @local (family IP_NONE: not known).
  * Borrows @buf and may decrypt it in place. 0 if something useful came of it; else why not:
- * ERR_TRUNCATED, ERR_MALFORMED, ERR_VERSION, ERR_AUTH, ERR_REPLAY, ERR_STALE, ERR_STATE, ERR_NOT_FOUND
- * (unknown index; a reset may go out), ERR_LIMIT, ERR_FULL, ERR_UNSUPPORTED (unknown type),
- * ERR_FOREIGN (not the key that was expected), ERR_CONFLICT (our own key), ERR_NOMEM. What is wrong is
- * counted; a duplicate or a late answer is not. */
+ * ERR_TRUNCATED, ERR_MALFORMED, ERR_VERSION, ERR_AUTH, ERR_REPLAY, ERR_STALE, ERR_STATE,
+ * ERR_NOT_FOUND (unknown index; a reset may go out), ERR_LIMIT, ERR_FULL, ERR_UNSUPPORTED (unknown
+ * type), ERR_FOREIGN (not the key that was expected), ERR_CONFLICT (our own key), ERR_NOMEM. What
+ * is wrong is counted; a duplicate or a late answer is not. */
 int sess_recv(struct sess *s, const struct ep *from, const struct ip *local, uint8_t *buf,
 	size_t len, ts_t now);
-/* Send control message @type with @len <= WIRE_CTL_BODY_MAX bytes to a peer, on lane 0. ERR_NOT_FOUND:
- * no session, ERR_RANGE: too long, ERR_STATE: the key is at its hard limit, ERR_NOMEM. Unreliable, like
- * any datagram. */
+/* Send control message @type with @len <= WIRE_CTL_BODY_MAX bytes to a peer, on lane 0.
+ * ERR_NOT_FOUND: no session, ERR_RANGE: too long, ERR_STATE: the key is at its hard limit,
+ * ERR_NOMEM. Unreliable, like any datagram. */
 int sess_send(struct sess *s, uint32_t peer, uint8_t type, const void *body, size_t len, ts_t now);
 
 void sess_tick(struct sess *s, ts_t now);
@@ -161,10 +173,11 @@ bool sess_next(struct sess *s, struct sess_act *out); /* false (and SESS_NONE): 
 
 /* From the data plane: the first packet under local key @index was opened. */
 void sess_key_confirmed(struct sess *s, uint32_t index, ts_t now);
-/* From the data plane: local key @index has sealed its soft (or hard) number of blocks, or failed to
- * open too often. */
+/* From the data plane: local key @index has sealed its soft (or hard) number of blocks, or failed
+ * to open too often. */
 void sess_key_limit(struct sess *s, uint32_t index, bool hard, ts_t now);
-/* From the data plane, about each second and peer with traffic: when something last came. Saves pings. */
+/* From the data plane, about each second and peer with traffic: when something last came. Saves
+ * pings. */
 void sess_traffic(struct sess *s, uint32_t peer, ts_t last_rx, ts_t now);
 /* From the data plane: an authenticated main-port packet with the newest counter came from another
  * endpoint; the core challenges it (RFC 9000 section 9). */

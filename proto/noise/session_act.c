@@ -3,8 +3,8 @@
  * Most actions may not get lost: a key that was announced must be taken back, an end be told. So
  * each input first makes room for the most that it can cause and, where there is no memory, does
  * nothing at all; behind that point queueing can't fail. Bytes of datagrams lie in one arena; both
- * are reset by the first input after everything was drained, which is how long what an action points
- * to stays valid. */
+ * are reset by the first input after everything was drained, which is how long what an action
+ * points to stays valid. */
 #include "session_int.h"
 
 #include <assert.h>
@@ -132,7 +132,7 @@ bool sess_next(struct sess *s, struct sess_act *out)
 	}
 	e = &q->ents[q->head++];
 	*out = e->act;
-	/* The pointers are made only now: entries and bytes may have moved since they were queued. */
+	/* The pointers are made only now: entries and bytes may have moved since. */
 	if (out->type == SESS_SEND || out->type == SESS_RECV)
 		out->buf = q->bytes + e->off;
 	if (out->type == SESS_KEY_ADD)

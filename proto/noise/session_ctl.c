@@ -2,8 +2,8 @@
  * roaming, side ports, close, resets (DESIGN 5.9, 6.9).
  *
  * Endpoints: a peer's endpoint is where its handshake was answered, until an authenticated packet
- * from its main port, with the newest counter under a key that is in use, comes from elsewhere: then
- * a CHALLENGE goes there, and only its answer from there moves the endpoint (RFC 9000 9.3). */
+ * from its main port, with the newest counter under a key that is in use, comes from elsewhere:
+ * then a CHALLENGE goes there, and only its answer from there moves the endpoint (RFC 9000 9.3). */
 #include "session_int.h"
 
 #include <sodium.h>
@@ -12,7 +12,7 @@
 
 #define BLOCK              16 /* bytes that count as one towards a key's limits (DESIGN 6.8) */
 #define PING_JITTER_PCT    10
-#define PINGS_SAVED_MAX    5 /* data saves so many pings in a row: RTT and keys must be seen alive */
+#define PINGS_SAVED_MAX    5 /* data saves so many pings in a row: RTT, keys must be seen alive */
 #define SIDE_LOST_MAX      3
 #define CTL_FIRST_FOREIGN  32 /* types from here on belong to other cores (weft/wire.h) */
 #define TOKEN_LEN          8
@@ -424,8 +424,8 @@ int sess_ctl_recv_reset(struct sess *s, const uint8_t *buf, size_t len, ts_t now
 		sess_count(s, SESS_ST_MALFORMED);
 		return err;
 	}
-	/* Indexes of the peers are in no table of ours: true resets are rare, floods are cut short. */
-	if (!rl_take(&s->reset_rx_rate, LIM_HS_PER_SEC, now)) {
+	/* The peers' indexes are in no table: true resets are rare, floods are cut short. */
+	if (!rl_take(&s->reset_rx_rate, LIM_RESETS_RX_PER_SEC, now)) {
 		sess_count(s, SESS_ST_RATE_LIMITED);
 		return ERR_LIMIT;
 	}

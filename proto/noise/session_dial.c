@@ -1,9 +1,10 @@
 /* session_dial.c - handshakes that we start: of the caller's (sess_connect) and our own (rekey).
  *
  * A dial sends a fresh INIT at each attempt, since a repeated one is taken for a replay, under one
- * receiver index. A RESP moves it on to repeating its FINAL until something arrives under the new key
- * (the key then frees the dial), or until the responder's sealed state has expired for sure: then it
- * starts over with another index. Bounds: LIM_HS_PENDING dials of the caller's, one rekey per peer. */
+ * receiver index. A RESP moves it on to repeating its FINAL until something arrives under the new
+ * key (the key then frees the dial), or until the responder's sealed state has expired for sure:
+ * then it starts over with another index. Bounds: LIM_HS_PENDING dials of the caller's, one rekey
+ * per peer. */
 #include "session_int.h"
 
 #include <assert.h>
@@ -117,7 +118,7 @@ void sess_dial_send_init(struct sess *s, struct sess_dial *d, ts_t now)
 		d->ix->dial = d;
 	}
 	follow_peer(d);
-	/* We call under the first secret only; those behind it are for who still calls under them. */
+	/* We call under the first secret only; the others are for who still calls under them. */
 	len = handshake_init_write(
 		&d->hs, &s->hs, 0, d->ix->index, sess_wall_secs(s, now), buf, sizeof(buf));
 	assert(len > 0);

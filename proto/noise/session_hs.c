@@ -1,6 +1,7 @@
 /* session_hs.c - handshake messages that arrive (DESIGN 6.2 to 6.6).
  *
- * INIT	  known MAC1, never seen before, near our time (else a cookie), not too many: RESP; nothing kept
+ * INIT	  known MAC1, never seen before, near our time (else a cookie), not too many: RESP; nothing
+ *	  is kept
  * RESP	  for one of our dials, from whom we dialled: a key of ours (next-mine), FINAL
  * FINAL  of a RESP of ours, once: a key of theirs, CONFIRM. A repeat gets another CONFIRM, no key
  * COOKIE for the INIT that we sent last: the same again with MAC2 */
@@ -166,8 +167,8 @@ static int offer_key(struct sess *s, struct sess_dial *d, const struct hs_in *in
 	return 0;
 }
 
-/* Is it whom we dialled? If not, the dial is over; but a rekey has a session to lose, and tries again
- * with who it knows. */
+/* Is it whom we dialled? If not, the dial is over; but a rekey has a session to lose, and tries
+ * again with who it knows. */
 static int check_answer(struct sess *s, struct sess_dial *d)
 {
 	const struct hs_peer *who = &d->hs.peer;

@@ -26,7 +26,7 @@
 #define SESS_ACT_ROOM                                                                              \
 	96 /* actions that one input can cause at most: a roam turns LIM_WORKERS off */
 #define SESS_ACT_SENDS      8   /* of these, datagrams and messages */
-#define SESS_TICK_MAX       512 /* a tick stops when so many actions wait, and is due again at once */
+#define SESS_TICK_MAX       512 /* a tick stops when so many actions wait; due again at once */
 #define SESS_PROBES_PER_RUN 4   /* side ports probed in one go, within SESS_ACT_SENDS */
 
 /* --- ids remembered for a while (session_memo.c) --- */

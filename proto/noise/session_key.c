@@ -1,15 +1,15 @@
 /* session_key.c - the keys of a peer (DESIGN 6.6 to 6.8).
  *
  * A peer has at most four keys: the current one, which seals; next-mine, from a handshake of ours
- * that nothing has confirmed yet; and up to two that were replaced, or lost against a handshake that
- * crossed, and only open for a while. A key is confirmed when the peer has it for sure: theirs by
- * their FINAL, ours when something arrived under it. Only confirmed keys replace another; but where
- * there is none at all (first session), next-mine seals at once.
+ * that nothing has confirmed yet; and up to two that were replaced, or lost against a handshake
+ * that crossed, and only open for a while. A key is confirmed when the peer has it for sure: theirs
+ * by their FINAL, ours when something arrived under it. Only confirmed keys replace another; but
+ * where there is none at all (first session), next-mine seals at once.
  *
- * Which of two confirmed keys seals: if one handshake was ours, the other theirs, and they overlapped
- * in time, the one whose initiator has the lower id, on both sides; else the newer. A side that
- * judges otherwise (an INIT overtook a CONFIRM) harms nothing: whatever still arrives under a
- * replaced key keeps it open. */
+ * Which of two confirmed keys seals: if one handshake was ours, the other theirs, and they
+ * overlapped in time, the one whose initiator has the lower id, on both sides; else the newer. A
+ * side that judges otherwise (an INIT overtook a CONFIRM) harms nothing: whatever still arrives
+ * under a replaced key keeps it open. */
 #include "session_int.h"
 
 #include <assert.h>

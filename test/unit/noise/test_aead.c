@@ -115,8 +115,7 @@ static void wycheproof_gcm(void **state)
 	run_wycheproof("wycheproof_aes_gcm.json", WIRE_SUITE_AES_256_GCM, 60);
 }
 
-/* Whatever @provider does with @len bytes must be its own inverse, in place and not. Seals to @out.
- */
+/* Whatever @provider does with @len bytes must be its own inverse, in place or not. Seals to @out. */
 static void round_trip(enum wire_suite suite, enum aead_provider provider, const uint8_t key[32],
 	const uint8_t nonce[12], const uint8_t *aad, size_t aad_len, size_t len, uint8_t *out,
 	uint8_t tag[16])
