@@ -1,16 +1,15 @@
 /* record_wire.c - bodies of records in msgpack.
  *
  * In: body bytes of a record whose signature held, but whose author may still be hostile. Out:
- * plain structs. msgpack-c allocates an array's objects from the count that the array announces,
- * before it has seen them; so check() first walks the bytes in fixed memory, counting that
- * everything announced is there and nothing is nested deeper than DEPTH_MAX. What msgpack-c then
- * allocates is at most some 24 bytes for each byte of the body. */
+ * plain structs. mp_scan() first walks the bytes in fixed memory; what msgpack-c then allocates is at
+ * most some 24 bytes for each byte of the body. */
 #include "record.h"
 #include <string.h>
 #include <msgpack.h>
 #include "weft/buf.h"
 #include "weft/err.h"
 #include "weft/wire.h"
+#include "mp.h"
 
 #define DEPTH_MAX 8
 
@@ -19,80 +18,12 @@ enum { NODE_NAME = 0, NODE_VERSION = 1, NODE_FEATURES = 2, NODE_LEFT = 3 };
 enum { LIST = 0 };
 #define PREFIX_F_EXIT 0x01
 
-/* Payload of @tag: *@skip bytes to step over, *@items elements that follow. False: no such tag. */
-static bool tag_shape(struct rd *r, uint8_t tag, size_t *skip, uint64_t *items)
-{
-	static const uint8_t fixed[] = {
-		/* 0xca */ 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, /* floats, unsigned, signed */
-		/* 0xd4 */ 2, 3, 5, 9, 17,               /* fixext: type and data */
-	};
-
-	*skip = 0;
-	*items = 0;
-	if (tag <= 0x7f || tag >= 0xe0 || tag == 0xc0 || tag == 0xc2 || tag == 0xc3)
-		return true;
-	if (tag <= 0x8f)
-		*items = 2u * (tag & 0x0f);
-	else if (tag <= 0x9f)
-		*items = tag & 0x0f;
-	else if (tag <= 0xbf)
-		*skip = tag & 0x1f;
-	else if (tag >= 0xca && tag <= 0xd8)
-		*skip = fixed[tag - 0xca];
-	else if (tag == 0xc4 || tag == 0xd9)
-		*skip = rd_u8(r);
-	else if (tag == 0xc5 || tag == 0xda)
-		*skip = rd_u16(r);
-	else if (tag == 0xc6 || tag == 0xdb)
-		*skip = rd_u32(r);
-	else if (tag == 0xc7)
-		*skip = (size_t)rd_u8(r) + 1;
-	else if (tag == 0xc8)
-		*skip = (size_t)rd_u16(r) + 1;
-	else if (tag == 0xc9)
-		*skip = (size_t)rd_u32(r) + 1;
-	else if (tag == 0xdc || tag == 0xde)
-		*items = (uint64_t)rd_u16(r) * (tag == 0xde ? 2 : 1);
-	else if (tag == 0xdd || tag == 0xdf)
-		*items = (uint64_t)rd_u32(r) * (tag == 0xdf ? 2 : 1);
-	else
-		return false; /* 0xc1 */
-	return true;
-}
-
 /* Is @buf exactly one msgpack object, all there, not too deep? */
 static int check(const uint8_t *buf, size_t len)
 {
-	uint64_t left[DEPTH_MAX + 1] = {1}; /* elements still to come, per level */
-	unsigned depth = 0;
-	struct rd r;
+	int err = mp_scan(buf, len, DEPTH_MAX, len);
 
-	rd_init(&r, buf, len);
-	for (;;) {
-		uint64_t items;
-		size_t skip;
-
-		while (left[depth] == 0) {
-			if (depth == 0)
-				return rd_left(&r) == 0 ? 0 : ERR_MALFORMED;
-			depth--;
-		}
-		left[depth]--;
-		uint8_t tag = rd_u8(&r);
-		if (rd_bad(&r))
-			return ERR_TRUNCATED;
-		if (!tag_shape(&r, tag, &skip, &items))
-			return ERR_MALFORMED;
-		rd_take(&r, skip);
-		/* Each element takes at least a byte. */
-		if (rd_bad(&r) || items > rd_left(&r))
-			return ERR_TRUNCATED;
-		if (items > 0) {
-			if (depth == DEPTH_MAX)
-				return ERR_MALFORMED;
-			left[++depth] = items;
-		}
-	}
+	return err == ERR_LIMIT ? ERR_MALFORMED : err;
 }
 
 /* Unpack a body, which must be a map. On 0 the caller destroys @u. */

@@ -25,7 +25,6 @@
 #define INIT_HDR         8
 #define RESP_HDR         12
 #define FINAL_HDR        (8 + HS_STATE_LEN)
-#define INIT_BODY        12 /* INIT's payload without padding */
 #define INIT_PAYLOAD_MAX (WIRE_CONTROL_MAX - INIT_HDR - NOISE_DHLEN - NOISE_TAGLEN - 2 * HS_MAC)
 #define STATE_PLAIN      212
 
