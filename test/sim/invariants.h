@@ -8,8 +8,8 @@
  *	records		what a node believes of another was published by that one, and its versions
  *			only rise
  *	agreement	after quiet, in time: a full mesh, everybody with the same records
- *	owners		after quiet and OWNERS_GRACE, no two connected nodes route overlapping prefixes
- *			to different owners
+ *	owners		in quiet, two connected nodes that can both hear both owners never route
+ *			overlapping prefixes to different ones for longer than 10 s
  *	key-match	after quiet, what one seals the other opens
  *	false-down	no session ends between two nodes that nothing disturbed but at most 5 % loss
  *	spin		a deadline that was served moves on

@@ -159,31 +159,41 @@ static void print_line(const struct sim_line *l)
 	fprintf(stderr, " %s\n", l->text);
 }
 
-static struct sim_line *trace_line(struct sim *s, int from, int to, const char *what, int64_t value)
+/* Everything counts for the digest but what is printed of it. */
+static void digest(struct sim *s, int from, int to, int64_t value)
 {
-	struct sim_line *l = &s->trace[s->ntrace++ % SIM_TRACE_LINES];
 	uint64_t h = s->digest ^ s->now.ns ^ (uint64_t)value << 32 ^
 		     (uint64_t)(uint32_t)from << 16 ^ (uint64_t)(uint32_t)to;
 
 	h *= 0x9e3779b97f4a7c15u;
 	s->digest = h ^ h >> 29;
-	*l = (struct sim_line){s->now, from, to, what, value, ""};
-	return l;
 }
 
 void sim_trace(struct sim *s, int from, int to, const char *what, int64_t value)
 {
-	struct sim_line *l = trace_line(s, from, to, what, value);
+	struct sim_line *l = &s->trace[s->ntrace++ % SIM_TRACE_LINES];
 
+	digest(s, from, to, value);
+	*l = (struct sim_line){s->now, from, to, what, value, ""};
 	if (s->cfg.print_trace)
 		print_line(l);
 }
 
+void sim_trace_often(struct sim *s, int from, int to, const char *what, int64_t value)
+{
+	struct sim_line l = {s->now, from, to, what, value, ""};
+
+	digest(s, from, to, value);
+	if (s->cfg.print_trace)
+		print_line(&l);
+}
+
 void sim_trace_text(struct sim *s, int from, int to, const char *what, const char *fmt, ...)
 {
-	struct sim_line *l = trace_line(s, from, to, what, 0);
+	struct sim_line *l = &s->trace[s->ntrace++ % SIM_TRACE_LINES];
 	va_list ap;
 
+	*l = (struct sim_line){s->now, from, to, what, 0, ""};
 	va_start(ap, fmt);
 	vsnprintf(l->text, sizeof(l->text), fmt, ap);
 	va_end(ap);
@@ -243,17 +253,15 @@ void sim_cfg_default(struct sim_cfg *c)
 struct sim *sim_new(const struct sim_cfg *cfg)
 {
 	struct sim *s = calloc(1, sizeof(*s));
-	uint64_t expand = cfg->seed;
 
-	if (!s)
-		return NULL;
+	/* libsodium takes random numbers when it starts: not from a seed's. */
+	randombytes_set_implementation(&seeded);
+	if (!s || aead_init() != 0)
+		goto fail;
 	s->cfg = *cfg;
 	s->now = (ts_t){UINT64_C(1000000000)};
-	prng_seed(&s->prng, expand);
+	prng_seed(&s->prng, cfg->seed);
 	prng_seed(&process_random, prng_next(&s->prng));
-	randombytes_set_implementation(&seeded);
-	if (aead_init() != 0)
-		goto fail;
 	log_set_sink(log_to_trace, s);
 	s->truth = truth_new(s);
 	s->net = sim_net_new(s);

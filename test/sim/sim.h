@@ -106,6 +106,9 @@ void sim_at(struct sim *s, struct sim_event *e, ts_t when); /* queue or move; TS
 
 /* A line of the trace. @what has static storage. */
 void sim_trace(struct sim *s, int from, int to, const char *what, int64_t value);
+/* The same for what happens all the time: not kept for the report. */
+void sim_trace_often(struct sim *s, int from, int to, const char *what, int64_t value);
+/* Free text, for people: not part of the digest, since what the cores log depends on static state. */
 void sim_trace_text(struct sim *s, int from, int to, const char *what, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 /* An invariant does not hold: the first one is kept and ends the run. */

@@ -21,6 +21,7 @@ struct sim_candidate {
 	struct node_key key;
 	struct ep eps[LIM_ENDPOINTS_PER_NODE + 1];
 	size_t neps, cur;
+	ts_t until; /* a dial that another one to the same address swallowed is not told of */
 };
 
 static bool session_at(const struct sim_node *n, const struct ep *ep)
@@ -67,8 +68,10 @@ static void call_candidate(struct sim_node *n, struct sim_candidate *c)
 
 	for (; c->cur < c->neps; c->cur++)
 		if (sim_sess_connect(n->sess, &c->eps[c->cur], &c->key, ts_add(now, DIAL_PATIENCE),
-			    now) == 0)
+			    now) == 0) {
+			c->until = ts_add(now, DUR_NS(DIAL_PATIENCE.ns + DUR_SEC(1).ns));
 			return;
+		}
 	drop(n, c);
 }
 
@@ -144,7 +147,8 @@ void sim_dial_tick(struct sim_node *n, ts_t now)
 	if (n->target.is)
 		check_target(n, now);
 	while (map_next(n->candidates, &it, &key, &value))
-		if (sim_sess_find(n->sess, key)) {
+		if (sim_sess_find(n->sess, key) ||
+			ts_due(((struct sim_candidate *)value)->until, now)) {
 			(void)map_del(n->candidates, key);
 			free(value);
 		}

@@ -281,7 +281,10 @@ static void arrive(struct sim *s, struct sim_event *e)
 	} else if (d->from != NOBODY && !passes(n, d->from, to)) {
 		n->stats.cut++;
 	} else {
-		sim_trace(s, (int)d->from, (int)to, sim_net_type(d->buf, d->len), (int64_t)d->len);
+		bool data = WIRE_TYPE_OF(d->buf[0]) == WIRE_DATA;
+
+		(data ? sim_trace_often : sim_trace)(
+			s, (int)d->from, (int)to, sim_net_type(d->buf, d->len), (int64_t)d->len);
 		sim_node_datagram(s->nodes[to], &d->src, &d->dst.ip, d->buf, d->len);
 	}
 	free(d);
@@ -305,11 +308,15 @@ static void fly(struct sim_net *n, struct datagram *d)
 		d->from == NOBODY ? n->link.delay_min : base_delay(n, d->from, host_at(n, &d->dst));
 
 	wait.ns += up_to(n, n->link.jitter).ns;
-	if (hits(n, n->link.reorder)) {
+	if (hits(n, n->link.reorder))
 		wait.ns += up_to(n, n->link.reorder_by).ns;
-	}
-	if (hits(n, n->link.corrupt) && d->len) {
+	if (hits(n, n->link.corrupt)) {
 		n->stats.corrupted++;
+		/* Would not authenticate. */
+		if (n->s->cfg.no_crypto) {
+			free(d);
+			return;
+		}
 		d->buf[prng_below(&n->s->prng, d->len)] ^=
 			(uint8_t)(1u << prng_below(&n->s->prng, 8));
 	}
@@ -371,7 +378,7 @@ void sim_net_send(struct sim_net *n, unsigned from, const struct ep *to, const u
 	}
 	if (hits(n, n->link.loss)) {
 		n->stats.lost++;
-		sim_trace(n->s, (int)from, (int)dest, "lost", (int64_t)len);
+		sim_trace_often(n->s, (int)from, (int)dest, "lost", (int64_t)len);
 		free(d);
 		return;
 	}

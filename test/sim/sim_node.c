@@ -784,6 +784,7 @@ void sim_node_stop(struct sim_node *n)
 	if (!n->running)
 		return;
 	save_peers(n);
+	sim_net_disturb(n->s->net, n->index, n->s->now);
 	sim_trace(n->s, (int)n->index, -1, "clean stop", 0);
 	for (uint32_t i = 1; i < n->nslots; i++)
 		if (n->slots[i].up)
@@ -791,7 +792,6 @@ void sim_node_stop(struct sim_node *n)
 	drain(n);
 	check_stopped(n);
 	forget(n);
-	sim_net_disturb(n->s->net, n->index, n->s->now);
 }
 
 void sim_node_stall(struct sim_node *n, ts_t until)
