@@ -195,9 +195,9 @@ static int start(struct daemon *d)
 		return ERR_NOMEM;
 	if ((e = state_open(d)) || (e = state_load_identity(d)) || (e = state_load_cluster(d)) ||
 		(e = open_kernel(d)) || (e = state_next_epoch(d, 0)) || (e = open_dp(d)) ||
+		(e = ctl_srv_new(d, &d->ctl)) || (e = metrics_start(d)) ||
 		(e = segments_up(d)) || (e = dp_start(d->dp)) || (e = rtab_new(d, &d->rtab)) ||
-		(e = dial_new(d, &d->dialer)) || (e = mesh_start(d)) ||
-		(e = ctl_srv_new(d, &d->ctl)) || (e = metrics_start(d)))
+		(e = dial_new(d, &d->dialer)) || (e = mesh_start(d)))
 		return e;
 	d->sigterm = loop_signal_new(d->loop, SIGTERM, on_signal, d);
 	d->sigint = loop_signal_new(d->loop, SIGINT, on_signal, d);
