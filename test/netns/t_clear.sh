@@ -20,7 +20,7 @@ captures_start() { # DIR
 	local h
 	mkdir -p "$net_dir/$1"
 	for h in "${hosts[@]}"; do
-		in_host "$h" tcpdump -i u0 -B 16384 -U -s 0 --immediate-mode -w "$net_dir/$1/$h.pcap" 2>"$net_dir/$1/$h.tcpdump" &
+		ip netns exec "$(ns_of "$h")" tcpdump -i u0 -B 16384 -U -s 0 --immediate-mode -w "$net_dir/$1/$h.pcap" 2>"$net_dir/$1/$h.tcpdump" &
 		echo $! >"$net_dir/$1/$h.pid"
 		wait_for "tcpdump on $h" grep -q "listening on" "$net_dir/$1/$h.tcpdump"
 	done
