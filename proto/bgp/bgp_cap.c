@@ -1,0 +1,131 @@
+/* bgp_cap.c - capabilities. One handler per code that we know, found by table; a capability is read
+ * through a reader cut to its own length, so a lie about it stays inside. */
+#include "bgp_cap.h"
+#include <stddef.h>
+#include "weft/err.h"
+#include "bgp.h"
+#include "bgp_wire.h"
+
+static const struct {
+	uint16_t afi;
+	uint8_t safi;
+	const char *name;
+} families[BGP_FAMILIES] = {
+	[BGP_IPV4] = {1, 1, "ipv4"},
+	[BGP_IPV6] = {2, 1, "ipv6"},
+	[BGP_VPNV4] = {1, 128, "vpnv4"},
+	[BGP_VPNV6] = {2, 128, "vpnv6"},
+};
+
+uint16_t bgp_family_afi(unsigned family)
+{
+	return families[family].afi;
+}
+
+uint8_t bgp_family_safi(unsigned family)
+{
+	return families[family].safi;
+}
+
+int bgp_family_of(uint16_t afi, uint8_t safi)
+{
+	for (int f = 0; f < BGP_FAMILIES; f++)
+		if (families[f].afi == afi && families[f].safi == safi)
+			return f;
+	return -1;
+}
+
+const char *bgp_family_str(unsigned family)
+{
+	return family < BGP_FAMILIES ? families[family].name : "?";
+}
+
+/* RFC 4760 8: AFI, a reserved byte, SAFI. */
+static int cap_mp(struct rd *r, struct bgp_caps *c)
+{
+	uint16_t afi = rd_u16(r);
+	int f;
+
+	rd_u8(r);
+	f = bgp_family_of(afi, rd_u8(r));
+	if (!rd_done(r))
+		return ERR_MALFORMED;
+	c->mp = true;
+	if (f >= 0)
+		c->families |= BGP_FAM(f);
+	return 0;
+}
+
+/* RFC 2918 2. */
+static int cap_refresh(struct rd *r, struct bgp_caps *c)
+{
+	c->refresh = true;
+	return rd_done(r) ? 0 : ERR_MALFORMED;
+}
+
+/* RFC 7313 3.1. */
+static int cap_enhanced_refresh(struct rd *r, struct bgp_caps *c)
+{
+	c->enhanced_refresh = true;
+	return rd_done(r) ? 0 : ERR_MALFORMED;
+}
+
+/* RFC 6793 3. */
+static int cap_as4(struct rd *r, struct bgp_caps *c)
+{
+	c->as4 = true;
+	c->as = rd_u32(r);
+	return rd_done(r) ? 0 : ERR_MALFORMED;
+}
+
+static const struct {
+	uint8_t code;
+	int (*decode)(struct rd *r, struct bgp_caps *c);
+} known[] = {
+	{CAP_MP, cap_mp},
+	{CAP_REFRESH, cap_refresh},
+	{CAP_AS4, cap_as4},
+	{CAP_ENHANCED_REFRESH, cap_enhanced_refresh},
+};
+
+int bgp_caps_decode(struct rd *r, struct bgp_caps *c)
+{
+	c->any = true;
+	while (rd_left(r)) {
+		uint8_t code = rd_u8(r);
+		struct rd value = rd_sub(r, rd_u8(r));
+
+		if (rd_bad(r))
+			return ERR_MALFORMED;
+		for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+			if (known[i].code == code && known[i].decode(&value, c) < 0)
+				return ERR_MALFORMED;
+	}
+	return rd_done(r) ? 0 : ERR_MALFORMED;
+}
+
+void bgp_caps_encode(struct wr *w, const struct bgp_caps *c)
+{
+	for (unsigned f = 0; f < BGP_FAMILIES; f++) {
+		if (!(c->families & BGP_FAM(f)))
+			continue;
+		wr_u8(w, CAP_MP);
+		wr_u8(w, 4);
+		wr_u16(w, families[f].afi);
+		wr_u8(w, 0);
+		wr_u8(w, families[f].safi);
+	}
+	if (c->refresh) {
+		wr_u8(w, CAP_REFRESH);
+		wr_u8(w, 0);
+	}
+	if (c->enhanced_refresh) {
+		wr_u8(w, CAP_ENHANCED_REFRESH);
+		wr_u8(w, 0);
+	}
+	if (c->as4) {
+		wr_u8(w, CAP_AS4);
+		wr_u8(w, 4);
+		wr_u32(w, c->as);
+	}
+}

@@ -1,0 +1,37 @@
+/* bgp_cap.h - capabilities (RFC 5492) and address families on the wire (RFC 4760). */
+#ifndef WEFT_BGP_CAP_H
+#define WEFT_BGP_CAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "weft/buf.h"
+
+struct bgp_caps {
+	bool any; /* there was a capabilities parameter at all */
+	bool mp;  /* at least one multiprotocol capability: else IPv4 unicast is meant */
+	uint32_t families;
+	bool refresh, enhanced_refresh, as4;
+	uint32_t as; /* with as4 */
+};
+
+/* Read the value of one capabilities parameter into @c, adding to what is there. Unknown ones are
+ * skipped, the last of several wins (RFC 5492 4). ERR_MALFORMED. */
+int bgp_caps_decode(struct rd *r, struct bgp_caps *c);
+/* Write the capabilities of @c. */
+void bgp_caps_encode(struct wr *w, const struct bgp_caps *c);
+
+/* AFI and SAFI of a family, and back: -1 for what we don't know. */
+uint16_t bgp_family_afi(unsigned family);
+uint8_t bgp_family_safi(unsigned family);
+int bgp_family_of(uint16_t afi, uint8_t safi);
+static inline bool bgp_family_vpn(unsigned family)
+{
+	return family >= 2;
+}
+/* Bits of an address of the family: 32 or 128. */
+static inline unsigned bgp_family_bits(unsigned family)
+{
+	return family & 1 ? 128 : 32;
+}
+
+#endif

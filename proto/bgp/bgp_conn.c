@@ -1,0 +1,129 @@
+/* bgp_conn.c - the output queue of a connection.
+ *
+ * One buffer of LIM_BGP_OUT_BYTES. UPDATEs go in while a quarter of it is free, so that messages of
+ * the session (KEEPALIVE, NOTIFICATION) find room; what doesn't fit waits in the table, in its
+ * newest form. Bytes offered to the driver don't move until it says how many were taken. The send
+ * hold timer (RFC 9687) runs while something is unsent and starts again at each progress. */
+#include <assert.h>
+#include <string.h>
+#include "weft/err.h"
+#include "bgp_int.h"
+
+#define RESERVE (2 * BGP_MSG_MAX)
+
+static void make_room(struct bgp_conn *c)
+{
+	if (c->out_head == c->out_tail && !c->offered) {
+		c->out_head = c->out_tail = 0;
+	} else if (c->out_head && !c->offered && LIM_BGP_OUT_BYTES - c->out_tail < RESERVE) {
+		memmove(c->out, c->out + c->out_head, c->out_tail - c->out_head);
+		c->out_tail -= c->out_head;
+		c->out_head = 0;
+	}
+}
+
+void bgp_conn_begin(struct bgp_conn *c, struct wr *w)
+{
+	make_room(c);
+	wr_init(w, c->out + c->out_tail, LIM_BGP_OUT_BYTES - c->out_tail);
+}
+
+static void send_hold_start(struct bgp_conn *c)
+{
+	struct bgp_peer *p = c->peer;
+	unsigned secs = p->cfg.send_hold_secs;
+
+	if (!secs)
+		secs = 2u * p->hold_secs > 480 ? 2u * p->hold_secs : 480;
+	bgp_timer_set(p->b, &c->send_hold, ts_add(p->b->now, DUR_SEC(secs)));
+}
+
+int bgp_conn_end(struct bgp_conn *c, struct wr *w, unsigned msgs)
+{
+	if (wr_bad(w))
+		return ERR_FULL;
+	if (wr_len(w) == 0)
+		return 0;
+	if (c->out_head == c->out_tail)
+		send_hold_start(c);
+	c->out_tail += wr_len(w);
+	c->peer->n.tx_msgs += msgs;
+	c->peer->n.tx_bytes += wr_len(w);
+	bgp_conn_wake(c);
+	return 0;
+}
+
+void bgp_conn_wake(struct bgp_conn *c)
+{
+	if (list_empty(&c->link))
+		list_add_tail(&c->peer->b->senders, &c->link);
+}
+
+void bgp_peer_wake(struct bgp_peer *p)
+{
+	if (p->up)
+		bgp_conn_wake(p->up);
+}
+
+/* Put what one family has due; false: no room for more. */
+static bool fill_family(struct bgp_conn *c, unsigned f)
+{
+	struct bgp_peer *p = c->peer;
+	struct peer_out *po = &p->out[f];
+	struct wr w;
+	unsigned n = 0, refresh = 0;
+
+	if (!po->group || (po->at_end && !po->begin && !po->end))
+		return true;
+	make_room(c);
+	if (LIM_BGP_OUT_BYTES - c->out_tail < RESERVE + BGP_MSG_MAX)
+		return false;
+	wr_init(&w, c->out + c->out_tail, LIM_BGP_OUT_BYTES - RESERVE - c->out_tail);
+	if (po->begin) {
+		bgp_refresh_encode(&w, f, REFRESH_BEGIN);
+		po->begin = false;
+		po->end = true;
+		refresh++;
+	}
+	n = ribout_emit(p->b, po, &w, UINT32_MAX);
+	if (po->at_end && po->end && wr_left(&w) > BGP_HDR_LEN + 4) {
+		bgp_refresh_encode(&w, f, REFRESH_END);
+		po->end = false;
+		refresh++;
+	}
+	p->n.tx_updates += n;
+	p->b->st.out_encoded += n;
+	bgp_conn_end(c, &w, n + refresh);
+	return po->at_end && !po->end;
+}
+
+void bgp_conn_fill(struct bgp_conn *c)
+{
+	if (c->peer->up != c)
+		return;
+	for (unsigned f = 0; f < BGP_FAMILIES; f++)
+		if (!fill_family(c, f))
+			break;
+}
+
+int bgp_written(struct bgp *b, uint32_t conn, size_t n, ts_t now)
+{
+	struct bgp_conn *c = bgp_conn_find(b, conn);
+
+	b->now = now;
+	if (!c)
+		return ERR_NOT_FOUND;
+	if (n > c->offered)
+		return ERR_RANGE;
+	if (n == 0)
+		return 0;
+	c->out_head += n;
+	c->offered = 0;
+	make_room(c);
+	if (c->out_head == c->out_tail)
+		bgp_timer_set(b, &c->send_hold, TS_NEVER);
+	else
+		send_hold_start(c);
+	bgp_conn_wake(c);
+	return 0;
+}

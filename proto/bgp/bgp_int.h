@@ -1,0 +1,175 @@
+/* bgp_int.h - what the files of the core share. */
+#ifndef WEFT_BGP_INT_H
+#define WEFT_BGP_INT_H
+
+#include "list.h"
+#include "prng.h"
+#include "timerq.h"
+#include "bgp.h"
+#include "bgp_msg.h"
+#include "bgp_update.h"
+#include "decide.h"
+#include "rib.h"
+#include "ribout.h"
+
+struct bgp_peer;
+
+enum timer_kind {
+	TIMER_IDLE_HOLD, /* peer: IdleHoldTimer, RFC 4271 8.1.1 */
+	TIMER_RETRY,     /* peer: ConnectRetryTimer */
+	TIMER_STALE,     /* peer: an enhanced refresh that doesn't end (RFC 7313 4) */
+	TIMER_HOLD,      /* connection */
+	TIMER_KEEPALIVE, /* connection */
+	TIMER_SEND_HOLD, /* connection: RFC 9687 */
+	TIMERS,
+};
+struct bgp_timer {
+	struct tq_node n;
+	enum timer_kind kind;
+	void *owner;
+};
+#define TIMERS_PER_PEER 9 /* its own three and those of two connections */
+
+enum conn_slot { SLOT_DIAL, SLOT_ACCEPT, SLOTS };
+
+/* States of one connection: RFC 4271 8.2.2 without Idle and Active, in which there is none. */
+enum conn_state { CONN_CONNECT, CONN_OPENSENT, CONN_OPENCONFIRM, CONN_ESTABLISHED, CONN_STATES };
+
+struct bgp_conn {
+	uint32_t id;
+	enum conn_slot slot;
+	enum conn_state state;
+	struct bgp_peer *peer; /* NULL once it is closing */
+	struct list link;      /* bgp.senders or bgp.closing */
+	struct ip local;
+	bool tell_connect;    /* BGP_CONNECT is to be told */
+	struct bgp_open open; /* theirs, from OpenConfirm on */
+	struct bgp_timer hold, keepalive, send_hold;
+	uint16_t in_len;
+	size_t out_head, out_tail,
+		offered; /* out[out_head..out_tail) is unsent, offered of it told */
+	uint8_t in[BGP_MSG_MAX];
+	uint8_t *out; /* LIM_BGP_OUT_BYTES; NULL in Connect */
+};
+
+struct bgp_peer {
+	struct bgp *b;
+	uint16_t idx;
+	struct bgp_peer_cfg cfg;
+	bool ebgp, stopped, gshut;
+	bool idle;            /* RFC 4271 8.2.2: Idle */
+	bool no_caps;         /* the peer refused optional parameters: RFC 5492 3 */
+	enum bgp_state state; /* told, or in the queue to be told */
+	ts_t since;
+	char last_error[352];
+	struct list state_link; /* bgp.states: BGP_STATE is due */
+	bool tell_error;        /* with the text */
+	struct bgp_conn *conn[SLOTS];
+	struct bgp_conn *up; /* the one that is Established */
+	struct bgp_timer idle_hold, retry, stale;
+	unsigned backoff; /* doublings of the idle hold time */
+	uint16_t gen;     /* of connection numbers */
+	struct rib *rib;
+	/* negotiated, while up */
+	uint32_t families;
+	bool as4, refresh, enhanced;
+	uint16_t hold_secs;
+	uint32_t remote_id;
+	uint32_t stale_families;
+	struct peer_out out[BGP_FAMILIES];
+	uint32_t received, accepted; /* paths in the table */
+	struct bgp_peer_info n;      /* counters alone are used */
+};
+
+struct log_line {
+	uint16_t peer;
+	char text[160];
+};
+
+struct bgp {
+	struct bgp_cfg cfg;
+	ts_t now;
+	struct prng prng;
+	uint8_t seed[16];
+	struct timerq timers;
+	struct bgp_peer *peers[LIM_BGP_PEERS + 1]; /* [0] stays empty: BGP_LOCAL */
+	unsigned npeers, last_peer;
+	struct rib *ribs[LIM_SEGMENTS];
+	unsigned nribs;
+	struct attr_table attrs;
+	struct bgp_pool outs;
+	size_t npaths;
+	struct bgp_group *groups[BGP_FAMILIES * LIM_BGP_PEERS];
+	unsigned ngroups; /* slots in use are below this */
+	struct list states, closing, senders;
+	unsigned connects; /* connections with tell_connect */
+	struct log_line lines[LIM_BGP_LOG_LINES];
+	unsigned line_head, line_count;
+	struct bgp_stats st;
+	struct decide_cand cands[LIM_BGP_PEERS + 1];
+	struct path *cand_paths[LIM_BGP_PEERS + 1];
+	/* one UPDATE, one edit, one view at a time */
+	struct bgp_update update;
+	struct bgp_edit edit;
+	struct bgp_attrs view;
+	char text[352]; /* of the action told last */
+};
+
+/* bgp.c */
+struct rib *bgp_rib(struct bgp *b, uint32_t vni);                /* find; NULL */
+struct rib *bgp_rib_make(struct bgp *b, uint32_t vni, int *err); /* find or make */
+void bgp_say(struct bgp *b, uint16_t peer, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Never fails: room was made when the peer was added. */
+void bgp_timer_set(struct bgp *b, struct bgp_timer *t, ts_t when);
+
+/* bgp_fsm.c: connections and peers */
+int bgp_fsm_recv(struct bgp_conn *c, const uint8_t *buf, size_t len);
+void bgp_fsm_closed(struct bgp_conn *c);
+int bgp_fsm_accept(struct bgp_peer *p, const struct ip *local, uint32_t *id);
+void bgp_fsm_connected(struct bgp_conn *c, const struct ip *local);
+void bgp_peer_begin(struct bgp_peer *p); /* Idle: dial, or listen */
+/* End all connections of @p with @e (NULL: say nothing) and go to Idle; again after a while unless
+ * the peer is stopped. @by_them: @e came from the peer. */
+void bgp_peer_down(struct bgp_peer *p, const struct bgp_error *e, bool by_them, const char *why);
+void bgp_peer_cease(struct bgp_peer *p, unsigned subcode, const char *text);
+struct bgp_conn *bgp_conn_find(struct bgp *b, uint32_t id);
+void bgp_conn_timer(struct bgp_conn *c, enum timer_kind kind);
+void bgp_peer_timer(struct bgp_peer *p, enum timer_kind kind);
+void bgp_conn_free(struct bgp_conn *c);
+
+/* bgp_conn.c: bytes of a connection */
+/* Start to write messages that are no UPDATEs; what doesn't fit is dropped by bgp_conn_end(). */
+void bgp_conn_begin(struct bgp_conn *c, struct wr *w);
+/* 0 or ERR_FULL. */
+int bgp_conn_end(struct bgp_conn *c, struct wr *w, unsigned msgs);
+void bgp_conn_fill(struct bgp_conn *c); /* UPDATEs and refresh marks that are due */
+void bgp_conn_wake(struct bgp_conn *c); /* it may have something to send */
+void bgp_peer_wake(struct bgp_peer *p);
+
+/* bgp_session.c: an Established peer */
+int bgp_session_up(struct bgp_peer *p, struct bgp_conn *c); /* ERR_NOMEM */
+void bgp_session_down(struct bgp_peer *p);
+/* Bodies of messages. Negative: @e is to be sent and the session is over. */
+int bgp_session_update(struct bgp_peer *p, const uint8_t *body, size_t len, struct bgp_error *e);
+int bgp_session_refresh(struct bgp_peer *p, const uint8_t *msg, size_t len, struct bgp_error *e);
+void bgp_session_stale_end(struct bgp_peer *p, uint32_t families);
+int bgp_session_regroup(struct bgp_peer *p);  /* export again; ERR_NOMEM */
+int bgp_session_reimport(struct bgp_peer *p); /* import again; ERR_NOMEM */
+
+/* bgp_route.c: paths into the table, best ones out of it */
+/* Judge @in by the import rules and policy of @p; 0 and *@out (held, or NULL: rejected). */
+int bgp_import(struct bgp *b, const struct bgp_peer *p, const struct bgp_nlri *n,
+	struct attr_set *in, struct attr_set **out);
+int bgp_path_set(struct bgp *b, struct rib *r, struct bgp_peer *p, const struct bgp_nlri *n,
+	struct attr_set *in);
+bool bgp_path_del(struct bgp *b, struct rib *r, struct bgp_peer *p, const struct bgp_nlri *n);
+void bgp_path_remove(
+	struct bgp *b, struct rib *r, struct net *net, struct path *path, struct bgp_peer *p);
+/* Decide one dirty net; true: *@out tells of it. */
+bool bgp_decide_next(struct bgp *b, struct bgp_act *out);
+/* Put what a group is to hear of @best into *@out (held; NULL: nothing). ERR_NOMEM. */
+int bgp_export(struct bgp *b, struct bgp_group *g, const struct bgp_nlri *n,
+	const struct path *best, struct attr_set **out);
+
+#endif

@@ -1,0 +1,156 @@
+/* bgp_intern.c - the table of attribute sets: a chained hash over their canonical bytes.
+ *
+ * Thousands of prefixes share a set, so it is encoded, hashed and parsed once. The hash is SipHash
+ * with the core's key: peers choose the bytes. Reference counted; the last attr_put() frees. The
+ * table doubles when it has as many sets as buckets; if there is no memory for that it goes on with
+ * longer chains. */
+#include "bgp_intern.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include "weft/err.h"
+#include "map.h"
+
+#define CAP_MIN  64
+#define WIRE_MAX (4 * BGP_MSG_MAX)
+#define NH_MAX   32
+
+int attr_table_init(struct attr_table *t, const uint8_t seed[16])
+{
+	*t = (struct attr_table){.cap = CAP_MIN};
+	memcpy(t->seed, seed, sizeof(t->seed));
+	t->buckets = calloc(t->cap, sizeof(*t->buckets));
+	return t->buckets ? 0 : ERR_NOMEM;
+}
+
+void attr_table_fini(struct attr_table *t)
+{
+	assert(t->count == 0);
+	free(t->buckets);
+	*t = (struct attr_table){0};
+}
+
+static void grow(struct attr_table *t)
+{
+	size_t cap = t->cap * 2;
+	struct attr_set **b = calloc(cap, sizeof(*b)), *s, *next;
+
+	if (!b)
+		return;
+	for (size_t i = 0; i < t->cap; i++)
+		for (s = t->buckets[i]; s; s = next) {
+			next = s->hnext;
+			s->hnext = b[s->hash & (cap - 1)];
+			b[s->hash & (cap - 1)] = s;
+		}
+	free(t->buckets);
+	t->buckets = b;
+	t->cap = cap;
+}
+
+static unsigned put_next_hop(const struct bgp_attrs *a, uint8_t *out)
+{
+	unsigned n = ip_bits(&a->next_hop) / 8;
+
+	memcpy(out, a->next_hop.b, n);
+	if (n == 16 && a->next_hop_ll.family == IP_V6) {
+		memcpy(out + 16, a->next_hop_ll.b, 16);
+		n = 32;
+	}
+	return n;
+}
+
+/* What the decision process and the export rules look at. */
+static void derive(struct attr_set *s)
+{
+	struct bgp_attrs a;
+
+	attr_view(s, &a);
+	s->med = a.has & BGP_HAS_MED ? a.med : 0; /* RFC 4271 9.1.2.2 c: absent is lowest */
+	s->local_pref = a.has & BGP_HAS_LOCAL_PREF ? a.local_pref : 100;
+	s->first_as = bgp_attrs_first_as(&a);
+	s->originator = a.has & BGP_HAS_ORIGINATOR ? a.originator_id : 0;
+	s->path_len = (uint16_t)bgp_attrs_path_len(&a);
+	s->origin = a.origin;
+	s->clusters = (uint8_t)(a.cluster_list.len / 4 > 255 ? 255 : a.cluster_list.len / 4);
+	if (bgp_attrs_has_community(&a, BGP_COMM_NO_EXPORT) ||
+		bgp_attrs_has_community(&a, BGP_COMM_NO_EXPORT_SUBCONFED))
+		s->flags |= SET_NO_EXPORT;
+	if (bgp_attrs_has_community(&a, BGP_COMM_NO_ADVERTISE))
+		s->flags |= SET_NO_ADVERTISE;
+	if (bgp_attrs_has_community(&a, BGP_COMM_GRACEFUL_SHUTDOWN))
+		s->flags |= SET_GSHUT;
+}
+
+int attr_intern(struct attr_table *t, const struct bgp_attrs *a, struct attr_set **out)
+{
+	uint8_t buf[NH_MAX + WIRE_MAX];
+	unsigned nh_len = put_next_hop(a, buf);
+	struct attr_set *s;
+	uint32_t hash;
+	size_t len;
+	struct wr w;
+
+	wr_init(&w, buf + nh_len, WIRE_MAX);
+	bgp_attrs_encode(&w, a);
+	if (wr_bad(&w))
+		return ERR_FULL;
+	len = nh_len + wr_len(&w);
+	hash = (uint32_t)map_siphash(t->seed, buf, len);
+	for (s = t->buckets[hash & (t->cap - 1)]; s; s = s->hnext)
+		if (s->hash == hash && s->nh_len == nh_len && s->wire_len == wr_len(&w) &&
+			memcmp(s->data, buf, len) == 0) {
+			*out = attr_hold(s);
+			return 0;
+		}
+	s = malloc(sizeof(*s) + len);
+	if (!s)
+		return ERR_NOMEM;
+	*s = (struct attr_set){.hash = hash,
+		.refs = 1,
+		.nh_len = (uint8_t)nh_len,
+		.wire_len = (uint16_t)wr_len(&w)};
+	memcpy(s->data, buf, len);
+	derive(s);
+	if (t->count >= t->cap)
+		grow(t);
+	s->hnext = t->buckets[hash & (t->cap - 1)];
+	t->buckets[hash & (t->cap - 1)] = s;
+	t->count++;
+	t->bytes += sizeof(*s) + len;
+	*out = s;
+	return 0;
+}
+
+void attr_put(struct attr_table *t, struct attr_set *s)
+{
+	struct attr_set **at;
+
+	if (!s)
+		return;
+	assert(s->refs > 0);
+	if (--s->refs > 0)
+		return;
+	assert(!s->last_out);
+	for (at = &t->buckets[s->hash & (t->cap - 1)]; *at != s; at = &(*at)->hnext)
+		assert(*at);
+	*at = s->hnext;
+	t->count--;
+	t->bytes -= sizeof(*s) + s->nh_len + s->wire_len;
+	free(s);
+}
+
+void attr_next_hop(const struct attr_set *s, struct ip *nh)
+{
+	*nh = s->nh_len == 4 ? ip_v4_bytes(s->data)
+	      : s->nh_len    ? ip_v6_bytes(s->data)
+			     : (struct ip){0};
+}
+
+void attr_view(const struct attr_set *s, struct bgp_attrs *a)
+{
+	bgp_attrs_view(attr_wire(s), s->wire_len, a);
+	attr_next_hop(s, &a->next_hop);
+	if (s->nh_len == 32)
+		a->next_hop_ll = ip_v6_bytes(s->data + 16);
+}

@@ -1,0 +1,355 @@
+/* bgp_route.c - routes on their way: import, the table, the decision, export.
+ *
+ * In: routes of one UPDATE, by session; routes of our own. Each becomes a path of its prefix, with
+ * the attributes as received and as the import policy left them; the prefix is marked. Out: when
+ * actions are drained, marked prefixes are decided one by one; where the best path changed, the
+ * groups are brought up to date and the driver is told.
+ *
+ * Bounds: LIM_BGP_ROUTES paths; of one peer cfg.max_prefixes, which the session checks. */
+#include <assert.h>
+#include <string.h>
+#include "weft/err.h"
+#include "bgp_int.h"
+
+/* RFC 8326 5.1: the routes of a link that is going down are the last choice. */
+static void import_defaults(const struct bgp_peer *p, const struct attr_set *in, struct bgp_edit *e)
+{
+	if (p->ebgp && in->flags & SET_GSHUT)
+		bgp_edit_local_pref(e, 0);
+}
+
+int bgp_import(struct bgp *b, const struct bgp_peer *p, const struct bgp_nlri *n,
+	struct attr_set *in, struct attr_set **out)
+{
+	const struct bgp_policy *policy = &p->cfg.import;
+	struct bgp_edit *e = &b->edit;
+	struct bgp_route r = {.vni = p->cfg.vni,
+		.peer = p->idx,
+		.peer_as = p->cfg.remote_as,
+		.ebgp = p->ebgp,
+		.nlri = n};
+
+	*out = NULL;
+	if (!policy->ops && p->ebgp) /* RFC 8212 3 */
+		return 0;
+	if (!policy->ops) {
+		*out = attr_hold(in);
+		return 0;
+	}
+	attr_view(in, &b->view);
+	bgp_edit_init(e, &b->view);
+	import_defaults(p, in, e);
+	r.attrs = &e->a;
+	b->st.policy_calls++;
+	if (policy->ops->apply(policy->ctx, &r, e) != BGP_ACCEPT || e->overflow)
+		return 0;
+	if (!e->changed) {
+		*out = attr_hold(in);
+		return 0;
+	}
+	return attr_intern(&b->attrs, &e->a, out);
+}
+
+int bgp_path_set(struct bgp *b, struct rib *r, struct bgp_peer *p, const struct bgp_nlri *n,
+	struct attr_set *in)
+{
+	uint16_t idx = p ? p->idx : BGP_LOCAL;
+	struct attr_set *attr = NULL;
+	struct net *net;
+	struct path *path;
+	int err = 0;
+
+	if (p)
+		err = bgp_import(b, p, n, in, &attr);
+	else
+		attr = attr_hold(in);
+	if (err < 0)
+		return err;
+	net = rib_get(r, n);
+	path = net ? net_path(net, idx) : NULL;
+	if (!path && net) {
+		err = ERR_FULL;
+		if (b->npaths < LIM_BGP_ROUTES)
+			path = net_add(r, net, idx);
+		if (path) {
+			b->npaths++;
+			if (p)
+				p->received++;
+		} else if (b->npaths < LIM_BGP_ROUTES) {
+			err = ERR_NOMEM;
+		}
+	}
+	if (!path) {
+		attr_put(&b->attrs, attr);
+		if (net)
+			rib_release(r, net);
+		return net ? err : ERR_NOMEM;
+	}
+	path->flags &= (uint8_t)~PATH_STALE;
+	if (path->in == in && path->attr == attr && path->label == n->label) {
+		attr_put(&b->attrs, attr);
+		return 0;
+	}
+	if (p)
+		p->accepted += (attr != NULL) - (uint32_t)(path->attr != NULL);
+	attr_put(&b->attrs, path->in);
+	attr_put(&b->attrs, path->attr);
+	path->in = attr_hold(in);
+	path->attr = attr;
+	path->label = n->label;
+	rib_mark(r, net);
+	return 0;
+}
+
+void bgp_path_remove(
+	struct bgp *b, struct rib *r, struct net *net, struct path *path, struct bgp_peer *p)
+{
+	if (p) {
+		p->received--;
+		p->accepted -= path->attr != NULL;
+	}
+	attr_put(&b->attrs, path->in);
+	attr_put(&b->attrs, path->attr);
+	net_drop(r, net, path);
+	b->npaths--;
+	rib_mark(r, net);
+}
+
+bool bgp_path_del(struct bgp *b, struct rib *r, struct bgp_peer *p, const struct bgp_nlri *n)
+{
+	struct net *net = rib_find(r, n);
+	struct path *path = net ? net_path(net, p ? p->idx : BGP_LOCAL) : NULL;
+
+	if (!path)
+		return false;
+	bgp_path_remove(b, r, net, path, p);
+	return true;
+}
+
+/* Fill in a candidate; false: the path may not be used (RFC 4271 9.1.2). */
+static bool make_cand(
+	struct bgp *b, const struct rib *r, const struct path *path, struct decide_cand *c)
+{
+	const struct attr_set *a = path->attr;
+	const struct bgp_peer *p = b->peers[path->peer];
+	struct ip nh;
+
+	if (!a)
+		return false;
+	*c = (struct decide_cand){.local = path->peer == BGP_LOCAL,
+		.ebgp = p && p->ebgp,
+		.origin = a->origin,
+		.clusters = a->clusters,
+		.local_pref = a->local_pref,
+		.path_len = a->path_len,
+		.first_as = a->first_as,
+		.med = a->med,
+		.router_id = a->originator ? a->originator
+			     : p           ? p->remote_id
+					   : b->cfg.router_id};
+	if (p)
+		c->peer_addr = p->cfg.remote.ip;
+	attr_next_hop(a, &nh);
+	if (!b->cfg.nexthop || nh.family == IP_NONE)
+		return true;
+	return b->cfg.nexthop->resolve(b->cfg.nexthop_ctx, r->vni, &nh, &c->igp_cost);
+}
+
+/* Decide @net: the best path goes to the front. NULL: no usable one. */
+static struct path *decide_net(struct bgp *b, struct rib *r, struct net *net)
+{
+	enum decide_step step;
+	struct path *best, **at;
+	size_t n = 0;
+
+	b->st.decisions++;
+	for (struct path *p = net->paths; p; p = p->next) {
+		assert(n < sizeof(b->cands) / sizeof(b->cands[0]));
+		b->cand_paths[n] = p;
+		n += make_cand(b, r, p, &b->cands[n]);
+	}
+	if (n == 0)
+		return NULL;
+	best = b->cand_paths[decide_best(b->cands, n, &step)];
+	net->step = (uint8_t)step;
+	if (net->paths != best) {
+		for (at = &net->paths; *at != best; at = &(*at)->next)
+			;
+		*at = best->next;
+		best->next = net->paths;
+		net->paths = best;
+	}
+	return best;
+}
+
+/* Groups whose memory ran out: their peers were not told all. */
+static void close_failed(struct bgp *b)
+{
+	for (unsigned i = 0; i < b->ngroups; i++) {
+		while (b->groups[i] && b->groups[i]->failed) {
+			struct list *first = b->groups[i]->members.next;
+
+			b->st.nomem++;
+			bgp_peer_cease(list_entry(first, struct peer_out, in_group)->peer,
+				CEASE_RESOURCES, NULL);
+		}
+	}
+}
+
+static struct net *next_dirty(struct bgp *b, struct rib **r)
+{
+	struct net *n = NULL;
+
+	for (unsigned i = 0; i < b->nribs && !n; i++) {
+		*r = b->ribs[i];
+		n = rib_pop(*r);
+	}
+	return n;
+}
+
+bool bgp_decide_next(struct bgp *b, struct bgp_act *out)
+{
+	struct rib *r;
+	struct net *n;
+
+	while ((n = next_dirty(b, &r)) != NULL) {
+		struct path *best = decide_net(b, r, n);
+		bool told = n->flags & NET_TOLD, forced = n->flags & NET_FORCED;
+		uint32_t old_label = n->best_label;
+
+		n->flags &= (uint8_t)~NET_FORCED;
+		if (best ? n->best == best->attr && n->best_peer == best->peer &&
+					n->best_label == best->label
+			 : !n->best) {
+			if (forced && best)
+				ribout_update(b, r, n, false);
+			rib_release(r, n);
+			close_failed(b);
+			continue;
+		}
+		attr_put(&b->attrs, n->best);
+		n->best = best ? attr_hold(best->attr) : NULL;
+		n->best_peer = best ? best->peer : BGP_LOCAL;
+		n->best_label = best ? best->label : 0;
+		n->flags |= NET_TOLD; /* keeps it alive meanwhile */
+		ribout_update(b, r, n, n->best_label != old_label);
+		if (!best)
+			n->flags &= (uint8_t)~NET_TOLD;
+		if (best || told) {
+			*out = (struct bgp_act){.type = BGP_ROUTE, .vni = r->vni};
+			net_nlri(n, &out->nlri);
+			out->nlri.label = n->best_label;
+			if (best) {
+				attr_view(best->attr, &b->view);
+				out->attrs = &b->view;
+				out->peer = best->peer;
+				out->step = decide_step_str(n->step);
+			}
+		}
+		rib_release(r, n);
+		close_failed(b);
+		if (out->type == BGP_ROUTE)
+			return true;
+	}
+	return false;
+}
+
+/* May a route of this origin go to this group at all? RFC 4271 9.2, 4456 6. */
+static bool may_reflect(const struct bgp_group *g, const struct bgp_peer *src)
+{
+	return g->key.ebgp || !src || src->ebgp || src->cfg.rr_client || g->key.rr_client;
+}
+
+static void export_ebgp(
+	struct bgp *b, struct bgp_group *g, const struct bgp_peer *src, struct bgp_edit *e)
+{
+	/* RFC 4271 5.1.5, 4456 8: not for outsiders. */
+	e->a.has &= ~(BGP_HAS_LOCAL_PREF | BGP_HAS_ORIGINATOR);
+	e->a.cluster_list = (struct bgp_span){0};
+	/* RFC 4271 5.1.4: what one neighbour said is not for another. */
+	if (src && !e->med_set)
+		e->a.has &= ~BGP_HAS_MED;
+	bgp_edit_prepend(e, b->cfg.local_as, 1); /* 5.1.2 b */
+	if (!e->next_hop_set)
+		e->a.next_hop = g->key.next_hop;
+}
+
+static void export_ibgp(
+	struct bgp *b, struct bgp_group *g, const struct bgp_peer *src, struct bgp_edit *e)
+{
+	if (!(e->a.has & BGP_HAS_LOCAL_PREF))
+		bgp_edit_local_pref(e, 100); /* RFC 4271 5.1.5 */
+	if (src && !src->ebgp)
+		bgp_edit_reflect(e, src->remote_id, b->cfg.cluster_id);
+	else if (!e->next_hop_set && (g->key.next_hop_self || e->a.next_hop.family == IP_NONE))
+		e->a.next_hop = g->key.next_hop;
+	if (g->key.gshut)
+		bgp_edit_local_pref(e, 0); /* RFC 8326 4.2 */
+}
+
+/* The rules after the policy, into an interned set; *@out stays NULL when the route has no next hop
+ * of its family or no longer fits. */
+static int finish(
+	struct bgp *b, struct bgp_group *g, const struct bgp_peer *src, struct attr_set **out)
+{
+	static const uint8_t gshut[4] = {0xff, 0xff, 0, 0};
+	struct bgp_edit *e = &b->edit;
+
+	(g->key.ebgp ? export_ebgp : export_ibgp)(b, g, src, e);
+	if (g->key.gshut)
+		bgp_edit_add(e, BGP_LIST_COMMUNITY, gshut);
+	e->a.next_hop_ll = (struct ip){0}; /* RFC 2545 3: only on the link it is of */
+	e->a.has |= BGP_HAS_AS_PATH;
+	if (e->overflow || ip_bits(&e->a.next_hop) != bgp_family_bits(g->key.family))
+		return 0;
+	return attr_intern(&b->attrs, &e->a, out);
+}
+
+int bgp_export(struct bgp *b, struct bgp_group *g, const struct bgp_nlri *n,
+	const struct path *best, struct attr_set **out)
+{
+	const struct bgp_peer *src = b->peers[best->peer];
+	const struct bgp_policy *policy = &g->key.export;
+	struct attr_set *in = best->attr;
+	struct bgp_edit *e = &b->edit;
+	int err;
+
+	*out = NULL;
+	if (in->flags & SET_NO_ADVERTISE || (in->flags & SET_NO_EXPORT && g->key.ebgp))
+		return 0; /* RFC 1997 */
+	if (!may_reflect(g, src) || (!policy->ops && g->key.ebgp))
+		return 0; /* RFC 8212 3 */
+	if (!policy->ops && g->cache_in == in && g->cache_from == best->peer)
+		goto cached;
+	attr_view(in, &b->view);
+	bgp_edit_init(e, &b->view);
+	if (policy->ops) {
+		struct bgp_route r = {.vni = g->key.vni,
+			.peer = best->peer,
+			.peer_as = src ? src->cfg.remote_as : b->cfg.local_as,
+			.ebgp = src && src->ebgp,
+			.to_ebgp = g->key.ebgp,
+			.nlri = n,
+			.attrs = &e->a};
+
+		b->st.policy_calls++;
+		if (policy->ops->apply(policy->ctx, &r, e) != BGP_ACCEPT || e->overflow)
+			return 0;
+		if (e->changed || e->next_hop_set)
+			return finish(b, g, src, out);
+		if (g->cache_in == in && g->cache_from == best->peer)
+			goto cached;
+	}
+	err = finish(b, g, src, out);
+	if (err < 0)
+		return err;
+	attr_put(&b->attrs, g->cache_in);
+	attr_put(&b->attrs, g->cache_out);
+	g->cache_in = attr_hold(in);
+	g->cache_out = *out ? attr_hold(*out) : NULL;
+	g->cache_from = best->peer;
+	return 0;
+cached:
+	*out = g->cache_out ? attr_hold(g->cache_out) : NULL;
+	return 0;
+}

@@ -1,0 +1,311 @@
+/* bgp_session.c - an Established peer: what its UPDATE and ROUTE-REFRESH messages do, and what
+ * begins and ends with the session. */
+#include <assert.h>
+#include <string.h>
+#include "weft/err.h"
+#include "bgp_int.h"
+
+/* How long routes may stay stale after BoRR without an EoRR (RFC 7313 4 wants a bound). */
+#define STALE_SECS 600
+
+static void group_key_of(const struct bgp_peer *p, unsigned family, struct group_key *key)
+{
+	unsigned v6 = family & 1;
+
+	*key = (struct group_key){.vni = p->cfg.vni,
+		.family = (uint8_t)family,
+		.ebgp = p->ebgp,
+		.rr_client = !p->ebgp && p->cfg.rr_client,
+		.next_hop_self = p->ebgp || p->cfg.next_hop_self,
+		.gshut = p->gshut,
+		.next_hop = p->cfg.next_hop[v6],
+		.export = p->cfg.export};
+	if (key->next_hop.family == IP_NONE && p->up &&
+		ip_bits(&p->up->local) == bgp_family_bits(family))
+		key->next_hop = p->up->local;
+}
+
+int bgp_session_regroup(struct bgp_peer *p)
+{
+	for (unsigned f = 0; f < BGP_FAMILIES; f++) {
+		struct group_key key;
+		int err;
+
+		if (!(p->families & BGP_FAM(f)))
+			continue;
+		group_key_of(p, f, &key);
+		err = ribout_join(p->b, &p->out[f], &key);
+		if (err < 0)
+			return err;
+	}
+	bgp_peer_wake(p);
+	return 0;
+}
+
+int bgp_session_reimport(struct bgp_peer *p)
+{
+	struct net *n, *cursor = NULL;
+	size_t at = 0;
+
+	while ((n = rib_next(p->rib, &at, &cursor)) != NULL) {
+		struct path *path = net_path(n, p->idx);
+		struct bgp_nlri nlri;
+		bool stale;
+		int err;
+
+		if (!path)
+			continue;
+		net_nlri(n, &nlri);
+		nlri.label = path->label;
+		stale = path->flags & PATH_STALE;
+		err = bgp_path_set(p->b, p->rib, p, &nlri, path->in);
+		if (err < 0)
+			return err;
+		if (stale)
+			path->flags |= PATH_STALE;
+	}
+	return 0;
+}
+
+int bgp_session_up(struct bgp_peer *p, struct bgp_conn *c)
+{
+	p->up = c;
+	/* The originator of reflected routes may be another by now. */
+	for (unsigned i = 0; i < p->b->ngroups; i++) {
+		struct bgp_group *g = p->b->groups[i];
+
+		if (!g || g->cache_from != p->idx)
+			continue;
+		attr_put(&p->b->attrs, g->cache_in);
+		attr_put(&p->b->attrs, g->cache_out);
+		g->cache_in = g->cache_out = NULL;
+	}
+	return bgp_session_regroup(p);
+}
+
+/* Remove paths of @p in @families; @stale_only: those that were not announced again. */
+static void flush(struct bgp_peer *p, uint32_t families, bool stale_only)
+{
+	struct net *n, *cursor = NULL;
+	size_t at = 0;
+
+	if (!p->received)
+		return;
+	while ((n = rib_next(p->rib, &at, &cursor)) != NULL) {
+		struct path *path = families & BGP_FAM(n->family) ? net_path(n, p->idx) : NULL;
+
+		if (path && (!stale_only || path->flags & PATH_STALE))
+			bgp_path_remove(p->b, p->rib, n, path, p);
+	}
+}
+
+void bgp_session_down(struct bgp_peer *p)
+{
+	for (unsigned f = 0; f < BGP_FAMILIES; f++) {
+		ribout_leave(p->b, &p->out[f]);
+		p->out[f].begin = p->out[f].end = false;
+	}
+	flush(p, UINT32_MAX, false);
+	assert(p->received == 0 && p->accepted == 0);
+	p->up = NULL;
+	p->n.flaps++;
+	p->families = p->stale_families = 0;
+	bgp_timer_set(p->b, &p->stale, TS_NEVER);
+}
+
+void bgp_session_stale_end(struct bgp_peer *p, uint32_t families)
+{
+	flush(p, families & p->stale_families, true);
+	p->stale_families &= ~families;
+	if (!p->stale_families)
+		bgp_timer_set(p->b, &p->stale, TS_NEVER);
+}
+
+static void stale_begin(struct bgp_peer *p, unsigned family)
+{
+	struct net *n, *cursor = NULL;
+	size_t at = 0;
+
+	while ((n = rib_next(p->rib, &at, &cursor)) != NULL) {
+		struct path *path = n->family == family ? net_path(n, p->idx) : NULL;
+
+		if (path)
+			path->flags |= PATH_STALE;
+	}
+	p->stale_families |= BGP_FAM(family);
+	bgp_timer_set(p->b, &p->stale, ts_add(p->b->now, DUR_SEC(STALE_SECS)));
+}
+
+int bgp_session_refresh(struct bgp_peer *p, const uint8_t *msg, size_t len, struct bgp_error *e)
+{
+	struct bgp_refresh r;
+	struct peer_out *po;
+
+	if (bgp_refresh_decode(msg, len, &r, e) < 0) {
+		/* RFC 7313 5 has the error for BoRR and EoRR, others with a wrong length too. */
+		return ERR_MALFORMED;
+	}
+	if (r.family < 0 || !(p->families & BGP_FAM(r.family))) {
+		bgp_say(p->b, p->idx, "refresh of a family that was not negotiated");
+		return 0; /* RFC 2918 4: ignored */
+	}
+	po = &p->out[r.family];
+	switch (r.subtype) {
+	case REFRESH_NORMAL:
+		ribout_rewind(po);
+		po->begin = p->enhanced;
+		po->at_end = false;
+		bgp_peer_wake(p);
+		break;
+	case REFRESH_BEGIN:
+		if (p->enhanced)
+			stale_begin(p, (unsigned)r.family);
+		break;
+	case REFRESH_END:
+		if (p->enhanced)
+			bgp_session_stale_end(p, BGP_FAM(r.family));
+		break;
+	default: /* RFC 7313 5: ignored */
+		bgp_say(p->b, p->idx, "ROUTE-REFRESH of unknown subtype %u", r.subtype);
+	}
+	return 0;
+}
+
+/* Is the route looped (RFC 4271 9.1.2, 4456 8)? Such a one is as good as withdrawn. */
+static bool is_looped(const struct bgp_peer *p, const struct bgp_attrs *a)
+{
+	const struct bgp_cfg *cfg = &p->b->cfg;
+	struct rd r;
+
+	if (bgp_attrs_path_has(a, cfg->local_as))
+		return true;
+	if (a->has & BGP_HAS_ORIGINATOR && a->originator_id == cfg->router_id)
+		return true;
+	rd_init(&r, a->cluster_list.p, a->cluster_list.len);
+	while (rd_left(&r))
+		if (rd_u32(&r) == cfg->cluster_id)
+			return true;
+	return false;
+}
+
+static void withdraw_all(struct bgp_peer *p, const struct bgp_mp *mp)
+{
+	struct bgp_nlri n;
+	struct rd r;
+
+	if (!mp->present || mp->family < 0)
+		return;
+	rd_init(&r, mp->nlri, mp->len);
+	while (rd_left(&r) && bgp_nlri_read(&r, (unsigned)mp->family, &n) == 0)
+		bgp_path_del(p->b, p->rib, p, &n);
+}
+
+static int announce_all(
+	struct bgp_peer *p, const struct bgp_mp *mp, const struct bgp_attrs *a, struct bgp_error *e)
+{
+	struct bgp *b = p->b;
+	struct attr_set *set;
+	struct bgp_nlri n;
+	struct rd r;
+	int err = attr_intern(&b->attrs, a, &set);
+
+	if (err < 0)
+		return bgp_error_set(e, NOTIFY_CEASE, CEASE_RESOURCES, NULL, 0);
+	rd_init(&r, mp->nlri, mp->len);
+	while (err == 0 && rd_left(&r) && bgp_nlri_read(&r, (unsigned)mp->family, &n) == 0) {
+		if (bgp_nlri_martian(&n)) {
+			bgp_say(b, p->idx, "a prefix that can't be routed was ignored");
+			bgp_path_del(b, p->rib, p, &n);
+			continue;
+		}
+		err = bgp_path_set(b, p->rib, p, &n, set);
+		if (p->received > p->cfg.max_prefixes)
+			err = bgp_error_set(e, NOTIFY_CEASE, CEASE_MAX_PREFIX, NULL, 0);
+		else if (err < 0)
+			bgp_error_set(e, NOTIFY_CEASE, CEASE_RESOURCES, NULL, 0);
+	}
+	attr_put(&b->attrs, set);
+	return err;
+}
+
+/* RFC 4271 6.3: the path of an external peer starts with its AS. */
+static void check_first_as(struct bgp_peer *p, struct bgp_update *u)
+{
+	const struct bgp_attrs *a = &u->attrs.a;
+
+	if (p->ebgp && !p->cfg.no_first_as && a->has & BGP_HAS_AS_PATH &&
+		bgp_attrs_first_as(a) != p->cfg.remote_as)
+		bgp_attr_fault(&u->attrs, FIX_WITHDRAW, UPD_AS_PATH, NULL, 0);
+}
+
+static bool announces(const struct bgp_mp *mp)
+{
+	return mp->present && mp->family >= 0 && mp->len > 0;
+}
+
+/* RFC 4271 6.3: our own address as next hop means nobody. */
+static bool own_next_hop(const struct bgp_peer *p, const struct ip *nh)
+{
+	return ip_eq(nh, &p->up->local);
+}
+
+static int announce(struct bgp_peer *p, struct bgp_update *u, struct bgp_error *e)
+{
+	struct bgp_attr_in *in = &u->attrs;
+	struct bgp_attrs a = in->a;
+	int err = 0;
+
+	if (announces(&u->announced)) {
+		if (own_next_hop(p, &a.next_hop))
+			withdraw_all(p, &u->announced);
+		else
+			err = announce_all(p, &u->announced, &a, e);
+	}
+	if (err == 0 && announces(&in->reach)) {
+		a.next_hop = in->reach_next_hop;
+		a.next_hop_ll = in->reach_next_hop_ll;
+		if (own_next_hop(p, &a.next_hop))
+			withdraw_all(p, &in->reach);
+		else
+			err = announce_all(p, &in->reach, &a, e);
+	}
+	return err;
+}
+
+int bgp_session_update(struct bgp_peer *p, const uint8_t *body, size_t len, struct bgp_error *e)
+{
+	struct bgp_from from = {.ebgp = p->ebgp, .as4 = p->as4, .families = p->families};
+	struct bgp_update *u = &p->b->update;
+	bool routes;
+	char text[128];
+
+	p->n.rx_updates++;
+	bgp_update_decode(body, len, &from, u);
+	p->n.attrs_discarded += u->attrs.discarded;
+	if (u->attrs.fix == FIX_RESET) {
+		*e = u->attrs.err;
+		return ERR_MALFORMED;
+	}
+	routes = announces(&u->announced) || announces(&u->attrs.reach);
+	if (routes)
+		check_first_as(p, u);
+	if (u->attrs.fix != FIX_NONE)
+		bgp_say(p->b, p->idx, "%s: %s", bgp_error_fmt(&u->attrs.err, text, sizeof(text)),
+			u->attrs.fix == FIX_DISCARD ? "attribute discarded"
+						    : "treated as withdrawal");
+	/* RFC 4271 9: what is withdrawn and announced in one message is announced. */
+	withdraw_all(p, &u->withdrawn);
+	withdraw_all(p, &u->attrs.unreach);
+	if (!routes)
+		return 0;
+	if (u->attrs.fix == FIX_WITHDRAW || is_looped(p, &u->attrs.a)) {
+		if (u->attrs.fix == FIX_WITHDRAW)
+			p->n.treated_as_withdraw++;
+		else
+			p->n.loops++;
+		withdraw_all(p, &u->announced);
+		withdraw_all(p, &u->attrs.reach);
+		return 0;
+	}
+	return announce(p, u, e);
+}

@@ -1,0 +1,191 @@
+/* bgp_status.c - what the operator sees: peers, tables, figures. Reads, never changes. */
+#include <string.h>
+#include "weft/err.h"
+#include "bgp_int.h"
+
+const char *bgp_state_str(enum bgp_state s)
+{
+	static const char *const names[] = {
+		[BGP_IDLE] = "Idle",
+		[BGP_CONNECTING] = "Connect",
+		[BGP_ACTIVE] = "Active",
+		[BGP_OPENSENT] = "OpenSent",
+		[BGP_OPENCONFIRM] = "OpenConfirm",
+		[BGP_ESTABLISHED] = "Established",
+	};
+
+	return s < sizeof(names) / sizeof(names[0]) ? names[s] : "?";
+}
+
+static void fill_info(const struct bgp_peer *p, struct bgp_peer_info *out)
+{
+	*out = p->n;
+	out->peer = p->idx;
+	out->vni = p->cfg.vni;
+	out->remote_as = p->cfg.remote_as;
+	out->remote_id = p->up ? p->remote_id : 0;
+	out->remote = p->cfg.remote;
+	out->state = p->state;
+	out->stopped = p->stopped;
+	out->ebgp = p->ebgp;
+	out->rr_client = p->cfg.rr_client;
+	out->graceful_shutdown = p->gshut;
+	out->since = p->since;
+	out->last_error = p->last_error;
+	out->families = p->families;
+	out->as4 = p->up && p->as4;
+	out->refresh = p->up && p->refresh;
+	out->enhanced_refresh = p->up && p->enhanced;
+	out->hold_secs = p->up ? p->hold_secs : 0;
+	out->prefixes_received = p->received;
+	out->prefixes_accepted = p->accepted;
+	for (unsigned f = 0; f < BGP_FAMILIES; f++)
+		out->prefixes_announced += ribout_announced(&p->out[f]);
+	if (p->up)
+		out->queued_bytes = p->up->out_tail - p->up->out_head;
+}
+
+bool bgp_peer_next(const struct bgp *b, size_t *it, struct bgp_peer_info *out)
+{
+	while (*it < LIM_BGP_PEERS) {
+		const struct bgp_peer *p = b->peers[++*it];
+
+		if (p) {
+			fill_info(p, out);
+			return true;
+		}
+	}
+	return false;
+}
+
+int bgp_peer_get(const struct bgp *b, uint32_t peer, struct bgp_peer_info *out)
+{
+	if (peer < 1 || peer > LIM_BGP_PEERS || !b->peers[peer])
+		return ERR_NOT_FOUND;
+	fill_info(b->peers[peer], out);
+	return 0;
+}
+
+static const struct rib *rib_of(const struct bgp *b, uint32_t vni)
+{
+	for (unsigned i = 0; i < b->nribs; i++)
+		if (b->ribs[i]->vni == vni)
+			return b->ribs[i];
+	return NULL;
+}
+
+/* The best path as told stands first, unless the net waits for its decision. */
+static bool is_best(const struct net *n, const struct path *p)
+{
+	return n->best && p == n->paths && p->attr == n->best && p->peer == n->best_peer;
+}
+
+static bool show_path(const struct net *n, const struct path *p, const struct attr_set *set,
+	bgp_walk_fn fn, void *ctx)
+{
+	struct bgp_attrs a;
+	struct bgp_nlri nlri;
+	struct bgp_entry e = {.nlri = &nlri,
+		.attrs = &a,
+		.peer = p->peer,
+		.best = is_best(n, p),
+		.accepted = p->attr != NULL};
+
+	attr_view(set, &a);
+	net_nlri(n, &nlri);
+	nlri.label = p->label;
+	if (e.best)
+		e.step = decide_step_str(n->step);
+	return fn(ctx, &e);
+}
+
+static bool show_best(const struct net *n, bgp_walk_fn fn, void *ctx)
+{
+	struct bgp_attrs a;
+	struct bgp_nlri nlri;
+	struct bgp_entry e = {.nlri = &nlri,
+		.attrs = &a,
+		.peer = n->best_peer,
+		.best = true,
+		.accepted = true,
+		.step = decide_step_str(n->step)};
+
+	attr_view(n->best, &a);
+	net_nlri(n, &nlri);
+	nlri.label = n->best_label;
+	return fn(ctx, &e);
+}
+
+static bool show_out(const struct net *n, const struct bgp_peer *p, bgp_walk_fn fn, void *ctx)
+{
+	const struct bgp_group *g = p->out[n->family].group;
+	struct bgp_attrs a;
+	struct bgp_nlri nlri;
+	struct bgp_entry e = {.nlri = &nlri, .attrs = &a, .accepted = true};
+
+	for (const struct out *o = n->outs; g && o; o = o->nnext) {
+		if (o->group != g->id || !o->attr || o->from == p->idx)
+			continue;
+		attr_view(o->attr, &a);
+		net_nlri(n, &nlri);
+		nlri.label = n->best_label;
+		e.peer = o->from;
+		return fn(ctx, &e);
+	}
+	return true;
+}
+
+int bgp_walk(const struct bgp *b, enum bgp_table table, uint32_t vni, uint32_t peer, bgp_walk_fn fn,
+	void *ctx)
+{
+	const struct rib *r = rib_of(b, vni);
+	const struct bgp_peer *p = peer >= 1 && peer <= LIM_BGP_PEERS ? b->peers[peer] : NULL;
+	struct net *n, *cursor = NULL;
+	size_t at = 0;
+	bool go_on = true;
+
+	if (table != BGP_LOC_RIB && !p && !(table == BGP_ADJ_IN && peer == BGP_LOCAL))
+		return ERR_NOT_FOUND;
+	while (go_on && r && (n = rib_next(r, &at, &cursor)) != NULL) {
+		const struct path *path;
+
+		if (table == BGP_LOC_RIB && n->best)
+			go_on = show_best(n, fn, ctx);
+		else if (table == BGP_ADJ_OUT)
+			go_on = show_out(n, p, fn, ctx);
+		else if (table == BGP_ADJ_IN && (path = net_path(n, (uint16_t)peer)) != NULL)
+			go_on = show_path(n, path, path->in, fn, ctx);
+	}
+	return 0;
+}
+
+int bgp_lookup(
+	const struct bgp *b, uint32_t vni, const struct bgp_nlri *nlri, bgp_walk_fn fn, void *ctx)
+{
+	const struct rib *r = rib_of(b, vni);
+	struct net *n = r && nlri->family < BGP_FAMILIES ? rib_find(r, nlri) : NULL;
+
+	if (!n || !n->paths)
+		return ERR_NOT_FOUND;
+	for (const struct path *p = n->paths; p; p = p->next)
+		if (!show_path(n, p, p->attr ? p->attr : p->in, fn, ctx))
+			break;
+	return 0;
+}
+
+void bgp_stats(const struct bgp *b, struct bgp_stats *out)
+{
+	*out = b->st;
+	out->paths = b->npaths;
+	out->attr_sets = b->attrs.count;
+	out->out_entries = b->outs.in_use;
+	out->bytes = sizeof(*b) + b->attrs.bytes + b->attrs.cap * sizeof(void *) + b->outs.bytes;
+	for (unsigned i = 0; i < b->nribs; i++) {
+		const struct rib *r = b->ribs[i];
+
+		out->nets += r->count;
+		out->bytes += r->cap * sizeof(void *) + r->paths.bytes;
+		for (unsigned f = 0; f < BGP_FAMILIES; f++)
+			out->bytes += r->nets[f].bytes;
+	}
+}

@@ -1,0 +1,86 @@
+/* bgp_wire.h - numbers of the BGP-4 wire format. */
+#ifndef WEFT_BGP_WIRE_H
+#define WEFT_BGP_WIRE_H
+
+#define BGP_HDR_LEN             19   /* RFC 4271 4.1 */
+#define BGP_MSG_MAX             4096 /* RFC 4271 4.1; extended messages (8654) are not offered */
+#define BGP_AS_TRANS            23456
+#define BGP_VPN_LABEL_WITHDRAWN 0x800000u /* RFC 3107 3 */
+
+enum bgp_msg_type { MSG_OPEN = 1, MSG_UPDATE, MSG_NOTIFICATION, MSG_KEEPALIVE, MSG_REFRESH };
+
+/* NOTIFICATION codes: RFC 4271 4.5, 7313 5, 9687 3. */
+enum bgp_err_code {
+	NOTIFY_HEADER = 1,
+	NOTIFY_OPEN,
+	NOTIFY_UPDATE,
+	NOTIFY_HOLD,
+	NOTIFY_FSM,
+	NOTIFY_CEASE,
+	NOTIFY_REFRESH,
+	NOTIFY_SEND_HOLD,
+};
+enum { HDR_NOT_SYNC = 1, HDR_BAD_LEN, HDR_BAD_TYPE };
+enum {
+	OPEN_BAD_VERSION = 1,
+	OPEN_BAD_AS,
+	OPEN_BAD_ID,
+	OPEN_BAD_PARAM,
+	OPEN_BAD_HOLD = 6,
+	OPEN_BAD_CAP, /* RFC 5492 5 */
+};
+enum {
+	UPD_ATTR_LIST = 1,
+	UPD_UNKNOWN_WELL_KNOWN,
+	UPD_MISSING,
+	UPD_FLAGS,
+	UPD_LENGTH,
+	UPD_ORIGIN,
+	UPD_NEXT_HOP = 8,
+	UPD_OPTIONAL,
+	UPD_NETWORK,
+	UPD_AS_PATH,
+};
+enum { FSM_OPENSENT = 1, FSM_OPENCONFIRM, FSM_ESTABLISHED }; /* RFC 6608 */
+enum {                                                       /* RFC 4486 */
+	CEASE_MAX_PREFIX = 1,
+	CEASE_SHUTDOWN,
+	CEASE_DECONFIGURED,
+	CEASE_RESET,
+	CEASE_REJECTED,
+	CEASE_CONFIG_CHANGE,
+	CEASE_COLLISION,
+	CEASE_RESOURCES,
+};
+enum { REFRESH_BAD_LEN = 1 };
+
+enum bgp_attr_type {
+	AT_ORIGIN = 1,
+	AT_AS_PATH,
+	AT_NEXT_HOP,
+	AT_MED,
+	AT_LOCAL_PREF,
+	AT_ATOMIC,
+	AT_AGGREGATOR,
+	AT_COMMUNITIES,
+	AT_ORIGINATOR,
+	AT_CLUSTER_LIST,
+	AT_MP_REACH = 14,
+	AT_MP_UNREACH,
+	AT_EXT_COMMUNITIES,
+	AT_AS4_PATH,
+	AT_AS4_AGGREGATOR,
+	AT_LARGE_COMMUNITIES = 32,
+};
+#define AF_OPTIONAL   0x80u
+#define AF_TRANSITIVE 0x40u
+#define AF_PARTIAL    0x20u
+#define AF_EXTENDED   0x10u
+
+enum { SEG_SET = 1, SEG_SEQUENCE }; /* AS_PATH segments; 3 and 4 are of confederations */
+
+enum bgp_cap_code { CAP_MP = 1, CAP_REFRESH = 2, CAP_AS4 = 65, CAP_ENHANCED_REFRESH = 70 };
+
+enum { REFRESH_NORMAL, REFRESH_BEGIN, REFRESH_END }; /* RFC 7313 4 */
+
+#endif

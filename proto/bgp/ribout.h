@@ -1,0 +1,85 @@
+/* ribout.h - Adj-RIB-Out: what is announced to groups of peers that are to hear the same. */
+#ifndef WEFT_RIBOUT_H
+#define WEFT_RIBOUT_H
+
+#include "list.h"
+#include "rib.h"
+
+struct bgp_peer;
+
+enum log_kind { LOG_ENTRY, LOG_MARKER };
+
+/* An element of a group's log: an entry or a peer's marker. */
+struct log_node {
+	struct list l; /* first */
+	uint8_t kind;  /* enum log_kind */
+};
+
+#define OUT_MIXED 0x01u /* has had more than one source since it was made */
+
+/* The announcement of one net to one group. It stands in the log at the place of its last change. */
+struct out {
+	struct log_node node;
+	uint8_t flags;
+	uint16_t pending; /* markers that have not come past it yet */
+	uint16_t from;    /* the source, which is not told its own route */
+	uint16_t group;
+	struct net *net;
+	struct out *nnext;     /* next of the same net */
+	struct attr_set *attr; /* held; NULL: withdrawn */
+};
+
+/* Peers of one group hear the same, but for what they said themselves. */
+struct group_key {
+	uint32_t vni;
+	uint8_t family;
+	bool ebgp, rr_client, next_hop_self, gshut;
+	struct ip next_hop; /* self, of the family */
+	struct bgp_policy export;
+};
+
+struct bgp_group {
+	uint16_t id;
+	struct group_key key;
+	struct rib *rib;
+	struct list log;     /* of log_node, oldest change first */
+	struct list members; /* of peer_out.in_group */
+	uint16_t npeers;
+	bool awake; /* all members are among the senders already */
+	bool failed;
+	uint32_t live;
+	/* The last export that no policy changed: most routes of an UPDATE share it. */
+	struct attr_set *cache_in, *cache_out;
+	uint16_t cache_from;
+	uint32_t live_from[LIM_BGP_PEERS + 1]; /* of live, by source */
+};
+
+/* A peer's place in one family's log. */
+struct peer_out {
+	struct log_node marker;
+	struct list in_group;
+	struct bgp_group *group; /* NULL: the family is not negotiated */
+	struct bgp_peer *peer;
+	bool at_end;
+	bool rewound;    /* nothing was sent since the start or the last rewind */
+	bool begin, end; /* BoRR, EoRR are due (RFC 7313 4) */
+};
+
+/* Let @po join the group of @key, made if need be: its whole table is due. If it is in another
+ * group, it moves, and is told what is no longer announced; if it is in this one already, that is
+ * exported again for all members. ERR_NOMEM: the peer must be closed. */
+int ribout_join(struct bgp *b, struct peer_out *po, const struct group_key *key);
+void ribout_leave(struct bgp *b, struct peer_out *po); /* harmless if in none */
+/* Everything is due again. */
+void ribout_rewind(struct peer_out *po);
+/* The best path of @n changed: bring all groups of its table up to date. A group for which there
+ * was no memory is marked as failed: its members must be closed, since they were not told.
+ * @label_changed: tell it again even if the attributes are the same. */
+void ribout_update(struct bgp *b, struct rib *r, struct net *n, bool label_changed);
+/* Write UPDATEs that are due into @w, as many as fit whole, at most @max_msgs; returns their
+ * number. 0: nothing is due (at_end), or nothing fits. */
+unsigned ribout_emit(struct bgp *b, struct peer_out *po, struct wr *w, unsigned max_msgs);
+/* Entries that @po's peer has been or will be told. */
+uint32_t ribout_announced(const struct peer_out *po);
+
+#endif
