@@ -24,7 +24,7 @@
 #include "weft/err.h"
 #include "cni_result.h"
 
-const char *const cni_version_text[CNI_VERSIONS] = {"0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"};
+const char *const cni_version_text[CNI_VERSIONS] = {"0.3.1", "0.4.0", "1.0.0", "1.1.0"};
 
 int cni_fail(struct cni_error *e, int code, const char *fmt, ...)
 {
@@ -66,8 +66,8 @@ static int read_all(FILE *in, char **out, size_t *len, struct cni_error *e)
 			break;
 		if (n > LIM_CNI_STDIN) {
 			free(buf);
-			return cni_fail(e, CNI_E_DECODE, "the configuration is larger than %d bytes",
-				LIM_CNI_STDIN);
+			return cni_fail(e, CNI_E_DECODE,
+				"the configuration is larger than %d bytes", LIM_CNI_STDIN);
 		}
 		if (n == cap) {
 			char *more = realloc(buf, 2 * cap);
@@ -122,7 +122,7 @@ int cni_main(const struct cni_env *env, FILE *in, FILE *out, FILE *log)
 
 	if (!env->command || !*env->command) {
 		fprintf(log,
-			"weft-cni %s: CNI plugin of the weft mesh; CNI protocol versions 0.3.0, 0.3.1, "
+			"weft-cni %s: CNI plugin of the weft mesh; CNI protocol versions 0.3.1, "
 			"0.4.0, 1.0.0, 1.1.0\n",
 			WEFT_VERSION);
 		return 0;
@@ -136,8 +136,8 @@ int cni_main(const struct cni_env *env, FILE *in, FILE *out, FILE *log)
 		json_decref(result);
 		result = cni_result_error(&call, &e);
 		fprintf(log, "weft-cni: %s %s: %s%s%s\n", env->command,
-			env->container_id ? env->container_id : "", e.msg,
-			e.details[0] ? ": " : "", e.details);
+			env->container_id ? env->container_id : "", e.msg, e.details[0] ? ": " : "",
+			e.details);
 	}
 	if (result && json_dumpf(result, out, JSON_COMPACT) == 0)
 		fputc('\n', out);

@@ -12,11 +12,12 @@
 #include "weft/addr.h"
 #include "ipam.h"
 
-#define CNI_SOCKET   "/run/weft/weft.sock"
-#define CNI_DATA_DIR "/run/weft/cni" /* on a tmpfs: a reboot voids it by itself, and nothing waits for a disk */
-#define CNI_WAIT_MS  10000           /* ADD waits so long for weftd to be ready */
-#define CNI_VNI      1
-#define CNI_MTU_MIN  68 /* 1280 with IPv6 */
+#define CNI_SOCKET "/run/weft/weft.sock"
+#define CNI_DATA_DIR                                                                               \
+	"/run/weft/cni" /* on a tmpfs: a reboot voids it by itself, and nothing waits for a disk */
+#define CNI_WAIT_MS 10000 /* ADD waits so long for weftd to be ready */
+#define CNI_VNI     1
+#define CNI_MTU_MIN 68 /* 1280 with IPv6 */
 
 /* Error codes: the specification's, that of the reference library (8), and our own from 100. */
 enum cni_code {
@@ -49,7 +50,7 @@ int cni_fail(struct cni_error *e, int code, const char *fmt, ...)
 void cni_detail(struct cni_error *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* The versions, in order. */
-enum cni_version { CNI_0_3_0, CNI_0_3_1, CNI_0_4_0, CNI_1_0_0, CNI_1_1_0, CNI_VERSIONS };
+enum cni_version { CNI_0_3_1, CNI_0_4_0, CNI_1_0_0, CNI_1_1_0, CNI_VERSIONS };
 extern const char *const cni_version_text[CNI_VERSIONS];
 
 enum cni_verb { CNI_NONE, CNI_ADD, CNI_DEL, CNI_CHECK, CNI_GC, CNI_STATUS, CNI_VERSION };
@@ -65,8 +66,8 @@ struct cni_call {
 	char id[IPAM_ID_MAX + 1], ifname[IPAM_IFNAME_MAX + 1];
 	const char *netns; /* borrowed from the environment; NULL or "": none */
 	char pod_ns[IPAM_POD_NS_MAX + 1], pod[IPAM_POD_MAX + 1], pod_uid[IPAM_UID_MAX + 1];
-	json_t *conf; /* owned: the whole configuration */
-	json_t *prev; /* borrowed from conf: prevResult, an object; NULL: none */
+	json_t *conf;          /* owned: the whole configuration */
+	json_t *prev;          /* borrowed from conf: prevResult, an object; NULL: none */
 	char version_text[32]; /* as it came in, for what is printed */
 	enum cni_version version;
 	char network[IPAM_NETWORK_MAX + 1];

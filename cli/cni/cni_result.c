@@ -27,7 +27,8 @@ json_t *cni_result_error(const struct cni_call *c, const struct cni_error *e)
 		e->msg[0] ? e->msg : "failed");
 
 	if (j && e->details[0] &&
-		json_object_set_new(j, "details", json_stringn_nocheck(e->details, strlen(e->details))))
+		json_object_set_new(
+			j, "details", json_stringn_nocheck(e->details, strlen(e->details))))
 		return j; /* the code and the message are what counts */
 	return j;
 }
@@ -87,9 +88,9 @@ static int add_route(json_t *list, uint8_t family)
 	const struct ip gateway = cni_link_gateway(family);
 	char gw[IP_STRLEN];
 
-	return json_array_append_new(list,
-		json_pack("{s:s, s:s}", "dst", family == IP_V4 ? "0.0.0.0/0" : "::/0", "gw",
-			ip_fmt(&gateway, gw)));
+	return json_array_append_new(
+		list, json_pack("{s:s, s:s}", "dst", family == IP_V4 ? "0.0.0.0/0" : "::/0", "gw",
+			      ip_fmt(&gateway, gw)));
 }
 
 json_t *cni_result_add(const struct cni_call *c, const struct cni_made *made)
@@ -122,7 +123,8 @@ json_t *cni_result_add(const struct cni_call *c, const struct cni_made *made)
 		told[ip->family == IP_V6] = true;
 	}
 	if (!json_object_get(j, "dns") &&
-		json_object_set_new(j, "dns", json_is_object(dns) ? json_deep_copy(dns) : json_object()))
+		json_object_set_new(
+			j, "dns", json_is_object(dns) ? json_deep_copy(dns) : json_object()))
 		goto fail;
 	return j;
 fail:
@@ -147,7 +149,8 @@ static bool parse_cidr(const char *text, struct pfx *out)
 	return true;
 }
 
-int cni_result_ips(const json_t *prev, const char *ifname, struct pfx *out, size_t max, uint8_t mac[6])
+int cni_result_ips(
+	const json_t *prev, const char *ifname, struct pfx *out, size_t max, uint8_t mac[6])
 {
 	const json_t *list = json_object_get(prev, "interfaces"), *one;
 	json_int_t found = -1;

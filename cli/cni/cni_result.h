@@ -18,6 +18,7 @@ json_t *cni_result_error(const struct cni_call *c, const struct cni_error *e);
 json_t *cni_result_versions(const char *version);
 /* The addresses that @prev gives the interface @ifname inside a sandbox, at most @max; returns how many.
  * *@mac gets that interface's address, zero if it has none. -1: no such interface. */
-int cni_result_ips(const json_t *prev, const char *ifname, struct pfx *out, size_t max, uint8_t mac[6]);
+int cni_result_ips(
+	const json_t *prev, const char *ifname, struct pfx *out, size_t max, uint8_t mac[6]);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "weft/err.h"
+#include "ctl_pods.h"
 #include "ctl_status.h"
 
 static void refuse(struct ctl_answer *a, const char *hint, const char *fmt, ...)
@@ -135,6 +136,12 @@ static void cmd_down(struct daemon *d, const struct ctl_request *rq, struct ctl_
 		" its devices, routes and rules are removed");
 }
 
+static void cmd_pod_network(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a)
+{
+	(void)rq;
+	pods_network(d, a->w);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);
@@ -148,6 +155,7 @@ static const struct {
 	{"connect", cmd_connect},
 	{"forget", cmd_forget},
 	{"down", cmd_down},
+	{"pod-network", cmd_pod_network},
 };
 
 void ctl_cmds_run(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a)

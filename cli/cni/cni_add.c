@@ -1,0 +1,186 @@
+/* cni_add.c - ADD: an address, an interface, a result. Data in: a call; weftd's word. Data out: the
+ * result. Order: the namespace is looked at before anything is taken (so error 3 and 8 need no DEL), the
+ * address stands in the file before its interface is made, and is given back when that fails. */
+#include <string.h>
+#include "cni_link.h"
+#include "cni_look.h"
+#include "cni_mesh.h"
+#include "cni_pool.h"
+#include "cni_result.h"
+#include "weft/err.h"
+
+#define IPV6_MTU_MIN  1280 /* RFC 8200 5 */
+#define FAMILY_V4_BIT 1u
+#define FAMILY_V6_BIT 2u
+
+struct adding {
+	const struct cni_call *c;
+	struct cni_mesh mesh;
+	struct cni_link link;
+	struct cni_pool pool;
+	struct ipam_att att;
+	char name[IFNAMSIZ];
+	unsigned mtu;
+};
+
+static bool kernel_has_ipv6(void)
+{
+	FILE *f = fopen("/proc/net/if_inet6", "re");
+
+	if (f)
+		fclose(f);
+	return f != NULL;
+}
+
+static int attach_error(const struct adding *a, int err, const struct ip *bad, struct cni_error *e)
+{
+	char ip[IP_STRLEN];
+
+	if (bad->family != IP_NONE)
+		ip_fmt(bad, ip);
+	switch (err) {
+	case ERR_FULL:
+		(void)cni_fail(e, CNI_E_LATER, "all pod addresses are in use (IPv%d)", bad->family);
+		cni_detail(
+			e, "freed ones rest for a while; more prefixes for this node would help");
+		return ERR_REFUSED;
+	case ERR_LIMIT:
+		return cni_fail(e, CNI_E_LATER, "this node has %d attachments, and takes no more",
+			LIM_PODS);
+	case ERR_CONFLICT:
+		return cni_fail(e, CNI_E_LATER, "the address %s is in use", ip);
+	case ERR_RANGE:
+		return cni_fail(
+			e, CNI_E_CONFIG, "the address %s is in none of this node's prefixes", ip);
+	case ERR_REFUSED:
+		return cni_fail(e, CNI_E_CONFIG, "the address %s is reserved in its prefix", ip);
+	case ERR_NOT_FOUND:
+		return cni_fail(
+			e, CNI_E_LATER, "this node has no prefix to give pods addresses from");
+	case ERR_EXISTS:
+		return cni_fail(
+			e, CNI_E_EXISTS, "%s of this container is attached already", a->c->ifname);
+	default:
+		return cni_fail(e, CNI_E_INTERNAL, "%s", err_str(err));
+	}
+}
+
+/* An attachment of that name is there: left over from an ADD that died, or alive? */
+static int replace_leftover(struct adding *a, struct cni_error *e)
+{
+	const struct ipam_att *old = ipam_find(a->pool.m, a->c->id, a->c->ifname);
+	struct ip none = {.family = IP_NONE};
+	struct nl_veth v;
+
+	if (nl_veth_get(&a->link.host, a->name, &v) != -ENODEV)
+		return attach_error(a, ERR_EXISTS, &none, e);
+	if (old)
+		(void)ipam_detach(a->pool.m, a->c->id, a->c->ifname, a->pool.now);
+	return 0;
+}
+
+static int take_address(struct adding *a, struct cni_error *e)
+{
+	unsigned families = FAMILY_V4_BIT | (kernel_has_ipv6() ? FAMILY_V6_BIT : 0);
+	const struct ipam_att *made;
+	struct ip bad;
+	int err;
+
+	if (cni_pool_open(a->c, &a->link, &a->pool, e) != 0 || replace_leftover(a, e) != 0)
+		return ERR_REFUSED;
+	err = ipam_prefixes_set(a->pool.m, a->mesh.prefixes, a->mesh.nprefixes);
+	if (err)
+		return cni_fail(e, CNI_E_INTERNAL, "prefixes: %s", err_str(err));
+	err = ipam_attach(a->pool.m, &a->att, families, a->pool.now, &made, &bad);
+	if (err == ERR_FULL || err == ERR_LIMIT) {
+		cni_pool_reclaim(&a->pool, &a->link);
+		err = ipam_attach(a->pool.m, &a->att, families, a->pool.now, &made, &bad);
+	}
+	if (err)
+		return attach_error(a, err, &bad, e);
+	a->att = *made;
+	if (a->c->pin && cni_link_pin(e) != 0)
+		return ERR_REFUSED;
+	return cni_pool_save(&a->pool, e);
+}
+
+static void give_back(struct adding *a)
+{
+	struct cni_error spare = {0};
+
+	if (cni_pool_open(a->c, &a->link, &a->pool, &spare) == 0 &&
+		ipam_detach(a->pool.m, a->att.id, a->att.ifname, a->pool.now) == 0)
+		(void)cni_pool_save(&a->pool, &spare);
+	cni_pool_close(&a->pool);
+}
+
+static int choose_mtu(struct adding *a, struct cni_error *e)
+{
+	a->mtu = a->mesh.mtu;
+	if (a->c->mtu == 0)
+		return 0;
+	if (a->c->mtu > a->mesh.mtu)
+		return cni_fail(
+			e, CNI_E_CONFIG, "mtu %u is above the mesh's, %u", a->c->mtu, a->mesh.mtu);
+	for (size_t i = 0; i < a->mesh.nprefixes; i++)
+		if (a->mesh.prefixes[i].pfx.ip.family == IP_V6 && a->c->mtu < IPV6_MTU_MIN)
+			return cni_fail(e, CNI_E_CONFIG, "mtu %u is below %d, which IPv6 needs",
+				a->c->mtu, IPV6_MTU_MIN);
+	a->mtu = a->c->mtu;
+	return 0;
+}
+
+static void describe(struct adding *a)
+{
+	const struct cni_call *c = a->c;
+	struct ipam_att *att = &a->att;
+
+	*att = (struct ipam_att){.vni = CNI_VNI, .naddrs = c->nips};
+	strcpy(att->id, c->id);
+	strcpy(att->ifname, c->ifname);
+	strcpy(att->network, c->network);
+	strcpy(att->pod_ns, c->pod_ns);
+	strcpy(att->pod, c->pod);
+	strcpy(att->pod_uid, c->pod_uid);
+	memcpy(att->addrs, c->ips, c->nips * sizeof(c->ips[0]));
+	if (c->has_mac)
+		memcpy(att->mac, c->mac, sizeof(att->mac));
+	else
+		cni_link_pod_mac(c->id, c->ifname, att->mac);
+	cni_link_name(c->id, c->ifname, a->name);
+}
+
+static int run(struct adding *a, json_t **out, struct cni_error *e)
+{
+	struct cni_made made = {.att = &a->att, .host_name = a->name, .host_mac = cni_link_mac};
+
+	describe(a);
+	if (cni_link_open(&a->link, a->c->netns, e) != 0)
+		return ERR_REFUSED;
+	if (cni_mesh_wait(a->c->socket, a->c->wait_ms, &a->mesh, e) != 0 || choose_mtu(a, e) != 0)
+		return ERR_REFUSED;
+	if (take_address(a, e) != 0)
+		return ERR_REFUSED;
+	cni_pool_close(&a->pool);
+	if (cni_link_add(&a->link, &a->att, a->name, a->mtu, a->mesh.table, e) != 0) {
+		give_back(a);
+		return ERR_REFUSED;
+	}
+	made.mtu = a->mtu;
+	*out = cni_result_add(a->c, &made);
+	if (*out)
+		return 0;
+	(void)cni_link_del(&a->link, a->name, e);
+	give_back(a);
+	return cni_fail(e, CNI_E_INTERNAL, "no memory");
+}
+
+int cni_add(const struct cni_call *c, json_t **out, struct cni_error *e)
+{
+	struct adding a = {.c = c, .link = {.home = -1, .ns = -1}, .pool = {.lock = -1}};
+	int err = run(&a, out, e);
+
+	cni_pool_close(&a.pool);
+	cni_link_close(&a.link);
+	return err;
+}
