@@ -1,0 +1,183 @@
+/* Routes from one peer through decision to another peer's Adj-RIB-Out, in one process and thread:
+ * nanoseconds and bytes of memory per route. The generator makes its UPDATEs before the clock starts:
+ * a distinct attribute set for each 5 to 8 prefixes, AS paths of 3 to 6.
+ * Usage: bgp_bench [ROUTES] */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "prng.h"
+#include "bgp.h"
+#include "bgp_msg.h"
+#include "bgp_update.h"
+
+#define CHUNK 65536
+
+static uint8_t *gen;
+static size_t gen_len;
+static struct bgp *b;
+static uint64_t out_bytes, out_routes, told;
+static const ts_t now = {1};
+
+static double secs(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double rss_mb(void)
+{
+	unsigned long size, rss = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	if (!f || fscanf(f, "%lu %lu", &size, &rss) != 2)
+		rss = 0;
+	if (f)
+		fclose(f);
+	return (double)rss * (double)sysconf(_SC_PAGESIZE) / 1e6;
+}
+
+static void generate(unsigned routes)
+{
+	struct prng r;
+	struct wr w;
+	unsigned made = 0;
+
+	gen = malloc((size_t)routes * 40 + 4096);
+	if (!gen)
+		abort();
+	wr_init(&w, gen, (size_t)routes * 40 + 4096);
+	prng_seed(&r, 42);
+	while (made < routes) {
+		uint8_t *at = bgp_msg_begin(&w, MSG_UPDATE), *len, *start;
+		unsigned hops = 3 + (unsigned)prng_below(&r, 4),
+			 n = 5 + (unsigned)prng_below(&r, 4);
+
+		wr_u16(&w, 0);
+		len = wr_skip(&w, 2);
+		start = w.p;
+		bgp_attr_header(&w, AF_TRANSITIVE, AT_ORIGIN, 1);
+		wr_u8(&w, 0);
+		bgp_attr_header(&w, AF_TRANSITIVE, AT_AS_PATH, 2 + 4 * hops);
+		wr_u8(&w, SEG_SEQUENCE);
+		wr_u8(&w, (uint8_t)hops);
+		wr_u32(&w, 65002);
+		for (unsigned i = 1; i < hops; i++)
+			wr_u32(&w, 100000 + (uint32_t)prng_below(&r, 70000));
+		bgp_attr_header(&w, AF_TRANSITIVE, AT_NEXT_HOP, 4);
+		wr_u32(&w, 0x0a000002);
+		len[0] = (uint8_t)((w.p - start) >> 8);
+		len[1] = (uint8_t)(w.p - start);
+		for (; n > 0 && made < routes; n--, made++) {
+			wr_u8(&w, 24);
+			wr_u24(&w, 0x010000 + made);
+		}
+		bgp_msg_end(&w, at);
+	}
+	gen_len = wr_len(&w);
+}
+
+/* Count the prefixes announced in what goes out. */
+static void count(const uint8_t *p, size_t len)
+{
+	for (size_t i = 0; i + 23 <= len; i += (size_t)(p[i + 16] << 8 | p[i + 17])) {
+		size_t size = (size_t)(p[i + 16] << 8 | p[i + 17]);
+		size_t attrs = (size_t)(p[i + 21] << 8 | p[i + 22]);
+
+		if (p[i + 18] == MSG_UPDATE && attrs)
+			out_routes += (size - 23 - attrs) / 4;
+	}
+}
+
+static void drain(uint32_t *dialled)
+{
+	struct bgp_act a;
+
+	while (bgp_next(b, &a)) {
+		if (a.type == BGP_CONNECT)
+			*dialled = a.conn;
+		told += a.type == BGP_ROUTE;
+		if (a.type != BGP_SEND)
+			continue;
+		out_bytes += a.len;
+		count(a.buf, a.len);
+		bgp_written(b, a.conn, a.len, now);
+	}
+}
+
+static enum bgp_verdict accept_all(void *ctx, const struct bgp_route *r, struct bgp_edit *e)
+{
+	return BGP_ACCEPT;
+}
+static const struct bgp_policy_ops ops = {accept_all};
+
+static uint32_t session(uint32_t addr, uint32_t as)
+{
+	struct bgp_peer_cfg pc = {.vni = 1,
+		.remote_as = as,
+		.families = 1,
+		.import = {&ops, NULL},
+		.export = {&ops, NULL}};
+	struct bgp_caps caps = {.families = 1, .as4 = true, .as = as};
+	struct bgp_open o = {.as = as, .hold_secs = 90, .id = addr};
+	struct ip local = ip_v4(0x0a000001);
+	uint32_t peer, conn = 0;
+	uint8_t buf[256], cb[32];
+	struct wr w, cw;
+
+	pc.remote.ip = ip_v4(addr);
+	if (bgp_peer_add(b, &pc, now, &peer) < 0)
+		abort();
+	drain(&conn);
+	bgp_connected(b, conn, &local, now);
+	wr_init(&w, buf, sizeof(buf));
+	wr_init(&cw, cb, sizeof(cb));
+	bgp_caps_encode(&cw, &caps);
+	bgp_open_encode(&w, &o, cb, wr_len(&cw));
+	bgp_keepalive_encode(&w);
+	bgp_recv(b, conn, buf, wr_len(&w), now);
+	drain(&conn);
+	return conn;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned routes = argc > 1 ? (unsigned)atoi(argv[1]) : 500000;
+	struct bgp_cfg cfg = {.local_as = 65001, .router_id = 1, .seed = 1};
+	uint32_t from, unused = 0;
+	struct bgp_stats st;
+	double t, before;
+
+	generate(routes);
+	b = bgp_new(&cfg, now);
+	if (!b)
+		abort();
+	from = session(0x0a000002, 65002);
+	session(0x0a000003, 65003);
+	before = rss_mb();
+	out_bytes = 0;
+	t = secs();
+	for (size_t i = 0; i < gen_len; i += CHUNK) {
+		bgp_recv(b, from, gen + i, gen_len - i < CHUNK ? gen_len - i : CHUNK, now);
+		drain(&unused);
+	}
+	t = secs() - t;
+	bgp_stats(b, &st);
+	printf("routes %u in %.3f s, %.0f ns per route; announced %llu in %llu bytes, told %llu\n",
+		routes, t, t / routes * 1e9, (unsigned long long)out_routes,
+		(unsigned long long)out_bytes, (unsigned long long)told);
+	printf("tables %.1f MB, %.0f bytes per route; RSS grew by %.1f MB; %llu attribute sets\n",
+		(double)st.bytes / 1e6, (double)st.bytes / routes, rss_mb() - before,
+		(unsigned long long)st.attr_sets);
+	t = secs();
+	bgp_closed(b, from, now);
+	drain(&unused);
+	t = secs() - t;
+	printf("withdrawn with the session in %.3f s, %.0f ns per route\n", t, t / routes * 1e9);
+	bgp_free(b);
+	free(gen);
+	return out_routes == routes ? 0 : 1;
+}
