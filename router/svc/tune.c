@@ -1,3 +1,6 @@
+/* tune.c - see tune.h. Three tables: times and limits of the session core (each may only go down),
+ * and fall-backs of the data plane. In: the configuration's KEY=VALUE texts. Out: struct tune. A
+ * value that can't be is refused with the key and what is allowed. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +48,9 @@ static const struct {
 	{"no_mmsg", offsetof(struct dp_force, no_mmsg)},
 	{"no_csum_partial", offsetof(struct dp_force, no_csum_partial)},
 };
+
+#define KEY_MAX       64                  /* bytes of a key, NUL included */
+#define CLOCK_OFF_MAX INT64_C(3155760000) /* 100 years: as nanoseconds it fits 64 bits */
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -102,6 +108,11 @@ static int set_sess(struct sess_tune *s, const char *key, int64_t n)
 			return ERR_RANGE;
 		for (int suite = 1; suite <= 2; suite++)
 			b[suite] = (uint64_t)n < b[suite] ? (uint64_t)n : b[suite];
+		/* A key asks for its successor at the soft limit, which so lies at the hard one at
+		 * the latest; whichever of the two is given first. */
+		for (int suite = 1; suite <= 2; suite++)
+			if (s->soft_blocks[suite] > s->hard_blocks[suite])
+				s->soft_blocks[suite] = s->hard_blocks[suite];
 		return 0;
 	}
 	return ERR_NOT_FOUND;
@@ -119,10 +130,14 @@ static int set_one(struct tune *t, const char *key, const char *value)
 	if (!number)
 		return ERR_CONFIG;
 	if (strcmp(key, "cookies") == 0) {
+		if (n != 0 && n != 1)
+			return ERR_CONFIG;
 		t->cookies = n != 0;
 		return 0;
 	}
 	if (strcmp(key, "clock_offset_secs") == 0) {
+		if (n < -CLOCK_OFF_MAX || n > CLOCK_OFF_MAX)
+			return ERR_CONFIG;
 		t->clock_offset_secs = n;
 		return 0;
 	}
@@ -136,17 +151,16 @@ int tune_load(const struct conf *conf, struct tune *out, char *err, size_t err_l
 	out->provider = AEAD_AUTO;
 	out->force.no_csum_partial = conf->checksum_full;
 	for (size_t i = 0; i < conf->ntune; i++) {
-		char key[64];
-		char *eq;
+		const char *text = conf->tune[i], *eq = strchr(text, '=');
+		char key[KEY_MAX];
 		int e;
 
-		snprintf(key, sizeof(key), "%s", conf->tune[i]);
-		eq = strchr(key, '=');
-		if (!eq) {
-			snprintf(err, err_len, "--tune %s: allowed: KEY=VALUE", key);
+		if (!eq || (size_t)(eq - text) >= sizeof(key)) {
+			snprintf(err, err_len, "--tune %s: allowed: KEY=VALUE", text);
 			return ERR_CONFIG;
 		}
-		*eq = '\0';
+		memcpy(key, text, (size_t)(eq - text));
+		key[eq - text] = '\0';
 		e = set_one(out, key, eq + 1);
 		if (e) {
 			snprintf(err, err_len, "--tune %s: %s", conf->tune[i],
