@@ -93,8 +93,8 @@ enum sess_act_type {
 	/* peer, key, via, on: the worker's own source port works towards this peer, or not */
 	SESS_SIDE_PORT,
 	/* key (that was expected, or that answered), ep, reason: gave up dialling; retried by who
-	 * asked. reason: -ETIMEDOUT, ERR_FOREIGN (another key), ERR_CONFLICT (ourselves), ERR_FULL,
-	 * ERR_NOMEM */
+	 * asked. reason: -ETIMEDOUT, ERR_FOREIGN (another key), ERR_CONFLICT (ourselves),
+	 * ERR_EXISTS (key answered, and has a session with us), ERR_FULL, ERR_NOMEM */
 	SESS_DIAL_FAILED,
 	/* reason, ep, key: something for the log, see enum sess_note */
 	SESS_NOTE,
@@ -140,7 +140,7 @@ void sess_set_wall(struct sess *s, uint64_t unix_ns, ts_t now);
 
 /* Open a session to @to. @expect: the key that must answer (else SESS_NOTE_OTHER_KEY and failure),
  * or NULL. A session or dial towards that key or endpoint that exists already makes this a no-op,
- * and so does, without a word, an answer from a node that has a session with us by then. ERR_FULL
+ * and an answer from a node that has a session with us by then ends the dial (ERR_EXISTS). ERR_FULL
  * (LIM_HS_PENDING), ERR_CONFLICT (our own key), ERR_NOMEM. Retries by itself until @give_up
  * (TS_NEVER: no end), then SESS_DIAL_FAILED. */
 int sess_connect(

@@ -215,7 +215,7 @@ static int recv_resp(struct sess *s, const struct hs_in *in)
 		return err;
 	known = peer_of(s, &d->hs.peer);
 	if (known && known->dial != d) { /* reached on another way already */
-		sess_dial_free(s, d);
+		sess_dial_fail(s, d, &known->key, ERR_EXISTS);
 		return 0;
 	}
 	return offer_key(s, d, in);

@@ -2,8 +2,8 @@
  * endpoints of nodes that gossip knows.
  *
  * A target is resolved again before each new try, so a name whose address changed is followed.
- * Target states: resolving -> dialling -> established (a session stands at one of its addresses) |
- * waiting (failed; back-off 1 s doubling to 30 s) | self (that address is ours). A node's
+ * Target states: resolving -> dialling -> established (a session stands at one of its addresses, or
+ * with the node that answered there) | waiting (failed; back-off 1 s doubling to 30 s) | self (that address is ours). A node's
  * candidates are tried one after another, DIAL_PATIENCE each; gossip asks again with its own
  * back-off. */
 #include <stdio.h>
@@ -31,6 +31,8 @@ struct target {
 	enum state state;
 	struct ep eps[RESOLVE_ADDRS];
 	size_t neps, cur;
+	bool has_node; /* one of its addresses was answered by node, which we have a session with */
+	struct node_key node;
 	ts_t next;
 	dur_t backoff;
 	char error[96];
@@ -109,17 +111,26 @@ static void wait_again(struct daemon *d, struct target *t, const char *error)
 	t->backoff.ns = t->backoff.ns * 2 > BACKOFF_MAX.ns ? BACKOFF_MAX.ns : t->backoff.ns * 2;
 }
 
+static void established(struct target *t)
+{
+	t->state = ST_ESTABLISHED;
+	t->backoff = BACKOFF_FIRST;
+	t->error[0] = '\0';
+	t->next = ts_add(loop_now(), TARGET_CHECK);
+}
+
 /* Call the present candidate of @t. */
 static void call(struct daemon *d, struct target *t)
 {
 	ts_t now = loop_now();
 	int e;
 
+	/* First of all: dial_failed() looks for targets in this state. */
+	t->state = ST_DIALLING;
 	if (t->eps[t->cur].ip.family == IP_V6 && !dp_has_ipv6(d->dp)) {
 		dial_failed(d, &t->eps[t->cur], NULL, ERR_UNSUPPORTED);
 		return;
 	}
-	t->state = ST_DIALLING;
 	t->next = ts_add(ts_add(now, DIAL_PATIENCE), DUR_SEC(1)); /* in case no failure is told */
 	e = sess_connect(d->sess, &t->eps[t->cur], NULL, ts_add(now, DIAL_PATIENCE), now);
 	if (e)
@@ -137,6 +148,7 @@ static void begin(struct daemon *d, struct target *t)
 	}
 	e = resolve_start(d->dialer->resolver, t->host, t->tag);
 	if (e == ERR_BUSY) {
+		t->state = ST_WAITING;
 		t->next = ts_add(loop_now(), DUR_MS(200));
 	} else if (e) {
 		wait_again(d, t, err_str(e));
@@ -156,6 +168,7 @@ static void on_resolved(void *ctx, uint64_t tag, const struct ip *ips, size_t n,
 		if (t->tag != tag || t->state != ST_RESOLVING)
 			continue;
 		t->neps = 0;
+		t->has_node = false;
 		for (size_t k = 0; k < n && k < RESOLVE_ADDRS; k++)
 			t->eps[t->neps++] = (struct ep){.ip = ips[k], .port = t->port};
 		if (t->neps == 0)
@@ -321,6 +334,12 @@ void dial_failed(struct daemon *d, const struct ep *to, const struct node_key *k
 
 		if (t->state != ST_DIALLING || t->cur >= t->neps || !ep_eq(&t->eps[t->cur], to))
 			continue;
+		if (reason == ERR_EXISTS && key) {
+			t->has_node = true;
+			t->node = *key;
+			established(t);
+			continue;
+		}
 		if (++t->cur < t->neps)
 			call(d, t);
 		else
@@ -360,16 +379,17 @@ void dial_self(struct daemon *d, const struct ep *ep)
 
 static void check_target(struct daemon *d, struct target *t, ts_t now)
 {
-	for (size_t k = 0; k < t->neps; k++)
-		if (session_at(d, &t->eps[k])) {
-			t->state = ST_ESTABLISHED;
-			t->backoff = BACKOFF_FIRST;
-			t->error[0] = '\0';
-			t->next = ts_add(now, TARGET_CHECK);
-			return;
-		}
+	bool up = t->has_node && sess_peer_find(d->sess, &t->node) != 0;
+
+	for (size_t k = 0; k < t->neps && !up; k++)
+		up = session_at(d, &t->eps[k]);
+	if (up) {
+		established(t);
+		return;
+	}
 	if (!ts_due(t->next, now))
 		return;
+	t->has_node = false;
 	if (t->state == ST_DIALLING) {
 		/* The session core was busy with the same node elsewhere, or gave up unheard. */
 		wait_again(d, t, failure_text(-ETIMEDOUT));
