@@ -77,6 +77,11 @@ static void judge(struct daemon *d, const struct gossip_prefix *p, char *why, si
 				pfx_fmt(&s->prefixes[i].pfx, text));
 			return;
 		}
+	for (size_t i = 0; p->vni == VNI_DEFAULT && i < d->conf->nexits; i++)
+		if (pfx_eq(&d->conf->exits[i], &p->pfx)) {
+			snprintf(why, len, "this node's own exit");
+			return;
+		}
 	for (size_t i = 0; i < s->nranges; i++)
 		if (pfx_contains(&s->ranges[i], &p->pfx))
 			return;
@@ -84,6 +89,20 @@ static void judge(struct daemon *d, const struct gossip_prefix *p, char *why, si
 		if (pfx_contains(&d->conf->accept[i], &p->pfx))
 			return;
 	snprintf(why, len, "outside the ranges; allow it with --accept %s", pfx_fmt(&p->pfx, text));
+}
+
+/* Out of the FIB. A prefix that is as large as a range had taken the place of the range's own entry,
+ * which says that nobody owns its addresses: without it an exit would take them. */
+static void uninstall_fib(struct daemon *d, uint32_t vni, const struct pfx *p)
+{
+	const struct segment *s = segment_find(d, vni);
+
+	for (size_t i = 0; s && i < s->nranges; i++)
+		if (pfx_eq(&s->ranges[i], p)) {
+			(void)dp_route_set(d->dp, vni, p, DP_ROUTE_DROP, 0);
+			return;
+		}
+	(void)dp_route_del(d->dp, vni, p);
 }
 
 /* The MTU that the kernel route needs: 0 where the device's own will do. */
@@ -111,13 +130,14 @@ static int install(struct daemon *d, struct rtab_entry *e)
 	d->kern_dirty = true;
 	err = kern_route_add(d->kern, e->vni, &e->pfx, e->mtu, src);
 	if (err)
-		(void)dp_route_del(d->dp, e->vni, &e->pfx);
+		uninstall_fib(d, e->vni, &e->pfx);
 	return err;
 }
 
 void rtab_add(struct daemon *d, const struct node_key *node, const struct gossip_prefix *p)
 {
 	uint8_t key[KEY_BYTES];
+	static struct log_limit used, refused;
 	char text[PFX_STRLEN], name[NODE_KEY_SHORT + 1];
 	struct rtab_entry *e;
 	int err;
@@ -148,11 +168,12 @@ void rtab_add(struct daemon *d, const struct node_key *node, const struct gossip
 	}
 	if (e->peer) {
 		d->rtab->used++;
-		log_info("routes", "%s is at %s", pfx_fmt(&e->pfx, text),
-			node_key_fmt_short(node, name));
+		log_limited(&used, loop_now().ns, LOG_LVL_INFO, "routes", "%s is at %s",
+			pfx_fmt(&e->pfx, text), node_key_fmt_short(node, name));
 	} else {
 		d->rtab->refused++;
-		log_warn("routes", "prefix %s of %s is refused: %s", pfx_fmt(&e->pfx, text),
+		log_limited(&refused, loop_now().ns, LOG_LVL_WARN, "routes",
+			"prefix %s of %s is refused: %s", pfx_fmt(&e->pfx, text),
 			node_key_fmt_short(node, name), e->refused);
 	}
 }
@@ -160,6 +181,7 @@ void rtab_add(struct daemon *d, const struct node_key *node, const struct gossip
 void rtab_del(struct daemon *d, const struct node_key *node, const struct gossip_prefix *p)
 {
 	uint8_t key[KEY_BYTES];
+	static struct log_limit limit;
 	char text[PFX_STRLEN];
 	struct rtab_entry *e;
 
@@ -168,11 +190,12 @@ void rtab_del(struct daemon *d, const struct node_key *node, const struct gossip
 	if (!e)
 		return;
 	if (e->peer) {
-		(void)dp_route_del(d->dp, e->vni, &e->pfx);
+		uninstall_fib(d, e->vni, &e->pfx);
 		d->kern_dirty = true;
 		(void)kern_route_del(d->kern, e->vni, &e->pfx);
 		d->rtab->used--;
-		log_info("routes", "%s is withdrawn", pfx_fmt(&e->pfx, text));
+		log_limited(&limit, loop_now().ns, LOG_LVL_INFO, "routes", "%s is withdrawn",
+			pfx_fmt(&e->pfx, text));
 	} else {
 		d->rtab->refused--;
 	}
@@ -200,6 +223,8 @@ void rtab_peer_mtu(struct daemon *d, uint32_t peer)
 		(void)kern_route_add(
 			d->kern, e->vni, &e->pfx, mtu, &s->mesh_addrs[e->pfx.ip.family == IP_V6]);
 	}
+	if (d->peers[peer].up)
+		rtab_control(d, peer, &d->peers[peer].key, true);
 }
 
 void rtab_control(struct daemon *d, uint32_t peer, const struct node_key *node, bool up)
