@@ -55,11 +55,13 @@ static int read_state(struct daemon *d, const char *name, char **buf, size_t *le
 			log_error("state", "can't read %s: %s", path, err_str(e));
 		return e;
 	}
-	if (file_set_aside(path, aside, sizeof(aside)) == 0)
-		daemon_warn(d, "%s was damaged (%s); set aside as %s: %s", path, err_str(e), aside,
-			cost);
-	else
-		daemon_warn(d, "%s is damaged (%s): %s", path, err_str(e), cost);
+	if (file_set_aside(path, aside, sizeof(aside)) != 0) {
+		/* A new one would be written over it, and what may be mended is lost. */
+		log_error("state", "%s is damaged (%s) and can't be set aside: move it away (%s)",
+			path, err_str(e), cost);
+		return e;
+	}
+	daemon_warn(d, "%s was damaged (%s); set aside as %s: %s", path, err_str(e), aside, cost);
 	return -ENOENT;
 }
 
@@ -111,11 +113,12 @@ static int parse_secrets(struct daemon *d, char *text)
 {
 	const char *path = d->conf->secret_file;
 	struct secret s, first;
-	char *save = NULL;
 	unsigned line = 0;
+	char *p;
 	int e = 0;
 
-	for (char *p = strtok_r(text, "\n", &save); p && !e; p = strtok_r(NULL, "\n", &save)) {
+	/* strsep, unlike strtok, gives empty lines too: the numbers are those of an editor. */
+	while (!e && (p = strsep(&text, "\n")) != NULL) {
 		line++;
 		p += strspn(p, " \t\r");
 		if (*p == '\0' || *p == '#')
