@@ -12,7 +12,8 @@
 #include "weft/err.h"
 #include "daemon_int.h"
 
-#define CLIENT_IDLE DUR_SEC(60)
+#define CLIENT_IDLE  DUR_SEC(60)
+#define ACCEPT_PAUSE DUR_SEC(1) /* after accept() failed: no descriptor or memory is free */
 
 struct client {
 	struct ctl_srv *srv;
@@ -29,7 +30,7 @@ struct client {
 struct ctl_srv {
 	struct daemon *d;
 	struct loop_io *io;
-	struct loop_timer *idle;
+	struct loop_timer *idle, *pause;
 	int fd;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	struct client *clients[LIM_CTL_CLIENTS];
@@ -40,6 +41,9 @@ static void client_free(struct client *c)
 	for (int i = 0; i < LIM_CTL_CLIENTS; i++)
 		if (c->srv->clients[i] == c)
 			c->srv->clients[i] = NULL;
+	/* The command was carried out; that nobody waits for the answer does not undo it. */
+	if (c->stop_after)
+		daemon_stop(c->srv->d);
 	loop_io_free(c->io);
 	close(c->fd);
 	free(c->in);
@@ -174,8 +178,14 @@ static void on_accept(void *ctx, int events)
 
 	(void)events;
 	fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0)
+	if (fd < 0) {
+		/* The caller stays in the queue, and the descriptor readable: don't spin on it. */
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+			(void)loop_io_set(s->io, 0);
+			loop_timer_set(s->pause, ts_add(loop_now(), ACCEPT_PAUSE));
+		}
 		return;
+	}
 	while (slot < LIM_CTL_CLIENTS && s->clients[slot])
 		slot++;
 	c = slot < LIM_CTL_CLIENTS ? calloc(1, sizeof(*c)) : NULL;
@@ -203,18 +213,46 @@ static void on_idle(void *ctx)
 	loop_timer_set(s->idle, ts_add(loop_now(), CLIENT_IDLE));
 }
 
-/* We hold the state directory's lock, so a socket that is there is a dead one's. */
+static void on_pause(void *ctx)
+{
+	struct ctl_srv *s = ctx;
+
+	(void)loop_io_set(s->io, LOOP_READ);
+}
+
+/* Does somebody listen there? The lock is the state directory's; the run directory may be another
+ * weftd's too. */
+static bool in_use(const struct sockaddr_un *sa)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool yes;
+
+	if (fd < 0)
+		return false;
+	yes = connect(fd, (const struct sockaddr *)(const void *)sa, sizeof(*sa)) == 0 ||
+	      errno == EAGAIN;
+	close(fd);
+	return yes;
+}
+
 static int listen_at(const char *path)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct stat st;
 	mode_t old;
 	int e;
 
 	if (fd < 0)
 		return -errno;
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
-	(void)unlink(path);
+	if (in_use(&sa)) {
+		close(fd);
+		return ERR_BUSY;
+	}
+	/* A dead one's; anything else in that place is not ours to remove. */
+	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+		(void)unlink(path);
 	old = umask(0177);
 	e = bind(fd, (const struct sockaddr *)(const void *)&sa, sizeof(sa)) != 0 ||
 			    listen(fd, 16) != 0
@@ -247,13 +285,17 @@ int ctl_srv_new(struct daemon *d, struct ctl_srv **out)
 	s->fd = listen_at(s->path);
 	if (s->fd < 0) {
 		e = s->fd;
-		log_error("weftd", "can't listen on %s: %s", s->path, err_str(e));
+		log_error("weftd", "can't listen on %s: %s%s", s->path, err_str(e),
+			e == ERR_BUSY ? "; another weftd listens there: give this one its own "
+					"--run-dir"
+				      : "");
 		free(s);
 		return e;
 	}
 	s->io = loop_io_new(d->loop, s->fd, LOOP_READ, on_accept, s);
 	s->idle = loop_timer_new(d->loop, on_idle, s);
-	if (!s->io || !s->idle) {
+	s->pause = loop_timer_new(d->loop, on_pause, s);
+	if (!s->io || !s->idle || !s->pause) {
 		ctl_srv_free(s);
 		return ERR_NOMEM;
 	}
@@ -269,6 +311,7 @@ void ctl_srv_free(struct ctl_srv *s)
 	for (int i = 0; i < LIM_CTL_CLIENTS; i++)
 		if (s->clients[i])
 			client_free(s->clients[i]);
+	loop_timer_free(s->pause);
 	loop_timer_free(s->idle);
 	loop_io_free(s->io);
 	close(s->fd);
