@@ -144,7 +144,7 @@ static void open_side(struct dp *dp, struct worker *w)
 			return;
 		}
 	}
-	offload_off(dp, "source ports", "too few free ones in the range");
+	offload_off(dp, "source_ports", "too few free ones in the range");
 }
 
 static int open_worker(struct dp *dp, unsigned number)
@@ -185,7 +185,7 @@ static int open_control(struct dp *dp)
 	if (err < 0) {
 		udp_close(&dp->control);
 		dp->offloads.udp_steering = false;
-		offload_off(dp, "UDP steering", err_str(err));
+		offload_off(dp, "udp_steering", err_str(err));
 		return 0;
 	}
 	return epoll_ctl(dp->epfd, EPOLL_CTL_ADD, dp->control.fd, &e) < 0 ? -errno : 0;

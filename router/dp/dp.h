@@ -170,7 +170,9 @@ struct dp_offloads {
 		csum_partial;
 	const char *provider; /* AEAD */
 	unsigned workers, side_ports;
-	char why[256]; /* what is off and why, "; "-separated; empty: all on */
+	/* What is off and why, "name: why; name: why", with the names of the flags above (and
+	 * source_ports); empty: all on. */
+	char why[512];
 };
 void dp_offloads(const struct dp *dp, struct dp_offloads *out);
 

@@ -41,16 +41,16 @@ void offload_probe(struct dp *dp)
 	const struct dp_force *f = &dp->cfg.force;
 	struct dp_offloads *o = &dp->offloads;
 
-	dp->gso = o->udp_gso = probe(dp, f->no_udp_gso, "UDP GSO", udp_probe_gso);
-	dp->gro = o->udp_gro = probe(dp, f->no_udp_gro, "UDP GRO", udp_probe_gro);
-	dp->mmsg = o->mmsg = probe(dp, f->no_mmsg, "sendmmsg", NULL);
-	o->csum_partial = probe(dp, f->no_csum_partial, "partial checksums", NULL);
+	dp->gso = o->udp_gso = probe(dp, f->no_udp_gso, "udp_gso", udp_probe_gso);
+	dp->gro = o->udp_gro = probe(dp, f->no_udp_gro, "udp_gro", udp_probe_gro);
+	dp->mmsg = o->mmsg = probe(dp, f->no_mmsg, "mmsg", NULL);
+	o->csum_partial = probe(dp, f->no_csum_partial, "csum_partial", NULL);
 	/* A super-packet's sum is partial by nature: with whole sums wanted there are none. */
-	o->coalesce = probe(dp, f->no_coalesce || f->no_csum_partial, "coalescing", NULL);
-	o->tun_tso = probe(dp, f->no_tun_offload, "TSO", NULL);
-	o->tun_uso = o->tun_tso && probe(dp, f->no_uso, "USO", NULL);
-	o->tun_steering = probe(dp, f->no_tun_steering, "TUN steering", NULL);
-	o->udp_steering = probe(dp, f->no_udp_steering, "UDP steering", NULL);
+	o->coalesce = probe(dp, f->no_coalesce || f->no_csum_partial, "coalesce", NULL);
+	o->tun_tso = probe(dp, f->no_tun_offload, "tun_tso", NULL);
+	o->tun_uso = o->tun_tso && probe(dp, f->no_uso, "tun_uso", NULL);
+	o->tun_steering = probe(dp, f->no_tun_steering, "tun_steering", NULL);
+	o->udp_steering = probe(dp, f->no_udp_steering, "udp_steering", NULL);
 	o->provider = aead_provider_name(dp->cfg.provider);
 	o->workers = dp->cfg.workers;
 }
@@ -68,16 +68,16 @@ int offload_segment(struct dp *dp, struct segment *s)
 	}
 	if (want.tso && !s->offload.tso) {
 		dp->offloads.tun_tso = dp->offloads.tun_uso = false;
-		offload_off(dp, "TSO", "refused by the TUN device");
+		offload_off(dp, "tun_tso", "refused by the TUN device");
 	} else if (want.uso && !s->offload.uso) {
 		dp->offloads.tun_uso = false;
-		offload_off(dp, "USO", "needs Linux 6.2");
+		offload_off(dp, "tun_uso", "needs Linux 6.2");
 	}
 	if (s->queues > 1 && !f->no_tun_steering) {
 		err = tun_steer(s->fd[0], s->queues);
 		if (err < 0) {
 			dp->offloads.tun_steering = false;
-			offload_off(dp, "TUN steering", err_str(err));
+			offload_off(dp, "tun_steering", err_str(err));
 		}
 	}
 	return 0;

@@ -178,13 +178,18 @@ static void overview_prefixes(struct daemon *d, struct ctl_w *w)
 /* The reason for @name in the data plane's "name: why; name: why" text. */
 static const char *offload_why(const char *all, const char *name, char *out, size_t cap)
 {
-	const char *p = strstr(all, name);
+	size_t len = strlen(name);
 
 	out[0] = '\0';
-	if (p) {
-		p += strlen(name);
-		p += strspn(p, ": ");
-		snprintf(out, cap, "%.*s", (int)strcspn(p, ";"), p);
+	while (*all) {
+		size_t item = strcspn(all, ";");
+
+		if (item > len + 2 && strncmp(all, name, len) == 0 && all[len] == ':') {
+			snprintf(out, cap, "%.*s", (int)(item - len - 2), all + len + 2);
+			break;
+		}
+		all += item;
+		all += strspn(all, "; ");
 	}
 	return out;
 }
