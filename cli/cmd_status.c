@@ -5,7 +5,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define TEXT 1024
+#define TEXT        1024
+#define VALUE_WIDTH 76 /* columns of a value that is broken into lines */
 
 static void stanza_node(struct out *o, const msgpack_object *d)
 {
@@ -82,13 +83,34 @@ static void stanza_prefixes(struct out *o, const msgpack_object *d)
 			ctl_get_str(item, "why", why, sizeof(why)));
 }
 
+/* A list that may be long: broken at ", ", the rest under the first part. */
+static void wrapped(struct out *o, const char *key, const char *list)
+{
+	if (!*list)
+		out_kv(o, OUT_PLAIN, key, "none");
+	while (*list) {
+		size_t n = strlen(list);
+
+		if (n > VALUE_WIDTH) {
+			for (n = VALUE_WIDTH; n > 0 && list[n] != ' '; n--)
+				;
+			if (n == 0)
+				n = strcspn(list, " "); /* one word that is longer */
+		}
+		out_kv(o, OUT_PLAIN, key, "%.*s", (int)n, list);
+		list += n;
+		list += strspn(list, " ");
+		key = "";
+	}
+}
+
 static void stanza_offloads(struct out *o, const msgpack_object *d)
 {
 	const msgpack_object *off = ctl_get(d, "offloads"), *item;
 	char text[TEXT], why[TEXT];
 
 	cli_join(off, "on", text, sizeof(text));
-	out_kv(o, OUT_PLAIN, "Offloads", "%s", text[0] ? text : "none");
+	wrapped(o, "Offloads", text);
 	for (size_t i = 0; (item = cli_item(off, "off", i)) != NULL; i++) {
 		bool told = ctl_get_str(item, "why", why, sizeof(why))[0] != '\0';
 

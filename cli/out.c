@@ -129,7 +129,7 @@ void out_kv(struct out *o, enum out_tone tone, const char *key, const char *fmt,
 	va_list ap;
 
 	begin_stanzas(o);
-	pushf(o, OUT_PLAIN, "%s:", key);
+	pushf(o, OUT_PLAIN, "%s%s", key, key[0] ? ":" : "");
 	va_start(ap, fmt);
 	vpush(o, tone, fmt, ap);
 	va_end(ap);

@@ -22,7 +22,7 @@ int out_end(struct out *o);
 /* Is colour wanted on @f: a terminal, NO_COLOR unset or empty, TERM not "dumb". */
 bool out_colour_wanted(FILE *f);
 
-/* A line of a stanza. */
+/* A line of a stanza. An empty key goes on with the value above. */
 void out_kv(struct out *o, enum out_tone tone, const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 /* A blank line between stanzas. */
