@@ -395,6 +395,118 @@ static void test_max_prefixes(void **state)
 	assert_int_equal(net_info(&s, 1, 0).prefixes_received, 0);
 }
 
+/* Three reflectors in a ring, each the others' client: ORIGINATOR_ID and CLUSTER_LIST end the loop
+ * (RFC 4456 8), and a withdrawal leaves nothing behind. */
+static void test_reflection_loop(void **state)
+{
+	static const uint8_t mark[4] = {0, 0, 0, 2};
+	struct bgp_nlri n = nlri4("10.1.0.0/16");
+
+	for (int i = 0; i < 3; i++)
+		net_node(&s, i, 65000, (uint32_t)i + 1);
+	for (int i = 0; i < 3; i++)
+		for (int k = 0; k < 3; k++) {
+			struct bgp_peer_cfg c = net_peer_cfg(&s, k, 65000);
+
+			c.rr_client = true;
+			if (i != k)
+				net_add(&s, i, &c);
+		}
+	originate(&s, 0, "10.1.0.0/16");
+	net_run(&s, 30);
+	assert_true(has_route(&s, 1, "10.1.0.0/16", NULL));
+	assert_true(has_route(&s, 2, "10.1.0.0/16", NULL));
+	assert_int_equal(net_info(&s, 0, 1).prefixes_received, 0);
+	/* What bears node 1's mark is of no use to it, but to node 2. */
+	for (int i = 0; i < 2; i++) {
+		struct bgp_nlri m = nlri4(i ? "10.2.0.0/16" : "10.3.0.0/16");
+		struct bgp_attrs a = {.originator_id = 2};
+
+		a.has = i ? BGP_HAS_ORIGINATOR : 0;
+		a.cluster_list = i ? (struct bgp_span){0} : (struct bgp_span){mark, 4};
+		assert_int_equal(bgp_originate(s.n[0].b, 1, &m, &a, s.now), 0);
+	}
+	net_settle(&s);
+	for (int i = 2; i < 4; i++) {
+		assert_false(has_route(&s, 1, i == 2 ? "10.2.0.0/16" : "10.3.0.0/16", NULL));
+		assert_true(has_route(&s, 2, i == 2 ? "10.2.0.0/16" : "10.3.0.0/16", NULL));
+	}
+	assert_true(net_info(&s, 1, 0).loops >= 2);
+	assert_int_equal(bgp_withdraw(s.n[0].b, 1, &n, s.now), 0);
+	net_settle(&s);
+	assert_false(has_route(&s, 1, "10.1.0.0/16", NULL));
+	assert_false(has_route(&s, 2, "10.1.0.0/16", NULL));
+}
+
+/* RFC 4271 5.1.4: MED reaches the neighbour and goes no further. */
+static void test_med(void **state)
+{
+	struct bgp_nlri n = nlri4("10.1.0.0/16");
+	struct bgp_attrs a = {.has = BGP_HAS_MED, .med = 5};
+	struct found f;
+
+	for (int i = 0; i < 3; i++)
+		net_node(&s, i, 65001 + (uint32_t)i, (uint32_t)i + 1);
+	net_join(&s, 0, 65001, 1, 65002);
+	net_join(&s, 1, 65002, 2, 65003);
+	assert_int_equal(bgp_originate(s.n[0].b, 1, &n, &a, s.now), 0);
+	net_run(&s, 5);
+	assert_true(has_route(&s, 1, "10.1.0.0/16", &f));
+	assert_int_equal(f.a.med, 5);
+	assert_true(has_route(&s, 2, "10.1.0.0/16", &f));
+	assert_string_equal(f.path, "65002 65001");
+	assert_false(f.a.has & BGP_HAS_MED);
+}
+
+/* RFC 4271 4.4: with hold time 0 nothing is sent and nothing expires. */
+static void test_no_hold(void **state)
+{
+	struct bgp_peer_cfg a, c;
+	uint64_t before;
+
+	net_node(&s, 0, 65001, 1);
+	net_node(&s, 1, 65002, 2);
+	a = net_peer_cfg(&s, 1, 65002);
+	c = net_peer_cfg(&s, 0, 65001);
+	a.no_hold = true;
+	net_add(&s, 0, &a);
+	net_add(&s, 1, &c);
+	net_run(&s, 5);
+	up(0, 1);
+	before = net_info(&s, 1, 0).rx_msgs + net_info(&s, 0, 1).rx_msgs;
+	net_run(&s, 2000);
+	up(0, 1);
+	assert_int_equal(net_info(&s, 1, 0).hold_secs, 0);
+	assert_int_equal(net_info(&s, 1, 0).rx_msgs + net_info(&s, 0, 1).rx_msgs, before);
+}
+
+/* RFC 7313 4: what is not announced again between BoRR and EoRR is removed. */
+static void test_stale(void **state)
+{
+	uint8_t m[64];
+	struct wr w;
+
+	pair(65001, 65002);
+	originate(&s, 0, "10.1.0.0/16");
+	net_run(&s, 5);
+	up(0, 1);
+	for (int i = 0; i < NET_PIPES; i++)
+		for (int k = 0; k < 2; k++) {
+			if (!s.p[i].used || s.p[i].s[k].node != 1)
+				continue;
+			wr_init(&w, m, sizeof(m));
+			bgp_refresh_encode(&w, BGP_IPV4, REFRESH_BEGIN);
+			bgp_recv(s.n[1].b, s.p[i].s[k].conn, m, wr_len(&w), s.now);
+			net_settle(&s);
+			assert_true(has_route(&s, 1, "10.1.0.0/16", NULL));
+			wr_init(&w, m, sizeof(m));
+			bgp_refresh_encode(&w, BGP_IPV4, REFRESH_END);
+			bgp_recv(s.n[1].b, s.p[i].s[k].conn, m, wr_len(&w), s.now);
+			net_settle(&s);
+		}
+	assert_false(has_route(&s, 1, "10.1.0.0/16", NULL));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -410,6 +522,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_well_known, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_families, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_max_prefixes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reflection_loop, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_med, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_hold, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stale, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
