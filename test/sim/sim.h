@@ -41,7 +41,6 @@ enum sim_plant {
 	PLANT_ROUTE_LEAK,   /* a ROUTE_DEL gets lost */
 	PLANT_ROUTE_SPLIT,  /* a ROUTE_ADD is carried out with another node as owner */
 	PLANT_MUTE,         /* a node's gossip is not sent */
-	PLANT_NO_LINK,      /* a node does not dial whom gossip names */
 	PLANT_NO_SIGNATURE, /* signatures are not checked */
 	PLANT_OLD_IS_NEW,   /* versions of records are compared the wrong way round */
 	PLANT_DEAF,         /* a node loses all datagrams of one peer for a while */

@@ -50,6 +50,8 @@ static void wait_again(struct sim_node *n, ts_t now)
 
 void sim_dial_start(struct sim_node *n, ts_t now)
 {
+	if (!n->target.is)
+		return;
 	n->target.state = TARGET_WAITING;
 	n->target.backoff = BACKOFF_FIRST;
 	n->target.next = now;

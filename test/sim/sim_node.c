@@ -251,8 +251,7 @@ static void on_gossip_send(struct sim_node *n, const struct gossip_act *a)
 
 static void on_gossip_dial(struct sim_node *n, const struct gossip_act *a)
 {
-	if (n->s->cfg.plant != PLANT_NO_LINK || n->index != 1)
-		sim_dial_node(n, &a->node, a->eps, a->neps);
+	sim_dial_node(n, &a->node, a->eps, a->neps);
 }
 
 static void on_hangup(struct sim_node *n, const struct gossip_act *a)
@@ -681,6 +680,7 @@ void sim_node_free(struct sim_node *n)
 {
 	if (!n)
 		return;
+	sim_at(n->s, &n->start, TS_NEVER);
 	forget(n);
 	free(n);
 }

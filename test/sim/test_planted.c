@@ -24,7 +24,6 @@ static const struct bug bugs[] = {
 	{PLANT_ROUTE_SPLIT, CHECK_ROUTES, "none", 0},
 	{PLANT_ROUTE_SPLIT, CHECK_OWNERS, "none", 1u << CHECK_ROUTES},
 	{PLANT_MUTE, CHECK_AGREE, "conflict", 0},
-	{PLANT_NO_LINK, CHECK_AGREE, "crash", 1u << CHECK_FALSE_DOWN},
 	{PLANT_NO_SIGNATURE, CHECK_RECORDS, "hostile", 0},
 	{PLANT_OLD_IS_NEW, CHECK_RECORDS, "hostile", 1u << CHECK_ROUTES | 1u << CHECK_OWNERS},
 	{PLANT_DEAF, CHECK_FALSE_DOWN, "none", 0},
