@@ -71,35 +71,73 @@ static void m_sessions(struct daemon *d, struct http_reply *r)
 			(unsigned long long)g[i].value);
 }
 
-/* Names in labels are RFC 1123 names (record decoding refuses others), so they need no escaping. */
+/* What a peer's families share. Names in labels are RFC 1123 names (record decoding refuses others), so
+ * they need no escaping. */
+struct peer_line {
+	struct http_reply *r;
+	char labels[NODE_NAME_MAX + NODE_KEY_SHORT + 32]; /* peer="...",key="..." */
+	const struct sess_peer_info *p;
+	const struct dp_counters *c;
+};
+
+static void peer_up(const struct peer_line *l)
+{
+	http_printf(l->r, "weft_peer_up{%s} %d\n", l->labels, l->p->up);
+}
+
+static void peer_rtt(const struct peer_line *l)
+{
+	if (l->p->rtt.ns >= 0)
+		http_printf(l->r, "weft_peer_rtt_seconds{%s} %.6f\n", l->labels,
+			(double)l->p->rtt.ns / 1e9);
+}
+
+static void peer_key_age(const struct peer_line *l)
+{
+	http_printf(l->r, "weft_peer_key_age_seconds{%s} %.3f\n", l->labels,
+		(double)l->p->key_age.ns / 1e9);
+}
+
+static void peer_bytes(const struct peer_line *l)
+{
+	http_printf(l->r, "weft_peer_bytes_total{%s,direction=\"tx\"} %llu\n", l->labels,
+		(unsigned long long)l->c->tx_bytes);
+	http_printf(l->r, "weft_peer_bytes_total{%s,direction=\"rx\"} %llu\n", l->labels,
+		(unsigned long long)l->c->rx_bytes);
+}
+
+/* The format wants a family's samples together, so the peers are walked once for each family. */
 static void m_peers(struct daemon *d, struct http_reply *r)
 {
-	struct sess_peer_info p;
-	struct gossip_node_info n;
-	struct dp_counters c;
-	uint32_t it = 0;
+	static const struct {
+		const char *name, *type, *help;
+		void (*fn)(const struct peer_line *l);
+	} families[] = {
+		{"weft_peer_up", "gauge", "1 while a session with the peer stands.", peer_up},
+		{"weft_peer_rtt_seconds", "gauge", "Round-trip time as last measured.", peer_rtt},
+		{"weft_peer_key_age_seconds", "gauge", "Age of the key in use.", peer_key_age},
+		{"weft_peer_bytes_total", "counter", "Inner bytes carried to and from the peer.",
+			peer_bytes},
+	};
 
-	head(r, "weft_peer_up", "gauge", "1 while a session with the peer stands.");
-	while (sess_peer_next(d->sess, &it, &p, loop_now())) {
-		char key[NODE_KEY_SHORT + 1];
-		bool known = gossip_node_get(d->gossip, &p.key, &n) == 0;
-		const char *name = known && n.name[0] ? n.name : "unknown";
+	for (size_t f = 0; f < sizeof(families) / sizeof(families[0]); f++) {
+		struct sess_peer_info p;
+		uint32_t it = 0;
 
-		node_key_fmt_short(&p.key, key);
-		http_printf(r, "weft_peer_up{peer=\"%s\",key=\"%s\"} %d\n", name, key, p.up);
-		if (p.rtt.ns >= 0)
-			http_printf(r, "weft_peer_rtt_seconds{peer=\"%s\",key=\"%s\"} %.6f\n", name,
-				key, (double)p.rtt.ns / 1e9);
-		http_printf(r, "weft_peer_key_age_seconds{peer=\"%s\",key=\"%s\"} %.3f\n", name,
-			key, (double)p.key_age.ns / 1e9);
-		if (dp_peer_counters(d->dp, p.peer, &c) != 0)
-			continue;
-		http_printf(r,
-			"weft_peer_bytes_total{peer=\"%s\",key=\"%s\",direction=\"tx\"} %llu\n",
-			name, key, (unsigned long long)c.tx_bytes);
-		http_printf(r,
-			"weft_peer_bytes_total{peer=\"%s\",key=\"%s\",direction=\"rx\"} %llu\n",
-			name, key, (unsigned long long)c.rx_bytes);
+		head(r, families[f].name, families[f].type, families[f].help);
+		while (sess_peer_next(d->sess, &it, &p, loop_now())) {
+			struct gossip_node_info n;
+			struct dp_counters c;
+			struct peer_line l = {.r = r, .p = &p, .c = &c};
+			char key[NODE_KEY_SHORT + 1];
+			bool known = gossip_node_get(d->gossip, &p.key, &n) == 0 && n.name[0];
+
+			if (dp_peer_counters(d->dp, p.peer, &c) != 0)
+				memset(&c, 0, sizeof(c));
+			snprintf(l.labels, sizeof(l.labels), "peer=\"%s\",key=\"%s\"",
+				known ? n.name : "unknown", node_key_fmt_short(&p.key, key));
+			families[f].fn(&l);
+		}
 	}
 }
 
