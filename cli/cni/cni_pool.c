@@ -104,6 +104,7 @@ static int adopt(void *ctx, const struct cni_seen *s)
 	att.since = a->p->now;
 	cni_link_pod_mac(att.id, att.ifname, att.mac);
 	err = ipam_adopt(a->p->m, &att);
+	a->p->rebuilt |= err == 0;
 	/* Two that claim one address can't both be right; the first stays. */
 	return err == ERR_EXISTS || err == ERR_CONFLICT ? 0 : err;
 }

@@ -10,7 +10,8 @@ struct cni_pool {
 	const struct cni_call *call;
 	int lock; /* -1: not held */
 	struct ipam *m;
-	ts_t now; /* since boot */
+	bool rebuilt; /* not from the file, and not empty: worth writing even if nothing changes */
+	ts_t now;     /* since boot */
 };
 
 /* Take the lock and read the file. A file of another boot counts as none; a file that is missing or

@@ -103,7 +103,7 @@ static void put_exprs(struct nlmsghdr *nlh, const char *prefix)
 	put_be32(nlh, NFTA_FIB_RESULT, NFT_FIB_RESULT_OIF);
 	put_be32(nlh, NFTA_FIB_FLAGS, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF | NFTA_FIB_F_PRESENT);
 	expr_end(nlh, elem, data);
-	expr_cmp(nlh, zero, 1);
+	expr_cmp(nlh, zero, sizeof(zero));
 
 	elem = expr_begin(nlh, "counter", &data);
 	expr_end(nlh, elem, data);
