@@ -93,6 +93,8 @@ enum dp_route_kind {
 	DP_ROUTE_LOCAL,    /* ours: accepted as inner destination */
 	DP_ROUTE_EXIT,     /* a local exit: accepted as inner destination */
 	DP_ROUTE_DROP,     /* the range: known, owned by nobody */
+	/* ours, behind a tunnel device: like DP_ROUTE_LOCAL, never written as super-packets (5.6) */
+	DP_ROUTE_LOCAL_TUNNEL,
 };
 int dp_route_set(
 	struct dp *dp, uint32_t vni, const struct pfx *p, enum dp_route_kind kind, uint32_t peer);

@@ -65,7 +65,7 @@ int fib_set(struct fib *f, const struct pfx *p, enum dp_route_kind kind, uint32_
 {
 	int err;
 
-	if (kind < DP_ROUTE_PEER || kind > DP_ROUTE_DROP)
+	if (kind < DP_ROUTE_PEER || kind > DP_ROUTE_LOCAL_TUNNEL)
 		return ERR_RANGE;
 	if (kind != DP_ROUTE_PEER)
 		peer = 0;

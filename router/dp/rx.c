@@ -116,7 +116,7 @@ static int write_alone(struct rx *rx, const struct segment *s, uint8_t *pkt,
 }
 
 static int deliver(struct rx *rx, const struct segment *s, uint8_t *pkt, struct pkt_info *pi,
-	uint8_t inner_flags)
+	uint8_t inner_flags, bool alone)
 {
 	uint32_t hash = flow_hash(pi);
 	int err;
@@ -127,7 +127,7 @@ static int deliver(struct rx *rx, const struct segment *s, uint8_t *pkt, struct 
 			return err;
 		inner_flags &= (uint8_t)~WIRE_IF_CSUM_PARTIAL;
 	}
-	if (pi->proto == PKT_UDP && !s->offload.uso)
+	if (alone || (pi->proto == PKT_UDP && !s->offload.uso))
 		return write_alone(rx, s, pkt, pi, hash, inner_flags);
 	return coal_add(&rx->coal, s->vni, pkt, pi, hash, inner_flags);
 }
@@ -152,9 +152,9 @@ struct fib_route rx_route(const struct dp *dp, struct route_cache *c, const stru
 	return c->route;
 }
 
-/* Promise 4.2. */
-static bool may_enter(
-	struct rx *rx, struct dppeer *p, const struct segment *s, const struct pkt_info *pi)
+/* Promise 4.2. @alone: may not be coalesced. */
+static bool may_enter(struct rx *rx, struct dppeer *p, const struct segment *s,
+	const struct pkt_info *pi, bool *alone)
 {
 	struct fib_route src = rx_route(rx->dp, &rx->src, s, pi->family, pi->src), dst;
 
@@ -163,7 +163,8 @@ static bool may_enter(
 		return false;
 	}
 	dst = rx_route(rx->dp, &rx->dst, s, pi->family, pi->dst);
-	if (dst.kind != DP_ROUTE_LOCAL && dst.kind != DP_ROUTE_EXIT) {
+	*alone = dst.kind == DP_ROUTE_LOCAL_TUNNEL;
+	if (dst.kind != DP_ROUTE_LOCAL && dst.kind != DP_ROUTE_EXIT && !*alone) {
 		drop(rx, p, DP_DROP_BAD_DESTINATION, 1);
 		return false;
 	}
@@ -179,6 +180,7 @@ static void rx_body(
 	uint8_t inner_flags;
 	const struct segment *s;
 	struct pkt_info pi;
+	bool alone;
 
 	rd_init(&r, body, len);
 	vni = rd_u24(&r);
@@ -197,13 +199,13 @@ static void rx_body(
 		drop(rx, p, DP_DROP_BAD_PACKET, 1);
 		return;
 	}
-	if (!may_enter(rx, p, s, &pi))
+	if (!may_enter(rx, p, s, &pi, &alone))
 		return;
 	if (ecn_decap(body + WIRE_SHIM, &pi, in->tos) < 0) {
 		drop(rx, p, DP_DROP_ECN, 1);
 		return;
 	}
-	if (deliver(rx, s, body + WIRE_SHIM, &pi, inner_flags) < 0) {
+	if (deliver(rx, s, body + WIRE_SHIM, &pi, inner_flags, alone) < 0) {
 		drop(rx, p, DP_DROP_BAD_PACKET, 1);
 		return;
 	}

@@ -118,6 +118,8 @@ bool kern_overlaps(struct kern *k, const struct pfx *p, const char *const *own_d
 bool kern_range_hits_underlay(struct kern *k, const struct pfx *range,
 	const char *const *own_devices, size_t nown, char *why, size_t why_len);
 bool kern_has_ipv6(void);
+/* Is @ifname a tunnel (VXLAN, GENEVE, GRE, IPIP, SIT, WireGuard, TUN, ...)? false too if it isn't there. */
+bool kern_is_tunnel(struct kern *k, const char *ifname);
 
 /* Remove all that weft ever installed, recognised by protocol, table, preference, device alias and
  * nft table name; needs no state. @note (may be NULL) hears of each thing. Returns how many things

@@ -101,6 +101,13 @@ static int default_route(struct kern *k, struct nl_route *out)
 	return b.found ? 0 : ERR_NOT_FOUND;
 }
 
+bool kern_is_tunnel(struct kern *k, const char *ifname)
+{
+	struct nl_link l;
+
+	return nl_link_get(&k->x, ifname, 0, &l) == 0 && l.is_tunnel;
+}
+
 int kern_underlay(struct kern *k, const struct ip *to, unsigned *mtu, char *ifname)
 {
 	struct nl_route r;

@@ -47,6 +47,9 @@ int nl_link_parse(const struct nlmsghdr *nlh, struct nl_link *out)
 		{IFLA_IFALIAS, MNL_TYPE_BINARY},
 		{IFLA_LINKINFO, MNL_TYPE_NESTED},
 	};
+	static const char *const tunnels[] = {"vxlan", "geneve", "gre", "gretap", "erspan",
+		"ip6gre", "ip6gretap", "ip6erspan", "ipip", "sit", "ip6tnl", "vti", "vti6", "xfrm",
+		"tun", "wireguard"};
 	static const struct nlx_policy info_policy[] = {{IFLA_INFO_KIND, MNL_TYPE_BINARY}};
 	const struct nlattr
 		*tb[IFLA_LINKINFO + 1 > IFLA_IFALIAS + 1 ? IFLA_LINKINFO + 1 : IFLA_IFALIAS + 1];
@@ -76,6 +79,9 @@ int nl_link_parse(const struct nlmsghdr *nlh, struct nl_link *out)
 		err = nlx_attrs_nested(tb[IFLA_LINKINFO], info_policy, 1, info, IFLA_INFO_KIND);
 		if (err != 0)
 			return err;
+		for (size_t i = 0; info[IFLA_INFO_KIND] && i < sizeof(tunnels) / sizeof(tunnels[0]);
+			i++)
+			out->is_tunnel |= text_is(info[IFLA_INFO_KIND], tunnels[i]);
 		out->is_tun = info[IFLA_INFO_KIND] && text_is(info[IFLA_INFO_KIND], "tun");
 	}
 	return 0;

@@ -23,6 +23,7 @@ struct nl_link {
 	unsigned mtu;
 	char name[IFNAMSIZ];
 	bool is_tun, is_ours; /* kind "tun"; our alias */
+	bool is_tunnel;       /* of a kind that wraps packets once more */
 };
 int nl_link_parse(const struct nlmsghdr *nlh, struct nl_link *out);
 /* By name, or by @ifindex if @name is NULL. -ENODEV. */

@@ -228,6 +228,13 @@ static int segment_dp(struct daemon *d, struct segment *s)
 	return e;
 }
 
+/* Super-packets are not written towards a tunnel device: not each splits them right (DESIGN 5.6). */
+static enum dp_route_kind local_kind(struct daemon *d, const struct conf_prefix *p)
+{
+	return p->device[0] && kern_is_tunnel(d->kern, p->device) ? DP_ROUTE_LOCAL_TUNNEL
+								  : DP_ROUTE_LOCAL;
+}
+
 /* What this node is and owns in @s, to the FIB. */
 static int segment_fib(struct daemon *d, const struct segment *s)
 {
@@ -237,7 +244,8 @@ static int segment_fib(struct daemon *d, const struct segment *s)
 	for (size_t i = 0; !e && i < s->nranges; i++)
 		e = dp_route_set(d->dp, s->vni, &s->ranges[i], DP_ROUTE_DROP, 0);
 	for (size_t i = 0; !e && i < s->nprefixes; i++)
-		e = dp_route_set(d->dp, s->vni, &s->prefixes[i].pfx, DP_ROUTE_LOCAL, 0);
+		e = dp_route_set(
+			d->dp, s->vni, &s->prefixes[i].pfx, local_kind(d, &s->prefixes[i]), 0);
 	if (!e && s->vni == VNI_CONTROL) {
 		(void)pfx_make(&d->control_addr, 128, &own);
 		e = dp_route_set(d->dp, s->vni, &own, DP_ROUTE_LOCAL, 0);
@@ -376,6 +384,12 @@ void underlay_refresh(struct daemon *d)
 	publish_endpoints(d);
 	for (size_t i = 0; i < d->nsegments; i++) {
 		struct segment *s = &d->segments[i];
+
+		/* A device may have come, or come back as another kind. */
+		for (size_t n = 0; s->mtu != 0 && n < s->nprefixes; n++)
+			if (s->prefixes[n].device[0])
+				(void)dp_route_set(d->dp, s->vni, &s->prefixes[n].pfx,
+					local_kind(d, &s->prefixes[n]), 0);
 
 		if (s->mtu == 0 || s->mtu == mtu)
 			continue;
