@@ -1,0 +1,92 @@
+"""json_shape.py VERB...: is the JSON on stdin what docs/json.md says of this verb? Every documented field is there
+(unless documented as absent) with its type; anything else is an error too, so that the page can't fall behind."""
+import json, re, sys
+
+N, S, B = (int,), (str,), (bool,)
+F = (int, float)
+KEY = re.compile(r'^[a-z2-7]{52}$')
+NONE = type(None)
+
+
+class Opt:
+    def __init__(self, shape): self.shape = shape
+
+
+class Counts:
+    """A map from a reason to a count."""
+
+
+DROPS = Counts()
+PREFIX = {'vni': N, 'prefix': S}
+STATUS = {
+    'version': S, 'ready': B, 'not_ready': [S], 'uptime_ms': N,
+    'node': {'name': S, 'key': KEY, 'short': S, 'epoch': N, 'mesh_addresses': [S], 'control_address': S},
+    'cluster': {'id': S, 'nodes': N, 'up': N},
+    'encryption': {'mode': S, 'suites': [S], 'provider': S, 'sessions': N},
+    'peers': {'known': N, 'up': N, 'dialling': N},
+    'prefixes': {'own': [dict(PREFIX, device=S, kind=S)], 'ranges': [PREFIX], 'remote': N,
+                 'refused': [{'prefix': S, 'node': S, 'why': S}]},
+    'offloads': {'on': [S], 'off': [{'name': S, 'why': S}], 'workers': N, 'side_ports': N, 'mtu': N},
+    'kernel': {'routes': N, 'rules': N, 'repaired': N, 'errors': N, 'notrack': B, 'notrack_why': S},
+    'traffic': {'tx_packets': N, 'tx_bytes': N, 'rx_packets': N, 'rx_bytes': N, 'drops': DROPS},
+    'warnings': [S], 'tune': [S],
+}
+PEER = {'name': S, 'key': KEY, 'short': S, 'self': B, 'up': B, 'left': B, 'version': S, 'epoch': N,
+        'endpoints': [S], 'prefixes': [dict(PREFIX, exit=B)], 'since_ms': N}
+CONNECTION = {
+    'direction': S, 'endpoint': S, 'local': S, 'name': S, 'key': S, 'short': S, 'state': S, 'suite': Opt(S),
+    'path_mtu': Opt(N), 'rtt_ms': Opt(F + (NONE,)), 'key_age_ms': Opt(N), 'tx_bytes': Opt(N), 'tx_packets': Opt(N),
+    'rx_bytes': Opt(N), 'rx_packets': Opt(N), 'drops': Opt(DROPS), 'side_ports': Opt([N]), 'attempts': Opt(N),
+    'retry_ms': Opt(N + (NONE,)), 'error': S}
+ROUTE = dict(PREFIX, kind=S, node=S, via=S, device=S, mtu=N, why=S)
+TARGET = {'text': S, 'state': S, 'endpoint': S, 'error': S}
+VALUES = {  # what a field may say
+    'kind': {'peer', 'local', 'exit', 'unreachable', 'refused'},
+    'direction': {'->', '<-'},
+    'state': {'established', 'dialling', 'waiting', 'resolving', 'failed', 'self'},
+}
+SHAPES = {
+    'status': STATUS,
+    'status peers': {'peers': [PEER]},
+    'status connections': {'connections': [CONNECTION]},
+    'status routes': {'routes': [ROUTE]},
+    'status targets': {'targets': [TARGET]},
+    'report': {'status': STATUS, 'peers': [PEER], 'connections': [CONNECTION], 'routes': [ROUTE], 'targets': [TARGET],
+               'counters': {'session': DROPS, 'gossip': DROPS, 'dataplane': DROPS}, 'config': {}},
+    'message': {'message': S},
+    'error': {'error': S, 'hint': Opt(S)},
+    'version': {'version': S, 'schema': N},
+}
+
+
+def check(v, shape, at):
+    if isinstance(shape, Opt):
+        shape = shape.shape
+    if isinstance(shape, Counts):
+        check(v, (dict,), at)
+        for k, n in v.items():
+            check(n, N, at + '.' + k)
+    elif isinstance(shape, re.Pattern):
+        if not isinstance(v, str) or not shape.match(v):
+            sys.exit(f'{at}: {v!r} is not {shape.pattern}')
+    elif isinstance(shape, list):
+        check(v, (list,), at)
+        for i, item in enumerate(v):
+            check(item, shape[0], f'{at}[{i}]')
+    elif isinstance(shape, dict):
+        check(v, (dict,), at)
+        for k, s in shape.items():
+            if k in v:
+                check(v[k], s, at + '.' + k)
+                if k in VALUES and v[k] not in VALUES[k]:
+                    sys.exit(f'{at}.{k}: {v[k]!r} is not documented')
+            elif not isinstance(s, Opt):
+                sys.exit(f'{at}.{k} is missing')
+        if shape and set(v) - set(shape):
+            sys.exit(f'{at}: not documented: {sorted(set(v) - set(shape))}')
+    elif type(v) not in shape:
+        sys.exit(f'{at}: {v!r} is a {type(v).__name__}')
+
+
+verb = ' '.join(sys.argv[1:])
+check(json.load(sys.stdin), SHAPES[verb], verb)
