@@ -195,8 +195,8 @@ static int start(struct daemon *d)
 		return ERR_NOMEM;
 	if ((e = state_open(d)) || (e = state_load_identity(d)) || (e = state_load_cluster(d)) ||
 		(e = open_kernel(d)) || (e = state_next_epoch(d, 0)) || (e = open_dp(d)) ||
-		(e = ctl_srv_new(d, &d->ctl)) || (e = metrics_start(d)) ||
-		(e = segments_up(d)) || (e = dp_start(d->dp)) || (e = rtab_new(d, &d->rtab)) ||
+		(e = ctl_srv_new(d, &d->ctl)) || (e = metrics_start(d)) || (e = segments_up(d)) ||
+		(e = dp_start(d->dp)) || (e = rtab_new(d, &d->rtab)) ||
 		(e = dial_new(d, &d->dialer)) || (e = mesh_start(d)))
 		return e;
 	d->sigterm = loop_signal_new(d->loop, SIGTERM, on_signal, d);
@@ -300,8 +300,8 @@ int daemon_check(struct conf *conf)
 	if (!e)
 		e = open_kernel(d);
 	if (!e)
-		log_info("weftd", "configuration%s and host are fit",
-			d->nsecrets ? ", secret" : "");
+		log_info(
+			"weftd", "configuration%s and host are fit", d->nsecrets ? ", secret" : "");
 	stop(d);
 	free(d);
 	return e ? 1 : 0;

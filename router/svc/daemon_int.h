@@ -42,7 +42,8 @@ struct segment {
 	struct conf_prefix *prefixes; /* owned */
 	size_t nprefixes;
 	struct ip mesh_addrs[2]; /* IPv4, IPv6; family IP_NONE: none */
-	unsigned mtu;
+	unsigned mtu;            /* 0: the segment is off */
+	unsigned ifindex;        /* of the device that the data plane reads; 0: none */
 };
 
 /* What the driver keeps per session handle. */

@@ -379,8 +379,12 @@ void dial_self(struct daemon *d, const struct ep *ep)
 
 static void check_target(struct daemon *d, struct target *t, ts_t now)
 {
-	bool up = t->has_node && sess_peer_find(d->sess, &t->node) != 0;
+	bool up;
 
+	/* What stands is looked at now and then only: the search goes over all sessions. */
+	if (t->state == ST_ESTABLISHED && !ts_due(t->next, now))
+		return;
+	up = t->has_node && sess_peer_find(d->sess, &t->node) != 0;
 	for (size_t k = 0; k < t->neps && !up; k++)
 		up = session_at(d, &t->eps[k]);
 	if (up) {

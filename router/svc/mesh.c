@@ -358,6 +358,8 @@ static void arm(struct daemon *d)
 
 	when = ts_min(when, kern_deadline(d->kern));
 	when = ts_min(when, dial_deadline(d));
+	if (!d->core_timer) /* a start that failed half-way */
+		return;
 	loop_timer_set(d->core_timer, when);
 }
 

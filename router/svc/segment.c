@@ -222,7 +222,10 @@ static int segment_dp(struct daemon *d, struct segment *s)
 						       : "");
 		return e;
 	}
+	s->ifindex = 0;
 	e = dp_segment_add(d->dp, s->vni, s->tun, fds, s->mtu);
+	if (!e)
+		s->ifindex = if_nametoindex(s->tun);
 	if (e)
 		log_error("weftd", "can't attach device %s: %s", s->tun, err_str(e));
 	return e;
@@ -319,9 +322,9 @@ void segments_repair(struct daemon *d)
 	for (size_t i = 0; i < d->nsegments; i++) {
 		struct segment *s = &d->segments[i];
 
-		if (s->mtu == 0 || if_nametoindex(s->tun) != 0)
+		if (s->mtu == 0 || (s->ifindex && if_nametoindex(s->tun) == s->ifindex))
 			continue;
-		daemon_warn(d, "device %s was deleted by somebody; it is made again", s->tun);
+		daemon_warn(d, "device %s was taken away by somebody; it is made again", s->tun);
 		(void)dp_segment_del(d->dp, s->vni);
 		if (segment_dp(d, s) == 0 && segment_fib(d, s) == 0)
 			rtab_reinstall(d, s->vni);
