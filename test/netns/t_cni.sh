@@ -111,10 +111,10 @@ capture_stop
 not capture_has_inner || fail "inner packets in clear"
 not capture_has "over the mesh" || fail "content in clear"
 
-step "a restart of weftd, and weft down, leave what they should"
+step "a restart of weftd leaves pods alone; DEL leaves nothing"
 weftd_stop h1 KILL
 cni_start 1 $(both 1) --peer 192.0.2.2
 wait_for "pods after a restart" pings c1 "$a2"
 for n in 1 2; do plug DEL "h$n" "c$n"; done
 in_host h1 ip -o link | grep -q wpod && fail "an interface is left"
-not pings c1 "$a2" || fail "a pod that was removed still speaks"
+not pings c1 "$a2" 2>/dev/null || fail "a pod that was removed still speaks"
