@@ -32,7 +32,8 @@ udp_recv_start() {
 udp_recv_end() {
 	local f="$net_dir/udp-$1-$2"
 	ended_well "$(cat "$f.pid")" "$f.log" "udpload on $1" || return 1
-	udp_line=$(tail -1 "$f.log")
+	udp_line=$(grep '^got=' "$f.log")
+	grep '^udpload:' "$f.log" || true
 	echo "  $1: $udp_line"
 }
 

@@ -258,10 +258,14 @@ static void take(struct result *r, const uint8_t *buf, size_t n)
 		return;
 	}
 	f->got++;
-	if (seq < f->next)
-		f->late++;
-	else
+	if (seq >= f->next) {
 		f->next = seq + 1;
+		return;
+	}
+	/* The first of each flow is told in full: a rare one can't be had again. */
+	if (f->late++ == 0)
+		fprintf(stderr, "udpload: flow %u: %llu came behind %llu\n", ntohl(h.flow),
+			(unsigned long long)seq, (unsigned long long)f->next - 1);
 }
 
 static int result_print(const struct result *r, unsigned flows)
