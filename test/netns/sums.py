@@ -3,7 +3,7 @@ one is wrong or a KIND (tcp4, udp4, tcp6, udp6) has fewer than COUNT packets, or
 the packets of a TCP kind carry data."""
 import collections, struct, sys
 
-ETH, COOKED = 1, 113
+ETH = 1
 
 
 def fold(data):
@@ -24,6 +24,8 @@ def packets(path):
         while len(h := f.read(16)) == 16:
             _, _, have, length = struct.unpack(order + '4I', h)
             data = f.read(have)
+            if len(data) != have:
+                sys.exit('the capture ends within a packet')
             if have == length:  # cut ones can't be judged
                 yield data
 

@@ -24,7 +24,7 @@ sums_at() { # POD COMMAND...
 	local p=$1 pid
 	shift
 	rm -f "$net_dir/sums.log"
-	in_pod "$p" tcpdump -i eth0 -Q in -U -s 0 -B 65536 --immediate-mode -w "$net_dir/sums.pcap" 2>"$net_dir/sums.log" &
+	exec_in "$p" tcpdump -i eth0 -Q in -U -s 0 -B 65536 --immediate-mode -w "$net_dir/sums.pcap" 2>"$net_dir/sums.log" &
 	pid=$!
 	wait_for "tcpdump" grep -q "listening on" "$net_dir/sums.log"
 	"$@"
