@@ -233,6 +233,13 @@ void ipam_pool_rest(struct ipam_pool *p, uint32_t o, ts_t now)
 		clear(p, o);
 		return;
 	}
+	if (p->rest_count >
+		0) { /* the ring stays in order, whatever clock the file's writers had */
+		ts_t last = p->rest[(p->rest_head + p->rest_count - 1) % p->rest_cap].since;
+
+		if (ts_before(now, last))
+			now = last;
+	}
 	p->rest[(p->rest_head + p->rest_count++) % p->rest_cap] = (struct ipam_rest){o, now};
 	p->held[WORD(o)] |= BIT(o);
 }

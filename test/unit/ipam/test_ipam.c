@@ -170,6 +170,24 @@ static void freed_ones_rest(void **state)
 	ipam_free(m);
 }
 
+/* A clock that went back: the state is still one that reads back. */
+static void clock_goes_back(void **state)
+{
+	struct ipam *m = with("10.0.0.0/28", NULL), *back;
+	uint8_t *buf;
+	size_t len;
+
+	(void)attach(m, "a", 1, 900);
+	(void)attach(m, "b", 1, 900);
+	assert_int_equal(ipam_detach(m, "a", "eth0", at(900)), 0);
+	assert_int_equal(ipam_detach(m, "b", "eth0", at(10)), 0);
+	assert_int_equal(ipam_encode(m, &buf, &len), 0);
+	assert_int_equal(ipam_decode(buf, len, boot, &back), 0);
+	ipam_free(back);
+	ipam_free(m);
+	free(buf);
+}
+
 static void by_name(void **state)
 {
 	struct ipam *m = with("10.0.0.0/8", "fd00::/64");
@@ -414,6 +432,7 @@ int main(void)
 		cmocka_unit_test(reserved_and_order),
 		cmocka_unit_test(dual_stack_all_or_nothing),
 		cmocka_unit_test(freed_ones_rest),
+		cmocka_unit_test(clock_goes_back),
 		cmocka_unit_test(by_name),
 		cmocka_unit_test(prefixes_change),
 		cmocka_unit_test(state_as_bytes),
