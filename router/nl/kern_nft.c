@@ -235,7 +235,7 @@ void kern_nft_sync(struct kern *k)
 
 		if (i == 1 && k->cfg.mark_mask == 0)
 			break;
-		if (k->nft_loaded[i] && !lost && !(k->nft_changed && i == 0))
+		if (k->nft_loaded[i] && !lost && !k->nft_changed)
 			continue;
 		if (load(k, i, why, sizeof(why)) != 0) {
 			k->nft_loaded[i] = false;

@@ -596,7 +596,7 @@ static void no_memory(void **state)
 
 	FAULT_EACH(n)
 	{
-		char buf[8192];
+		char buf[8192] = "";
 		FILE *f = fmemopen(buf, sizeof(buf), "w");
 		struct out *o = out_new(f, false);
 		if (o)
