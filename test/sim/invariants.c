@@ -23,10 +23,18 @@
 
 #define EVERY_TURN   32
 #define PAIRWISE_MAX 128 /* nodes up to which each pair is looked at each second */
-#define OWNERS_GRACE 10  /* seconds that a pair may differ about an owner */
-#define KEYS_GRACE   5   /* the same about keys */
+#define OWNED_MAX    (PAIRWISE_MAX * SIM_PREFIXES)
+#define OWNERS_GRACE 10 /* seconds that a pair may differ about an owner */
+#define KEYS_GRACE   5  /* the same about keys */
 #define DOWN_MARGIN  DUR_SEC(5)
 #define TICKS_MAX    5000
+
+/* What a node routes and owns. */
+struct owns {
+	struct sim_route v[OWNED_MAX];
+	size_t count;
+	uint64_t sum;
+};
 
 struct checks {
 	struct sim *s;
@@ -34,6 +42,7 @@ struct checks {
 	struct map *tx_keys;
 	bool quiet;
 	uint8_t *mismatch, *dispute; /* per pair, seconds in a row */
+	struct owns *owns;           /* per node */
 	struct model_claim *claims;  /* working space */
 	size_t cap_claims;
 };
@@ -384,23 +393,34 @@ static void check_pair_keys(struct checks *c, struct sim_node *a, struct sim_nod
 			a->index, b->index);
 }
 
+static void own(struct owns *o, const struct node_key *node, const struct gossip_prefix *p)
+{
+	if (p->exit || o->count == OWNED_MAX)
+		return;
+	o->v[o->count++] = (struct sim_route){*node, *p};
+	o->sum += truth_of_prefixes(p, 1) ^ map_siphash(node->b, node->b + 16, 16);
+}
+
 /* Prefixes that a node takes part in as owned: its routes, and its own unless it knows that they
- * lost. */
-static size_t owned(const struct sim_node *n, struct sim_route *out, size_t cap)
+ * lost. Most nodes have the same most of the time: the sum tells. */
+static void owned(const struct sim_node *n, struct owns *o)
 {
 	struct gossip_node_info me;
 	const void *key;
 	void *value;
-	size_t it = 0, count = 0;
+	size_t it = 0;
 
-	while (count < cap && map_next(n->routes, &it, &key, &value))
-		if (!((struct sim_route *)value)->p.exit)
-			out[count++] = *(struct sim_route *)value;
+	o->count = 0;
+	o->sum = 0;
+	while (map_next(n->routes, &it, &key, &value)) {
+		const struct sim_route *r = value;
+
+		own(o, &r->node, &r->p);
+	}
 	if (gossip_node_get(n->gossip, &n->id.pub, &me) == 0)
-		for (size_t i = 0; i < me.nprefixes && count < cap; i++)
-			if (!me.prefixes[i].exit && !me.prefixes[i].lost)
-				out[count++] = (struct sim_route){me.key, me.prefixes[i]};
-	return count;
+		for (size_t i = 0; i < me.nprefixes; i++)
+			if (!me.prefixes[i].lost)
+				own(o, &me.key, &me.prefixes[i]);
 }
 
 /* Can @n know what @owner claims: is it that one, or linked with it? Who has no link to the owner
@@ -412,21 +432,20 @@ static bool knows(const struct sim_node *n, const struct node_key *owner)
 	return gossip_node_get(n->gossip, owner, &i) == 0 && (i.self || i.linked);
 }
 
-static void check_pair_owners(struct checks *c, struct sim_node *a, const struct sim_route *ra,
-	size_t na, struct sim_node *b)
+static void check_pair_owners(struct checks *c, struct sim_node *a, struct sim_node *b)
 {
-	static struct sim_route rb[PAIRWISE_MAX * SIM_PREFIXES];
-	size_t nb = owned(b, rb, sizeof(rb) / sizeof(rb[0]));
+	const struct owns *x = &c->owns[a->index], *y = &c->owns[b->index];
 	uint8_t *bad = &c->dispute[a->index * c->s->cfg.nodes + b->index];
 	const struct gossip_prefix *differ = NULL;
 	char text[PFX_STRLEN];
 
-	for (size_t i = 0; i < na; i++)
-		for (size_t j = 0; j < nb; j++)
-			if (ra[i].p.vni == rb[j].p.vni && !node_key_eq(&ra[i].node, &rb[j].node) &&
-				pfx_overlaps(&ra[i].p.pfx, &rb[j].p.pfx) && knows(a, &rb[j].node) &&
-				knows(b, &ra[i].node))
-				differ = &rb[j].p;
+	for (size_t i = 0; x->sum != y->sum && i < x->count; i++)
+		for (size_t j = 0; j < y->count; j++)
+			if (x->v[i].p.vni == y->v[j].p.vni &&
+				!node_key_eq(&x->v[i].node, &y->v[j].node) &&
+				pfx_overlaps(&x->v[i].p.pfx, &y->v[j].p.pfx) &&
+				knows(a, &y->v[j].node) && knows(b, &x->v[i].node))
+				differ = &y->v[j].p;
 	*bad = differ ? *bad + 1 : 0;
 	if (*bad > OWNERS_GRACE)
 		sim_fail(c->s, CHECK_OWNERS,
@@ -436,27 +455,24 @@ static void check_pair_owners(struct checks *c, struct sim_node *a, const struct
 
 static void on_second(struct sim *s, struct sim_event *e)
 {
-	static struct sim_route ra[PAIRWISE_MAX * SIM_PREFIXES];
 	struct checks *c = s->checks;
 
 	sim_at(s, e, ts_add(s->now, DUR_SEC(1)));
 	if (!c->quiet || s->cfg.nodes > PAIRWISE_MAX)
 		return;
-	for (unsigned i = 0; i < s->cfg.nodes; i++) {
-		struct sim_node *a = s->nodes[i];
-		size_t na;
-
-		if (!a->running)
-			continue;
-		na = owned(a, ra, sizeof(ra) / sizeof(ra[0]));
+	for (unsigned i = 0; i < s->cfg.nodes; i++)
+		if (s->nodes[i]->running)
+			owned(s->nodes[i], &c->owns[i]);
+	for (unsigned i = 0; i < s->cfg.nodes; i++)
 		for (unsigned j = i + 1; j < s->cfg.nodes; j++) {
-			if (!s->nodes[j]->running || !connected(a, s->nodes[j]))
+			struct sim_node *a = s->nodes[i], *b = s->nodes[j];
+
+			if (!a->running || !b->running || !connected(a, b))
 				continue;
 			if (!s->cfg.no_crypto)
-				check_pair_keys(c, a, s->nodes[j]);
-			check_pair_owners(c, a, ra, na, s->nodes[j]);
+				check_pair_keys(c, a, b);
+			check_pair_owners(c, a, b);
 		}
-	}
 }
 
 /* --- agreement --- */
@@ -529,9 +545,10 @@ struct checks *checks_new(struct sim *s)
 	c->tx_keys = map_new(8, SIZE_MAX / 2, seed);
 	if (s->cfg.nodes <= PAIRWISE_MAX) {
 		c->mismatch = calloc(2 * (size_t)s->cfg.nodes * s->cfg.nodes, 1);
+		c->owns = calloc(s->cfg.nodes, sizeof(*c->owns));
 		c->dispute = c->mismatch ? c->mismatch + (size_t)s->cfg.nodes * s->cfg.nodes : NULL;
 	}
-	if (!c->tx_keys || (s->cfg.nodes <= PAIRWISE_MAX && !c->mismatch)) {
+	if (!c->tx_keys || (s->cfg.nodes <= PAIRWISE_MAX && (!c->mismatch || !c->owns))) {
 		checks_free(c);
 		return NULL;
 	}
@@ -546,6 +563,7 @@ void checks_free(struct checks *c)
 		return;
 	map_free(c->tx_keys);
 	free(c->mismatch);
+	free(c->owns);
 	free(c->claims);
 	free(c);
 }
