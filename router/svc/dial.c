@@ -43,6 +43,7 @@ struct candidate {
 	struct node_key node;
 	struct ep eps[LIM_ENDPOINTS_PER_NODE];
 	size_t neps, cur;
+	ts_t give_up; /* in case nothing is heard: another dial to that address was under way */
 };
 
 struct dialer {
@@ -279,8 +280,10 @@ static bool call_candidate(struct daemon *d, struct candidate *c)
 		if (ep->ip.family == IP_V6 && !dp_has_ipv6(d->dp))
 			continue;
 		if (sess_connect(d->sess, ep, &c->node, ts_add(loop_now(), DIAL_PATIENCE),
-			    loop_now()) == 0)
+			    loop_now()) == 0) {
+			c->give_up = ts_add(ts_add(loop_now(), DIAL_PATIENCE), DUR_SEC(1));
 			return true;
+		}
 	}
 	drop_candidate(d->dialer, c);
 	return false;
@@ -411,19 +414,27 @@ void dial_tick(struct daemon *d, ts_t now)
 
 	for (size_t i = 0; i < x->ntargets; i++)
 		check_target(d, x->targets[i], now);
-	while (map_next(x->candidates, &it, &key, &value))
-		if (sess_peer_find(d->sess, key)) {
-			(void)map_del(x->candidates, key);
-			free(value);
-		}
+	while (map_next(x->candidates, &it, &key, &value)) {
+		struct candidate *c = value;
+
+		if (!sess_peer_find(d->sess, key) && !ts_due(c->give_up, now))
+			continue;
+		(void)map_del(x->candidates, key);
+		free(c);
+	}
 }
 
 ts_t dial_deadline(const struct daemon *d)
 {
 	ts_t when = TS_NEVER;
+	const void *key;
+	void *value;
+	size_t it = 0;
 
 	for (size_t i = 0; i < d->dialer->ntargets; i++)
 		when = ts_min(when, d->dialer->targets[i]->next);
+	while (map_next(d->dialer->candidates, &it, &key, &value))
+		when = ts_min(when, ((const struct candidate *)value)->give_up);
 	return when;
 }
 

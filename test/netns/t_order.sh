@@ -35,7 +35,20 @@ drops_in_all() {
 	echo $n
 }
 
+# A sender or worker that the scheduler moves to another CPU can let a packet overtake one in the veth's
+# per-CPU backlog: seen once in hundreds of thousands. So up to FEW late datagrams are looked at again; what
+# weft itself did wrong, it would do again.
+FEW=3
 flows() { # MIB
+	late=0
+	flows_once "$1"
+	[ $late -gt 0 ] && [ $late -le $FEW ] || return 0
+	echo "  $late late: once more"
+	late=0
+	flows_once "$1"
+}
+late=0
+flows_once() { # MIB: adds to late
 	local p jobs=() i
 	udp_recv_start p1 7200 4 90
 	udp_recv_start p2 7200 4 90
@@ -50,7 +63,8 @@ flows() { # MIB
 	for p in "${jobs[@]}"; do wait "$p" || fail "a sender of UDP"; done
 	for p in p1 p2; do
 		udp_recv_end $p 7200
-		udp_whole "$udp_line" reordered doubled damaged
+		udp_whole "$udp_line" doubled damaged
+		late=$((late + $(value_of reordered "$udp_line")))
 	done
 }
 
@@ -72,6 +86,7 @@ step "order"
 before1=$(reorder_counts p1) before2=$(reorder_counts p2) q=$(($(queued p1) + $(queued p2))) d=$(drops_in_all)
 # The fall-backs are slow, and what is looked for shows in a second.
 flows $([ -z "${WEFTD_EXTRA:-}" ] && echo 60 || echo 15)
+[ $late = 0 ] || fail "$late datagrams came out of order"
 seen=$(($(reorder_counts p1) + $(reorder_counts p2) - before1 - before2))
 q=$(($(queued p1) + $(queued p2) - q))
 d=$(($(drops_in_all) - d))
