@@ -10,9 +10,14 @@ net_dir=
 net_pids=()
 
 net_init() {
+	local ns
 	net_name=$1
 	net_dir=$2
 	mkdir -p "$net_dir"
+	# What a run that was killed left behind: namespaces in which nothing runs.
+	for ns in $(ip netns list 2>/dev/null | awk '{print $1}' | grep "^weft-$net_name-" || true); do
+		[ -n "$(ip netns pids "$ns" 2>/dev/null)" ] || ip netns del "$ns" 2>/dev/null || true
+	done
 }
 
 ns_of() { echo "weft-$net_name-$1"; }
