@@ -101,6 +101,13 @@ static int recv_one(struct nlx *x)
 	return (int)n;
 }
 
+/* The attributes behind @skip bytes of payload. libmnl's own loop rounds the message's end up, and so
+ * reads past a length that isn't a multiple of four. */
+#define for_each_attr(a, nlh, skip)                                                                \
+	for ((a) = mnl_nlmsg_get_payload_offset(nlh, skip);                                        \
+		mnl_attr_ok(a, (int)((const char *)(nlh) + (nlh)->nlmsg_len - (const char *)(a))); \
+		(a) = mnl_attr_next(a))
+
 /* The words in an extended acknowledgement. */
 static void said_from(const struct nlmsghdr *nlh, char *said)
 {
@@ -118,7 +125,7 @@ static void said_from(const struct nlmsghdr *nlh, char *said)
 	}
 	if (mnl_nlmsg_get_payload_len(nlh) < skip)
 		return;
-	mnl_attr_for_each(a, nlh, skip)
+	for_each_attr(a, nlh, skip)
 	{
 		size_t n = mnl_attr_get_payload_len(a);
 
@@ -410,7 +417,7 @@ int nlx_attrs(const struct nlmsghdr *nlh, size_t extra, const struct nlx_policy 
 	memset(tb, 0, (max + 1) * sizeof(*tb));
 	if (mnl_nlmsg_get_payload_len(nlh) < MNL_ALIGN(extra))
 		return ERR_MALFORMED;
-	mnl_attr_for_each(a, nlh, extra)
+	for_each_attr(a, nlh, extra)
 	{
 		int err = attr_take(a, policy, npolicy, tb, max);
 
