@@ -4,14 +4,15 @@
 # on a network card with GRO). Everything is measured RUNS times in turn, so that a machine whose speed drifts
 # treats all alike; the table shows medians, the spread, and the ratio to VXLAN within the same round.
 #
-# RUNS (5), SECS of each transfer (4), MODES ("super wire"), SUITES; QUICK=1: one short round. build=DIR.
+# RUNS (5), SECS of each transfer (4), MODES ("super wire"), SUITES, CC (cubic: what most hosts use, whatever this one's
+# default is); QUICK=1: one short round. build=DIR.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 . "$root/deploy/setup.sh"
 become_root "$@"
 . "$root/test/netns/lib.sh"
 [ "${QUICK:-0}" = 0 ] || : "${RUNS:=1}" "${SECS:=1}" "${STEPS:=4}" "${IDLE_SECS:=5}"
-RUNS=${RUNS:-5} SECS=${SECS:-4} STEPS=${STEPS:-8} IDLE_SECS=${IDLE_SECS:-20}
+RUNS=${RUNS:-5} SECS=${SECS:-4} STEPS=${STEPS:-8} IDLE_SECS=${IDLE_SECS:-20} CC=${CC:-cubic}
 udpgen=$build/test/udpgen
 weftd=${WEFTD:-$build/router/weftd}
 net_init bench "$(mktemp -d)"
@@ -72,7 +73,7 @@ server() {
 tcp() { # STREAMS METRIC
 	local before after out
 	before=$(cpu_ticks)
-	out=$(in_host h1 iperf3 -c "$dst" -t "$SECS" -P "$1" -J) || fail "iperf3 over $name: $out"
+	out=$(in_host h1 iperf3 -c "$dst" -C "$CC" -t "$SECS" -P "$1" -J) || fail "iperf3 over $name: $out"
 	after=$(cpu_ticks)
 	note "$2" "$(json_get "d['end']['sum_received']['bits_per_second'] / 1e9" <<<"$out")"
 	[ "$1" != 1 ] || note cpu "$(json_get "($after - $before) / $per_sec / (d['end']['sum_received']['bytes'] / 1e9)" <<<"$out")"
@@ -82,7 +83,7 @@ rtt() { # METRIC COUNT
 }
 rtt_loaded() {
 	local pid
-	in_host h1 iperf3 -c "$dst" -t $((SECS + 1)) >/dev/null 2>&1 &
+	in_host h1 iperf3 -c "$dst" -C "$CC" -t $((SECS + 1)) >/dev/null 2>&1 &
 	pid=$!
 	wait_for "the load" shows ESTAB in_host h1 ss -Htn dport = :5201
 	rtt rtt_load $((SECS * 80))
