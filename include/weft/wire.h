@@ -13,8 +13,30 @@
  *
  * INIT (message 1), RESP (message 2), FINAL (message 3): Noise_XXpsk3_25519_ChaChaPoly_BLAKE2b.
  * COOKIE answers an INIT whose time is off or that comes under load. RESET answers an unknown
- * index. RELAY wraps an untouched end-to-end datagram (any type but RELAY), authenticated per hop.
- * Their layouts stand in proto/noise/handshake.h and proto/noise/cookie.h. */
+ * index. Their layouts stand in proto/noise/handshake.h and proto/noise/cookie.h.
+ *
+ * RELAY (16-byte header, 1 to 3 labels, 16-byte tag, then an untouched end-to-end datagram of any
+ * type but RELAY; DESIGN 5.2)
+ *	 0 type/version 8 | labels n 4, hops left h 4 (0 <= h <= n) | lane 8 | reserved 8 (zero)
+ *	 4 receiver index 32	of this hop's session, not of the end-to-end one
+ *	 8 counter 64		of this lane of this hop's session: one space with its data
+ *	16 n labels, 64 each
+ *	16 + 8n tag 128, then the datagram
+ * The tag is the hop session's AEAD (its suite, its key of that direction, nonce as for DATA) over
+ * an empty text with the first 16 + 8n bytes as associated data. Data lanes only, never lane 0:
+ * workers forward, and each counts on its own lane. The counter passes the lane's replay window.
+ *
+ * A label is the first 8 bytes of a node's key. The origin sends to the first relay with the rest
+ * of its route as labels and h = n. With h > 0 the receiver is a relay: the next hop is label
+ * [n - h]; in its place it writes the label of the node that it had the datagram from, and sends
+ * with h - 1 under its own session with the next hop. With h = 0 the receiver is the end: label [0]
+ * is the origin, and labels [n-1] .. [0] after the node that it came from are the way back, which
+ * answers to handshakes take. The header keeps its length, so one path MTU holds for all hops.
+ *
+ * At every hop, the n labels, the receiver and the sender are all the nodes of the route: who finds
+ * one of them twice, or itself among the labels, drops ("relay_bad"). So no route has a loop. A node
+ * that doesn't relay, has no session with the next hop, or is over the rate of this sender drops
+ * too, each under a name of its own. Nothing that arrives in a RELAY moves an endpoint. */
 #ifndef WEFT_WIRE_H
 #define WEFT_WIRE_H
 
@@ -54,6 +76,17 @@ enum wire_type {
 #define WIRE_OVERHEAD_V4   (WIRE_DATA_OVERHEAD + WIRE_UDP_HDR + WIRE_IPV4_HDR)
 #define WIRE_OVERHEAD_V6   (WIRE_DATA_OVERHEAD + WIRE_UDP_HDR + WIRE_IPV6_HDR)
 
+/* Relay header; lane, reserved, index and counter stand where DATA has them */
+#define WIRE_OFF_HOPS          1
+#define WIRE_RELAY_HDR         16
+#define WIRE_RELAY_LABEL       8
+#define WIRE_RELAY_LABELS_MAX  3
+#define WIRE_RELAY_HOPS(n, h)  ((uint8_t)((n) << 4 | (h)))
+#define WIRE_RELAY_LABELS(b)   ((b) >> 4)
+#define WIRE_RELAY_LEFT(b)     ((b)&0x0f)
+/* What a route with @n labels puts before the datagram: 40, 48, 56 */
+#define WIRE_RELAY_OVERHEAD(n) (WIRE_RELAY_HDR + WIRE_RELAY_LABEL * (n) + WIRE_TAG)
+
 #define WIRE_LANE_CONTROL 0
 
 /* Data header flags (authenticated; unknown flags: drop, "malformed") */
@@ -78,6 +111,7 @@ enum wire_ctl {
 	WIRE_CTL_CHALLENGE_OK = 5, /* token 64 */
 	WIRE_CTL_CLOSE = 6,        /* reason 8 */
 	WIRE_CTL_GOSSIP = 32,      /* everything of the gossip core */
+	WIRE_CTL_PATH = 64,        /* everything of the path core (proto/path/path_wire.h) */
 };
 
 /* Cipher suites, as bits of the offer and as the chosen number */
