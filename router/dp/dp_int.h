@@ -152,6 +152,14 @@ struct dp {
 
 uint64_t dp_now_ns(void);
 
+/* The peer of that handle, if it still is that one: a handle is used again, a uid never. */
+static inline struct dppeer *dp_peer_of(const struct dp *dp, uint32_t handle, uint64_t uid)
+{
+	struct dppeer *p = rcu_get(&dp->peer[handle]);
+
+	return p && p->uid == uid ? p : NULL;
+}
+
 /* dp.c: make dp_event_fd() readable. Any thread. */
 void dp_wake(struct dp *dp);
 /* dp.c: hand something to the control thread. False: its queue is full. Any thread. */
@@ -171,12 +179,19 @@ int worker_watch_sock(struct worker *w, enum txq_which which, bool out);
 /* tx.c */
 /* A turn of the TUN queue: packets are staged, sealed. False: the queue is gone for good. */
 bool tx_turn(struct worker *w, const struct segment *s);
+/* Count @n packets that were dropped for @why; @p (NULL: unknown) is who they were for. */
+void tx_drop(struct worker *w, struct dppeer *p, enum dp_drop why, uint64_t n);
+
+/* txq.c */
 /* Send what is staged. At the end of each round, before the worker's quiescent state. */
-void tx_flush(struct worker *w);
+void txq_flush(struct worker *w);
 /* The socket may take more: send from its backlog, peers in turns. */
-void tx_drain(struct worker *w, enum txq_which which);
+void txq_drain(struct worker *w, enum txq_which which);
 /* Drop the backlog: the worker ends. */
-void tx_fini(struct worker *w);
+void txq_fini(struct worker *w);
+/* A free batch and room for a stage: the pool's, else one that was staged, else the oldest of the
+ * longest backlog. */
+struct batch *txq_batch(struct worker *w);
 
 /* rx.c */
 int rx_init(struct rx *rx, struct dp *dp, unsigned slot, struct dp_counters *c, size_t buf_bytes,

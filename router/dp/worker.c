@@ -75,7 +75,7 @@ static void tun_ready(struct worker *w, unsigned slot)
 static void sock_ready(struct worker *w, enum txq_which which, uint32_t events)
 {
 	if (events & EPOLLOUT)
-		tx_drain(w, which);
+		txq_drain(w, which);
 	if (events & (EPOLLIN | EPOLLERR))
 		rx_turn(&w->rx, &w->sock[which], TURN_PACKETS);
 }
@@ -89,7 +89,7 @@ static bool round_of(struct worker *w, const struct epoll_event *ev, int n)
 	if (w->retry) {
 		w->retry = false;
 		for (unsigned i = 0; i < TXQ_COUNT; i++)
-			tx_drain(w, i);
+			txq_drain(w, i);
 	}
 	for (int i = 0; i < n; i++) {
 		unsigned slot = (uint32_t)ev[i].data.u64;
@@ -109,7 +109,7 @@ static bool round_of(struct worker *w, const struct epoll_event *ev, int n)
 			break;
 		}
 	}
-	tx_flush(w);
+	txq_flush(w);
 	return go_on;
 }
 
@@ -186,7 +186,7 @@ void worker_free(struct worker *w)
 		return;
 	free(w->tunbuf);
 	rx_fini(&w->rx);
-	tx_fini(w);
+	txq_fini(w);
 	batch_pool_fini(&w->pool);
 	for (unsigned i = 0; i < TXQ_COUNT; i++)
 		udp_close(&w->sock[i]);
