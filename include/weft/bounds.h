@@ -24,6 +24,11 @@
 #define LIM_REPLAY_WINDOW      8192 /* counters per lane (DESIGN 5.7) */
 /* per peer and worker when the socket is full: oldest drops */
 #define LIM_PEER_BACKLOG_BYTES (1024 * 1024)
+/* packets that wait for a session, per worker: peers (the longest waiting is given up), and packets
+ * and bytes of each (oldest drops) */
+#define LIM_HOLD_PEERS         32
+#define LIM_HOLD_PACKETS       64
+#define LIM_HOLD_BYTES         (128 * 1024)
 #define LIM_SEGMENTS           256     /* VNIs on a node */
 #define LIM_KERN_ROUTES        1048576 /* routes we keep in the kernel: more are refused, told */
 #define LIM_KERN_DEVICES       1024 /* TUNs, devices of own prefixes: more are refused at start */
@@ -37,6 +42,17 @@
 #define LIM_ENDPOINTS_PER_NODE 16
 #define LIM_NODES              8192
 #define LIM_DIALS_PER_SEC      256 /* nodes that gossip asks to be dialled: they wait */
+
+/* Membership */
+#define LIM_MEMBER_HEARD_SECS 5    /* a node heard that lately is never declared dead */
+#define LIM_MEMBER_NEIGHBOURS 24   /* overlay neighbours and dead nodes tried again: no more */
+#define LIM_MEMBER_SUSPECTORS 12   /* nodes whose suspicion of one is kept: more add nothing */
+#define LIM_MEMBER_HELPS      64   /* probes for others under way: answered "no" beyond */
+#define LIM_MEMBER_ANSWERS    64   /* answers not yet taken: the oldest is dropped */
+#define LIM_MEMBER_FACTS      1024 /* facts being told on: the oldest is dropped, counted */
+/* nodes that a link may hold dead unproved, at once and then one per 10 s: ignored, counted */
+#define LIM_MEMBER_NOTICES    1024
+#define LIM_MEMBER_LIES       6 /* refuted suspicions of a node: its others don't count */
 
 /* Control socket and HTTP */
 #define LIM_CTL_CLIENTS       32
@@ -60,5 +76,10 @@
 #define LIM_PODS         8192 /* attachments on a node: ADD answers 11 */
 #define LIM_POD_PREFIXES 256  /* prefixes that pods get addresses from: the others are not used */
 #define LIM_CNI_STDIN    (8 * 1024 * 1024) /* a plugin's configuration: refused */
+
+/* Kubernetes (weft-kube) */
+#define LIM_KUBE_OBJECT_BYTES (1024 * 1024) /* a Node: larger ones are passed over, told */
+#define LIM_KUBE_RETRY_SECS   300           /* that a server may ask us to wait: less is done */
+#define LIM_KUBE_REPLY_BYTES  (64 * 1024)   /* an answer to a patch: the rest is not kept */
 
 #endif
