@@ -138,6 +138,8 @@ static void stanza_kernel(struct out *o, const msgpack_object *d)
 	else
 		out_kv(o, OUT_WARN, "NOTRACK", "off (%s)",
 			ctl_get_str(k, "notrack_why", text, sizeof(text)));
+	if (ctl_get_bool(k, "host_nat"))
+		out_kv(o, OUT_PLAIN, "Masquerade", "kept off the ranges");
 	out_gap(o);
 	out_kv(o, OUT_PLAIN, "Sent", "%" PRIu64 " packets, %s", ctl_get_u64(t, "tx_packets"),
 		out_bytes(ctl_get_u64(t, "tx_bytes"), tx));

@@ -8,7 +8,7 @@
 #define CNI_LINK_PREFIX "wpod"      /* of the host ends' names */
 #define CNI_LINK_TABLE  "weft-pods" /* nf_tables table of the pin */
 #define CNI_LINK_METRIC 256         /* of the pods' routes in weft's table: below weftd's own */
-#define CNI_LINK_RTPROT 193
+#define CNI_LINK_RTPROT 157
 
 extern const uint8_t cni_link_mac[NL_MAC_BYTES]; /* of every host end */
 

@@ -99,7 +99,7 @@ int kern_open(const struct kern_cfg *cfg, struct kern **out)
 	err = kern_mon_open(k);
 	if (err != 0)
 		goto fail;
-	k->audit = k->rules_dirty = k->nft_dirty = true;
+	k->audit = k->rules_dirty = k->nft_dirty = k->nat_look = true;
 	*out = k;
 	return 0;
 fail:
@@ -245,8 +245,10 @@ int kern_range_add(struct kern *k, uint32_t vni, const struct pfx *range)
 	if (!kern_seg(k, vni))
 		return ERR_NOT_FOUND;
 	err = kern_obj_set(k, vni, range, KR_RANGE, 0, 0, NULL, false);
-	if (err == 0 && vni == VNI_CONTROL) { /* rules and walls speak of it */
-		k->rules_dirty = k->nft_dirty = k->nft_changed = true;
+	if (err == 0) /* walls or the chain against masquerade speak of it */
+		k->nft_dirty = k->nft_changed = true;
+	if (err == 0 && vni == VNI_CONTROL) {
+		k->rules_dirty = true;
 		k->rules_agreed = false;
 	}
 	return err;

@@ -14,7 +14,9 @@
 #include "weft/addr.h"
 #include "weft/ts.h"
 
-#define KERN_RTPROT 193 /* rtnetlink protocol of all our routes and rules */
+/* rtnetlink protocol of all our routes and rules. Not one of those that routing suites use (FRR: 186 to 198):
+ * they delete what they take for their own at start. */
+#define KERN_RTPROT 157
 #define KERN_TABLE_BASE                                                                            \
 	679300 /* + VNI below 1024: one table per segment, control segment included */
 #define KERN_TABLE_HIGH     0x57000000 /* + VNI from 1024 up */
@@ -87,6 +89,7 @@ struct kern_stats {
 	uint64_t routes, rules, repaired, errors;
 	bool notrack;          /* in force */
 	char notrack_why[120]; /* why not */
+	bool nat;              /* the host has NAT rules: those of pods' addresses are kept off */
 	/* Events about the host's own links, addresses and routes: when it grew, ask
 	 * kern_host_addrs and kern_underlay again. */
 	uint64_t underlay_changes;
@@ -94,6 +97,10 @@ struct kern_stats {
 	 * kern_sync. Empty: all there. */
 	char fault[160];
 };
+/* Look whether the host has NAT rules of its own, and so whether the chain that keeps masquerade off
+ * the ranges must stand. True: that changed, call kern_sync. nf_tables tells by events, the older
+ * iptables doesn't: call it now and then. */
+bool kern_nat_look(struct kern *k);
 void kern_stats(const struct kern *k, struct kern_stats *out);
 
 /* What the underlay says. */

@@ -81,6 +81,8 @@ struct kern {
 	bool rules_dirty, rules_agreed;
 	bool nft_dirty;   /* look at the nft tables */
 	bool nft_changed; /* their text changed */
+	bool nat;         /* the host translates addresses: our chain must stand before */
+	bool nat_look;    /* somebody's nat chain came or went */
 	bool host_done;   /* forwarding and so on */
 	uint64_t nft_print[2];
 	bool nft_loaded[2];

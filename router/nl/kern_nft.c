@@ -8,6 +8,12 @@
  * tables alone. Only packets to this host are marked or left untracked: a nested weft in a pod uses the
  * same port, and its packets must stay in the mesh.
  *
+ * Masquerade: a rule of the host's own that matches pods' sources would rewrite pod-to-pod traffic too.
+ * The first mapping that a connection gets is the only one, so a chain before theirs maps each source in
+ * the ranges to itself when the destination is in them as well. What was redirected (a service) is left
+ * alone: a pod that reaches itself through a service needs the rewriting. Such a chain turns connection
+ * tracking on, so it stands only while the host has address translation anyway.
+ *
  * Data in: ports, mark, devices and control ranges. Data out: one text per table for `nft -f -`, which
  * replaces the table atomically; what the kernel made of it is reduced to a number (nl_nft_print), and
  * a change of that number by anybody else makes us load again. Failure: the reason stands in the stats,
@@ -105,6 +111,36 @@ static void put_walls(const struct kern *k, FILE *f)
 	}
 }
 
+/* Sources in a range stay what they are towards destinations in a range of the same segment. */
+static void put_keep(const struct kern *k, FILE *f)
+{
+	size_t i = 0, j;
+	void *v, *w;
+
+	fputs("\tchain keep {\n\t\ttype nat hook postrouting priority 99; policy accept;\n", f);
+	while (map_next(k->routes, &i, NULL, &v)) {
+		const struct kroute *src = v;
+		const char *ip = src->dst.ip.family == IP_V4 ? "ip" : "ip6";
+		char s[PFX_STRLEN], d[PFX_STRLEN];
+
+		if (src->key.vni == VNI_CONTROL || src->key.class != KR_RANGE || !src->want)
+			continue;
+		for (j = 0; map_next(k->routes, &j, NULL, &w);) {
+			const struct kroute *dst = w;
+
+			if (dst->key.vni != src->key.vni || dst->key.class != KR_RANGE ||
+				!dst->want || dst->key.family != src->key.family)
+				continue;
+			pfx_fmt(&src->dst, s);
+			fprintf(f,
+				"\t\tct status and dnat == 0 %s saddr %s %s daddr %s snat %s "
+				"prefix to %s saddr map { %s : %s }\n",
+				ip, s, ip, pfx_fmt(&dst->dst, d), ip, ip, s, s);
+		}
+	}
+	fputs("\t}\n", f);
+}
+
 static void put_inet(const struct kern *k, FILE *f)
 {
 	const char *notrack = k->cfg.notrack ? " notrack" : "";
@@ -132,6 +168,8 @@ static void put_inet(const struct kern *k, FILE *f)
 		f);
 	put_walls(k, f);
 	fputs("\t}\n", f);
+	if (k->nat)
+		put_keep(k, f);
 }
 
 static void put_arp(const struct kern *k, FILE *f)
@@ -192,6 +230,37 @@ static int load(struct kern *k, int i, char *why, size_t why_len)
 	return err;
 }
 
+/* Does the older iptables have a nat table here? */
+static bool legacy_nat(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	char line[64];
+	bool yes = false;
+
+	if (!f)
+		return false;
+	while (!yes && fgets(line, sizeof(line), f))
+		yes = strcmp(line, "nat\n") == 0;
+	fclose(f);
+	return yes;
+}
+
+bool kern_nat_look(struct kern *k)
+{
+	bool nat = false;
+
+	if (k->nf.sock && nl_nft_other_nat(&k->nf, KERN_NFT_TABLE, &nat) != 0)
+		return false; /* looked at again soon */
+	nat = nat || legacy_nat("/proc/net/ip_tables_names") ||
+	      legacy_nat("/proc/net/ip6_tables_names");
+	k->nat_look = false;
+	if (nat == k->nat)
+		return false;
+	k->nat = nat;
+	k->nft_dirty = k->nft_changed = true;
+	return true;
+}
+
 /* Does the kernel hold what we loaded? */
 static bool stands(struct kern *k, int i)
 {
@@ -200,6 +269,23 @@ static bool stands(struct kern *k, int i)
 	return k->nft_loaded[i] &&
 	       nl_nft_print(&k->nf, tables[i].nfproto, KERN_NFT_TABLE, &now) == 0 &&
 	       now == k->nft_print[i];
+}
+
+/* A kernel that can't map prefixes (before 5.8) shall have the rest. */
+static bool load_without_nat(struct kern *k, const char *why)
+{
+	char again[sizeof(k->st.notrack_why)];
+	bool ok;
+
+	if (!k->nat)
+		return false;
+	k->nat = false;
+	ok = load(k, 0, again, sizeof(again)) == 0;
+	k->nat = true;
+	if (ok)
+		log_warn(KERN_MOD, "masquerade rules of this host may rewrite pods' addresses: %s",
+			why);
+	return ok;
 }
 
 static void fail(struct kern *k, int i, const char *why)
@@ -219,6 +305,8 @@ void kern_nft_sync(struct kern *k)
 	char why[sizeof(k->st.notrack_why)];
 	bool failed = false;
 
+	if (k->nat_look)
+		(void)kern_nat_look(k);
 	if (!k->nft_dirty || k->nsegs == 0)
 		return;
 	if (!ts_is_never(k->nft_retry) && !ts_due(k->nft_retry, clock_now()) && !k->nft_changed)
@@ -237,7 +325,7 @@ void kern_nft_sync(struct kern *k)
 			break;
 		if (k->nft_loaded[i] && !lost && !k->nft_changed)
 			continue;
-		if (load(k, i, why, sizeof(why)) != 0) {
+		if (load(k, i, why, sizeof(why)) != 0 && !(i == 0 && load_without_nat(k, why))) {
 			k->nft_loaded[i] = false;
 			failed = true;
 			fail(k, i, why);
@@ -249,6 +337,7 @@ void kern_nft_sync(struct kern *k)
 			k->st.notrack_why[0] = '\0';
 	}
 	k->st.notrack = k->cfg.notrack && k->nft_loaded[0];
+	k->st.nat = k->nat;
 	if (!k->cfg.notrack)
 		snprintf(k->st.notrack_why, sizeof(k->st.notrack_why), "off by configuration");
 	k->nft_changed = false;

@@ -203,14 +203,17 @@ int kern_nf_event(void *ctx, const struct nlmsghdr *nlh)
 {
 	struct kern *k = ctx;
 
-	k->nft_dirty |= nl_nft_names(nlh, KERN_NFT_TABLE);
+	if (nl_nft_names(nlh, KERN_NFT_TABLE))
+		k->nft_dirty = true;
+	else if (nl_nft_chain_event(nlh))
+		k->nat_look = true;
 	return 0;
 }
 
 static bool work_waits(const struct kern *k)
 {
-	bool waits = k->audit || k->rules_dirty || k->nft_dirty || !list_empty(&k->dirty) ||
-		     !list_empty(&k->dirty_floor);
+	bool waits = k->audit || k->rules_dirty || k->nft_dirty || k->nat_look ||
+		     !list_empty(&k->dirty) || !list_empty(&k->dirty_floor);
 
 	for (size_t i = 0; i < k->nsegs && !waits; i++)
 		waits = k->segs[i].dirty;
@@ -223,7 +226,7 @@ void kern_event(struct kern *k, ts_t now)
 	ts_t at;
 
 	if (k->nfmon.sock && nlx_drain(&k->nfmon, EVENTS_PER_TURN, kern_nf_event, k) < 0)
-		k->nft_dirty = true;
+		k->nft_dirty = k->nat_look = true;
 	if (lost) {
 		k->audit = k->rules_dirty = true;
 		k->st.underlay_changes++;

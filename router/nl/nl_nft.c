@@ -48,6 +48,11 @@ bool nl_nft_names(const struct nlmsghdr *nlh, const char *name)
 	return tb[NFTA_TABLE_NAME] && strcmp(mnl_attr_get_str(tb[NFTA_TABLE_NAME]), name) == 0;
 }
 
+bool nl_nft_chain_event(const struct nlmsghdr *nlh)
+{
+	return nlh->nlmsg_type == NFT(NFT_MSG_NEWCHAIN) || nlh->nlmsg_type == NFT(NFT_MSG_DELCHAIN);
+}
+
 /* Add an attribute to the print; order counts. */
 static void print_attr(struct print *p, const struct nlattr *a)
 {
@@ -145,6 +150,42 @@ int nl_nft_print(struct nlx *x, uint8_t nfproto, const char *table, uint64_t *ou
 	*out = map_siphash(print_seed, (uint64_t[]){t.sum, c.sum, r.sum, (uint64_t)c.n << 32 | r.n},
 		4 * sizeof(uint64_t));
 	return 0;
+}
+
+struct other_nat {
+	const char *own;
+	bool found;
+};
+
+static void other_nat_begin(void *ctx)
+{
+	((struct other_nat *)ctx)->found = false;
+}
+
+static int other_nat_chain(void *ctx, const struct nlmsghdr *nlh)
+{
+	static const struct nlx_policy policy[] = {{NFTA_CHAIN_TYPE, MNL_TYPE_NUL_STRING}};
+	const struct nlattr *tb[NFTA_CHAIN_TYPE + 1];
+	struct other_nat *o = ctx;
+	int err;
+
+	if (nl_nft_names(nlh, o->own))
+		return 0;
+	err = nlx_attrs(nlh, sizeof(struct nfgenmsg), policy, 1, tb, NFTA_CHAIN_TYPE);
+	if (err == 0 && tb[NFTA_CHAIN_TYPE])
+		o->found |= strcmp(mnl_attr_get_str(tb[NFTA_CHAIN_TYPE]), "nat") == 0;
+	return err;
+}
+
+int nl_nft_other_nat(struct nlx *x, const char *own, bool *out)
+{
+	struct other_nat o = {.own = own};
+	char buf[256];
+	struct nlmsghdr *nlh = nft_msg(buf, NFT(NFT_MSG_GETCHAIN), 0, NFPROTO_UNSPEC);
+	int err = nlx_dump(x, nlh, other_nat_begin, other_nat_chain, &o);
+
+	*out = o.found;
+	return err;
 }
 
 int nl_nft_del(struct nlx *x, uint8_t nfproto, const char *table)

@@ -250,6 +250,7 @@ static void overview_kernel(struct daemon *d, struct ctl_w *w)
 	ctl_w_u64(w, "errors", k.errors);
 	ctl_w_bool(w, "notrack", k.notrack);
 	ctl_w_str(w, "notrack_why", k.notrack_why);
+	ctl_w_bool(w, "host_nat", k.nat);
 	ctl_w_end(w);
 }
 

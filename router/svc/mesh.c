@@ -485,6 +485,7 @@ static void on_housekeeping(void *ctx)
 		loop_now());
 	segments_repair(d);
 	underlay_refresh(d);
+	d->kern_dirty |= kern_nat_look(d->kern);
 	(void)state_save_peers(d);
 	mesh_drain(d);
 	loop_timer_set(d->housekeeping_timer, ts_add(loop_now(), HOUSEKEEPING));

@@ -100,7 +100,7 @@ def host_end(result):
 def leftovers():
     """What of pods stands on the host."""
     links = re.findall(r'wpod\w+', host('ip -o link'))
-    routes = [l for f in ('-4', '-6') for l in host(f'ip {f} route show table all proto 193').splitlines() if 'wpod' in l]
+    routes = [l for f in ('-4', '-6') for l in host(f'ip {f} route show table all proto 157').splitlines() if 'wpod' in l]
     return sorted(set(links)), routes
 
 
@@ -296,8 +296,8 @@ def case_check():
         (pod.sh, 'ip -6 route del default', 'default route, IPv6', 'ip -6 route add default via fe80::1 dev eth0'),
         (pod.sh, 'ip neigh del 169.254.1.1 dev eth0', 'neighbour', f'ip neigh add 169.254.1.1 dev eth0 lladdr {MAC} nud permanent'),
         (pod.sh, 'ip link set eth0 address 02:00:00:00:00:01', 'MAC', f'ip link set eth0 address {r["interfaces"][1]["mac"]}; {neigh}'),
-        (host, f'ip route del {v4} table 679301', f'route to {v4}', f'ip route add {v4} dev {end} table 679301 metric 256 proto 193'),
-        (host, f'ip -6 route del {v6} table 679301', f'route to {v6}', f'ip -6 route add {v6} dev {end} table 679301 metric 256 proto 193'),
+        (host, f'ip route del {v4} table 679301', f'route to {v4}', f'ip route add {v4} dev {end} table 679301 metric 256 proto 157'),
+        (host, f'ip -6 route del {v6} table 679301', f'route to {v6}', f'ip -6 route add {v6} dev {end} table 679301 metric 256 proto 157'),
         (host, f'sysctl -qw net.ipv4.conf.{end}.rp_filter=0', 'rp_filter', f'sysctl -qw net.ipv4.conf.{end}.rp_filter=1'),
         (host, 'nft flush table inet weft-pods', 'pinned', 'nft delete table inet weft-pods'),
         (pod.sh, 'ip link set eth0 down', 'down', None),

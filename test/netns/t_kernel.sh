@@ -15,7 +15,7 @@ ours() {
 	local f
 	for f in -4 -6; do
 		IP $f rule
-		IP $f route show table all proto 193
+		IP $f route show table all proto 157
 		IP -o $f addr show dev weft0
 	done | sed -E 's/^[0-9]+: (weft|eth)/\1/; s/(valid|preferred)_lft .*//; s/ +$//' | sort
 	IP link show dev weft0 | sed -nE 's/.*<.*\bUP\b.*mtu ([0-9]+).*/up, mtu \1/p'
@@ -70,10 +70,10 @@ grep -q 'unreachable 10.32.0.0/16' "$net_dir/ours" && grep -q 'notrack' "$net_di
 step "each route is put back"
 for f in -4 -6; do
 	while read -r route; do
-		# The control segment's own address route stands in its table; all of proto 193 are weft's.
+		# The control segment's own address route stands in its table; all of proto 157 are weft's.
 		# shellcheck disable=SC2086 # words of a route
 		put_back "remove route $route" IP $f route del $route
-	done < <(IP $f route show table all proto 193 | sed -E 's/ (linkdown|dead|error [-0-9]+)//g; s/ pref medium//')
+	done < <(IP $f route show table all proto 157 | sed -E 's/ (linkdown|dead|error [-0-9]+)//g; s/ pref medium//')
 done
 
 step "each rule is put back"
@@ -90,7 +90,7 @@ put_back "remove the IPv6 address" IP addr del fd32:0:0:1::1/128 dev weft0
 put_back "set the link down" IP link set weft0 down
 put_back "change the MTU" IP link set weft0 mtu 1300
 put_back "flush the table" IP route flush table 679301
-put_back "replace a route" IP route replace blackhole 10.32.2.0/24 table 679301 metric 1024 proto 193
+put_back "replace a route" IP route replace blackhole 10.32.2.0/24 table 679301 metric 1024 proto 157
 wait_for "pods to talk" pings p1 10.32.2.2
 
 step "nft: its table deleted, emptied, the whole ruleset flushed (as firewalld's reload does)"

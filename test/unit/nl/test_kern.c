@@ -20,14 +20,14 @@ static void stands_and_stays(void **state)
 	k = node(&c);
 	sync_ok(k);
 	strcpy(first, whole());
-	assert_has(first, "6790:\tfrom all fwmark 0x10000000/0x10000000 goto 6799 proto 193");
-	assert_has(first, "6795:\tfrom all lookup 679301 proto 193");
-	assert_has(first, "6799:\tfrom all nop proto 193");
-	assert_has(first, "unreachable 10.0.0.0/8 table 679301 proto 193 metric 4278198272");
-	assert_has(first, "unreachable 10.1.0.0/16 table 679301 proto 193 metric 512");
-	assert_has(first, "10.2.0.0/16 dev weft0 table 679301 proto 193");
+	assert_has(first, "6790:\tfrom all fwmark 0x10000000/0x10000000 goto 6799 proto 157");
+	assert_has(first, "6795:\tfrom all lookup 679301 proto 157");
+	assert_has(first, "6799:\tfrom all nop proto 157");
+	assert_has(first, "unreachable 10.0.0.0/8 table 679301 proto 157 metric 4278198272");
+	assert_has(first, "unreachable 10.1.0.0/16 table 679301 proto 157 metric 512");
+	assert_has(first, "10.2.0.0/16 dev weft0 table 679301 proto 157");
 	assert_has(first, "src 10.1.0.1 metric 1024 mtu 1300");
-	assert_has(first, "fd00:a:2::/48 dev weft0 table 679301 proto 193 src fd00:a:1::1 metric "
+	assert_has(first, "fd00:a:2::/48 dev weft0 table 679301 proto 157 src fd00:a:1::1 metric "
 			  "1024 mtu 1300");
 	assert_has(first, "inet 10.1.0.1/32");
 	assert_has(first, "inet6 fd00:a:1::1/128");
@@ -99,6 +99,42 @@ static void decides(void **state)
 	kern_close(k);
 }
 
+/* A masquerade rule of the host's own doesn't reach what stays inside the ranges; without one, there is no
+ * chain that would turn connection tracking on. */
+static void masquerade(void **state)
+{
+	const char *both = "ct status ! dnat ip saddr 10.0.0.0/8 ip daddr 10.0.0.0/8 snat ip "
+			   "prefix to ip saddr map { 10.0.0.0/8 : 10.0.0.0/8 }";
+	struct kern *k;
+	struct kern_cfg c = cfg();
+
+	NEED_ROOT;
+	k = node(&c);
+	sync_ok(k);
+	assert_hasnt(sh("nft list table inet weft"), "type nat");
+	assert_false(stats(k).nat);
+	run("nft add table ip theirs; nft add chain ip theirs post { type nat hook postrouting "
+	    "priority "
+	    "100 \\; }; nft add rule ip theirs post ip saddr 10.0.0.0/8 masquerade");
+	(void)settle(k, 300);
+	assert_has(sh("nft list table inet weft"), "type nat hook postrouting");
+	assert_true(stats(k).nat);
+	if (!strstr(sh("nft list chain inet weft keep"), both))
+		fail_msg("%s", sh("nft list chain inet weft keep"));
+	run("nft delete table ip theirs");
+	(void)settle(k, 300);
+	assert_hasnt(sh("nft list table inet weft"), "type nat");
+	/* The older iptables tells nobody. */
+	if (strcmp(sh("iptables-legacy -t nat -A POSTROUTING -s 10.0.0.0/8 -j MASQUERADE 2>&1"),
+		    "") == 0) {
+		assert_true(kern_nat_look(k));
+		assert_false(kern_nat_look(k));
+		sync_ok(k);
+		assert_has(sh("nft list table inet weft"), "type nat hook postrouting");
+	}
+	kern_close(k);
+}
+
 /* With nobody reading the TUN, its packets are answered unreachable, never forwarded to the default
  * route: promise 4.1. */
 static void reader_gone(void **state)
@@ -139,7 +175,7 @@ static void repairs(void **state)
 		"ip route del unreachable 10.0.0.0/8 table 679301",
 		"ip -6 route del unreachable fd00:a::/32 table 679301",
 		"ip route replace 10.2.0.0/16 dev lo metric 1024 table 679301",
-		"ip route change 10.2.0.0/16 dev weft0 metric 1024 table 679301 proto 193 mtu 900",
+		"ip route change 10.2.0.0/16 dev weft0 metric 1024 table 679301 proto 157 mtu 900",
 		"ip route flush table 679301",
 		"ip -6 route flush table 679301",
 		"ip rule del pref 6790",
@@ -191,11 +227,11 @@ static void strangers(void **state)
 	NEED_ROOT;
 	k = node(&c);
 	sync_ok(k);
-	run("ip route add 10.1.0.7/32 dev lo metric 100 table 679301 proto 193;"
+	run("ip route add 10.1.0.7/32 dev lo metric 100 table 679301 proto 157;"
 	    "ip route add 10.3.0.0/16 dev lo metric 1024 table 679301 proto static;"
-	    "ip route add 10.4.0.0/16 dev weft0 metric 1024 table 679301 proto 193;"
+	    "ip route add 10.4.0.0/16 dev weft0 metric 1024 table 679301 proto 157;"
 	    "ip rule add pref 6795 to 10.77.0.0/16 lookup main;"
-	    "ip rule add pref 6795 to 10.78.0.0/16 lookup main protocol 193;"
+	    "ip rule add pref 6795 to 10.78.0.0/16 lookup main protocol 157;"
 	    "ip addr add 10.1.0.2/32 dev weft0");
 	settle(k, 50);
 	assert_has(
@@ -306,7 +342,7 @@ static void device_comes_and_goes(void **state)
 	assert_has(sh("ip route get 10.1.2.3"), "dev br0 table 679301");
 	assert_has(sh("ip -6 route get fd00:a:1::77"), "dev br0 table 679301");
 	assert_has(sh("ip route show table 679301"),
-		"unreachable 10.1.0.0/16 proto 193 metric 4278198271");
+		"unreachable 10.1.0.0/16 proto 157 metric 4278198271");
 	run("ip link set br0 down");
 	assert_has(sh("ip route get 10.1.2.3 2>&1"), "No route to host"); /* before we hear of it */
 	settle(k, 50);
@@ -383,7 +419,7 @@ static void left_behind(void **state)
 	assert_int_equal(kern_range_add(k, 1, &(struct pfx){A("10.0.0.0"), 8}), 0);
 	sync_ok(k);
 	assert_string_equal(sh("ip route show table 679301"),
-		"unreachable 10.0.0.0/8 proto 193 metric 4278198272 \n");
+		"unreachable 10.0.0.0/8 proto 157 metric 4278198272 \n");
 	assert_string_equal(sh("ip -6 route show table 679301 2>/dev/null"), "");
 	assert_string_equal(sh("ip route show table %u 2>/dev/null", KERN_TABLE_HIGH + 5000), "");
 	assert_hasnt(sh("ip rule"), "weft2");
@@ -544,6 +580,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(decides, fresh, tidy),
 		cmocka_unit_test_setup_teardown(reader_gone, fresh, tidy),
 		cmocka_unit_test_setup_teardown(repairs, fresh, tidy),
+		cmocka_unit_test_setup_teardown(masquerade, fresh, tidy),
 		cmocka_unit_test_setup_teardown(strangers, fresh, tidy),
 		cmocka_unit_test_setup_teardown(spaced, fresh, tidy),
 		cmocka_unit_test_setup_teardown(tun_gone, fresh, tidy),

@@ -170,7 +170,7 @@ static void batch_errors(void **state)
 	struct outcome o = {.n = 0};
 	struct nl_route r = {.dst = P("10.9.0.0/16"),
 		.table = 77,
-		.proto = 193,
+		.proto = 157,
 		.metric = 5,
 		.type = RTN_UNREACHABLE};
 
@@ -386,7 +386,7 @@ static void read_back(void **state)
 	struct nlmsghdr *nlh = nlx_msg(buf, RTM_NEWROUTE, 0, sizeof(struct rtmsg));
 	struct nl_route r = {.dst = P("2001:db8::/33"),
 				.table = 0x57000400,
-				.proto = 193,
+				.proto = 157,
 				.metric = 1024,
 				.type = RTN_UNICAST,
 				.oif = 7,
