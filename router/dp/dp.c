@@ -469,6 +469,13 @@ int dp_peer_add(struct dp *dp, uint32_t peer)
 	return 0;
 }
 
+/* The peer may have become reachable: workers look at what waits for it. */
+static void kick_workers(struct dp *dp)
+{
+	for (unsigned i = 0; i < dp->worker_count; i++)
+		worker_kick(dp->worker[i]);
+}
+
 /* A change that leaves something to free: dp_poll() will be called and see to it. */
 static void free_later(struct dp *dp, void (*release)(void *), void *mem)
 {
@@ -556,6 +563,8 @@ int dp_peer_endpoint(struct dp *dp, uint32_t peer, const struct ep *ep, const st
 	if (old) {
 		(void)count_endpoint(dp, &old->ep.ip, false);
 		free_later(dp, free, old);
+	} else if (p->key) {
+		kick_workers(dp);
 	}
 	return 0;
 }
@@ -610,9 +619,16 @@ void dp_key_use(struct dp *dp, uint32_t peer, uint32_t local_index)
 {
 	struct dppeer *p = peer_get(dp, peer);
 	struct dpkey *k = idx_get(&dp->keys, local_index);
+	bool first;
 
-	if (p && k && k->peer == p)
-		rcu_set(&p->key, k);
+	if (!p || !k || k->peer != p)
+		return;
+	first = !p->key;
+	rcu_set(&p->key, k);
+	/* A worker that saw no key a moment ago and is about to hold a packet finds the wake-up
+	 * when it sleeps next: none is needed at a mere change of keys. */
+	if (first && p->path)
+		kick_workers(dp);
 }
 
 void dp_key_del(struct dp *dp, uint32_t local_index)
@@ -689,8 +705,11 @@ int dp_event_fd(const struct dp *dp)
 	return dp->epfd;
 }
 
-static void give_event(const struct note_event *n, const struct dp_ops *ops, void *ctx)
+static void give_event(
+	const struct dp *dp, const struct note_event *n, const struct dp_ops *ops, void *ctx)
 {
+	const struct dppeer *p;
+
 	switch ((enum note_kind)n->kind) {
 	case NOTE_CONFIRMED:
 		ops->key_confirmed(ctx, n->which);
@@ -701,6 +720,12 @@ static void give_event(const struct note_event *n, const struct dp_ops *ops, voi
 		break;
 	case NOTE_ROAM:
 		ops->roam_hint(ctx, n->which, &n->from, &n->local);
+		break;
+	case NOTE_WANT:
+		/* It may have come meanwhile, or the peer may be gone. */
+		p = peer_get(dp, n->which);
+		if (ops->want_session && p && !(p->key && p->path))
+			ops->want_session(ctx, n->which);
 		break;
 	case NOTE_DATAGRAM:
 		break;
@@ -724,7 +749,7 @@ void dp_poll(struct dp *dp, unsigned budget, const struct dp_ops *ops, void *ctx
 		struct note_event copy = *e;
 
 		ring_done(dp->events);
-		give_event(&copy, ops, ctx);
+		give_event(dp, &copy, ops, ctx);
 	}
 	/* Half of the budget for what workers passed on, the rest for the socket. */
 	while (done < (budget + 1) / 2 && (d = ring_peek(dp->datagrams)) != NULL) {

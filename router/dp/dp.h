@@ -47,6 +47,7 @@ struct dp_cfg {
 	enum aead_provider provider;
 	struct dp_force force;
 	unsigned queue_ms; /* target of queue lengths, 5 */
+	unsigned hold_ms;  /* how long a packet waits for a session; 0: 5000 */
 };
 
 /* Opens the sockets, starts nothing. Returns owned in *@out. -errno, with a line for the log. */
@@ -66,7 +67,14 @@ int dp_segment_mtu(struct dp *dp, uint32_t vni, unsigned mtu);
 /* The queues are closed when it returns. */
 int dp_segment_del(struct dp *dp, uint32_t vni);
 
-/* Peers, by the session core's handle (1..LIM_PEERS-1). */
+/* Peers, by a handle of the caller's (1..LIM_PEERS-1). A peer may exist, and routes may point to it,
+ * before it has an endpoint or a key: what is sent to it waits, bounded (LIM_HOLD_*) and for at most
+ * cfg.hold_ms, dp_ops.want_session is told, and dp_key_use sends it, in order. So a session is made
+ * on demand:
+ *	dp_peer_add(dp, h);  dp_route_set(dp, vni, &prefix, DP_ROUTE_PEER, h);  ... want_session(ctx, h)
+ *	dp_peer_endpoint(dp, h, ...);  dp_key_add(dp, h, &key);  dp_key_use(dp, h, index);
+ * and ended by dp_key_del alone: handle, endpoint and routes stay for the next one.
+ * ERR_RANGE, ERR_EXISTS, ERR_NOMEM. */
 int dp_peer_add(struct dp *dp, uint32_t peer);
 void dp_peer_del(struct dp *dp, uint32_t peer); /* its keys and routes go too */
 /* @local: the address replies leave from (family IP_NONE: the kernel's choice). */
@@ -84,7 +92,9 @@ struct dp_key {
 	uint64_t soft_blocks, hard_blocks, max_failed_opens;
 };
 int dp_key_add(struct dp *dp, uint32_t peer, const struct dp_key *k); /* ERR_EXISTS, ERR_NOMEM */
+/* Seal with that key from now on. Unknown, or another peer's: nothing happens. */
 void dp_key_use(struct dp *dp, uint32_t peer, uint32_t local_index);
+/* Forget it. If it was the one that sealed, its peer has none until the next dp_key_use. */
 void dp_key_del(struct dp *dp, uint32_t local_index);
 
 /* Forwarding table of a segment. */
@@ -114,6 +124,9 @@ struct dp_ops {
 	void (*key_confirmed)(void *ctx, uint32_t local_index);
 	void (*key_limit)(void *ctx, uint32_t local_index, bool hard);
 	void (*roam_hint)(void *ctx, uint32_t peer, const struct ep *from, const struct ip *local);
+	/* Packets wait for a peer that has no key (or no endpoint), or were dropped for it: at most
+	 * once per second and peer while they come. May be NULL. */
+	void (*want_session)(void *ctx, uint32_t peer);
 };
 /* Readable when dp_poll has something to do. (An epoll fd over the control socket and the workers'
  * eventfd.) */

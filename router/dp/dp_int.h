@@ -15,6 +15,7 @@
 #include "dpkey.h"
 #include "dppeer.h"
 #include "fib.h"
+#include "hold.h"
 #include "idx.h"
 #include "ring.h"
 #include "stats.h"
@@ -30,9 +31,10 @@
 #define RX_BUF        65536
 #define CTL_RX_BUF    9216 /* control's own socket gets no GRO: one jumbo frame */
 #define EVENT_RING    256
+#define HOLD_MS       5000 /* how long a packet waits for a session */
 
 /* What a worker tells the control thread. */
-enum note_kind { NOTE_DATAGRAM, NOTE_CONFIRMED, NOTE_SOFT, NOTE_HARD, NOTE_ROAM };
+enum note_kind { NOTE_DATAGRAM, NOTE_CONFIRMED, NOTE_SOFT, NOTE_HARD, NOTE_ROAM, NOTE_WANT };
 
 struct note_datagram {
 	struct ep from;
@@ -106,7 +108,8 @@ struct worker {
 	struct dp *dp;                   /* [const] */
 	unsigned number;                 /* [const] */
 	pthread_t thread;                /* [ctl] */
-	int epfd, stopfd;                /* [const] */
+	int epfd, wakefd;                /* [const] */
+	uint32_t stop;                   /* [atomic] */
 	struct udp_sock sock[TXQ_COUNT]; /* [const] but kernel_drops [own] */
 	bool retry; /* [own] the kernel was short of memory: try again in a millisecond */
 	struct txq txq[TXQ_COUNT];
@@ -114,6 +117,8 @@ struct worker {
 	struct stage stage[STAGES];
 	unsigned stages;
 	struct route_cache route;
+	struct hold hold;
+	bool releasing;  /* what waited is being sent */
 	uint8_t *tunbuf; /* TUN_READ_MAX */
 	struct rx rx;
 	struct dp_counters c DP_ALIGN; /* written by [own], read by [ctl] */
@@ -170,6 +175,8 @@ int worker_new(struct dp *dp, unsigned number, struct worker **out);
 void worker_free(struct worker *w);
 int worker_start(struct worker *w);
 void worker_stop(struct worker *w); /* and join */
+/* A peer may have become reachable: what waits is looked at. Any thread. */
+void worker_kick(struct worker *w);
 /* Let the worker read its queue of @s. Any time. */
 int worker_watch(struct worker *w, const struct segment *s);
 void worker_unwatch(struct worker *w, const struct segment *s);
@@ -179,6 +186,10 @@ int worker_watch_sock(struct worker *w, enum txq_which which, bool out);
 /* tx.c */
 /* A turn of the TUN queue: packets are staged, sealed. False: the queue is gone for good. */
 bool tx_turn(struct worker *w, const struct segment *s);
+/* Send what waits for peers that have a session by now. */
+void tx_release(struct worker *w);
+/* hold_drop of the worker @ctx. */
+void tx_held_dropped(void *ctx, uint32_t peer, uint64_t uid, unsigned n);
 /* Count @n packets that were dropped for @why; @p (NULL: unknown) is who they were for. */
 void tx_drop(struct worker *w, struct dppeer *p, enum dp_drop why, uint64_t n);
 

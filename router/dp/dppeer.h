@@ -4,7 +4,7 @@
  *   immutable: handle, uid, workers;
  *   published by the control thread, read by workers under QSBR: path, key;
  *   atomic words written by the control thread: pmtu, side;
- *   atomic words written by any worker: no_gso, hint_ns;
+ *   atomic words written by any worker: no_gso, hint_ns, want_ns;
  *   w[i]: written by worker i alone (the last one by the control thread), read by the control thread;
  *   the rest: control thread. */
 #ifndef WEFT_DPPEER_H
@@ -39,6 +39,7 @@ struct dppeer {
 	uint64_t side;          /* bit w: worker w may use its own source port */
 	uint8_t no_gso;         /* segmented sends towards it failed */
 	uint64_t hint_ns;       /* when a roam hint was last given */
+	uint64_t want_ns;       /* when it was last told that a session is wanted */
 
 	struct list keys;                /* dpkey.by_peer */
 	uint64_t told_rx_ns, told_tx_ns; /* dp_traffic() */
@@ -48,6 +49,7 @@ struct dppeer {
 
 #define PEER_PMTU_DEFAULT   1500
 #define PEER_HINT_PERIOD_NS (200 * 1000 * 1000)
+#define PEER_WANT_PERIOD_NS (1000 * 1000 * 1000)
 
 /* NULL: no memory. */
 struct dppeer *dppeer_new(uint32_t handle, uint64_t uid, unsigned workers);

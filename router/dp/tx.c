@@ -8,6 +8,9 @@
  * order in which they were begun, and nothing overtakes a backlog. So the order of a flow is kept
  * (4.7) as long as a flow stays with one worker, which steering sees to (5.10).
  *
+ * A peer without a key: its packets wait (hold.h), the control thread is told that a session is wanted,
+ * and the first key that is used wakes the workers, which send what waits before anything newer.
+ *
  * Failure: a packet that can't go is dropped and counted by reason. What becomes of batches: txq.c. */
 #include <assert.h>
 #include <string.h>
@@ -130,8 +133,14 @@ static bool is_multicast(const struct pkt_info *pi)
 	return pi->family == IP_V4 ? (pi->dst[0] & 0xf0) == 0xe0 : pi->dst[0] == 0xff;
 }
 
-/* Find the way of a packet. False: dropped, counted. */
-static bool find_flight(
+enum way {
+	WAY_NONE, /* dropped, counted */
+	WAY_WAIT, /* f->peer has no session yet */
+	WAY_OPEN,
+};
+
+/* Find the way of a packet. */
+static enum way find_flight(
 	struct worker *w, const struct segment *s, const struct pkt_info *pi, struct flight *f)
 {
 	struct dp *dp = w->dp;
@@ -139,7 +148,7 @@ static bool find_flight(
 
 	if (is_loop(dp, pi)) {
 		tx_drop(w, NULL, DP_DROP_LOOP, 1);
-		return false;
+		return WAY_NONE;
 	}
 	if (r.kind != DP_ROUTE_PEER) {
 		tx_drop(w, NULL,
@@ -147,21 +156,101 @@ static bool find_flight(
 			: is_multicast(pi)      ? DP_DROP_MULTICAST
 						: DP_DROP_NO_ROUTE,
 			1);
-		return false;
+		return WAY_NONE;
 	}
 	f->peer = rcu_get(&dp->peer[r.peer]);
 	f->path = f->peer ? rcu_get(&f->peer->path) : NULL;
 	f->key = f->path ? rcu_get(&f->peer->key) : NULL;
 	f->lane = f->key ? dpkey_lane(f->key, w->number) : 0;
 	if (f->lane == 0) {
+		if (f->peer && !f->key)
+			return WAY_WAIT;
 		tx_drop(w, f->peer, DP_DROP_NO_SESSION, 1);
-		return false;
+		return WAY_NONE;
 	}
 	f->side = w->sock[TXQ_SIDE].fd >= 0 && peer_side(f->peer, w->number);
 	f->flags = f->side ? WIRE_F_SIDE_PORT : 0;
 	f->tos = ecn_outer_tos(pi->tos, dp->cfg.dscp);
-	return true;
+	return WAY_OPEN;
 }
+
+/* ---- packets that wait for a session ---- */
+
+/* The control thread hears that something waits for @p, at most once per period. */
+static void want_session(struct worker *w, struct dppeer *p)
+{
+	uint64_t last = __atomic_load_n(&p->want_ns, __ATOMIC_RELAXED), now = w->rx.now_ns;
+
+	if (last && now - last < PEER_WANT_PERIOD_NS)
+		return;
+	if (__atomic_compare_exchange_n(
+		    &p->want_ns, &last, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED) &&
+		!dp_tell(w->dp, NOTE_WANT, p->handle, NULL))
+		__atomic_store_n(&p->want_ns, 0, __ATOMIC_RELAXED);
+}
+
+static void hold_packet(
+	struct worker *w, const struct segment *s, struct dppeer *p, const uint8_t *buf, size_t len)
+{
+	if (!hold_put(&w->hold, p->handle, p->uid, s->vni, buf, len, w->rx.now_ns))
+		tx_drop(w, p, DP_DROP_NO_SESSION, 1);
+	want_session(w, p);
+}
+
+void tx_held_dropped(void *ctx, uint32_t peer, uint64_t uid, unsigned n)
+{
+	struct worker *w = ctx;
+
+	tx_drop(w, dp_peer_of(w->dp, peer, uid), DP_DROP_NO_SESSION, n);
+}
+
+static void tx_packet(struct worker *w, const struct segment *s, uint8_t *buf, size_t len);
+
+/* Send what waits for a peer, in order, until it is all gone or the peer has no key again. A packet
+ * takes the whole way anew: its route may have changed. */
+static void release(struct worker *w, struct hold_queue *q)
+{
+	bool gone = false;
+
+	q->busy = true;
+	while (!gone) {
+		struct dppeer *p = dp_peer_of(w->dp, q->peer, q->peer_uid);
+		struct segment *s = idx_get(&w->dp->segments, hold_oldest(q)->vni);
+
+		if (p && !(rcu_get(&p->path) && rcu_get(&p->key)))
+			break;
+		if (!p || !s)
+			tx_drop(w, p, p ? DP_DROP_NO_ROUTE : DP_DROP_NO_SESSION, 1);
+		else
+			tx_packet(w, s, hold_bytes(q), hold_oldest(q)->len);
+		gone = hold_pop(&w->hold, q);
+	}
+	if (!gone)
+		q->busy = false;
+}
+
+/* Nothing may overtake what waits for @p. */
+static void release_first(struct worker *w, const struct dppeer *p)
+{
+	struct hold_queue *q = hold_find(&w->hold, p->handle, p->uid);
+
+	if (!q || w->releasing)
+		return;
+	w->releasing = true;
+	release(w, q);
+	w->releasing = false;
+}
+
+void tx_release(struct worker *w)
+{
+	w->releasing = true;
+	/* From the end: a queue that is done is replaced by the last one. */
+	for (unsigned i = w->hold.count; i-- > 0;)
+		release(w, w->hold.queue[i]);
+	w->releasing = false;
+}
+
+/* ---- one packet ---- */
 
 /* Pay for sealing; tells the control thread when a limit is near or reached. */
 static bool pay(struct worker *w, const struct flight *f, uint32_t segs, uint32_t seg_bytes)
@@ -190,13 +279,19 @@ static void tx_packet(struct worker *w, const struct segment *s, uint8_t *buf, s
 	struct flight f;
 	struct peer_worker *pw;
 	uint64_t bytes;
+	enum way way;
 
 	if (len < TUN_VNET_HDR || pkt_parse(&pi, buf + TUN_VNET_HDR, len - TUN_VNET_HDR) < 0) {
 		tx_drop(w, NULL, DP_DROP_BAD_PACKET, 1);
 		return;
 	}
-	if (!find_flight(w, s, &pi, &f))
+	way = find_flight(w, s, &pi, &f);
+	if (way == WAY_WAIT)
+		hold_packet(w, s, f.peer, buf, len);
+	if (way != WAY_OPEN)
 		return;
+	if (w->hold.count)
+		release_first(w, f.peer);
 	memcpy(&vh, buf, sizeof(vh));
 	if (gso_init(&it, &vh, &pi, w->dp->cfg.force.no_csum_partial ? 0 : GSO_PARTIAL_OK) < 0) {
 		tx_drop(w, f.peer, DP_DROP_BAD_SEGMENT, 1);

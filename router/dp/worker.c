@@ -3,7 +3,8 @@
  * A worker sleeps in epoll over its TUN queues (one per segment) and its sockets, then gives each
  * ready descriptor a bounded turn, both directions on this one thread, and sends what was staged. The
  * descriptors are level-triggered: what is left over comes up again in the next round, behind the
- * others. A sleeping worker is offline for QSBR and wakes for packets only; nothing is periodic.
+ * others. A sleeping worker is offline for QSBR and wakes for packets only, and when it is kicked, or
+ * when packets have waited for a session for too long; nothing is periodic.
  *
  * Descriptors are known to epoll by kind and segment slot, not by pointer: an event may be in hand
  * while the control thread takes the segment away, so the pointer is read after the worker is online
@@ -21,7 +22,7 @@
 #include "weft/log.h"
 #include "dp_int.h"
 
-enum watch_kind { WATCH_STOP, WATCH_MAIN, WATCH_SIDE, WATCH_TUN };
+enum watch_kind { WATCH_WAKE, WATCH_MAIN, WATCH_SIDE, WATCH_TUN };
 
 #define EVENTS_PER_ROUND 64
 
@@ -80,12 +81,33 @@ static void sock_ready(struct worker *w, enum txq_which which, uint32_t events)
 		rx_turn(&w->rx, &w->sock[which], TURN_PACKETS);
 }
 
+static uint64_t hold_ns(const struct worker *w)
+{
+	return UINT64_C(1000000) * (w->dp->cfg.hold_ms ? w->dp->cfg.hold_ms : HOLD_MS);
+}
+
+/* How long it may sleep, in milliseconds; -1: until something comes. */
+static int sleep_ms(const struct worker *w)
+{
+	uint64_t due;
+
+	if (w->retry)
+		return 1;
+	if (w->hold.count == 0)
+		return -1;
+	due = hold_since(&w->hold) + hold_ns(w);
+	return due > w->rx.now_ns ? (int)((due - w->rx.now_ns) / 1000000 + 1) : 1;
+}
+
 /* One round. False: told to stop. */
 static bool round_of(struct worker *w, const struct epoll_event *ev, int n)
 {
 	bool go_on = true;
+	uint64_t count;
 
 	w->rx.now_ns = dp_now_ns();
+	if (w->hold.count)
+		hold_expire(&w->hold, w->rx.now_ns - hold_ns(w));
 	if (w->retry) {
 		w->retry = false;
 		for (unsigned i = 0; i < TXQ_COUNT; i++)
@@ -95,8 +117,12 @@ static bool round_of(struct worker *w, const struct epoll_event *ev, int n)
 		unsigned slot = (uint32_t)ev[i].data.u64;
 
 		switch ((enum watch_kind)(ev[i].data.u64 >> 32)) {
-		case WATCH_STOP:
-			go_on = false;
+		case WATCH_WAKE:
+			if (read(w->wakefd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+				log_warn("dp", "worker %u: wake-up counter: %s", w->number,
+					err_str(-errno));
+			go_on = !__atomic_load_n(&w->stop, __ATOMIC_ACQUIRE);
+			tx_release(w);
 			break;
 		case WATCH_MAIN:
 			sock_ready(w, TXQ_MAIN, ev[i].events);
@@ -122,7 +148,7 @@ static void *run(void *arg)
 	rcu_reader_begin();
 	do {
 		rcu_offline();
-		n = epoll_wait(w->epfd, ev, EVENTS_PER_ROUND, w->retry ? 1 : -1);
+		n = epoll_wait(w->epfd, ev, EVENTS_PER_ROUND, sleep_ms(w));
 		rcu_online();
 	} while (round_of(w, ev, n));
 	rcu_reader_end();
@@ -131,15 +157,15 @@ static void *run(void *arg)
 
 static int open_epoll(struct worker *w)
 {
-	struct epoll_event e = watch(WATCH_STOP, 0, EPOLLIN);
+	struct epoll_event e = watch(WATCH_WAKE, 0, EPOLLIN);
 
 	w->epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (w->epfd < 0)
 		return -errno;
-	w->stopfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (w->stopfd < 0)
+	w->wakefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->wakefd < 0)
 		return -errno;
-	return epoll_ctl(w->epfd, EPOLL_CTL_ADD, w->stopfd, &e) < 0 ? -errno : 0;
+	return epoll_ctl(w->epfd, EPOLL_CTL_ADD, w->wakefd, &e) < 0 ? -errno : 0;
 }
 
 int worker_new(struct dp *dp, unsigned number, struct worker **out)
@@ -153,7 +179,7 @@ int worker_new(struct dp *dp, unsigned number, struct worker **out)
 	memset(w, 0, size);
 	w->dp = dp;
 	w->number = number;
-	w->epfd = w->stopfd = -1;
+	w->epfd = w->wakefd = -1;
 	for (unsigned i = 0; i < TXQ_COUNT; i++) {
 		w->sock[i].fd = -1;
 		w->txq[i].sock = &w->sock[i];
@@ -163,6 +189,9 @@ int worker_new(struct dp *dp, unsigned number, struct worker **out)
 	if (err < 0)
 		goto fail;
 	err = batch_pool_init(&w->pool, STAGES + BACKLOG_BATCH);
+	if (err < 0)
+		goto fail;
+	err = hold_init(&w->hold, tx_held_dropped, w);
 	if (err < 0)
 		goto fail;
 	err = rx_init(&w->rx, dp, number, &w->c, RX_BUF, UDP_RECV_BURST);
@@ -186,12 +215,13 @@ void worker_free(struct worker *w)
 		return;
 	free(w->tunbuf);
 	rx_fini(&w->rx);
+	hold_fini(&w->hold);
 	txq_fini(w);
 	batch_pool_fini(&w->pool);
 	for (unsigned i = 0; i < TXQ_COUNT; i++)
 		udp_close(&w->sock[i]);
-	if (w->stopfd >= 0)
-		close(w->stopfd);
+	if (w->wakefd >= 0)
+		close(w->wakefd);
 	if (w->epfd >= 0)
 		close(w->epfd);
 	free(w);
@@ -215,10 +245,18 @@ int worker_start(struct worker *w)
 	return 0;
 }
 
-void worker_stop(struct worker *w)
+void worker_kick(struct worker *w)
 {
 	const uint64_t one = 1;
 
-	if (write(w->stopfd, &one, sizeof(one)) == sizeof(one))
-		pthread_join(w->thread, NULL);
+	/* One that can't take more is readable already. */
+	if (write(w->wakefd, &one, sizeof(one)) < 0)
+		return;
+}
+
+void worker_stop(struct worker *w)
+{
+	__atomic_store_n(&w->stop, 1, __ATOMIC_RELEASE);
+	worker_kick(w);
+	pthread_join(w->thread, NULL);
 }

@@ -35,10 +35,11 @@ struct rig {
 	unsigned workers;
 	int tun[2][LIM_WORKERS]; /* the kernel's end */
 	/* Events, by side */
-	unsigned datagrams[2], confirmed[2], soft[2], hard[2], roamed[2];
+	unsigned datagrams[2], confirmed[2], soft[2], hard[2], roamed[2], wanted[2];
 	uint8_t last[2][2048];
 	size_t last_len[2];
 	struct ep roamed_to[2];
+	uint32_t wanted_peer[2];
 };
 
 /* Keys: side s seals with 0x10 + s, opens with 0x11 - s; it is addressed by index 1000 + s. */
@@ -224,7 +225,21 @@ static void rig_on_roam(void *ctx, uint32_t peer, const struct ep *from, const s
 	x->r->roamed_to[x->s] = *from;
 }
 
-static const struct dp_ops rig_ops = {rig_on_datagram, rig_on_confirmed, rig_on_limit, rig_on_roam};
+static void rig_on_want(void *ctx, uint32_t peer)
+{
+	struct rig_side *x = ctx;
+
+	x->r->wanted[x->s]++;
+	x->r->wanted_peer[x->s] = peer;
+}
+
+static const struct dp_ops rig_ops = {
+	.datagram = rig_on_datagram,
+	.key_confirmed = rig_on_confirmed,
+	.key_limit = rig_on_limit,
+	.roam_hint = rig_on_roam,
+	.want_session = rig_on_want,
+};
 
 static inline void rig_poll(struct rig *r)
 {
