@@ -14,6 +14,7 @@
  *
  * Bounds: CONF_LIST_MAX entries of a list, LIM_SEGMENTS segments, depth of YAML in conf_yaml.c.
  * Failure: the struct is freed and zeroed. */
+#include "conf_bgp.h"
 #include "conf_schema.h"
 
 #include <assert.h>
@@ -346,6 +347,7 @@ void conf_free(struct conf *c)
 	free(c->segments);
 	free(c->advertise);
 	free(c->tune);
+	conf_bgp_free(c->bgp);
 	*c = (struct conf){0};
 }
 

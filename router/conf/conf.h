@@ -50,6 +50,7 @@ struct conf {
 	size_t nexits;
 	struct conf_segment *segments;
 	size_t nsegments;
+	struct conf_bgp *bgp; /* conf_bgp.h; NULL: no such section */
 	char tun[16];
 	bool metrics_on;
 	struct ep metrics;                   /* "off" turns it off */

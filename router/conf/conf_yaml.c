@@ -9,8 +9,10 @@
  * more is read; after one of ours the next key is. */
 #include "conf_schema.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
+#include "conf_tree.h"
 
 #define DEPTH_MAX 8
 
@@ -275,10 +277,107 @@ static void seg_entry(struct yp *y)
 		(void)snprintf(s.seg->tun, sizeof(s.seg->tun), "weft%u", s.seg->vni & 0xffffff);
 }
 
+/* --- sections that are read as a tree --- */
+
+void conf_node_free(struct conf_node *n)
+{
+	while (n) {
+		struct conf_node *next = n->next;
+
+		conf_node_free(n->sub); /* as deep as DEPTH_MAX */
+		free(n->key);
+		if (n->text)
+			explicit_bzero(n->text, strlen(n->text)); /* it may be a password */
+		free(n->text);
+		free(n);
+		n = next;
+	}
+}
+
+static struct conf_node *node_new(struct yp *y)
+{
+	struct conf_node *n = calloc(1, sizeof(*n));
+
+	if (!n) {
+		y->l->no_memory = y->stop = true;
+		return NULL;
+	}
+	n->line = line_of(&y->ev);
+	n->kind = y->ev.type == YAML_MAPPING_START_EVENT    ? CONF_NODE_MAP
+		  : y->ev.type == YAML_SEQUENCE_START_EVENT ? CONF_NODE_LIST
+							    : CONF_NODE_TEXT;
+	return n;
+}
+
+/* The present scalar as an owned text; NULL: no memory, told. */
+static char *dup_text(struct yp *y)
+{
+	char *text = strdup(text_of(y));
+
+	if (!text)
+		y->l->no_memory = y->stop = true;
+	return text;
+}
+
+/* The key of a map's member; steps to its value. NULL: the reading has stopped. */
+static char *read_key(struct yp *y)
+{
+	char *key;
+
+	if (y->ev.type != YAML_SCALAR_EVENT) {
+		stop_at(y, line_of(&y->ev), "a key must be plain text");
+		return NULL;
+	}
+	key = dup_text(y);
+	if (key && !next(y)) {
+		free(key);
+		return NULL;
+	}
+	return key;
+}
+
+/* The node whose first event is the present one. A stop leaves it incomplete, which doesn't matter:
+ * the stop was an error. */
+static struct conf_node *read_node(struct yp *y)
+{
+	struct conf_node *n = node_new(y), **at;
+
+	if (!n)
+		return NULL;
+	if (n->kind == CONF_NODE_TEXT) {
+		n->text = dup_text(y);
+		return n;
+	}
+	at = &n->sub;
+	while (next(y) && y->ev.type != YAML_MAPPING_END_EVENT &&
+		y->ev.type != YAML_SEQUENCE_END_EVENT) {
+		char *key = NULL;
+
+		if (n->kind == CONF_NODE_MAP && !(key = read_key(y)))
+			break;
+		*at = read_node(y);
+		if (!*at) {
+			free(key);
+			break;
+		}
+		(*at)->key = key;
+		at = &(*at)->next;
+	}
+	return n;
+}
+
 static void section(struct yp *y, enum conf_id id)
 {
 	const struct conf_key *k = &conf_keys[id];
 
+	if (id == CK_BGP) {
+		struct conf_node *n = read_node(y);
+
+		if (n && !y->stop)
+			conf_bgp_read(y->l, n);
+		conf_node_free(n);
+		return;
+	}
 	if (id != CK_SEGMENTS) {
 		conf_error(y->l, line_of(&y->ev), k->name, k->allowed,
 			"this version of weft has no %s yet", k->help);

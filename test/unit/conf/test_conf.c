@@ -265,9 +265,8 @@ static void yaml_refused_shape(void **state)
 		{"tun: a\ntun: b\ntun: c", "f:2: tun: given twice, first on line 1; allowed: once\n"
 					   "f:3: tun: given twice, first on line 1; allowed: once"},
 		{"bgp:\n  asn: 1\n  x: [{}, {a: b}]\nperr: 1",
-			"f:2: bgp: this version of weft has no BGP yet; "
-			"allowed: leave it out\nf:4: perr: unknown key, perhaps peer; "
-			"allowed: " A_KEYS},
+			"f:3: bgp.x: unknown key; allowed: the keys of weftd.yaml(5)\n"
+			"f:4: perr: unknown key, perhaps peer; allowed: " A_KEYS},
 		{"policy: {}", "f:1: policy: this version of weft has no policy yet; allowed: "
 			       "leave it out"},
 		{"tun: &x b", "f:1: anchors (&NAME) are not supported"},

@@ -1,0 +1,556 @@
+/* The section `bgp:`. In: the tree of the section. Out: struct conf_bgp, and errors with their line.
+ *
+ * Three tables, one for each kind of map: the section, `announce`, an entry of `peers`. A row names
+ * the key, says what is allowed, and how the value gets into its field. What no single key shows is
+ * checked at the end of each map. Bounds: LIM_BGP_PEERS peers, CONF_LIST_MAX prefixes of a list. */
+#include "conf_bgp.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include "conf_tree.h"
+#include "weft/err.h"
+
+#define BGP_PORT    179
+#define ASN_TRANS   23456
+#define KEY_BYTES   64
+#define ALLOW_ASN   "1 to 4294967294, not 23456; 64512 is an asn for private use"
+#define ALLOW_ADDR  "an IPv4 or IPv6 address"
+#define ALLOW_YESNO "yes or no"
+#define ALLOW_PFXS  "a list of IPv4 and IPv6 CIDRs"
+#define ALLOW_FILTER                                                                               \
+	"accept, reject, or a list of prefixes, each perhaps with \"ge LENGTH\" and \"le LENGTH\""
+
+struct map_key;
+
+/* What reading one value needs. */
+struct take {
+	struct conf_load *l;
+	const char *path; /* "bgp.peers.asn" */
+	const struct map_key *key;
+	void *field;
+};
+
+struct map_key {
+	const char *name, *allowed;
+	void (*take)(const struct take *t, const struct conf_node *v);
+	conf_parse_fn parse; /* of take_text and take_prefixes */
+	size_t off;
+};
+
+static int bad(char *why, const char *what)
+{
+	(void)snprintf(why, CONF_WHY, "%s", what);
+	return ERR_MALFORMED;
+}
+
+static void refuse(const struct take *t, unsigned line, const char *what)
+{
+	conf_error(t->l, line, t->path, t->key->allowed, "%s", what);
+}
+
+static bool parse(const struct take *t, const struct conf_node *v, void *out)
+{
+	char why[CONF_WHY], shown[CONF_SHOWN];
+
+	if (v->kind != CONF_NODE_TEXT) {
+		refuse(t, v->line, "needs one plain value");
+		return false;
+	}
+	if (t->key->parse(v->text, out, why) == 0)
+		return true;
+	conf_error(
+		t->l, v->line, t->path, t->key->allowed, "'%s' %s", conf_show(v->text, shown), why);
+	return false;
+}
+
+static void take_text(const struct take *t, const struct conf_node *v)
+{
+	(void)parse(t, v, t->field);
+}
+
+/* --- values --- */
+
+static bool digits(const char **text, unsigned long max, unsigned long *out)
+{
+	unsigned long v = 0;
+	const char *p = *text;
+
+	for (; isdigit((unsigned char)*p) && p - *text < 11; p++)
+		v = v * 10 + (unsigned long)(*p - '0');
+	if (p == *text || v > max)
+		return false;
+	*text = p;
+	*out = v;
+	return true;
+}
+
+static bool number(const char *text, unsigned long max, unsigned long *out)
+{
+	return digits(&text, max, out) && *text == '\0';
+}
+
+static int parse_asn(const char *text, void *out, char *why)
+{
+	unsigned long v;
+
+	if (!number(text, UINT32_MAX - 1, &v))
+		return bad(why, "is no autonomous system number");
+	if (v == 0 || v == ASN_TRANS)
+		return bad(why, "is reserved");
+	*(uint32_t *)out = (uint32_t)v;
+	return 0;
+}
+
+static int parse_addr(const char *text, void *out, char *why)
+{
+	struct ip ip;
+
+	if (ip_parse(text, &ip) != 0)
+		return bad(why, "is no address");
+	if (ip_is_unspecified(&ip) || ip_is_multicast(&ip))
+		return bad(why, "is no host's address");
+	*(struct ip *)out = ip;
+	return 0;
+}
+
+/* The address of an endpoint whose port stands under another key. */
+static int parse_peer_addr(const char *text, void *out, char *why)
+{
+	return parse_addr(text, &((struct ep *)out)->ip, why);
+}
+
+static int parse_router_id(const char *text, void *out, char *why)
+{
+	struct ip ip;
+
+	if (parse_addr(text, &ip, why) != 0)
+		return ERR_MALFORMED;
+	if (ip.family != IP_V4)
+		return bad(why, "is no IPv4 address");
+	*(uint32_t *)out = (uint32_t)ip.b[0] << 24 | (uint32_t)ip.b[1] << 16 |
+			   (uint32_t)ip.b[2] << 8 | ip.b[3];
+	return 0;
+}
+
+static int parse_next_hop(const char *text, void *out, char *why)
+{
+	struct ip ip, *slots = out;
+
+	if (parse_addr(text, &ip, why) != 0)
+		return ERR_MALFORMED;
+	slots[ip.family == IP_V6] = ip;
+	return 0;
+}
+
+static int parse_listen(const char *text, void *out, char *why)
+{
+	struct ep ep = {.port = BGP_PORT};
+
+	if (ip_parse(text, &ep.ip) != 0 && ep_parse(text, BGP_PORT, &ep) != 0)
+		return bad(why, "is no address and port");
+	*(struct ep *)out = ep;
+	return 0;
+}
+
+static int parse_port(const char *text, void *out, char *why)
+{
+	unsigned long v;
+
+	if (!number(text, UINT16_MAX, &v) || v == 0)
+		return bad(why, "is no port");
+	((struct ep *)out)->port = (uint16_t)v;
+	return 0;
+}
+
+static int parse_yesno(const char *text, void *out, char *why)
+{
+	bool yes = strcmp(text, "yes") == 0 || strcmp(text, "true") == 0;
+
+	if (!yes && strcmp(text, "no") != 0 && strcmp(text, "false") != 0)
+		return bad(why, "is neither yes nor no");
+	*(bool *)out = yes;
+	return 0;
+}
+
+static int parse_password(const char *text, void *out, char *why)
+{
+	size_t len = strlen(text);
+
+	if (len == 0 || len > CONF_BGP_PASSWORD)
+		return bad(why, "is too short or too long"); /* never shown: see take_password */
+	memcpy(out, text, len + 1);
+	return 0;
+}
+
+static int parse_hops(const char *text, void *out, char *why)
+{
+	unsigned long v;
+
+	if (!number(text, 255, &v) || v == 0)
+		return bad(why, "is no number of hops");
+	*(uint8_t *)out = (uint8_t)v;
+	return 0;
+}
+
+/* A hold time touches two fields: @out is the whole peer. */
+static int parse_hold(const char *text, void *out, char *why)
+{
+	struct conf_bgp_peer *p = out;
+	unsigned long v;
+
+	if (!number(text, UINT16_MAX, &v) || (v > 0 && v < 3))
+		return bad(why, "is no hold time");
+	p->hold_secs = (uint16_t)v;
+	p->no_hold = v == 0;
+	return 0;
+}
+
+static int parse_max_prefixes(const char *text, void *out, char *why)
+{
+	unsigned long v;
+
+	if (!number(text, LIM_BGP_PEER_PREFIXES, &v) || v == 0)
+		return bad(why, "is out of range");
+	*(uint32_t *)out = (uint32_t)v;
+	return 0;
+}
+
+static int parse_pods(const char *text, void *out, char *why)
+{
+	static const char *const words[] = {"none", "own", "all"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(text, words[i]) == 0) {
+			*(enum conf_bgp_pods *)out = (enum conf_bgp_pods)i;
+			return 0;
+		}
+	return bad(why, "is none of them");
+}
+
+/* "10.0.0.0/8", "10.0.0.0/8 le 24", "10.0.0.0/8 ge 16 le 24". With ge alone, le is the family's
+ * length; with neither, the prefix itself. */
+static int parse_match(const char *text, void *out, char *why)
+{
+	struct conf_bgp_match *m = out;
+	char cidr[PFX_STRLEN];
+	size_t len = strcspn(text, " ");
+	unsigned long v;
+	bool ge = false, le = false;
+
+	if (len >= sizeof(cidr))
+		return bad(why, "is no CIDR");
+	memcpy(cidr, text, len);
+	cidr[len] = '\0';
+	if (pfx_parse(cidr, &m->pfx) != 0)
+		return bad(why, "has no CIDR in front, or one with host bits set");
+	m->ge = m->le = m->pfx.len;
+	for (text += len; *text == ' ';) {
+		bool is_ge = strncmp(text, " ge ", 4) == 0;
+
+		if ((!is_ge && strncmp(text, " le ", 4) != 0) || (is_ge ? ge : le))
+			return bad(why, "has words that are neither ge nor le behind the CIDR");
+		text += 4;
+		if (!digits(&text, ip_bits(&m->pfx.ip), &v))
+			return bad(why, "has a length that the family doesn't have");
+		*(is_ge ? &ge : &le) = true;
+		*(is_ge ? &m->ge : &m->le) = (uint8_t)v;
+	}
+	if (*text != '\0')
+		return bad(why, "has something behind the length");
+	if (ge && !le)
+		m->le = (uint8_t)ip_bits(&m->pfx.ip);
+	if (m->ge < m->pfx.len || m->le < m->ge)
+		return bad(why, "needs length <= ge <= le");
+	return 0;
+}
+
+/* --- lists and maps --- */
+
+static void take_password(const struct take *t, const struct conf_node *v)
+{
+	char why[CONF_WHY];
+
+	if (v->kind != CONF_NODE_TEXT)
+		refuse(t, v->line, "needs one plain value");
+	else if (t->key->parse(v->text, t->field, why) != 0)
+		refuse(t, v->line, why);
+}
+
+static void take_families(const struct take *t, const struct conf_node *v)
+{
+	struct conf_bgp_peer *p = t->field;
+
+	if (v->kind != CONF_NODE_LIST) {
+		refuse(t, v->line, "needs a list");
+		return;
+	}
+	for (const struct conf_node *i = v->sub; i; i = i->next) {
+		if (i->kind == CONF_NODE_TEXT && strcmp(i->text, "ipv4") == 0)
+			p->ipv4 = true;
+		else if (i->kind == CONF_NODE_TEXT && strcmp(i->text, "ipv6") == 0)
+			p->ipv6 = true;
+		else
+			refuse(t, i->line, "no such family");
+	}
+}
+
+static void take_next_hops(const struct take *t, const struct conf_node *v)
+{
+	if (v->kind != CONF_NODE_LIST) {
+		(void)parse(t, v, t->field);
+		return;
+	}
+	for (const struct conf_node *i = v->sub; i; i = i->next)
+		(void)parse(t, i, t->field);
+}
+
+static void take_prefixes(const struct take *t, const struct conf_node *v)
+{
+	struct conf_bgp_prefixes *list = t->field;
+
+	if (v->kind != CONF_NODE_LIST) {
+		refuse(t, v->line, "needs a list");
+		return;
+	}
+	for (const struct conf_node *i = v->sub; i; i = i->next) {
+		struct pfx *v2;
+
+		if (list->n == CONF_LIST_MAX) {
+			refuse(t, i->line, "too many entries");
+			return;
+		}
+		v2 = conf_grow(list->v, list->n, sizeof(*v2));
+		if (!v2) {
+			t->l->no_memory = true;
+			return;
+		}
+		list->v = v2;
+		if (parse(t, i, &v2[list->n]))
+			list->n++;
+	}
+}
+
+static void take_filter(const struct take *t, const struct conf_node *v)
+{
+	struct conf_bgp_filter *f = t->field;
+
+	if (v->kind == CONF_NODE_TEXT) {
+		if (strcmp(v->text, "accept") == 0)
+			f->verdict = CONF_BGP_ACCEPT;
+		else if (strcmp(v->text, "reject") == 0)
+			f->verdict = CONF_BGP_REJECT;
+		else
+			refuse(t, v->line, "neither accept, reject nor a list");
+		return;
+	}
+	if (v->kind != CONF_NODE_LIST) {
+		refuse(t, v->line, "neither accept, reject nor a list");
+		return;
+	}
+	f->verdict = CONF_BGP_LIST;
+	for (const struct conf_node *i = v->sub; i; i = i->next) {
+		struct conf_bgp_match *list;
+
+		if (f->n == CONF_LIST_MAX) {
+			refuse(t, i->line, "too many entries");
+			return;
+		}
+		list = conf_grow(f->list, f->n, sizeof(*list));
+		if (!list) {
+			t->l->no_memory = true;
+			return;
+		}
+		f->list = list;
+		if (parse(t, i, &list[f->n]))
+			f->n++;
+	}
+}
+
+static void take_listen(const struct take *t, const struct conf_node *v)
+{
+	struct conf_bgp *b = t->field;
+	const struct conf_node *i = v->kind == CONF_NODE_LIST ? v->sub : v;
+
+	for (; i; i = v->kind == CONF_NODE_LIST ? i->next : NULL) {
+		if (b->nlisten == CONF_BGP_LISTEN_MAX) {
+			refuse(t, i->line, "too many entries");
+			return;
+		}
+		if (parse(t, i, &b->listen[b->nlisten]))
+			b->nlisten++;
+	}
+}
+
+static void take_announce(const struct take *t, const struct conf_node *v);
+static void take_peers(const struct take *t, const struct conf_node *v);
+
+#define B(f) offsetof(struct conf_bgp, f)
+#define A(f) offsetof(struct conf_bgp_announce, f)
+#define P(f) offsetof(struct conf_bgp_peer, f)
+
+static const struct map_key bgp_keys[] = {
+	{"asn", ALLOW_ASN, take_text, parse_asn, B(asn)},
+	{"router-id", "an IPv4 address, this node's alone", take_text, parse_router_id,
+		B(router_id)},
+	{"listen", "ADDR[:PORT], or a list of at most 8; port 179 unless given", take_listen,
+		parse_listen, 0},
+	{"announce", "the keys pods, ranges, services, aggregates", take_announce, NULL,
+		B(announce)},
+	{"peers", "a list of entries with at least address and asn", take_peers, NULL, 0},
+};
+
+static const struct map_key announce_keys[] = {
+	{"pods", "none, own or all", take_text, parse_pods, A(pods)},
+	{"ranges", ALLOW_YESNO, take_text, parse_yesno, A(ranges)},
+	{"services", ALLOW_PFXS, take_prefixes, conf_parse_any_pfx, A(services)},
+	{"aggregates", ALLOW_PFXS, take_prefixes, conf_parse_any_pfx, A(aggregates)},
+};
+
+static const struct map_key peer_keys[] = {
+	{"address", ALLOW_ADDR, take_text, parse_peer_addr, P(remote)},
+	{"asn", ALLOW_ASN, take_text, parse_asn, P(asn)},
+	{"port", "1 to 65535", take_text, parse_port, P(remote)},
+	{"source", ALLOW_ADDR, take_text, parse_addr, P(source)},
+	{"password", "1 to 80 bytes, the same at both ends", take_password, parse_password,
+		P(password)},
+	{"multihop", "1 to 255 hops", take_text, parse_hops, P(multihop)},
+	{"ttl-security", ALLOW_YESNO, take_text, parse_yesno, P(ttl_security)},
+	{"passive", ALLOW_YESNO, take_text, parse_yesno, P(passive)},
+	{"families", "a list of ipv4, ipv6", take_families, NULL, 0},
+	{"next-hop", "an address of each family at most", take_next_hops, parse_next_hop,
+		P(next_hop)},
+	{"next-hop-self", ALLOW_YESNO, take_text, parse_yesno, P(next_hop_self)},
+	{"hold", "0, or 3 to 65535 seconds", take_text, parse_hold, 0},
+	{"max-prefixes", "1 to 1048576", take_text, parse_max_prefixes, P(max_prefixes)},
+	{"import", ALLOW_FILTER, take_filter, parse_match, P(import)},
+	{"export", ALLOW_FILTER, take_filter, parse_match, P(export)},
+};
+
+/* Fill @obj from the map @n by the @nkeys rows of @keys; @path is the map's own. False: it is none. */
+static bool read_map(struct conf_load *l, const char *path, const struct conf_node *n,
+	const struct map_key *keys, size_t nkeys, void *obj)
+{
+	unsigned seen[16] = {0};
+	char full[KEY_BYTES + CONF_SHOWN], shown[CONF_SHOWN];
+
+	if (n->kind != CONF_NODE_MAP) {
+		conf_error(l, n->line, path, NULL, "an entry has keys and values");
+		return false;
+	}
+	for (const struct conf_node *m = n->sub; m; m = m->next) {
+		size_t i = 0;
+
+		while (i < nkeys && strcmp(keys[i].name, m->key) != 0)
+			i++;
+		(void)snprintf(full, sizeof(full), "%s.%s", path, conf_show(m->key, shown));
+		if (i == nkeys) {
+			conf_error(l, m->line, full, "the keys of weftd.yaml(5)", "unknown key");
+			continue;
+		}
+		if (seen[i]) {
+			conf_error(
+				l, m->line, full, "once", "given twice, first on line %u", seen[i]);
+			continue;
+		}
+		seen[i] = m->line;
+		keys[i].take(&(struct take){l, full, &keys[i], (char *)obj + keys[i].off}, m);
+	}
+	return true;
+}
+#define READ_MAP(l, path, n, keys, obj)                                                            \
+	read_map(l, path, n, keys, sizeof(keys) / sizeof((keys)[0]), obj)
+
+static void take_announce(const struct take *t, const struct conf_node *v)
+{
+	(void)READ_MAP(t->l, t->path, v, announce_keys, t->field);
+}
+
+/* --- what no single key shows --- */
+
+static void check_peer(struct conf_load *l, const struct conf_bgp *b, const struct conf_bgp_peer *p)
+{
+	char text[IP_STRLEN];
+
+	if (p->remote.ip.family == IP_NONE || p->asn == 0) {
+		conf_error(l, p->line, "bgp.peers", NULL, "an entry needs address and asn");
+		return;
+	}
+	for (const struct conf_bgp_peer *o = b->peers; o < p; o++)
+		if (ip_eq(&o->remote.ip, &p->remote.ip))
+			conf_error(l, p->line, "bgp.peers.address", "each address once",
+				"%s is there twice, first on line %u", ip_fmt(&p->remote.ip, text),
+				o->line);
+	if (p->source.family != IP_NONE && p->source.family != p->remote.ip.family)
+		conf_error(l, p->line, "bgp.peers.source", "an address of the peer's family",
+			"%s is of the other family", ip_fmt(&p->source, text));
+	if (ip_is_link_local(&p->remote.ip))
+		conf_error(l, p->line, "bgp.peers.address", "an address of wider scope",
+			"%s is link-local", ip_fmt(&p->remote.ip, text));
+	if (p->passive && b->nlisten == 0)
+		conf_error(l, p->line, "bgp.peers.passive", NULL,
+			"nobody could connect: bgp.listen is not given");
+}
+
+static void take_peers(const struct take *t, const struct conf_node *v)
+{
+	struct conf_bgp *b = t->field;
+
+	if (v->kind != CONF_NODE_LIST) {
+		refuse(t, v->line, "needs a list");
+		return;
+	}
+	for (const struct conf_node *i = v->sub; i; i = i->next) {
+		struct conf_bgp_peer *peers, *p;
+
+		if (b->npeers == LIM_BGP_PEERS) {
+			refuse(t, i->line, "too many peers");
+			return;
+		}
+		peers = conf_grow(b->peers, b->npeers, sizeof(*peers));
+		if (!peers) {
+			t->l->no_memory = true;
+			return;
+		}
+		b->peers = peers;
+		p = &peers[b->npeers++];
+		p->line = i->line;
+		p->remote.port = BGP_PORT;
+		if (!READ_MAP(t->l, "bgp.peers", i, peer_keys, p))
+			continue;
+		if (!p->ipv4 && !p->ipv6)
+			*(p->remote.ip.family == IP_V6 ? &p->ipv6 : &p->ipv4) = true;
+	}
+}
+
+void conf_bgp_read(struct conf_load *l, const struct conf_node *n)
+{
+	struct conf_bgp *b = calloc(1, sizeof(*b));
+
+	if (!b) {
+		l->no_memory = true;
+		return;
+	}
+	l->c->bgp = b;
+	if (!READ_MAP(l, "bgp", n, bgp_keys, b))
+		return;
+	if (b->asn == 0)
+		conf_error(l, n->line, "bgp.asn", ALLOW_ASN, "missing");
+	for (size_t i = 0; i < b->npeers; i++)
+		check_peer(l, b, &b->peers[i]);
+}
+
+void conf_bgp_free(struct conf_bgp *b)
+{
+	if (!b)
+		return;
+	for (size_t i = 0; i < b->npeers; i++) {
+		free(b->peers[i].import.list);
+		free(b->peers[i].export.list);
+		explicit_bzero(b->peers[i].password, sizeof(b->peers[i].password));
+	}
+	free(b->peers);
+	free(b->announce.services.v);
+	free(b->announce.aggregates.v);
+	free(b);
+}

@@ -1,0 +1,78 @@
+/* conf_bgp.h - the section `bgp:` of the configuration, as values. What the keys mean to an operator
+ * stands in docs/bgp.md. */
+#ifndef WEFT_CONF_BGP_H
+#define WEFT_CONF_BGP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "weft/addr.h"
+
+#define CONF_BGP_LISTEN_MAX 8
+#define CONF_BGP_PASSWORD   80 /* bytes, what the kernel takes (TCP_MD5SIG_MAXKEYLEN) */
+
+/* Prefixes inside pfx whose length is within ge..le. */
+struct conf_bgp_match {
+	struct pfx pfx;
+	uint8_t ge, le;
+};
+
+enum conf_bgp_verdict {
+	CONF_BGP_UNSET, /* nothing was said: eBGP refuses all (RFC 8212), iBGP takes all */
+	CONF_BGP_REJECT,
+	CONF_BGP_ACCEPT,
+	CONF_BGP_LIST, /* what one of the matches takes */
+};
+
+struct conf_bgp_filter {
+	enum conf_bgp_verdict verdict;
+	struct conf_bgp_match *list;
+	size_t n;
+};
+
+/* Which pods' prefixes are announced one by one. */
+enum conf_bgp_pods { CONF_BGP_PODS_NONE, CONF_BGP_PODS_OWN, CONF_BGP_PODS_ALL };
+
+struct conf_bgp_prefixes {
+	struct pfx *v;
+	size_t n;
+};
+
+struct conf_bgp_announce {
+	enum conf_bgp_pods pods;
+	bool ranges;                         /* each cluster range, as an aggregate */
+	struct conf_bgp_prefixes services;   /* always */
+	struct conf_bgp_prefixes aggregates; /* while there is a pods' prefix inside */
+};
+
+struct conf_bgp_peer {
+	struct ep remote; /* port 179 unless given */
+	uint32_t asn;
+	struct ip source; /* IP_NONE: the kernel's choice */
+	char password[CONF_BGP_PASSWORD + 1];
+	uint8_t multihop;  /* hops; 0: not given */
+	bool ttl_security; /* RFC 5082: the peer is one hop away, or multihop of them */
+	bool passive, next_hop_self;
+	bool ipv4, ipv6; /* families; neither given: the address's own */
+	struct ip next_hop[2];
+	uint16_t hold_secs; /* 0: default, or none with no_hold */
+	bool no_hold;
+	uint32_t max_prefixes; /* 0: LIM_BGP_PEER_PREFIXES */
+	struct conf_bgp_filter import, export;
+	unsigned line; /* where it stands in the file */
+};
+
+struct conf_bgp {
+	uint32_t asn;
+	uint32_t router_id; /* host order; 0: the daemon's choice */
+	struct ep listen[CONF_BGP_LISTEN_MAX];
+	size_t nlisten; /* 0: nobody can connect to us */
+	struct conf_bgp_announce announce;
+	struct conf_bgp_peer *peers;
+	size_t npeers;
+};
+
+/* Wipes passwords. NULL is fine. */
+void conf_bgp_free(struct conf_bgp *b);
+
+#endif

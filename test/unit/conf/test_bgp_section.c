@@ -1,0 +1,235 @@
+/* The section `bgp:`: a whole one, what is refused and with which words, memory that runs out. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+#include "conf.h"
+#include "conf_bgp.h"
+#include "fault.h"
+#include "weft/err.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define MIN      "bgp:\n  asn: 64512\n  listen: 192.0.2.1\n"
+#define PEER     MIN "  peers:\n  - address: 192.0.2.9\n    asn: 1\n"
+
+static const char whole[] = "bgp:\n"
+			    "  asn: 4200000001\n"
+			    "  router-id: 192.0.2.1\n"
+			    "  listen: [192.0.2.1, \"[2001:db8::1]:1179\"]\n"
+			    "  announce:\n"
+			    "    pods: all\n"
+			    "    ranges: yes\n"
+			    "    services: [10.96.0.0/12]\n"
+			    "    aggregates: [10.0.0.0/8, \"fd00::/8\"]\n"
+			    "  peers:\n"
+			    "  - address: 192.0.2.254\n"
+			    "    asn: 64999\n"
+			    "    port: 1790\n"
+			    "    source: 192.0.2.1\n"
+			    "    password: \"a b:c\"\n"
+			    "    ttl-security: yes\n"
+			    "    multihop: 2\n"
+			    "    passive: yes\n"
+			    "    families: [ipv4, ipv6]\n"
+			    "    next-hop: [192.0.2.1, \"2001:db8::1\"]\n"
+			    "    hold: 30\n"
+			    "    max-prefixes: 1000\n"
+			    "    import:\n"
+			    "    - 10.0.0.0/8 le 24\n"
+			    "    - 192.0.2.0/24 ge 25\n"
+			    "    - 172.16.0.0/12 ge 16 le 20\n"
+			    "    - 198.51.100.0/24\n"
+			    "    export: accept\n"
+			    "  - address: 2001:db8::9\n"
+			    "    asn: 4200000001\n"
+			    "    next-hop-self: yes\n"
+			    "    hold: 0\n"
+			    "    import: reject\n";
+
+static int load(const char *text, struct conf *c, char *err)
+{
+	return conf_parse_yaml("f", text, strlen(text), c, err, 2000);
+}
+
+static void check_matches(const struct conf_bgp_filter *f)
+{
+	static const uint8_t want[][3] = {{8, 8, 24}, {24, 25, 32}, {12, 16, 20}, {24, 24, 24}};
+
+	assert_int_equal(f->verdict, CONF_BGP_LIST);
+	assert_int_equal(f->n, COUNT(want));
+	for (size_t i = 0; i < COUNT(want); i++) {
+		assert_int_equal(f->list[i].pfx.len, want[i][0]);
+		assert_int_equal(f->list[i].ge, want[i][1]);
+		assert_int_equal(f->list[i].le, want[i][2]);
+	}
+}
+
+static void whole_section(void **state)
+{
+	char err[2000], text[EP_STRLEN];
+	struct conf c;
+
+	(void)state;
+	if (load(whole, &c, err) != 0)
+		fail_msg("%s", err);
+	const struct conf_bgp *b = c.bgp;
+	assert_int_equal(b->asn, 4200000001u);
+	assert_int_equal(b->router_id, 0xc0000201u);
+	assert_int_equal(b->nlisten, 2);
+	assert_string_equal(ep_fmt(&b->listen[0], text), "192.0.2.1:179");
+	assert_string_equal(ep_fmt(&b->listen[1], text), "[2001:db8::1]:1179");
+	assert_int_equal(b->announce.pods, CONF_BGP_PODS_ALL);
+	assert_true(b->announce.ranges);
+	assert_int_equal(b->announce.services.n, 1);
+	assert_int_equal(b->announce.aggregates.n, 2);
+	assert_int_equal(b->npeers, 2);
+	const struct conf_bgp_peer *p = &b->peers[0], *q = &b->peers[1];
+	assert_string_equal(ep_fmt(&p->remote, text), "192.0.2.254:1790");
+	assert_string_equal(p->password, "a b:c");
+	assert_true(p->ttl_security && p->passive && p->ipv4 && p->ipv6 && !p->next_hop_self);
+	assert_int_equal(p->multihop, 2);
+	assert_int_equal(p->next_hop[0].family, IP_V4);
+	assert_int_equal(p->next_hop[1].family, IP_V6);
+	assert_int_equal(p->hold_secs, 30);
+	assert_int_equal(p->max_prefixes, 1000);
+	check_matches(&p->import);
+	assert_int_equal(p->export.verdict, CONF_BGP_ACCEPT);
+	assert_string_equal(ep_fmt(&q->remote, text), "[2001:db8::9]:179");
+	assert_true(q->no_hold && q->next_hop_self && q->ipv6 && !q->ipv4);
+	assert_int_equal(q->import.verdict, CONF_BGP_REJECT);
+	assert_int_equal(q->export.verdict, CONF_BGP_UNSET);
+	conf_free(&c);
+}
+
+static void absent(void **state)
+{
+	char err[2000];
+	struct conf c;
+
+	(void)state;
+	assert_int_equal(load("tun: a", &c, err), 0);
+	assert_null(c.bgp);
+	conf_free(&c);
+}
+
+static void refused(void **state)
+{
+	static const struct {
+		const char *text, *says;
+	} rows[] = {
+		{"bgp: yes", "f:1: bgp: an entry has keys and values"},
+		{"bgp:\n  listen: 192.0.2.1", "f:2: bgp.asn: missing"},
+		{"bgp: {asn: 0}", "f:1: bgp.asn: '0' is reserved"},
+		{"bgp: {asn: 23456}", "f:1: bgp.asn: '23456' is reserved"},
+		{"bgp: {asn: 4294967295}", "f:1: bgp.asn: '4294967295' is no autonomous system"},
+		{"bgp: {asn: [1]}", "f:1: bgp.asn: needs one plain value"},
+		{"bgp: {asn: 1, asn: 2}", "f:1: bgp.asn: given twice, first on line 1"},
+		{"bgp: {asn: 1, as: 2}", "f:1: bgp.as: unknown key"},
+		{"bgp: {asn: 1, router-id: \"fd00::1\"}", "bgp.router-id: 'fd00::1' is no IPv4"},
+		{"bgp: {asn: 1, listen: here}", "bgp.listen: 'here' is no address and port"},
+		{"bgp: {asn: 1, listen: [[]]}", "bgp.listen: needs one plain value"},
+		{"bgp: {asn: 1, announce: [pods]}", "f:1: bgp.announce: an entry has keys"},
+		{"bgp: {asn: 1, announce: {pods: yes}}", "bgp.announce.pods: 'yes' is none of"},
+		{"bgp: {asn: 1, announce: {ranges: 1}}", "bgp.announce.ranges: '1' is neither"},
+		{"bgp: {asn: 1, announce: {services: 10.0.0.0/8}}", "services: needs a list"},
+		{"bgp: {asn: 1, announce: {aggregates: [10.0.0.1/8]}}", "aggregates: '10.0.0.1/8'"},
+		{"bgp: {asn: 1, peers: {}}", "f:1: bgp.peers: needs a list"},
+		{"bgp: {asn: 1, peers: [x]}", "f:1: bgp.peers: an entry has keys and values"},
+		{MIN "  peers:\n  - asn: 1", "f:5: bgp.peers: an entry needs address and asn"},
+		{PEER "  - address: 192.0.2.9\n    asn: 2",
+			"f:7: bgp.peers.address: 192.0.2.9 is there twice, first on line 5"},
+		{PEER "    port: 0", "f:7: bgp.peers.port: '0' is no port"},
+		{PEER "    source: \"fd00::1\"", "bgp.peers.source: fd00::1 is of the other"},
+		{PEER "    multihop: 256", "bgp.peers.multihop: '256' is no number of hops"},
+		{PEER "    hold: 2", "bgp.peers.hold: '2' is no hold time"},
+		{PEER "    max-prefixes: 0", "bgp.peers.max-prefixes: '0' is out of range"},
+		{PEER "    families: [ipv5]", "f:7: bgp.peers.families: no such family"},
+		{PEER "    families: ipv4", "f:7: bgp.peers.families: needs a list"},
+		{PEER "    next-hop: 224.0.0.1", "next-hop: '224.0.0.1' is no host's address"},
+		{PEER "    import: maybe", "import: neither accept, reject nor a list"},
+		{PEER "    import: {}", "import: neither accept, reject nor a list"},
+		{PEER "    import: [10.0.0.0/8 le]", "import: '10.0.0.0/8 le' has words that"},
+		{PEER "    import: [10.0.0.0/8 le 33]", "le 33' has a length that the family"},
+		{PEER "    import: [10.0.0.0/8 le 7]", "le 7' needs length <= ge <= le"},
+		{PEER "    import: [10.0.0.0/8 ge 9 ge 9]", "has words that are neither ge nor le"},
+		{PEER "    import: [10.0.0.0/8 ge 9x]", "ge 9x' has something behind the length"},
+		{PEER "    import: [10.0.0.1/8]", "import: '10.0.0.1/8' has no CIDR in front"},
+		{"bgp:\n  asn: 1\n  peers:\n  - address: 192.0.2.9\n    asn: 1\n    passive: yes",
+			"f:4: bgp.peers.passive: nobody could connect"},
+		{MIN "  peers:\n  - address: fe80::1\n    asn: 1", "fe80::1 is link-local"},
+	};
+	char err[2000];
+	struct conf c;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		if (load(rows[i].text, &c, err) != ERR_CONFIG)
+			fail_msg("accepted: %s", rows[i].text);
+		if (!strstr(err, rows[i].says))
+			fail_msg("%s\nsays: %s\nnot:  %s", rows[i].text, err, rows[i].says);
+		assert_null(c.bgp);
+	}
+}
+
+/* A password that is refused is not repeated in the message. */
+static void password_hidden(void **state)
+{
+	char text[400], err[2000];
+	struct conf c;
+
+	(void)state;
+	(void)snprintf(text, sizeof(text), PEER "    password: %s%s\n",
+		"hushhushhushhushhushhushhushhushhushhush",
+		"hushhushhushhushhushhushhushhushhushhush2");
+	assert_int_equal(load(text, &c, err), ERR_CONFIG);
+	assert_non_null(strstr(err, "bgp.peers.password"));
+	assert_null(strstr(err, "hush"));
+}
+
+/* Every shorter prefix of a valid file ends in values or in words, never in neither. */
+static void prefixes(void **state)
+{
+	char err[2000];
+	struct conf c;
+
+	(void)state;
+	for (size_t n = 0; n < sizeof(whole); n++) {
+		int e = conf_parse_yaml("f", whole, n, &c, err, sizeof(err));
+
+		assert_true(e == 0 || (e == ERR_CONFIG && err[0]));
+		conf_free(&c);
+	}
+}
+
+static void no_memory(void **state)
+{
+	char err[2000];
+	struct conf c;
+
+	(void)state;
+	FAULT_EACH(n)
+	{
+		int e = load(whole, &c, err);
+
+		assert_true(e == 0 || e == ERR_NOMEM);
+		assert_true((e == 0) == (c.bgp != NULL));
+		conf_free(&c);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(whole_section),
+		cmocka_unit_test(absent),
+		cmocka_unit_test(refused),
+		cmocka_unit_test(password_hidden),
+		cmocka_unit_test(prefixes),
+		cmocka_unit_test(no_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
