@@ -72,6 +72,22 @@
 #define LIM_BGP_OUT_BYTES     65536   /* unsent, per connection: UPDATEs wait in the table */
 #define LIM_BGP_LOG_LINES     32      /* told by BGP_LOG and not yet taken: dropped, counted */
 
+/* Paths */
+#define LIM_PATH_SENDS           1024 /* messages not yet taken by the driver: dropped, counted */
+#define LIM_PATH_PROBES_PER_SEC  4000 /* of all kinds: they wait for the next second */
+#define LIM_PATH_CANDIDATES      5    /* relays asked at a time for one target */
+#define LIM_PATH_SEARCHES        1024 /* searches for a relay at a time: others wait */
+#define LIM_PATH_ASKS_PER_SEC    50   /* answered per asking node: silence beyond, counted */
+#define LIM_PATH_PENDING         256  /* asks that wait for a measurement: answered "none" */
+#define LIM_PATH_PUNCHES_PER_SEC 8    /* simultaneous opens arranged or obeyed: others are dropped */
+#define LIM_PATH_SEEN            4    /* seen endpoints per node: the oldest gives way */
+
+/* Ownership of prefixes */
+#define LIM_OWN_RANGES 8192 /* ranges of all segments: refused at start */
+#define LIM_OWN_WANTS  512  /* blocks to claim, --prefix auto/LEN and extra ones: refused at start */
+#define LIM_OWN_EXTRA  16   /* of those, blocks taken because pods asked: no more are */
+#define LIM_OWN_AVOID  64   /* blocks that this host can't use: the oldest is tried again */
+
 /* Pods */
 #define LIM_PODS         8192 /* attachments on a node: ADD answers 11 */
 #define LIM_POD_PREFIXES 256  /* prefixes that pods get addresses from: the others are not used */

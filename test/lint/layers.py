@@ -2,7 +2,7 @@
 the table of allowed arrows; also which folders may use which library, and what proto/ may not call."""
 import os, re, sys, tempfile
 
-CORES = ['noise', 'gossip', 'ctl', 'bgp', 'ipam', 'path', 'policy', 'ownership']
+CORES = ['noise', 'gossip', 'ctl', 'bgp', 'ipam', 'path', 'policy', 'own']
 ALLOWED = {'include': set(), 'proto/base': {'include'}, 'proto/key': {'proto/base', 'include'}}
 for c in CORES:
     ALLOWED['proto/' + c] = {'proto/key', 'proto/base', 'include'}
@@ -22,7 +22,8 @@ LIBS = {  # header pattern: folders that may include it
     r'sodium': {'proto/key', 'proto/noise', 'proto/gossip', 'router/file'},
     r'intel-ipsec-mb': {'proto/noise'},
     r'urcu': {'router/dp'},
-    r'jansson': {'cli', 'cli/cni', 'router/kube'},
+    r'jansson': {'cli', 'cli/cni', 'proto/kube'},
+    r'curl/': {'router/kube'},
 }
 PROTO_BAN_INC = re.compile(r'^(sys/socket|sys/epoll|pthread|poll|netinet/.*|net/.*|sys/uio|sys/ioctl)\.h$')
 PROTO_BAN_CALL = re.compile(r'\b(clock_gettime|gettimeofday|time|random|rand|sendmsg|recvmsg|socket|pthread_create)\s*\(')
