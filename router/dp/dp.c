@@ -79,6 +79,13 @@ bool dp_tell(struct dp *dp, enum note_kind kind, uint32_t which, const struct ud
 	return true;
 }
 
+void dp_tell_active(struct dp *dp, struct dppeer *p)
+{
+	if (!__atomic_exchange_n(&p->active, 1, __ATOMIC_RELAXED) &&
+		!dp_tell(dp, NOTE_ACTIVE, p->handle, NULL))
+		__atomic_store_n(&p->active, 0, __ATOMIC_RELAXED);
+}
+
 /* ---- life ---- */
 
 static size_t buffer_bytes(const struct dp *dp, size_t per_ms)
@@ -247,6 +254,7 @@ int dp_new(const struct dp_cfg *cfg, struct dp **out)
 	dp->wakefd = dp->epfd = dp->control.fd = -1;
 	dp->fib_generation = 1; /* an empty cache holds 0 */
 	dp->next_uid = 1;
+	list_init(&dp->active);
 	err = make_tables(dp);
 	if (err < 0)
 		goto fail;
@@ -528,6 +536,7 @@ void dp_peer_del(struct dp *dp, uint32_t peer)
 	list_each(&p->keys, n, t) key_out(dp, list_entry(n, struct dpkey, by_peer));
 	if (p->path)
 		(void)count_endpoint(dp, &p->path->ep.ip, false);
+	list_del(&p->by_active);
 	/* Keys refer to their peer, so it is freed behind them, in order. */
 	free_later(dp, dppeer_release, p);
 	while (dp->peer_top > 0 && !dp->peer[dp->peer_top - 1])
@@ -705,8 +714,15 @@ int dp_event_fd(const struct dp *dp)
 	return dp->epfd;
 }
 
+static void peer_activate(struct dp *dp, struct dppeer *p)
+{
+	__atomic_store_n(&p->active, 1, __ATOMIC_RELAXED);
+	if (list_empty(&p->by_active))
+		list_add_tail(&dp->active, &p->by_active);
+}
+
 static void give_event(
-	const struct dp *dp, const struct note_event *n, const struct dp_ops *ops, void *ctx)
+	struct dp *dp, const struct note_event *n, const struct dp_ops *ops, void *ctx)
 {
 	const struct dppeer *p;
 
@@ -726,6 +742,13 @@ static void give_event(
 		p = peer_get(dp, n->which);
 		if (ops->want_session && p && !(p->key && p->path))
 			ops->want_session(ctx, n->which);
+		break;
+	case NOTE_ACTIVE:
+		if (!peer_get(dp, n->which))
+			break;
+		peer_activate(dp, dp->peer[n->which]);
+		if (ops->link_active)
+			ops->link_active(ctx, n->which);
 		break;
 	case NOTE_DATAGRAM:
 		break;
@@ -771,62 +794,4 @@ void dp_poll(struct dp *dp, unsigned budget, const struct dp_ops *ops, void *ctx
 	rcu_empty(&dp->bin);
 	if (ring_peek(dp->datagrams) || ring_peek(dp->events))
 		dp_wake(dp);
-}
-
-void dp_traffic(
-	struct dp *dp, void (*fn)(void *ctx, uint32_t peer, ts_t last_rx, ts_t last_tx), void *ctx)
-{
-	for (unsigned h = 1; h < dp->peer_top; h++) {
-		struct dppeer *p = dp->peer[h];
-		uint64_t rx = 0, tx = 0;
-
-		if (!p)
-			continue;
-		for (unsigned i = 0; i < p->workers; i++) {
-			uint64_t r = stat_get(&p->w[i].last_rx_ns),
-				 t = stat_get(&p->w[i].last_tx_ns);
-
-			rx = r > rx ? r : rx;
-			tx = t > tx ? t : tx;
-		}
-		if (rx == p->told_rx_ns && tx == p->told_tx_ns)
-			continue;
-		p->told_rx_ns = rx;
-		p->told_tx_ns = tx;
-		fn(ctx, h, (ts_t){rx}, (ts_t){tx});
-	}
-}
-
-/* ---- counters ---- */
-
-void dp_counters(const struct dp *dp, struct dp_counters *out)
-{
-	memset(out, 0, sizeof(*out));
-	stats_sum(out, &dp->c);
-	for (unsigned i = 0; i < dp->worker_count; i++)
-		stats_sum(out, &dp->worker[i]->c);
-	for (unsigned i = 0; i < LIM_SEGMENTS; i++) {
-		const struct segment *s = dp->segment[i];
-		uint64_t now = s ? tun_kernel_drops(s->ifname) : 0;
-
-		if (s && now > s->drops_before)
-			out->drops[DP_DROP_KERNEL_TUN] += now - s->drops_before;
-	}
-}
-
-int dp_peer_counters(const struct dp *dp, uint32_t peer, struct dp_counters *out)
-{
-	const struct dppeer *p = peer_get(dp, peer);
-
-	if (!p)
-		return ERR_NOT_FOUND;
-	memset(out, 0, sizeof(*out));
-	for (unsigned i = 0; i < p->workers; i++)
-		stats_sum(out, &p->w[i].c);
-	return 0;
-}
-
-void dp_offloads(const struct dp *dp, struct dp_offloads *out)
-{
-	*out = dp->offloads;
 }

@@ -127,12 +127,24 @@ struct dp_ops {
 	/* Packets wait for a peer that has no key (or no endpoint), or were dropped for it: at most
 	 * once per second and peer while they come. May be NULL. */
 	void (*want_session)(void *ctx, uint32_t peer);
+	/* Data comes from or goes to a peer after a second without: dp_links() will tell of it now.
+	 * May be NULL. */
+	void (*link_active)(void *ctx, uint32_t peer);
 };
 /* Readable when dp_poll has something to do. (An epoll fd over the control socket and the workers'
  * eventfd.) */
 int dp_event_fd(const struct dp *dp);
 /* Handle what is waiting, at most @budget datagrams; calls @ops. */
 void dp_poll(struct dp *dp, unsigned budget, const struct dp_ops *ops, void *ctx);
+/* Which way data went, told to @fn: 0: the main ports; n: last_tx: from the own port of our worker
+ * n-1, last_rx: from that of the peer's worker n-1; DP_VIA_RELAY: both through relays. */
+#define DP_VIA_RELAY 255
+typedef void (*dp_link_fn)(void *ctx, uint32_t peer, uint8_t via, ts_t last_rx, ts_t last_tx);
+/* Links in use (DESIGN 7.2): call @fn for each peer and way that carried data within the last second,
+ * with the times at which it last did (ns 0: never), at most a round of the workers old. Returns how
+ * many peers that were; 0: no need to call again before dp_ops.link_active. Costs nothing for idle
+ * peers. @fn may call anything of this header but dp_peer_del. */
+unsigned dp_links(struct dp *dp, dp_link_fn fn, void *ctx);
 /* Call @fn for each peer that got or sent data since the last call. */
 void dp_traffic(
 	struct dp *dp, void (*fn)(void *ctx, uint32_t peer, ts_t last_rx, ts_t last_tx), void *ctx);

@@ -34,7 +34,15 @@
 #define HOLD_MS       5000 /* how long a packet waits for a session */
 
 /* What a worker tells the control thread. */
-enum note_kind { NOTE_DATAGRAM, NOTE_CONFIRMED, NOTE_SOFT, NOTE_HARD, NOTE_ROAM, NOTE_WANT };
+enum note_kind {
+	NOTE_DATAGRAM,
+	NOTE_CONFIRMED,
+	NOTE_SOFT,
+	NOTE_HARD,
+	NOTE_ROAM,
+	NOTE_WANT,
+	NOTE_ACTIVE
+};
 
 struct note_datagram {
 	struct ep from;
@@ -142,6 +150,7 @@ struct dp {
 	struct lpm *endpoints;                 /* [rcu] addresses of peers -> count (DESIGN 4.3) */
 	uint32_t ports[65536 / 32]; /* [atomic] bit p: a peer's port, or ours; only set */
 	struct rcu_bin bin;         /* [ctl] */
+	struct list active;         /* [ctl] peers with traffic: dppeer.by_active */
 
 	struct winpool windows;             /* [atomic] */
 	struct ring *datagrams;             /* workers -> control */
@@ -169,6 +178,9 @@ static inline struct dppeer *dp_peer_of(const struct dp *dp, uint32_t handle, ui
 void dp_wake(struct dp *dp);
 /* dp.c: hand something to the control thread. False: its queue is full. Any thread. */
 bool dp_tell(struct dp *dp, enum note_kind kind, uint32_t which, const struct udp_in *in);
+
+/* dp.c: traffic with @p begins after a time without. Any thread. */
+void dp_tell_active(struct dp *dp, struct dppeer *p);
 
 /* worker.c */
 int worker_new(struct dp *dp, unsigned number, struct worker **out);

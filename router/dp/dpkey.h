@@ -30,6 +30,8 @@ struct dpkey_tx {
 struct dpkey_rx {
 	uint32_t owner;     /* 1: somebody looks at win (DESIGN 5.7) */
 	struct replay *win; /* NULL until the lane's first packet was opened */
+	uint64_t side_ns;   /* when it last brought something from the sender's own port; 0: never.
+			       Atomic, by whoever opened it: later wins, or nearly */
 };
 
 /* Bits of told: events that the control thread has been sent */

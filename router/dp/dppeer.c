@@ -19,6 +19,7 @@ struct dppeer *dppeer_new(uint32_t handle, uint64_t uid, unsigned workers)
 	p->workers = workers;
 	p->pmtu = PEER_PMTU_DEFAULT;
 	list_init(&p->keys);
+	list_init(&p->by_active);
 	return p;
 }
 

@@ -4,7 +4,7 @@
  *   immutable: handle, uid, workers;
  *   published by the control thread, read by workers under QSBR: path, key;
  *   atomic words written by the control thread: pmtu, side;
- *   atomic words written by any worker: no_gso, hint_ns, want_ns;
+ *   atomic words written by any worker: no_gso, hint_ns, want_ns, active (cleared by control);
  *   w[i]: written by worker i alone (the last one by the control thread), read by the control thread;
  *   the rest: control thread. */
 #ifndef WEFT_DPPEER_H
@@ -24,9 +24,14 @@ struct peer_path {
 	uint16_t overhead; /* outer IP and UDP headers and weft's own, bytes */
 };
 
+/* How a datagram travels: by the main ports, from the sending worker's own port, by a relay. */
+enum peer_via { PEER_MAIN, PEER_SIDE, PEER_RELAY, PEER_VIAS };
+
 struct peer_worker {
 	struct dp_counters c;
-	uint64_t last_rx_ns, last_tx_ns; /* 0: never */
+	/* When data last came or went; 0: never. What came from a peer's own ports is also told
+	 * apart by lane (dpkey_rx.side_ns). */
+	uint64_t rx_ns[PEER_VIAS], tx_ns[PEER_VIAS];
 } DP_ALIGN;
 
 struct dppeer {
@@ -38,16 +43,19 @@ struct dppeer {
 	uint32_t pmtu;          /* largest outer IP packet */
 	uint64_t side;          /* bit w: worker w may use its own source port */
 	uint8_t no_gso;         /* segmented sends towards it failed */
+	uint8_t active;         /* in dp.active, or on the way there */
 	uint64_t hint_ns;       /* when a roam hint was last given */
 	uint64_t want_ns;       /* when it was last told that a session is wanted */
 
 	struct list keys;                /* dpkey.by_peer */
+	struct list by_active;           /* dp.active; alone: not in it */
 	uint64_t told_rx_ns, told_tx_ns; /* dp_traffic() */
 
 	struct peer_worker w[];
 };
 
 #define PEER_PMTU_DEFAULT   1500
+#define PEER_IDLE_NS        (1000 * 1000 * 1000) /* no traffic for so long: idle */
 #define PEER_HINT_PERIOD_NS (200 * 1000 * 1000)
 #define PEER_WANT_PERIOD_NS (1000 * 1000 * 1000)
 
@@ -56,6 +64,12 @@ struct dppeer *dppeer_new(uint32_t handle, uint64_t uid, unsigned workers);
 void dppeer_free(struct dppeer *p); /* its keys are gone; no readers may be left */
 /* For rcu_defer. */
 void dppeer_release(void *p);
+
+/* Has nothing gone or come for a while? The worker that finds so tells control (NOTE_ACTIVE). */
+static inline bool peer_is_active(const struct dppeer *p)
+{
+	return __atomic_load_n(&p->active, __ATOMIC_RELAXED);
+}
 
 static inline bool peer_side(const struct dppeer *p, unsigned w)
 {

@@ -255,6 +255,21 @@ static bool open_data(struct rx *rx, struct dpkey *k, const struct data_hdr *h,
 	return true;
 }
 
+/* Something of the peer's came: when, and from which of its ports. */
+static void seen(struct rx *rx, struct dpkey *k, const struct data_hdr *h)
+{
+	struct peer_worker *pw = &k->peer->w[rx->slot];
+
+	if (h->flags & WIRE_F_SIDE_PORT) {
+		stat_set(&k->rx_lane[h->lane].side_ns, rx->now_ns);
+		stat_set(&pw->rx_ns[PEER_SIDE], rx->now_ns);
+	} else {
+		stat_set(&pw->rx_ns[PEER_MAIN], rx->now_ns);
+	}
+	if (!peer_is_active(k->peer))
+		dp_tell_active(rx->dp, k->peer);
+}
+
 static void rx_data(struct rx *rx, const struct udp_in *in, uint8_t *buf, size_t len)
 {
 	struct data_hdr h;
@@ -290,7 +305,7 @@ static void rx_data(struct rx *rx, const struct udp_in *in, uint8_t *buf, size_t
 	}
 	if (!open_data(rx, k, &h, in, buf, len))
 		return;
-	stat_set(&k->peer->w[rx->slot].last_rx_ns, rx->now_ns);
+	seen(rx, k, &h);
 	stat_add(&k->peer->w[rx->slot].c.rx_datagrams, 1);
 	rx_body(rx, k->peer, in, buf + WIRE_DATA_HDR, len - WIRE_DATA_HDR - WIRE_TAG);
 }

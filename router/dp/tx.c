@@ -33,6 +33,7 @@ struct flight {
 	const struct peer_path *path;
 	struct dpkey *key;
 	uint8_t lane, tos, flags;
+	enum peer_via via;
 	bool side;
 };
 
@@ -169,6 +170,7 @@ static enum way find_flight(
 		return WAY_NONE;
 	}
 	f->side = w->sock[TXQ_SIDE].fd >= 0 && peer_side(f->peer, w->number);
+	f->via = f->side ? PEER_SIDE : PEER_MAIN;
 	f->flags = f->side ? WIRE_F_SIDE_PORT : 0;
 	f->tos = ecn_outer_tos(pi->tos, dp->cfg.dscp);
 	return WAY_OPEN;
@@ -307,7 +309,9 @@ static void tx_packet(struct worker *w, const struct segment *s, uint8_t *buf, s
 		return;
 	pw = &f.peer->w[w->number];
 	bytes = pi.len + (uint64_t)(it.segs - 1) * it.hdr_len;
-	stat_set(&pw->last_tx_ns, w->rx.now_ns);
+	stat_set(&pw->tx_ns[f.via], w->rx.now_ns);
+	if (!peer_is_active(f.peer))
+		dp_tell_active(w->dp, f.peer);
 	stat_add(&pw->c.tx_packets, it.segs);
 	stat_add(&pw->c.tx_bytes, bytes);
 	stat_add(&w->c.tx_packets, it.segs);

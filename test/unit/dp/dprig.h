@@ -35,7 +35,7 @@ struct rig {
 	unsigned workers;
 	int tun[2][LIM_WORKERS]; /* the kernel's end */
 	/* Events, by side */
-	unsigned datagrams[2], confirmed[2], soft[2], hard[2], roamed[2], wanted[2];
+	unsigned datagrams[2], confirmed[2], soft[2], hard[2], roamed[2], wanted[2], active[2];
 	uint8_t last[2][2048];
 	size_t last_len[2];
 	struct ep roamed_to[2];
@@ -233,12 +233,21 @@ static void rig_on_want(void *ctx, uint32_t peer)
 	x->r->wanted_peer[x->s] = peer;
 }
 
+static void rig_on_active(void *ctx, uint32_t peer)
+{
+	struct rig_side *x = ctx;
+
+	assert_int_equal(peer, RIG_PEER);
+	x->r->active[x->s]++;
+}
+
 static const struct dp_ops rig_ops = {
 	.datagram = rig_on_datagram,
 	.key_confirmed = rig_on_confirmed,
 	.key_limit = rig_on_limit,
 	.roam_hint = rig_on_roam,
 	.want_session = rig_on_want,
+	.link_active = rig_on_active,
 };
 
 static inline void rig_poll(struct rig *r)

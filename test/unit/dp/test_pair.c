@@ -658,6 +658,66 @@ static void traffic(void **state)
 	rig_free(r);
 }
 
+/* What dp_links() told last, per way. */
+struct ways {
+	unsigned calls[256];
+	ts_t rx[256], tx[256];
+};
+
+static void on_link(void *ctx, uint32_t peer, uint8_t via, ts_t last_rx, ts_t last_tx)
+{
+	struct ways *w = ctx;
+
+	assert_int_equal(peer, RIG_PEER);
+	w->calls[via]++;
+	w->rx[via] = last_rx;
+	w->tx[via] = last_tx;
+}
+
+/* Links in use are told with each way by itself, idle ones not at all; the first packet after a pause
+ * wakes who wants to look. */
+static void links(void **state)
+{
+	struct dp_cfg c = rig_cfg(2);
+	struct mk m = rig_packet(0, 4, false);
+	struct ways w = {0}, first;
+	struct rig *r;
+
+	c.side_port_lo = 23200;
+	c.side_port_hi = 23290;
+	r = rig_new(&c, NULL);
+	rig_poll(r);
+	assert_int_equal(dp_links(r->dp[0], on_link, &w), 0);
+	pass(r, 0, &m);
+	RIG_UNTIL(r, r->active[0] == 1 && r->active[1] == 1);
+	assert_int_equal(dp_links(r->dp[0], on_link, &w), 1);
+	assert_int_equal(w.calls[0], 1);
+	assert_true(w.tx[0].ns > 0 && w.rx[0].ns == 0);
+	assert_int_equal(w.calls[1] + w.calls[2] + w.calls[DP_VIA_RELAY], 0);
+	first = w;
+	/* From the own port of worker 1 (via 2), to the main port of the other side. */
+	dp_peer_side_port(r->dp[0], RIG_PEER, 2, true);
+	rig_tun_write(r, 0, 1, &plain, pkt, mk_build(&m, pkt));
+	RIG_UNTIL(r, rig_counters(r, 1).rx_packets == 2);
+	assert_int_equal(dp_links(r->dp[0], on_link, &w), 1);
+	assert_true(w.calls[2] == 1 && w.tx[2].ns >= first.tx[0].ns && w.rx[2].ns == 0);
+	assert_true(w.calls[1] == 0 && w.tx[0].ns == first.tx[0].ns);
+	memset(&w, 0, sizeof(w));
+	assert_int_equal(dp_links(r->dp[1], on_link, &w), 1);
+	assert_true(w.rx[2].ns > 0 && w.tx[2].ns == 0 && w.rx[0].ns > 0 && w.calls[1] == 0);
+	/* Idle for a second: nothing is told, and then it begins anew. */
+	memset(&w, 0, sizeof(w));
+	RIG_UNTIL(r, dp_links(r->dp[0], on_link, &w) == 0);
+	memset(&w, 0, sizeof(w));
+	assert_int_equal(dp_links(r->dp[0], on_link, &w), 0);
+	assert_int_equal(r->active[0], 1);
+	pass(r, 0, &m);
+	RIG_UNTIL(r, r->active[0] == 2);
+	assert_int_equal(dp_links(r->dp[0], on_link, &w), 1);
+	assert_int_equal(w.calls[0], 1);
+	rig_free(r);
+}
+
 /* Two segments with the same addresses don't see each other; one that goes takes its queue along. */
 static void segments(void **state)
 {
@@ -795,6 +855,7 @@ int main(void)
 		cmocka_unit_test(roaming),
 		cmocka_unit_test(side_ports),
 		cmocka_unit_test(traffic),
+		cmocka_unit_test(links),
 		cmocka_unit_test(segments),
 		cmocka_unit_test(port_is_taken),
 		cmocka_unit_test(no_memory),

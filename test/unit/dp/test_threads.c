@@ -205,6 +205,10 @@ static void ignore_confirmed(void *ctx, uint32_t index)
 {
 }
 
+static void ignore_link(void *ctx, uint32_t peer, uint8_t via, ts_t last_rx, ts_t last_tx)
+{
+}
+
 static void ignore_traffic(void *ctx, uint32_t peer, ts_t last_rx, ts_t last_tx)
 {
 }
@@ -248,6 +252,7 @@ static void churn(void **state)
 		dp_peer_pmtu(r->dp[s], RIG_PEER, 1400 + prng_u32(&p, 100));
 		dp_poll(r->dp[s], 16, &ops, &x);
 		dp_traffic(r->dp[s], ignore_traffic, NULL);
+		dp_links(r->dp[s], ignore_link, NULL);
 		dp_counters(r->dp[s], &now);
 		poll(NULL, 0, 5);
 	}
