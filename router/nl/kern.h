@@ -125,6 +125,8 @@ bool kern_overlaps(struct kern *k, const struct pfx *p, const char *const *own_d
 bool kern_range_hits_underlay(struct kern *k, const struct pfx *range,
 	const char *const *own_devices, size_t nown, char *why, size_t why_len);
 bool kern_has_ipv6(void);
+/* Is there a device @ifname that isn't a TUN of ours? */
+bool kern_name_taken(struct kern *k, const char *ifname);
 /* Is @ifname a tunnel (VXLAN, GENEVE, GRE, IPIP, SIT, WireGuard, TUN, ...)? false too if it isn't there. */
 bool kern_is_tunnel(struct kern *k, const char *ifname);
 

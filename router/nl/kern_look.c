@@ -108,6 +108,13 @@ bool kern_is_tunnel(struct kern *k, const char *ifname)
 	return nl_link_get(&k->x, ifname, 0, &l) == 0 && l.is_tunnel;
 }
 
+bool kern_name_taken(struct kern *k, const char *ifname)
+{
+	struct nl_link l;
+
+	return nl_link_get(&k->x, ifname, 0, &l) == 0 && !l.is_ours;
+}
+
 int kern_underlay(struct kern *k, const struct ip *to, unsigned *mtu, char *ifname)
 {
 	struct nl_route r;

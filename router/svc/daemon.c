@@ -185,6 +185,21 @@ static int open_kernel(struct daemon *d)
 	return e ? e : segments_check(d);
 }
 
+static int open_dialer(struct daemon *d)
+{
+	int e = dial_new(d, &d->dialer);
+
+	for (size_t i = 0; i < d->conf->npeers && !e; i++) {
+		char err[400] = "";
+
+		if (dial_add_target(d, d->conf->peers[i].text, err, sizeof(err)) != 0) {
+			log_error("weftd", "--%s", err);
+			e = ERR_CONFIG;
+		}
+	}
+	return e;
+}
+
 static int start(struct daemon *d)
 {
 	int e;
@@ -195,22 +210,14 @@ static int start(struct daemon *d)
 		return ERR_NOMEM;
 	if ((e = state_open(d)) || (e = state_load_identity(d)) || (e = state_load_cluster(d)) ||
 		(e = open_kernel(d)) || (e = state_next_epoch(d, 0)) || (e = open_dp(d)) ||
-		(e = ctl_srv_new(d, &d->ctl)) || (e = metrics_start(d)) || (e = segments_up(d)) ||
-		(e = dp_start(d->dp)) || (e = rtab_new(d, &d->rtab)) ||
-		(e = dial_new(d, &d->dialer)) || (e = mesh_start(d)))
+		(e = ctl_srv_new(d, &d->ctl)) || (e = metrics_start(d)) || (e = open_dialer(d)) ||
+		(e = segments_up(d)) || (e = dp_start(d->dp)) || (e = rtab_new(d, &d->rtab)) ||
+		(e = mesh_start(d)))
 		return e;
 	d->sigterm = loop_signal_new(d->loop, SIGTERM, on_signal, d);
 	d->sigint = loop_signal_new(d->loop, SIGINT, on_signal, d);
 	if (!d->sigterm || !d->sigint)
 		return ERR_NOMEM;
-	for (size_t i = 0; i < d->conf->npeers; i++) {
-		char err[400] = "";
-
-		if (dial_add_target(d, d->conf->peers[i].text, err, sizeof(err)) != 0) {
-			log_error("weftd", "--%s", err);
-			return ERR_CONFIG;
-		}
-	}
 	mesh_drain(d);
 	return 0;
 }

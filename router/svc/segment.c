@@ -106,6 +106,14 @@ int segments_check(struct daemon *d)
 		for (size_t n = 0; n < d->segments[i].nprefixes && nown < CONF_LIST_MAX; n++)
 			if (d->segments[i].prefixes[n].device[0])
 				own[nown++] = d->segments[i].prefixes[n].device;
+	for (size_t i = 0; i < d->nsegments; i++)
+		if (kern_name_taken(d->kern, d->segments[i].tun)) {
+			log_error("weftd",
+				"there is a device %s that isn't weft's; choose another name with "
+				"--tun",
+				d->segments[i].tun);
+			bad = ERR_CONFIG;
+		}
 	for (size_t i = 1; i < d->nsegments; i++) {
 		const struct segment *s = &d->segments[i];
 

@@ -181,17 +181,22 @@ unchanged "a taken metrics port"
 in_host h1 ip tuntap add dev weft0 mode tun
 dump h1 >"$net_dir/before"
 run_on h1 "${secret[@]}" "${ranges[@]}"
-says 1 "can't open device weft0: .*isn't weft's: choose another --tun"
+says 1 "there is a device weft0 that isn't weft's; choose another name with --tun"
 shows weft0 ip -n "$(ns_of h1)" link show weft0 || fail "a foreign device was removed"
+dump h1 >"$net_dir/after"
+diff "$net_dir/before" "$net_dir/after" || fail "the refused start changed the host"
 run_on h1 --down
 dump h1 >"$net_dir/after"
 diff "$net_dir/before" "$net_dir/after" || fail "after --down not all is as it was before"
 in_host h1 ip link del weft0
 in_host h1 ip link add weft0 type veth peer name weft0p
 run_on h1 "${secret[@]}" "${ranges[@]}"
-says 1 "can't open device weft0: .*"
+says 1 "there is a device weft0 that isn't weft's; choose another name with --tun"
 in_host h1 ip link del weft0
-in_host h1 "$weftd" --down >/dev/null
+unchanged "a foreign device"
+run_on h1 "${secret[@]}" "${ranges[@]}" --peer nowhere:port
+says 2 "--peer: 'nowhere:port' has no valid port.*"
+unchanged "a peer that is none"
 
 step "and with nothing in the way it starts"
 node_start 1
