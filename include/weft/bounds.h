@@ -70,6 +70,8 @@
 #define LIM_BGP_PEER_PREFIXES 1048576 /* of one peer unless configured: Cease/1, session down */
 #define LIM_BGP_ROUTES        4194304 /* paths of all peers and our own: Cease/8, or refused */
 #define LIM_BGP_OUT_BYTES     65536   /* unsent, per connection: UPDATEs wait in the table */
+#define LIM_BGP_CLOSING       256     /* connections whose end we wait for: the oldest is cut */
+#define LIM_BGP_NEXTHOPS      4096    /* in kernel routes: routes by others stay out, counted */
 #define LIM_BGP_LOG_LINES     32      /* told by BGP_LOG and not yet taken: dropped, counted */
 
 /* Paths */
@@ -78,6 +80,7 @@
 #define LIM_PATH_CANDIDATES      5    /* relays asked at a time for one target */
 #define LIM_PATH_SEARCHES        1024 /* searches for a relay at a time: others wait */
 #define LIM_PATH_ASKS_PER_SEC    50   /* answered per asking node: silence beyond, counted */
+#define LIM_PATH_REPLIES_PER_SEC 500  /* to probes, per node: silence beyond, counted */
 #define LIM_PATH_PENDING         256  /* asks that wait for a measurement: answered "none" */
 #define LIM_PATH_PUNCHES_PER_SEC 8    /* simultaneous opens arranged or obeyed: others are dropped */
 #define LIM_PATH_SEEN            4    /* seen endpoints per node: the oldest gives way */

@@ -13,6 +13,7 @@ ROUTER = {
     'router/ev': set(), 'router/file': set(), 'router/priv': set(), 'router/conf': set(),
     'router/nl': {'router/priv'},
     'router/dp': {'router/priv', 'proto/noise'},
+    'router/bgp': {'router/ev', 'proto/bgp'},
 }
 LIBS = {  # header pattern: folders that may include it
     r'event2?/|event\.h': {'router/ev'},

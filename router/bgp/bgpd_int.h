@@ -1,0 +1,60 @@
+/* bgpd_int.h - what the files of the driver share. */
+#ifndef WEFT_BGPD_INT_H
+#define WEFT_BGPD_INT_H
+
+#include "bgp_sock.h"
+#include "bgpd.h"
+#include "list.h"
+#include "map.h"
+
+#define BGPD_READ_BYTES (64 * 1024)
+
+struct bgpd_peer {
+	uint32_t id;
+	struct ip remote;
+	uint8_t hops;
+	bool ttl_security, unmarked, ebgp;
+	char password[BGPD_PASSWORD_MAX + 1];
+};
+
+struct bgpd_listener {
+	struct bgpd *d;
+	struct loop_io *io;
+	int fd;
+};
+
+struct bgpd {
+	struct loop *loop;
+	struct bgp *core;
+	const struct bgpd_ops *ops;
+	void *ctx;
+	uint32_t vni, mark, local_as;
+	struct bgpd_listener listeners[BGPD_LISTEN_MAX];
+	size_t nlisten;
+	struct bgpd_peer *peers;
+	size_t npeers;
+	struct map *conns;   /* number to struct bgpd_conn */
+	struct list closing; /* of struct bgpd_conn, the oldest first */
+	size_t nclosing;
+	struct loop_timer *timer;
+	ts_t accept_again; /* the listeners pause until then */
+	bool busy;
+	struct bgpd_stats st;
+	uint8_t buf[BGPD_READ_BYTES];
+};
+
+/* bgp_conn_io.c */
+/* Takes @fd, closes it on failure: ERR_NOMEM. */
+int bgpd_conn_new(struct bgpd *d, uint32_t conn, uint32_t peer, int fd, bool dialling);
+/* Actions of the core; a number that is gone is harmless. */
+void bgpd_conn_send(struct bgpd *d, uint32_t conn, const uint8_t *buf, size_t len);
+void bgpd_conn_close(struct bgpd *d, uint32_t conn);
+/* Give the connections of @peer another key: 0 or the first -errno. */
+int bgpd_conn_password(
+	struct bgpd *d, uint32_t peer, const struct ip *remote, const char *password);
+/* When the oldest closing connection is given up; TS_NEVER: there is none. */
+ts_t bgpd_conn_deadline(const struct bgpd *d);
+void bgpd_conn_expire(struct bgpd *d, ts_t now);
+void bgpd_conn_free_all(struct bgpd *d);
+
+#endif
