@@ -2,7 +2,7 @@
 the table of allowed arrows; also which folders may use which library, and what proto/ may not call."""
 import os, re, sys, tempfile
 
-CORES = ['noise', 'gossip', 'ctl', 'bgp', 'ipam', 'path', 'policy', 'own']
+CORES = ['noise', 'gossip', 'ctl', 'bgp', 'ipam', 'kube', 'path', 'policy', 'own']
 ALLOWED = {'include': set(), 'proto/base': {'include'}, 'proto/key': {'proto/base', 'include'}}
 for c in CORES:
     ALLOWED['proto/' + c] = {'proto/key', 'proto/base', 'include'}
