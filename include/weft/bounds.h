@@ -29,6 +29,8 @@
 #define LIM_HOLD_PEERS         32
 #define LIM_HOLD_PACKETS       64
 #define LIM_HOLD_BYTES         (128 * 1024)
+#define LIM_RELAY_RATE         (32 * 1024 * 1024) /* bytes/s relayed for a peer: "relay_limited" */
+#define LIM_PROBE_QUEUE        16  /* long datagrams that workers hand to control: dropped, counted */
 #define LIM_SEGMENTS           256     /* VNIs on a node */
 #define LIM_KERN_ROUTES        1048576 /* routes we keep in the kernel: more are refused, told */
 #define LIM_KERN_DEVICES       1024 /* TUNs, devices of own prefixes: more are refused at start */
@@ -75,7 +77,7 @@
 #define LIM_BGP_LOG_LINES     32      /* told by BGP_LOG and not yet taken: dropped, counted */
 
 /* Paths */
-#define LIM_PATH_SENDS           1024 /* messages not yet taken by the driver: dropped, counted */
+#define LIM_PATH_SENDS           512  /* messages not yet taken by the driver: dropped, counted */
 #define LIM_PATH_PROBES_PER_SEC  4000 /* of all kinds: they wait for the next second */
 #define LIM_PATH_CANDIDATES      5    /* relays asked at a time for one target */
 #define LIM_PATH_SEARCHES        1024 /* searches for a relay at a time: others wait */
