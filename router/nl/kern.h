@@ -35,7 +35,8 @@ struct kern_cfg {
 	uint16_t port;                       /* the mesh's UDP port, for NOTRACK */
 	uint16_t side_port_lo, side_port_hi; /* workers' own source ports; 0: none */
 	bool notrack;
-	bool ipv6; /* the host has IPv6 */
+	bool ipv6;    /* the host has IPv6 */
+	bool learned; /* the first segment's table of learned routes (kfib.h) is asked too */
 };
 
 /* Open the sockets. -errno, ERR_UNSUPPORTED. Returns owned. Changes nothing in the kernel. */

@@ -6,6 +6,7 @@
  *	6793  coming from, or sent by a socket bound to, a device of another segment: its table
  *	6794  coming from such a device: goto 6799, so it never sees the first segment's table
  *	6795  everybody else: the first segment's table
+ *	6796  and behind it the table of what was learned for it from outside the mesh, if anything is
  *	6799  nothing: the landing place; the host's own rules go on behind it
  *
  * The local table (0) stays before them and main behind. The sync dumps the rules, adds what is missing
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "kern_int.h"
+#include "kfib.h"
 #include "weft/err.h"
 #include "weft/wire.h"
 
@@ -24,6 +26,7 @@ enum {
 	PREF_SEGMENT,
 	PREF_SEGMENT_OUT,
 	PREF_FIRST,
+	PREF_LEARNED,
 	PREF_END = KERN_RULE_PREF + 9,
 };
 
@@ -134,6 +137,12 @@ static int wanted(struct kern *k, enum ip_family f, struct rules *l)
 			err = want_device(k, f, &k->devs[i], l);
 	if (err == 0 && kern_seg(k, VNI_DEFAULT)) {
 		r = to_table(f, PREF_FIRST, VNI_DEFAULT);
+		err = push(l, &r);
+	}
+	/* Behind the ranges, which are unreachable at worst: nobody outside can take them over. */
+	if (err == 0 && k->cfg.learned && kern_seg(k, VNI_DEFAULT)) {
+		r = rule(f, PREF_LEARNED, FR_ACT_TO_TBL);
+		r.table = kfib_table(VNI_DEFAULT);
 		err = push(l, &r);
 	}
 	return err;

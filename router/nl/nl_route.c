@@ -116,6 +116,8 @@ void nl_route_put(struct nlmsghdr *nlh, const struct nl_route *r)
 		return;
 	if (r->oif > 0)
 		mnl_attr_put_u32(nlh, RTA_OIF, (uint32_t)r->oif);
+	if (r->gateway.family != IP_NONE)
+		nl_put_ip(nlh, RTA_GATEWAY, &r->gateway);
 	if (r->src.family != IP_NONE)
 		nl_put_ip(nlh, RTA_PREFSRC, &r->src);
 	if (r->mtu > 0) {

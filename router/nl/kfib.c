@@ -1,0 +1,570 @@
+/* kfib.c - the table of learned routes.
+ *
+ * Two tables: next hops (hop: an address, and the gateway and device by which the host reaches it)
+ * and routes, each with the number of its hop. What must be sent stands in the list `dirty`. A hop
+ * that resolves to something else makes all its routes dirty; a hop that is lost keeps them as they
+ * are, since whoever stated them hears of it (kfib_recheck) and states something better.
+ *
+ * The kernel takes routes away silently when a device goes, so after changes of the host the table is
+ * dumped and compared (audit): at most a twentieth of the time goes into that.
+ *
+ * States of a route: wanted or not; stale (found at the start, stated by nobody yet), present as far
+ * as we know. Bounds: LIM_KERN_ROUTES routes, LIM_BGP_NEXTHOPS hops. Failure: a route that the kernel
+ * refuses is set aside in `failed` until the next kfib_recheck(). */
+#include "kfib.h"
+
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "kern.h"
+#include "list.h"
+#include "map.h"
+#include "nl_msg.h"
+#include "weft/bounds.h"
+#include "weft/err.h"
+
+#define KEY_BYTES   18 /* family, length, address: packed */
+#define AUDIT_SHARE 20 /* an audit that took t is not repeated for 20 t */
+#define AUDIT_MIN   DUR_MS(500)
+#define RETRY       DUR_SEC(2)
+#define NO_HOP      0 /* unreachable */
+
+struct hop {
+	struct ip addr, gateway; /* gateway IP_NONE: on the link */
+	int oif;                 /* 0: not reachable now */
+	uint32_t refs;           /* routes */
+	uint32_t cost;
+	bool used; /* the slot is taken */
+};
+
+struct route {
+	struct list link; /* in dirty or failed */
+	struct pfx dst;
+	uint16_t hop;
+	uint32_t seen; /* audit that showed it as it should be */
+	bool want, present, stale;
+};
+
+struct kfib {
+	struct nlx x;
+	struct nlx_batch *batch;
+	uint32_t table, mark;
+	bool ipv6;
+	struct map *routes, *hop_index; /* to struct route; to 1 + number */
+	struct hop *hops;               /* LIM_BGP_NEXTHOPS + 1; [0] is NO_HOP */
+	uint16_t free_hint;
+	struct list dirty, failed;
+	size_t npresent;
+	uint32_t audit_no;
+	bool audit_due;
+	ts_t next_audit, retry;
+	struct kfib_stats st;
+	int first; /* of a sync */
+	char *why;
+	size_t why_len;
+};
+
+uint32_t kfib_table(uint32_t vni)
+{
+	return KFIB_TABLE_BASE + vni;
+}
+
+static void pack(const struct pfx *p, uint8_t key[KEY_BYTES])
+{
+	key[0] = p->ip.family;
+	key[1] = p->len;
+	memcpy(key + 2, p->ip.b, 16);
+}
+
+static ts_t clock_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (ts_t){(uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec};
+}
+
+/* --- lists --- */
+
+static void mark(struct kfib *f, struct route *r)
+{
+	list_del(&r->link);
+	list_add_tail(&f->dirty, &r->link);
+}
+
+static void set_present(struct kfib *f, struct route *r, bool present)
+{
+	f->npresent += present;
+	f->npresent -= r->present;
+	r->present = present;
+}
+
+/* --- next hops --- */
+
+/* Ask the host. Only what leaves by a link of this host counts: a local or unreachable address is no
+ * next hop. */
+static void ask(struct kfib *f, struct hop *h)
+{
+	struct nl_route r;
+
+	h->oif = 0;
+	h->cost = 0;
+	memset(&h->gateway, 0, sizeof(h->gateway));
+	if (h->addr.family == IP_V6 && !f->ipv6)
+		return;
+	if (nl_route_get(&f->x, &h->addr, f->mark, &r) != 0 || r.type != RTN_UNICAST || r.oif <= 0)
+		return;
+	h->oif = r.oif;
+	h->cost = r.gateway.family != IP_NONE;
+	h->gateway = r.gateway;
+}
+
+static uint16_t hop_find(const struct kfib *f, const struct ip *nh)
+{
+	return (uint16_t)(uintptr_t)map_get(f->hop_index, nh);
+}
+
+/* The number of @nh, NO_HOP if there is no room. */
+static uint16_t hop_get(struct kfib *f, const struct ip *nh)
+{
+	uint16_t n = hop_find(f, nh);
+
+	if (n != NO_HOP)
+		return n;
+	for (unsigned i = 0; i < LIM_BGP_NEXTHOPS; i++) {
+		n = (uint16_t)(1 + (f->free_hint + i) % LIM_BGP_NEXTHOPS);
+		if (f->hops[n].used && f->hops[n].refs > 0)
+			continue;
+		/* One that was only asked about gives way. */
+		if (f->hops[n].used)
+			(void)map_del(f->hop_index, &f->hops[n].addr);
+		f->hops[n] = (struct hop){.addr = *nh};
+		if (map_put(f->hop_index, nh, (void *)(uintptr_t)n) != 0)
+			return NO_HOP;
+		f->hops[n].used = true;
+		f->free_hint = n % LIM_BGP_NEXTHOPS;
+		ask(f, &f->hops[n]);
+		return n;
+	}
+	return NO_HOP;
+}
+
+bool kfib_resolve(struct kfib *f, const struct ip *nh, uint32_t *cost)
+{
+	struct hop once = {.addr = *nh}, *h = &once;
+	uint16_t n = hop_get(f, nh);
+
+	if (n != NO_HOP)
+		h = &f->hops[n];
+	else
+		ask(f, h); /* no room to remember it */
+	*cost = h->cost;
+	return h->oif > 0;
+}
+
+/* --- what is wanted --- */
+
+static struct route *route_get(struct kfib *f, const struct pfx *p, int *err)
+{
+	uint8_t key[KEY_BYTES];
+	struct route *r;
+
+	pack(p, key);
+	r = map_get(f->routes, key);
+	if (r)
+		return r;
+	r = calloc(1, sizeof(*r));
+	*err = r ? map_put(f->routes, key, r) : ERR_NOMEM;
+	if (*err) {
+		free(r);
+		return NULL;
+	}
+	r->dst = *p;
+	list_init(&r->link);
+	return r;
+}
+
+static void route_free(struct kfib *f, struct route *r)
+{
+	uint8_t key[KEY_BYTES];
+
+	pack(&r->dst, key);
+	(void)map_del(f->routes, key);
+	list_del(&r->link);
+	if (r->hop != NO_HOP)
+		f->hops[r->hop].refs--;
+	set_present(f, r, false);
+	f->st.leftover -= r->stale;
+	free(r);
+}
+
+static int state(struct kfib *f, const struct pfx *p, uint16_t hop)
+{
+	struct route *r;
+	int err = 0;
+
+	if (p->ip.family == IP_V6 && !f->ipv6)
+		return 0; /* a host without IPv6 has no table for it */
+	r = route_get(f, p, &err);
+	if (!r) {
+		f->st.full++;
+		return err;
+	}
+	if (r->want && r->hop == hop && r->present)
+		return 0;
+	if (hop != NO_HOP)
+		f->hops[hop].refs++;
+	if (r->hop != NO_HOP)
+		f->hops[r->hop].refs--;
+	f->st.leftover -= r->stale;
+	r->stale = false;
+	r->hop = hop;
+	r->want = true;
+	mark(f, r);
+	return 0;
+}
+
+int kfib_set(struct kfib *f, const struct pfx *p, const struct ip *nh)
+{
+	uint16_t hop = hop_get(f, nh);
+
+	if (hop == NO_HOP) {
+		f->st.full++;
+		return ERR_FULL;
+	}
+	return state(f, p, hop);
+}
+
+int kfib_set_unreachable(struct kfib *f, const struct pfx *p)
+{
+	return state(f, p, NO_HOP);
+}
+
+int kfib_del(struct kfib *f, const struct pfx *p)
+{
+	uint8_t key[KEY_BYTES];
+	struct route *r;
+
+	pack(p, key);
+	r = map_get(f->routes, key);
+	if (!r || !r->want)
+		return ERR_NOT_FOUND;
+	r->want = false;
+	mark(f, r);
+	return 0;
+}
+
+/* --- sending --- */
+
+static void to_message(const struct kfib *f, const struct route *r, struct nl_route *out)
+{
+	const struct hop *h = &f->hops[r->hop];
+
+	memset(out, 0, sizeof(*out));
+	out->dst = r->dst;
+	out->table = f->table;
+	out->metric = KFIB_METRIC;
+	out->proto = KERN_RTPROT;
+	out->type = r->hop == NO_HOP ? RTN_UNREACHABLE : RTN_UNICAST;
+	out->scope = RT_SCOPE_UNIVERSE;
+	if (r->hop == NO_HOP)
+		return;
+	out->oif = h->oif;
+	out->gateway = h->gateway.family != IP_NONE ? h->gateway : h->addr;
+}
+
+static bool agrees(const struct kfib *f, const struct route *r, const struct nl_route *shown)
+{
+	struct nl_route want;
+
+	to_message(f, r, &want);
+	return shown->type == want.type &&
+	       (r->hop == NO_HOP ||
+		       (shown->oif == want.oif && ip_eq(&shown->gateway, &want.gateway)));
+}
+
+static void note(struct kfib *f, const struct route *r, int err)
+{
+	char text[PFX_STRLEN], gw[IP_STRLEN] = "nowhere";
+
+	f->st.errors++;
+	if (f->first)
+		return;
+	f->first = err;
+	if (r->hop != NO_HOP)
+		ip_fmt(&f->hops[r->hop].addr, gw);
+	if (f->why_len > 0)
+		(void)snprintf(f->why, f->why_len, "%s route %s via %s in table %u: %s%s%s%s",
+			r->want ? "adding" : "removing", pfx_fmt(&r->dst, text), gw, f->table,
+			err_str(err), f->batch->said[0] ? " (" : "", f->batch->said,
+			f->batch->said[0] ? ")" : "");
+}
+
+static void sent(void *ctx, void *obj, int err)
+{
+	struct kfib *f = ctx;
+	struct route *r = obj;
+
+	if (!r->want && (err == -ESRCH || err == -ENODEV || err == -ENOENT))
+		err = 0;
+	if (err) {
+		note(f, r, err);
+		list_add_tail(&f->failed, &r->link);
+		f->retry = ts_min(f->retry, ts_add(clock_now(), RETRY));
+		return;
+	}
+	if (!r->want)
+		route_free(f, r);
+	else
+		set_present(f, r, true);
+}
+
+int kfib_sync(struct kfib *f, unsigned budget, char *why, size_t why_len)
+{
+	f->first = 0;
+	f->why = why;
+	f->why_len = why_len;
+	if (why_len > 0)
+		why[0] = '\0';
+	while (budget > 0 && !list_empty(&f->dirty)) {
+		struct route *r = list_entry(f->dirty.next, struct route, link);
+		struct nl_route m;
+
+		list_del(&r->link);
+		/* Its hop is lost: what stands stays until something better is stated. */
+		if (r->want && r->hop != NO_HOP && f->hops[r->hop].oif <= 0) {
+			list_add_tail(&f->failed, &r->link);
+			continue;
+		}
+		to_message(f, r, &m);
+		nl_route_put(nlx_batch_add(f->batch, r->want ? RTM_NEWROUTE : RTM_DELROUTE,
+				     r->want ? NLM_F_CREATE | NLM_F_REPLACE : 0,
+				     sizeof(struct rtmsg), r),
+			&m);
+		budget--;
+		if (nlx_batch_full(f->batch))
+			(void)nlx_batch_run(f->batch, sent, f);
+	}
+	(void)nlx_batch_run(f->batch, sent, f);
+	f->why = NULL;
+	f->why_len = 0;
+	return f->first ? f->first : !list_empty(&f->dirty);
+}
+
+/* --- what the kernel has --- */
+
+static void audit_begin(void *ctx)
+{
+	struct kfib *f = ctx;
+
+	f->audit_no++; /* what a torn dump showed counts for nothing */
+}
+
+static int audit_route(void *ctx, const struct nlmsghdr *nlh)
+{
+	struct kfib *f = ctx;
+	struct nl_route shown;
+	struct route *r;
+	int err = 0;
+
+	if (nl_route_parse(nlh, &shown) != 0 || shown.proto != KERN_RTPROT ||
+		shown.table != f->table || shown.metric != KFIB_METRIC)
+		return 0;
+	r = route_get(f, &shown.dst, &err);
+	if (!r)
+		return err;
+	if (r->want ? agrees(f, r, &shown) : r->stale) {
+		r->seen = f->audit_no;
+	} else if (!r->want && list_empty(&r->link)) {
+		/* Of the process before us, or somebody else's with our number. */
+		r->stale = true;
+		r->seen = f->audit_no;
+		f->st.leftover++;
+	}
+	return 0;
+}
+
+static int audit_family(struct kfib *f, enum ip_family family)
+{
+	int err = nl_route_dump(&f->x, family, KERN_RTPROT, audit_begin, audit_route, f);
+	size_t it = 0;
+	void *v;
+
+	if (err)
+		return err;
+	while (map_next(f->routes, &it, NULL, &v)) {
+		struct route *r = v;
+
+		if (r->dst.ip.family != family || r->seen == f->audit_no || !list_empty(&r->link))
+			continue;
+		if (r->want) {
+			f->st.repaired += r->present;
+			set_present(f, r, false);
+			mark(f, r);
+		} else {
+			route_free(f, r); /* a leftover that somebody removed */
+		}
+	}
+	return 0;
+}
+
+static int audit(struct kfib *f)
+{
+	int err = audit_family(f, IP_V4);
+
+	return !err && f->ipv6 ? audit_family(f, IP_V6) : err;
+}
+
+void kfib_sweep(struct kfib *f)
+{
+	size_t it = 0;
+	void *v;
+
+	while (map_next(f->routes, &it, NULL, &v)) {
+		struct route *r = v;
+
+		if (!r->stale)
+			continue;
+		r->stale = false;
+		f->st.leftover--;
+		mark(f, r);
+	}
+}
+
+/* --- changes of the host --- */
+
+static void hop_moved(struct kfib *f, uint16_t n)
+{
+	size_t it = 0;
+	void *v;
+
+	while (f->hops[n].refs > 0 && map_next(f->routes, &it, NULL, &v)) {
+		struct route *r = v;
+
+		if (r->hop == n && r->want)
+			mark(f, r);
+	}
+}
+
+static bool hops_recheck(struct kfib *f)
+{
+	bool changed = false;
+
+	for (uint16_t n = 1; n <= LIM_BGP_NEXTHOPS; n++) {
+		struct hop *h = &f->hops[n], old = *h;
+
+		if (!h->used)
+			continue;
+		ask(f, h);
+		changed |= (h->oif > 0) != (old.oif > 0) || h->cost != old.cost;
+		if (h->oif > 0 && (h->oif != old.oif || !ip_eq(&h->gateway, &old.gateway)))
+			hop_moved(f, n);
+	}
+	return changed;
+}
+
+bool kfib_recheck(struct kfib *f, ts_t now)
+{
+	bool changed = hops_recheck(f);
+	struct list *n, *t;
+
+	f->retry = TS_NEVER;
+	list_each(&f->failed, n, t)
+	{
+		list_del(n);
+		list_add_tail(&f->dirty, n);
+	}
+	f->audit_due = true;
+	if (ts_due(f->next_audit, now)) {
+		dur_t took;
+
+		f->audit_due = audit(f) != 0;
+		took = ts_sub(clock_now(), now);
+		took.ns =
+			took.ns * AUDIT_SHARE > AUDIT_MIN.ns ? took.ns * AUDIT_SHARE : AUDIT_MIN.ns;
+		f->next_audit = ts_add(clock_now(), took);
+	}
+	return changed;
+}
+
+ts_t kfib_deadline(const struct kfib *f)
+{
+	return f->audit_due ? ts_min(f->next_audit, f->retry) : f->retry;
+}
+
+/* --- life --- */
+
+int kfib_open(uint32_t vni, uint32_t mark, bool ipv6, const uint8_t seed[16], struct kfib **out)
+{
+	struct kfib *f;
+	int err;
+
+	if (vni >= 1024)
+		return ERR_RANGE;
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return ERR_NOMEM;
+	f->table = kfib_table(vni);
+	f->mark = mark;
+	f->ipv6 = ipv6;
+	f->next_audit = TS_ZERO;
+	f->retry = TS_NEVER;
+	list_init(&f->dirty);
+	list_init(&f->failed);
+	err = nlx_open(&f->x, NETLINK_ROUTE);
+	if (err)
+		goto fail;
+	err = ERR_NOMEM;
+	f->routes = map_new(KEY_BYTES, LIM_KERN_ROUTES, seed);
+	f->hop_index = map_new(sizeof(struct ip), LIM_BGP_NEXTHOPS, seed);
+	f->hops = calloc(LIM_BGP_NEXTHOPS + 1, sizeof(*f->hops));
+	f->batch = nlx_batch_new(&f->x);
+	if (!f->routes || !f->hop_index || !f->hops || !f->batch)
+		goto fail;
+	err = audit(f);
+	if (err)
+		goto fail;
+	*out = f;
+	return 0;
+fail:
+	kfib_close(f);
+	return err;
+}
+
+void kfib_close(struct kfib *f)
+{
+	size_t it = 0;
+	void *v;
+
+	if (!f)
+		return;
+	while (f->routes && map_next(f->routes, &it, NULL, &v))
+		free(v);
+	map_free(f->routes);
+	map_free(f->hop_index);
+	free(f->hops);
+	nlx_batch_free(f->batch);
+	nlx_close(&f->x);
+	free(f);
+}
+
+static size_t length(const struct list *l)
+{
+	size_t n = 0;
+
+	for (const struct list *i = l->next; i != l; i = i->next)
+		n++;
+	return n;
+}
+
+void kfib_stats(const struct kfib *f, struct kfib_stats *out)
+{
+	*out = f->st;
+	out->routes = f->npresent;
+	out->waiting = length(&f->dirty) + length(&f->failed);
+	out->nexthops = 0;
+	for (uint16_t n = 1; n <= LIM_BGP_NEXTHOPS; n++)
+		out->nexthops += f->hops[n].used && f->hops[n].refs > 0;
+}
