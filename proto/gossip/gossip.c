@@ -2,7 +2,7 @@
  *
  * Parts: record.c and record_wire.c (the signed record), store.c (all records), claim.c (who owns
  * what when claims overlap), gossip_node.c (members), gossip_own.c (what we publish), gossip_link.c
- * and gossip_wire.c (spreading).
+ * and gossip_sync.c (spreading and mending), gossip_wire.c (messages).
  *
  * In: links that the driver reports, messages from them, what this node is to publish, the clock.
  * Out: actions. All but a few notices are differences between what holds and what was told last
@@ -34,7 +34,7 @@ struct gossip *gossip_new(const struct gossip_cfg *cfg, ts_t now)
 	g->cluster = cfg->cluster;
 	memcpy(g->name, cfg->name, sizeof(g->name));
 	memcpy(g->version, cfg->version, sizeof(g->version));
-	g->now = g->changed = g->dial_window = now;
+	g->now = g->dial_window = g->fill_window = now;
 	g->names_at = TS_NEVER;
 	list_init(&g->links);
 	list_init(&g->senders);
@@ -46,11 +46,11 @@ struct gossip *gossip_new(const struct gossip_cfg *cfg, ts_t now)
 	prng_seed(&g->prng, cfg->seed);
 	for (size_t i = 0; i < sizeof(seed); i++)
 		seed[i] = (uint8_t)prng_next(&g->prng);
-	g->members = map_new(sizeof(struct node_key), LIM_NODES, seed);
+	g->nodes = map_new(sizeof(struct node_key), LIM_NODES, seed);
 	g->store = store_new(LIM_RECORDS, LIM_RECORDS_PER_NODE, seed);
-	if (!g->members || !g->store)
+	if (!g->nodes || !g->store)
 		goto fail;
-	g->self = member_make(g, &g->id->pub, &err);
+	g->self = node_make(g, &g->id->pub, &err);
 	if (!g->self || own_init(g, cfg->epoch, now) < 0)
 		goto fail;
 	return g;
@@ -68,8 +68,8 @@ void gossip_free(struct gossip *g)
 
 	if (!g)
 		return;
-	while (g->members && map_next(g->members, &it, &key, &value))
-		member_free(g, value);
+	while (g->nodes && map_next(g->nodes, &it, &key, &value))
+		node_free(g, value);
 	while ((c = claim_next_del(&g->claims)) != NULL)
 		claim_told(&g->claims, c);
 	assert(g->claims.reserved == 0);
@@ -77,7 +77,7 @@ void gossip_free(struct gossip *g)
 	claims_fini(&g->claims);
 	tq_fini(&g->timers);
 	store_free(g->store);
-	map_free(g->members);
+	map_free(g->nodes);
 	free(g);
 }
 
@@ -92,7 +92,7 @@ void gossip_notice(struct gossip *g, const struct notice *n)
 
 int gossip_link_up(struct gossip *g, const struct node_key *node, const struct ep *ep, ts_t now)
 {
-	struct member *m;
+	struct node *m;
 	int err;
 
 	g->now = now;
@@ -100,25 +100,25 @@ int gossip_link_up(struct gossip *g, const struct node_key *node, const struct e
 		own_clone(g, ep, now);
 		return ERR_CONFLICT;
 	}
-	m = member_make(g, node, &err);
+	m = node_make(g, node, &err);
 	if (!m)
 		return err;
-	err = member_link_up(g, m, ep, now);
+	err = node_link_up(g, m, ep, now);
 	if (err < 0 && m->newest_epoch == 0)
-		member_free(g, m);
+		node_free(g, m);
 	return err;
 }
 
 void gossip_link_down(struct gossip *g, const struct node_key *node, ts_t now)
 {
-	struct member *m = member_get(g, node);
+	struct node *m = node_get(g, node);
 
 	g->now = now;
 	if (m)
-		member_link_down(g, m, now);
+		node_link_down(g, m, now);
 }
 
-static bool names_key(const struct member *m, const char *text)
+static bool names_key(const struct node *m, const char *text)
 {
 	char full[NODE_KEY_STRLEN], brief[NODE_KEY_SHORT + 1];
 
@@ -129,15 +129,15 @@ static bool names_key(const struct member *m, const char *text)
 
 /* The member that the user means. A name goes before a key that looks like it; among several with
  * one name, the one that is gone. */
-static int resolve(struct gossip *g, const char *text, struct member **out)
+static int resolve(struct gossip *g, const char *text, struct node **out)
 {
-	struct member *by_key = NULL, *gone = NULL, *named = NULL;
+	struct node *by_key = NULL, *gone = NULL, *named = NULL;
 	size_t ngone = 0, nnamed = 0, it = 0;
 	const void *key;
 	void *value;
 
-	while (map_next(g->members, &it, &key, &value)) {
-		struct member *m = value;
+	while (map_next(g->nodes, &it, &key, &value)) {
+		struct node *m = value;
 
 		if (m->forgotten)
 			continue;
@@ -160,20 +160,20 @@ static int resolve(struct gossip *g, const char *text, struct member **out)
 
 int gossip_forget(struct gossip *g, const char *name_or_key, ts_t now)
 {
-	struct member *m;
+	struct node *m;
 	int err;
 
 	g->now = now;
 	err = resolve(g, name_or_key, &m);
 	if (err == 0)
-		member_forget(g, m, now);
+		node_forget(g, m, now);
 	return err;
 }
 
 int gossip_recv(
 	struct gossip *g, const struct node_key *from, const uint8_t *buf, size_t len, ts_t now)
 {
-	struct member *m = member_get(g, from);
+	struct node *m = node_get(g, from);
 
 	g->now = now;
 	g->stats.rx++;
@@ -187,11 +187,11 @@ void gossip_tick(struct gossip *g, ts_t now)
 	struct tq_node *n;
 
 	g->now = now;
-	/* member_arm() sets times behind now, so this ends. */
+	/* node_arm() sets times behind now, so this ends. */
 	while ((n = tq_pop(&g->timers, now)) != NULL)
-		member_tick(g, tq_entry(n, struct member, timer), now);
+		node_tick(g, tq_entry(n, struct node, timer), now);
 	own_tick(g, now);
-	member_names_tick(g, now);
+	node_names_tick(g, now);
 }
 
 ts_t gossip_deadline(const struct gossip *g)
@@ -229,11 +229,11 @@ static bool next_route_add(struct gossip *g, struct gossip_act *out)
 /* Nodes that go stand before nodes that come only by chance; neither depends on the other. */
 static bool next_updown(struct gossip *g, struct gossip_act *out)
 {
-	struct member *m;
+	struct node *m;
 
 	if (list_empty(&g->updown))
 		return false;
-	m = list_entry(g->updown.next, struct member, updown);
+	m = list_entry(g->updown.next, struct node, updown);
 	list_del(&m->updown);
 	m->up_told = !m->up_told;
 	out->type = m->up_told ? GOSSIP_NODE_UP : GOSSIP_NODE_DOWN;
@@ -244,11 +244,11 @@ static bool next_updown(struct gossip *g, struct gossip_act *out)
 
 static bool next_hangup(struct gossip *g, struct gossip_act *out)
 {
-	struct member *m;
+	struct node *m;
 
 	if (list_empty(&g->hangups))
 		return false;
-	m = list_entry(g->hangups.next, struct member, hangups);
+	m = list_entry(g->hangups.next, struct node, hangups);
 	list_del(&m->hangups);
 	out->type = GOSSIP_HANGUP;
 	out->node = m->key;
@@ -291,7 +291,7 @@ static bool next_notice(struct gossip *g, struct gossip_act *out)
 }
 
 /* Its own addresses in its own order, then where we saw it last. */
-static size_t dial_list(struct gossip *g, const struct member *m)
+static size_t dial_list(struct gossip *g, const struct node *m)
 {
 	size_t n = m->neps;
 
@@ -307,7 +307,7 @@ static size_t dial_list(struct gossip *g, const struct member *m)
 
 static bool next_dial(struct gossip *g, struct gossip_act *out)
 {
-	struct member *m;
+	struct node *m;
 
 	if (list_empty(&g->dials))
 		return false;
@@ -318,7 +318,7 @@ static bool next_dial(struct gossip *g, struct gossip_act *out)
 	if (g->dialled == LIM_DIALS_PER_SEC)
 		return false;
 	g->dialled++;
-	m = list_entry(g->dials.next, struct member, dials);
+	m = list_entry(g->dials.next, struct node, dials);
 	list_del(&m->dials);
 	out->type = GOSSIP_DIAL;
 	out->node = m->key;
@@ -331,7 +331,7 @@ static bool next_dial(struct gossip *g, struct gossip_act *out)
 static bool next_send(struct gossip *g, struct gossip_act *out)
 {
 	while (!list_empty(&g->senders)) {
-		struct member *m = list_entry(g->senders.next, struct link, sending)->m;
+		struct node *m = list_entry(g->senders.next, struct link, sending)->m;
 
 		out->len = link_produce(g, m);
 		if (out->len == 0)
@@ -364,7 +364,7 @@ bool gossip_next(struct gossip *g, struct gossip_act *out)
 	return false;
 }
 
-static void fill_info(const struct gossip *g, struct member *m, struct gossip_node_info *out)
+static void fill_info(const struct gossip *g, struct node *m, struct gossip_node_info *out)
 {
 	struct list *n, *t;
 
@@ -390,7 +390,7 @@ static void fill_info(const struct gossip *g, struct member *m, struct gossip_no
 	};
 }
 
-static bool shown(const struct member *m)
+static bool shown(const struct node *m)
 {
 	return !m->forgotten && (m->self || m->known || m->link);
 }
@@ -400,7 +400,7 @@ bool gossip_node_next(const struct gossip *g, size_t *it, struct gossip_node_inf
 	const void *key;
 	void *value;
 
-	while (map_next(g->members, it, &key, &value))
+	while (map_next(g->nodes, it, &key, &value))
 		if (shown(value)) {
 			fill_info(g, value, out);
 			return true;
@@ -411,7 +411,7 @@ bool gossip_node_next(const struct gossip *g, size_t *it, struct gossip_node_inf
 int gossip_node_get(
 	const struct gossip *g, const struct node_key *key, struct gossip_node_info *out)
 {
-	struct member *m = member_get(g, key);
+	struct node *m = node_get(g, key);
 
 	if (!m || !shown(m))
 		return ERR_NOT_FOUND;
@@ -429,6 +429,6 @@ void gossip_stats(const struct gossip *g, struct gossip_stats *out)
 	out->records = store_count(g->store);
 	out->prefix_conflicts = g->claims.nconflicts;
 	out->nodes = 0;
-	while (map_next(g->members, &it, &key, &value))
+	while (map_next(g->nodes, &it, &key, &value))
 		out->nodes += shown(value);
 }

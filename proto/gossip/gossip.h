@@ -136,7 +136,9 @@ struct gossip_stats {
 	uint64_t epoch_jumps, name_conflicts;
 	uint64_t prefix_conflicts; /* prefixes that lose to another's at present */
 	uint64_t equivocations;    /* two records under one version */
-	uint64_t dropped; /* queued records and notices dropped at a bound; mended by digests */
+	uint64_t rx_limited;       /* news of nodes that say too much: not heard for a while */
+	uint64_t descents;         /* into the tree of sums, begun by us */
+	uint64_t dropped; /* queued records and notices dropped at a bound; mended by descents */
 };
 void gossip_stats(const struct gossip *g, struct gossip_stats *out);
 

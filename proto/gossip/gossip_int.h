@@ -3,7 +3,8 @@
  *	gossip.c	the public face: calls in, actions out, the clock
  *	gossip_node.c	members: who is known, linked, dialled, named; what a record changes
  *	gossip_own.c	what we publish, our epoch, clones of our key
- *	gossip_link.c	spreading: queues, digests, keys, wants, pacing */
+ *	gossip_link.c	links: queues, pacing, push of news, who already has what
+ *	gossip_sync.c	anti-entropy: roots, sums, keys, wants */
 #ifndef WEFT_GOSSIP_INT_H
 #define WEFT_GOSSIP_INT_H
 
@@ -21,32 +22,49 @@
 #include "timerq.h"
 
 /* Times; the jittered ones by a quarter. */
-#define DIGEST_SOON      DUR_SEC(2)  /* after a change of the store */
-#define DIGEST_IDLE      DUR_SEC(10) /* else */
-#define DIGEST_REPLY_MIN DUR_MS(500) /* between two answers to a digest that differs */
-#define KEYS_MIN         DUR_SEC(1)  /* between two runs of KEYS on a link */
-#define PACE_WINDOW      DUR_MS(50)
-#define PACE_DATAGRAMS   32 /* per link and window */
-#define DIAL_FIRST       DUR_SEC(1)
-#define DIAL_MAX         DUR_SEC(30)
-#define DIAL_SPREAD      DUR_MS(150) /* the higher key waits, so that mostly one of two dials */
-#define PROBATION        DUR_SEC(5) /* a forgotten node that calls has to publish something newer */
-#define NAME_REPEAT      DUR_SEC(60)
-#define JUMP_MIN         DUR_SEC(1)  /* between two jumps of our epoch */
-#define JUMP_MIN_CLONE   DUR_SEC(60) /* the same once a clone is suspected */
-#define JUMP_RETRY       DUR_SEC(10) /* the epoch was not stored: ask again */
-#define CLONE_JUMPS      3
-#define CLONE_WINDOW     DUR_SEC(600)
-#define REPUBLISH        DUR_SEC(1)  /* after want of memory */
-#define LINK_STEADY      DUR_SEC(10) /* a link that lived shorter doesn't reset the back-off */
-#define IDLE_CHECK       DUR_SEC(3600)
+#define FRESH          DUR_SEC(4)  /* so long a record is on its way: not in the sums yet */
+#define ROOT_SOON      DUR_SEC(6)  /* after we published something, once that has settled */
+#define ROOT_IDLE      DUR_SEC(10) /* else */
+#define ROOT_AGAIN     DUR_SEC(1)  /* roots differed: the first look again, doubling */
+#define ROOT_REPLY_MIN DUR_MS(500) /* between two answers to a root that differs */
+#define DESCEND_MIN    DUR_SEC(1)  /* between two descents on a link */
+#define OFFER_DELAY    DUR_MS(300) /* news is offered to who had no copy from us or for us */
+#define ASK_PATIENCE   DUR_SEC(1)  /* what was asked for and hasn't come is lost */
+#define ASK_AGAIN      DUR_MS(500) /* what one link was asked for isn't asked of another */
+#define PACE_WINDOW    DUR_MS(50)
+#define PACE_DATAGRAMS 32          /* per link and window */
+#define PACE_FILL      128         /* of bulk, all links together */
+#define NEWS_REFILL    DUR_MS(250) /* a node may say something new so often, and in bursts of */
+#define NEWS_BURST     (2 * LIM_RECORDS_PER_NODE)
+#define DIAL_FIRST     DUR_SEC(1)
+#define DIAL_MAX       DUR_SEC(30)
+#define DIAL_SPREAD    DUR_MS(150) /* the higher key waits, so that mostly one of two dials */
+#define PROBATION      DUR_SEC(5)  /* a forgotten node that calls has to publish something newer */
+#define NAME_REPEAT    DUR_SEC(60)
+#define JUMP_MIN       DUR_SEC(1)  /* between two jumps of our epoch */
+#define JUMP_MIN_CLONE DUR_SEC(60) /* the same once a clone is suspected */
+#define JUMP_RETRY     DUR_SEC(10) /* the epoch was not stored: ask again */
+#define CLONE_JUMPS    3
+#define CLONE_WINDOW   DUR_SEC(600)
+#define REPUBLISH      DUR_SEC(1)  /* after want of memory */
+#define LINK_STEADY    DUR_SEC(10) /* a link that lived shorter doesn't reset the back-off */
+#define IDLE_CHECK     DUR_SEC(3600)
 
-/* Bounds of a link's queues; what doesn't fit is mended by the next digest. */
-#define LINK_QUEUE_MAX 4096
-#define LINK_WANT_MAX  4096
-#define LINK_DEDUP     32 /* so many of the last queued are compared with a new one */
-#define NOTICES_MAX    64 /* conflicts not yet taken by the driver: the newest is dropped */
-#define NAME_TELLS_MAX 16 /* name conflicts told in one go */
+/* Who gets news: so many links a copy at once, so many an offer a little later. */
+#define FANOUT       3
+#define FANOUT_OWN   8 /* of what we publish ourselves */
+#define FANOUT_OFFER 16
+
+/* Bounds of a link's queues; what doesn't fit is mended by the next descent. */
+#define LINK_QUEUE_MAX  4096
+#define LINK_WANT_MAX   4096
+#define LINK_OFFER_MAX  512
+#define LINK_RANGES_MAX 256
+#define LINK_DEDUP      64  /* so many of the last queued are compared with a new one */
+#define WANT_WINDOW     128 /* records asked for on a link and not come yet */
+#define ASKED_SLOTS     512 /* a power of two */
+#define NOTICES_MAX     64  /* conflicts not yet taken by the driver: the newest is dropped */
+#define NAME_TELLS_MAX  16  /* name conflicts told in one go */
 
 /* A queue of record keys, growing up to a bound. */
 struct keyq {
@@ -54,28 +72,45 @@ struct keyq {
 	size_t head, count, cap;
 };
 
-/* A member's link. */
+/* Something about a range of keys to be sent: our index of it, or the sums below a node of the
+ * tree. */
+enum range_kind { RANGE_SUMS, RANGE_KEYS, RANGE_ANSWER };
+struct range {
+	enum range_kind kind;
+	unsigned level, index; /* RANGE_SUMS */
+	uint64_t from, to;     /* the others */
+};
+struct rangeq {
+	struct range *v; /* LINK_RANGES_MAX; NULL while empty */
+	size_t head, count;
+};
+
+/* A node's link. */
 struct link {
 	struct list all;     /* in gossip.links */
 	struct list sending; /* in gossip.senders: has something to send and may */
-	struct member *m;
-	struct keyq queue; /* records to send */
-	struct keyq wants; /* keys to ask for */
-	bool digest_due;
-	bool keys_active; /* a run of KEYS is at keys_from */
-	bool keys_wanted; /* start one at keys_at */
-	uint64_t keys_from;
-	ts_t digest_at, reply_at, keys_at;
-	ts_t window; /* start of the pacing window */
-	unsigned sent;
+	struct node *m;
+	struct keyq news;   /* records to send, as news */
+	struct keyq fill;   /* records to send that the peer lacks, with time */
+	struct keyq offers; /* news to offer at offer_at */
+	struct keyq wants;  /* keys to ask for */
+	struct rangeq ranges;
+	unsigned asked; /* records asked for that have not come, since asked_at */
+	bool root_due;
+	bool descend; /* roots differ and it is for us to begin, at descend_at */
+	ts_t offer_at, asked_at, root_at, reply_at, descend_at;
+	dur_t again;     /* the pause before roots that differ are compared again */
+	ts_t window;     /* start of the pacing window */
+	unsigned sent;   /* in that */
+	ts_t blocked_to; /* output waits for a window; TS_NEVER: it doesn't */
 };
 
-struct member {
+struct node {
 	struct node_key key;
 	bool self;
 	bool known; /* a node record is there */
 	bool left, forgotten;
-	bool was_up;  /* at the last member_refresh() */
+	bool was_up;  /* at the last node_refresh() */
 	bool up_told; /* to the driver */
 	bool same_name;
 	char name[NODE_NAME_MAX + 1], version[32];
@@ -92,6 +127,8 @@ struct member {
 	dur_t backoff;
 	ts_t probation;                    /* TS_NEVER: none */
 	uint64_t newest_epoch, newest_seq; /* the highest version among its records */
+	unsigned news;                     /* pieces of news that it may still spread, */
+	ts_t news_at;                      /* as of then */
 	struct tq_node timer;              /* always queued */
 	struct list updown, dials, hangups;
 };
@@ -133,8 +170,8 @@ struct gossip {
 	char name[NODE_NAME_MAX + 1], version[32];
 	struct prng prng;
 	ts_t now;
-	struct map *members;
-	struct member *self;
+	struct map *nodes;
+	struct node *self;
 	struct store *store;
 	struct claims claims;
 	struct own own;
@@ -145,7 +182,13 @@ struct gossip {
 	struct notice notices[NOTICES_MAX];
 	size_t notice_head, notice_count;
 	ts_t names_at; /* next time to tell lasting name conflicts; TS_NEVER: none lasts */
-	ts_t changed;  /* last change of the store */
+	bool synced;   /* our store was the same as a peer's once: we are no joiner any more */
+	ts_t fill_window;
+	unsigned fill_sent;
+	struct {
+		uint64_t key;
+		ts_t at;
+	} asked[ASKED_SLOTS]; /* by the key's low bits: what was asked for or has come lately */
 	struct gossip_stats stats;
 	/* What gossip_next hands out, and working space too large for the stack. */
 	struct notice told;
@@ -153,35 +196,40 @@ struct gossip {
 	uint8_t tx[WIRE_CTL_BODY_MAX];
 	uint8_t record[LIM_RECORD_BYTES], body[RECORD_BODY_MAX];
 	struct gossip_prefix rows[RECORD_PREFIXES_MAX];
-	struct gossip_keys keys;
+	struct gossip_section section;
 	struct gossip_want want;
+	struct gossip_have have;
 };
 
 /* gossip.c */
 void gossip_notice(struct gossip *g, const struct notice *n);
 
 /* gossip_node.c */
-struct member *member_get(const struct gossip *g, const struct node_key *key);
+struct node *node_get(const struct gossip *g, const struct node_key *key);
 /* The member, made if unknown. NULL: *@err is ERR_FULL or ERR_NOMEM. */
-struct member *member_make(struct gossip *g, const struct node_key *key, int *err);
-void member_free(struct gossip *g, struct member *m);
-/* Put a record whose signature was verified into the store and let it take effect; flood it to all
- * links but @from's (NULL: all). 0, ERR_MALFORMED (body), or the errors of store_put: unchanged. */
-int member_commit(struct gossip *g, const struct record *r, const struct member *from, ts_t now);
-int member_link_up(struct gossip *g, struct member *m, const struct ep *ep, ts_t now);
-void member_link_down(struct gossip *g, struct member *m, ts_t now);
-void member_forget(struct gossip *g, struct member *m, ts_t now);
-void member_tick(struct gossip *g, struct member *m, ts_t now);
+struct node *node_make(struct gossip *g, const struct node_key *key, int *err);
+void node_free(struct gossip *g, struct node *m);
+/* Put a record whose signature was verified into the store, let it take effect and spread it. It
+ * came from @from (NULL: it is ours), as news or as what we were found to lack. 0, ERR_MALFORMED
+ * (body), or the errors of store_put: unchanged. */
+int node_commit(
+	struct gossip *g, const struct record *r, const struct node *from, bool news, ts_t now);
+/* May @m spread one more piece of news now? */
+bool node_may_say(struct node *m, ts_t now);
+int node_link_up(struct gossip *g, struct node *m, const struct ep *ep, ts_t now);
+void node_link_down(struct gossip *g, struct node *m, ts_t now);
+void node_forget(struct gossip *g, struct node *m, ts_t now);
+void node_tick(struct gossip *g, struct node *m, ts_t now);
 /* Set the member's timer to the earliest thing that it waits for. */
-void member_arm(struct gossip *g, struct member *m);
+void node_arm(struct gossip *g, struct node *m);
 /* Can a node be reached there from another host or, on loopback, from its own? */
-bool member_ep_ok(const struct ep *e);
+bool node_ep_ok(const struct ep *e);
 /* Is it a member that may be shown and routed to? */
-bool member_visible(const struct member *m);
+bool node_visible(const struct node *m);
 /* Tell name conflicts that last. */
-void member_names_tick(struct gossip *g, ts_t now);
+void node_names_tick(struct gossip *g, ts_t now);
 /* Bring routes, the up state and dialling of @m in line with what is known of it. */
-void member_refresh(struct gossip *g, struct member *m, ts_t now);
+void node_refresh(struct gossip *g, struct node *m, ts_t now);
 
 /* gossip_own.c */
 /* Publish what differs from what stands in the store. */
@@ -189,7 +237,7 @@ void own_publish(struct gossip *g, ts_t now);
 int own_init(struct gossip *g, uint64_t epoch, ts_t now);
 void own_fini(struct gossip *g);
 /* A record of our own key from elsewhere, signature not yet verified. */
-int own_seen(struct gossip *g, const struct record *r, struct member *from, ts_t now);
+int own_seen(struct gossip *g, const struct record *r, struct node *from, ts_t now);
 /* Somebody else holds our key: tell it, at @ep if that is known, once a minute. */
 void own_clone(struct gossip *g, const struct ep *ep, ts_t now);
 void own_tick(struct gossip *g, ts_t now);
@@ -198,17 +246,40 @@ ts_t own_deadline(const struct gossip *g);
 bool own_next(struct gossip *g, uint64_t *epoch);
 
 /* gossip_link.c */
-struct link *link_new(struct gossip *g, struct member *m, ts_t now);
+struct link *link_new(struct gossip *g, struct node *m, ts_t now);
 void link_free(struct link *l);
-void link_flood(struct gossip *g, const struct store_entry *e, const struct member *from);
-/* Queue a record for one link. */
-void link_queue(struct gossip *g, struct member *m, uint64_t key);
-int link_recv(struct gossip *g, struct member *m, const uint8_t *buf, size_t len, ts_t now);
-void link_tick(struct gossip *g, struct member *m, ts_t now);
+/* Pass on a record that came from @from as link_recv() was told (NULL: it is ours). */
+void link_spread(struct gossip *g, const struct store_entry *e, const struct node *from, bool news);
+/* Queue a record for one link: at once, or when there is time. */
+void link_queue(struct gossip *g, struct node *m, uint64_t key);
+/* Queue a record that the peer was found to lack. */
+void link_fill(struct gossip *g, struct node *m, const struct store_entry *e);
+/* Queue a key to be asked for. */
+void link_want(struct gossip *g, struct node *m, uint64_t key);
+/* The peer has this version of @key: no need to send or offer it. */
+void link_has(struct link *l, uint64_t key);
+int link_recv(struct gossip *g, struct node *m, const uint8_t *buf, size_t len, ts_t now);
+void link_tick(struct gossip *g, struct node *m, ts_t now);
 ts_t link_deadline(const struct link *l);
 /* Write the next datagram of the link to g->tx; 0: nothing to send, or not now. */
-size_t link_produce(struct gossip *g, struct member *m);
-/* The store changed: digests go out soon. */
+size_t link_produce(struct gossip *g, struct node *m);
+/* To be called after anything was given to a link to send. */
+void link_stir(struct gossip *g, struct node *m);
+/* We published something: compare roots when it has settled. */
 void link_changed(struct gossip *g, ts_t now);
+
+/* gossip_sync.c; the receivers read what is behind the type byte, and return 0 or why the message
+ * is bad */
+int sync_recv_root(struct gossip *g, struct node *m, struct rd *r, ts_t now);
+int sync_recv_sums(struct gossip *g, struct node *m, struct rd *r, ts_t now);
+int sync_recv_keys(struct gossip *g, struct node *m, struct rd *r, ts_t now);
+void sync_tick(struct gossip *g, struct link *l, ts_t now);
+ts_t sync_deadline(const struct link *l);
+/* Write what l->ranges asks for, as much as one message holds. */
+void sync_produce(struct gossip *g, struct link *l, struct wr *w);
+/* The root of our tree, as of now. */
+uint64_t sync_root(struct gossip *g);
+/* Something came of comparing: look again soon. */
+void sync_progress(struct link *l);
 
 #endif

@@ -1,15 +1,20 @@
-/* gossip_link.c - how records spread: flood on change, digests to mend.
+/* gossip_link.c - links: what is queued for each, pacing, and how news spreads.
  *
- * A record that is news goes at once to every link but the one it came from. What got lost is
- * mended: each side of a link sends the root of its store now and then; if they differ, the side
- * with the lower key sends KEYS, its whole index in several datagrams (the other answers a digest
- * with a digest, so that one exchange runs, not two). The receiver of KEYS compares range by range:
- * it sends what it has newer, and asks with WANT for what it has not. A joiner gets everything this
- * way.
+ * A record that is news goes at once to FANOUT links chosen at random (what we publish ourselves to
+ * more), and is offered to others by its key a moment later, if they have not shown by then that
+ * they have it: a copy or an offer of theirs takes it out of the queues for them. Whoever is offered
+ * what it lacks asks one of those who offer. So a record costs about FANOUT copies per node at any
+ * size of the cluster, and a lost copy costs a few hundred milliseconds. What got lost beyond that
+ * is mended by gossip_sync.c.
  *
- * Bounds: queues per link (LINK_QUEUE_MAX, LINK_WANT_MAX: what doesn't fit is dropped and mended
- * later), PACE_DATAGRAMS per link and PACE_WINDOW, KEYS_MIN between runs. Want of memory drops
- * likewise. Everything here costs O(store) per difference and link; it will be replaced. */
+ * What a peer was found to lack and what a joiner asks for (FILL) goes out last, within a budget
+ * of all links together; the asker has at most WANT_WINDOW records under way, and takes up where it
+ * stood when the link, or another one, comes again, since it asks only for what it lacks.
+ *
+ * In: records and requests from peers, news from node_commit(). Out: link_produce(), one datagram a
+ * call, links in turn. Bounds: the queues (gossip_int.h: what doesn't fit is mended later),
+ * PACE_DATAGRAMS per link and PACE_WINDOW, PACE_FILL, and news per origin (node_may_say): a node
+ * that says more is not heard for a while. Want of memory drops likewise. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,18 +55,53 @@ static uint64_t keyq_peek(const struct keyq *q)
 }
 
 /* A queue that has become empty gives its memory back: a joiner's transfer was the rare case. */
-static void keyq_pop(struct keyq *q)
+static void keyq_drained(struct keyq *q)
 {
-	q->head = (q->head + 1) % q->cap;
-	if (--q->count == 0) {
+	if (q->count == 0) {
 		free(q->v);
 		memset(q, 0, sizeof(*q));
 	}
 }
 
-static bool has_output(const struct link *l)
+static void keyq_pop(struct keyq *q)
 {
-	return l->digest_due || l->queue.count || l->wants.count || l->keys_active;
+	q->head = (q->head + 1) % q->cap;
+	q->count--;
+	keyq_drained(q);
+}
+
+/* Take out @key if it is among the last LINK_DEDUP. */
+static void keyq_remove(struct keyq *q, uint64_t key)
+{
+	size_t i = q->count > LINK_DEDUP ? q->count - LINK_DEDUP : 0;
+
+	while (i < q->count && q->v[(q->head + i) % q->cap] != key)
+		i++;
+	if (i == q->count)
+		return;
+	for (; i + 1 < q->count; i++)
+		q->v[(q->head + i) % q->cap] = q->v[(q->head + i + 1) % q->cap];
+	q->count--;
+	keyq_drained(q);
+}
+
+static bool may_ask(const struct link *l)
+{
+	return l->wants.count > 0 && l->asked < WANT_WINDOW;
+}
+
+static bool may_offer(const struct link *l, ts_t now)
+{
+	return l->offers.count > 0 && ts_due(l->offer_at, now);
+}
+
+static bool may_fill(struct gossip *g)
+{
+	if (ts_due(ts_add(g->fill_window, PACE_WINDOW), g->now)) {
+		g->fill_window = g->now;
+		g->fill_sent = 0;
+	}
+	return g->fill_sent < PACE_FILL;
 }
 
 static bool may_send(struct link *l, ts_t now)
@@ -73,18 +113,26 @@ static bool may_send(struct link *l, ts_t now)
 	return l->sent < PACE_DATAGRAMS;
 }
 
-/* To be called after anything was given to a link to send. */
-static void stir(struct gossip *g, struct member *m)
+void link_stir(struct gossip *g, struct node *m)
 {
 	struct link *l = m->link;
+	bool now = l->root_due || l->news.count || l->ranges.count || may_ask(l) ||
+		   may_offer(l, g->now);
 
 	list_del(&l->sending);
-	if (has_output(l) && may_send(l, g->now))
+	l->blocked_to = TS_NEVER;
+	if (!now && !l->fill.count)
+		;
+	else if (!may_send(l, g->now))
+		l->blocked_to = ts_add(l->window, PACE_WINDOW);
+	else if (now || may_fill(g))
 		list_add_tail(&g->senders, &l->sending);
-	member_arm(g, m);
+	else
+		l->blocked_to = ts_add(g->fill_window, PACE_WINDOW);
+	node_arm(g, m);
 }
 
-struct link *link_new(struct gossip *g, struct member *m, ts_t now)
+struct link *link_new(struct gossip *g, struct node *m, ts_t now)
 {
 	struct link *l = calloc(1, sizeof(*l));
 
@@ -93,10 +141,11 @@ struct link *link_new(struct gossip *g, struct member *m, ts_t now)
 	l->m = m;
 	list_init(&l->sending);
 	list_add_tail(&g->links, &l->all);
-	l->digest_due = true;
-	l->digest_at = ts_add(now, prng_jitter(&g->prng, DIGEST_SOON, 25));
-	l->reply_at = l->keys_at = now;
-	l->window = now;
+	l->root_due = true;
+	l->root_at = ts_add(now, prng_jitter(&g->prng, ROOT_IDLE, 25));
+	l->again = ROOT_AGAIN;
+	l->reply_at = l->descend_at = l->window = now;
+	l->offer_at = l->asked_at = l->blocked_to = TS_NEVER;
 	return l;
 }
 
@@ -106,52 +155,110 @@ void link_free(struct link *l)
 		return;
 	list_del(&l->all);
 	list_del(&l->sending);
-	free(l->queue.v);
+	free(l->news.v);
+	free(l->fill.v);
+	free(l->offers.v);
 	free(l->wants.v);
+	free(l->ranges.v);
 	free(l);
 }
 
-void link_queue(struct gossip *g, struct member *m, uint64_t key)
+void link_queue(struct gossip *g, struct node *m, uint64_t key)
 {
-	if (!keyq_put(&m->link->queue, key, LINK_QUEUE_MAX))
+	if (!keyq_put(&m->link->news, key, LINK_QUEUE_MAX))
 		g->stats.dropped++;
-	stir(g, m);
+	link_stir(g, m);
 }
 
-void link_flood(struct gossip *g, const struct store_entry *e, const struct member *from)
+void link_fill(struct gossip *g, struct node *m, const struct store_entry *e)
 {
+	/* What is fresh is news, and the peer may pass it on as such. */
+	struct keyq *q = list_empty(&e->fresh) ? &m->link->fill : &m->link->news;
+
+	if (!keyq_put(q, e->key, LINK_QUEUE_MAX))
+		g->stats.dropped++;
+	link_stir(g, m);
+}
+
+void link_want(struct gossip *g, struct node *m, uint64_t key)
+{
+	if (!keyq_put(&m->link->wants, key, LINK_WANT_MAX))
+		g->stats.dropped++;
+	link_stir(g, m);
+}
+
+static void link_offer(struct gossip *g, struct node *m, uint64_t key)
+{
+	struct link *l = m->link;
+
+	if (l->offers.count == 0)
+		l->offer_at = ts_add(g->now, prng_jitter(&g->prng, OFFER_DELAY, 33));
+	if (!keyq_put(&l->offers, key, LINK_OFFER_MAX))
+		g->stats.dropped++;
+	node_arm(g, m);
+}
+
+void link_has(struct link *l, uint64_t key)
+{
+	keyq_remove(&l->news, key);
+	keyq_remove(&l->offers, key);
+}
+
+/* Does news about @e go to this link? A node has its own records; if it lacks one after a restart,
+ * the roots show it. */
+static bool spreads_to(const struct link *l, const struct store_entry *e, const struct node *from)
+{
+	return l->m != from && !node_key_eq(&l->m->key, &e->r.node);
+}
+
+/* Of @left that are still to come, is this one of the @need that are chosen? */
+static bool choose(struct gossip *g, size_t need, size_t left)
+{
+	return need > 0 && prng_below(&g->prng, left) < need;
+}
+
+void link_spread(struct gossip *g, const struct store_entry *e, const struct node *from, bool news)
+{
+	size_t left = 0, copies, offers;
 	struct list *n, *t;
 
+	/* A joiner's first load is old news to all others. */
+	if (!news && !g->synced)
+		return;
+	list_each(&g->links, n, t) left += spreads_to(list_entry(n, struct link, all), e, from);
+	copies = !from ? FANOUT_OWN : news ? FANOUT : 0;
+	offers = FANOUT_OFFER;
 	list_each(&g->links, n, t)
 	{
-		struct member *m = list_entry(n, struct link, all)->m;
+		struct link *l = list_entry(n, struct link, all);
 
-		/* Its own record a node has; if it lacks it after a restart, digests show it. */
-		if (m != from && !node_key_eq(&m->key, &e->r.node))
-			link_queue(g, m, e->key);
+		if (!spreads_to(l, e, from))
+			continue;
+		if (choose(g, copies, left)) {
+			copies--;
+			link_queue(g, l->m, e->key);
+		} else if (choose(g, offers, copies < left ? left - copies : 1)) {
+			offers--;
+			link_offer(g, l->m, e->key);
+		}
+		left--;
 	}
 }
 
 void link_changed(struct gossip *g, ts_t now)
 {
-	ts_t limit = ts_add(now, DIGEST_SOON);
+	ts_t limit = ts_add(now, ROOT_SOON);
 	struct list *n, *t;
 
 	list_each(&g->links, n, t)
 	{
 		struct link *l = list_entry(n, struct link, all);
 
-		if (!ts_before(limit, l->digest_at))
+		if (!ts_before(limit, l->root_at))
 			continue;
-		l->digest_at = ts_add(now, prng_jitter(&g->prng, DIGEST_SOON, 25));
-		member_arm(g, l->m);
+		l->root_at = ts_add(now, prng_jitter(&g->prng, ROOT_SOON, 25));
+		node_arm(g, l->m);
 	}
-}
-
-static void want(struct gossip *g, struct member *m, uint64_t key)
-{
-	if (!keyq_put(&m->link->wants, key, LINK_WANT_MAX))
-		g->stats.dropped++;
 }
 
 static void note(int *first, int err)
@@ -160,9 +267,24 @@ static void note(int *first, int err)
 		*first = err;
 }
 
-/* One record out of a RECORDS message. */
-static int recv_record(struct gossip *g, struct member *m, const struct record *r, ts_t now)
+/* The peer's copy of @r is older than ours, or loses to it. */
+static int recv_stale(struct gossip *g, struct node *m, const struct record *r)
 {
+	const struct store_entry *e = store_find(g->store, &r->node, r->type, r->sub);
+
+	g->stats.rx_stale++;
+	link_queue(g, m, e->key);
+	if (record_version_cmp(r->epoch, r->seq, e->r.epoch, e->r.seq) == 0 &&
+		record_verify(r) == 0)
+		g->stats.equivocations++;
+	return ERR_STALE;
+}
+
+/* One record out of RECORDS or FILL. */
+static int recv_record(
+	struct gossip *g, struct node *m, const struct record *r, bool news, ts_t now)
+{
+	struct node *origin;
 	int err;
 
 	if (!cluster_id_eq(&r->cluster, &g->cluster)) {
@@ -174,36 +296,52 @@ static int recv_record(struct gossip *g, struct member *m, const struct record *
 	err = store_check(g->store, r);
 	if (err == ERR_EXISTS) {
 		g->stats.rx_stale++;
+		link_has(m->link, record_key_hash(&r->node, r->type, r->sub));
 		return 0;
 	}
-	if (err == ERR_STALE) {
-		const struct store_entry *e = store_find(g->store, &r->node, r->type, r->sub);
-
-		g->stats.rx_stale++;
-		link_queue(g, m, e->key); /* the peer lacks the newer one */
-		if (record_version_cmp(r->epoch, r->seq, e->r.epoch, e->r.seq) == 0 &&
-			record_verify(r) == 0)
-			g->stats.equivocations++;
-		return err;
-	}
+	if (err == ERR_STALE)
+		return recv_stale(g, m, r);
 	if (err < 0) {
 		g->stats.rx_full++;
 		return err;
+	}
+	origin = node_get(g, &r->node);
+	if (news && origin && !node_may_say(origin, now)) {
+		g->stats.rx_limited++;
+		return ERR_LIMIT;
 	}
 	if (record_verify(r) < 0) {
 		g->stats.rx_forged++;
 		return ERR_AUTH;
 	}
-	return member_commit(g, r, m, now);
+	err = node_commit(g, r, m, news, now);
+	if (err == 0)
+		link_has(m->link, record_key_hash(&r->node, r->type, r->sub));
+	return err;
 }
 
-static int recv_records(struct gossip *g, struct member *m, struct rd *r, ts_t now)
+/* What was asked for has come, or something else that counts as it. */
+static void came(struct gossip *g, struct link *l, const struct record *r, ts_t now)
+{
+	uint64_t key;
+
+	if (l->asked == 0)
+		return;
+	l->asked--;
+	l->asked_at = now;
+	key = record_key_hash(&r->node, r->type, r->sub);
+	g->asked[key % ASKED_SLOTS].key = key;
+	g->asked[key % ASKED_SLOTS].at = now;
+}
+
+static int recv_list(struct gossip *g, struct node *m, struct rd *r, bool news, ts_t now)
 {
 	int first = 0;
 
 	while (rd_left(r) > 0) {
 		struct record rec;
 		int len = record_parse(r->p, rd_left(r), &rec);
+		bool asked = m->link->asked > 0;
 
 		if (len < 0) {
 			g->stats.rx_bad++;
@@ -211,106 +349,73 @@ static int recv_records(struct gossip *g, struct member *m, struct rd *r, ts_t n
 			break; /* where the next one starts is not known */
 		}
 		rd_take(r, (size_t)len);
-		note(&first, recv_record(g, m, &rec, now));
+		came(g, m->link, &rec, now);
+		/* Old news is believed to be that only from who was asked. */
+		note(&first, recv_record(g, m, &rec, news || !asked, now));
 	}
+	sync_progress(m->link);
+	link_stir(g, m);
 	return first;
 }
 
-static int recv_digest(struct gossip *g, struct member *m, struct rd *r, ts_t now)
+static int recv_records(struct gossip *g, struct node *m, struct rd *r, ts_t now)
 {
-	struct link *l = m->link;
-	struct gossip_digest d;
-	uint8_t root[16];
-	int err = gossip_digest_decode(r, &d);
-
-	if (err < 0) {
-		g->stats.rx_bad++;
-		return err;
-	}
-	store_root(g->store, root);
-	if (memcmp(root, d.root, sizeof(root)) == 0 && d.count == store_count(g->store)) {
-		l->digest_at = ts_add(now, prng_jitter(&g->prng, DIGEST_IDLE, 25));
-		l->keys_wanted = false;
-	} else if (node_key_cmp(&g->id->pub, &m->key) < 0) {
-		l->keys_wanted = true;
-		link_tick(g, m, now);
-	} else if (ts_due(l->reply_at, now)) {
-		l->digest_due = true;
-		l->reply_at = ts_add(now, DIGEST_REPLY_MIN);
-	}
-	stir(g, m);
-	return 0;
+	return recv_list(g, m, r, true, now);
 }
 
-/* The peer has a key with another version than we: @e ours. */
-static void compare(struct gossip *g, struct member *m, const struct store_entry *e,
-	const struct gossip_key_entry *k)
+static int recv_fill(struct gossip *g, struct node *m, struct rd *r, ts_t now)
 {
-	int cmp = record_version_cmp(e->r.epoch, e->r.seq, k->epoch, k->seq);
-
-	/* Of one version the lower hash stays (store.h). */
-	if (cmp == 0 && e->digest != k->hash)
-		cmp = e->digest < k->hash ? 1 : -1;
-	if (cmp > 0)
-		link_queue(g, m, e->key);
-	else if (cmp < 0)
-		want(g, m, e->key);
+	return recv_list(g, m, r, false, now);
 }
 
-static int recv_keys(struct gossip *g, struct member *m, struct rd *r, ts_t now)
+static int recv_have(struct gossip *g, struct node *m, struct rd *r, ts_t now)
 {
-	const struct store_entry *e;
-	struct gossip_keys *k = &g->keys;
-	uint64_t at;
-	size_t i = 0;
-	int err = gossip_keys_decode(r, k);
+	int err = gossip_have_decode(r, &g->have);
 
-	if (err < 0) {
-		g->stats.rx_bad++;
-		return err;
-	}
-	at = k->from;
-	for (e = store_from(g->store, at); e && e->key <= k->to; e = store_from(g->store, at)) {
-		for (; i < k->n && k->v[i].key < e->key; i++)
-			want(g, m, k->v[i].key);
-		if (i < k->n && k->v[i].key == e->key)
-			compare(g, m, e, &k->v[i++]);
+	(void)now;
+	for (size_t i = 0; err == 0 && i < g->have.n; i++) {
+		const struct store_entry *e = store_get(g->store, g->have.v[i].key);
+
+		if (e && e->digest == g->have.v[i].hash)
+			link_has(m->link, e->key);
 		else
-			link_queue(g, m, e->key);
-		if (e->key == UINT64_MAX)
-			break;
-		at = e->key + 1;
+			link_want(g, m, g->have.v[i].key);
 	}
-	for (; i < k->n; i++)
-		want(g, m, k->v[i].key);
-	stir(g, m);
-	return 0;
+	link_stir(g, m);
+	return err;
 }
 
-static int recv_want(struct gossip *g, struct member *m, struct rd *r, ts_t now)
+static int recv_want(struct gossip *g, struct node *m, struct rd *r, ts_t now)
 {
 	int err = gossip_want_decode(r, &g->want);
 
-	if (err < 0) {
-		g->stats.rx_bad++;
-		return err;
+	(void)now;
+	for (size_t i = 0; err == 0 && i < g->want.n; i++) {
+		const struct store_entry *e = store_get(g->store, g->want.v[i]);
+
+		if (e)
+			link_fill(g, m, e);
 	}
-	for (size_t i = 0; i < g->want.n; i++)
-		if (store_get(g->store, g->want.v[i]))
-			link_queue(g, m, g->want.v[i]);
-	return 0;
+	return err;
 }
 
-int link_recv(struct gossip *g, struct member *m, const uint8_t *buf, size_t len, ts_t now)
+int link_recv(struct gossip *g, struct node *m, const uint8_t *buf, size_t len, ts_t now)
 {
-	static int (*const handlers[])(struct gossip *, struct member *, struct rd *, ts_t) = {
-		[GOSSIP_MSG_RECORDS] = recv_records,
-		[GOSSIP_MSG_DIGEST] = recv_digest,
-		[GOSSIP_MSG_KEYS] = recv_keys,
-		[GOSSIP_MSG_WANT] = recv_want,
+	static const struct {
+		int (*fn)(struct gossip *, struct node *, struct rd *, ts_t);
+		bool counts; /* its own errors by itself */
+	} handlers[] = {
+		[GOSSIP_MSG_RECORDS] = {recv_records, true},
+		[GOSSIP_MSG_FILL] = {recv_fill, true},
+		[GOSSIP_MSG_HAVE] = {recv_have, false},
+		[GOSSIP_MSG_WANT] = {recv_want, false},
+		[GOSSIP_MSG_ROOT] = {sync_recv_root, false},
+		[GOSSIP_MSG_SUMS] = {sync_recv_sums, false},
+		[GOSSIP_MSG_KEYS] = {sync_recv_keys, false},
 	};
 	struct rd r;
 	uint8_t type;
+	int err;
 
 	rd_init(&r, buf, len);
 	type = rd_u8(&r);
@@ -319,53 +424,48 @@ int link_recv(struct gossip *g, struct member *m, const uint8_t *buf, size_t len
 		return ERR_TRUNCATED;
 	}
 	/* A later version may say more: not an error. */
-	if (type >= sizeof(handlers) / sizeof(handlers[0]) || !handlers[type])
+	if (type >= sizeof(handlers) / sizeof(handlers[0]) || !handlers[type].fn)
 		return 0;
-	return handlers[type](g, m, &r, now);
+	err = handlers[type].fn(g, m, &r, now);
+	if (err < 0 && !handlers[type].counts)
+		g->stats.rx_bad++;
+	return err;
 }
 
-void link_tick(struct gossip *g, struct member *m, ts_t now)
+void link_tick(struct gossip *g, struct node *m, ts_t now)
 {
 	struct link *l = m->link;
 
-	if (ts_due(l->digest_at, now)) {
-		l->digest_due = true;
-		l->digest_at = ts_add(now, prng_jitter(&g->prng, DIGEST_IDLE, 25));
-	}
-	if (l->keys_wanted && !l->keys_active && ts_due(l->keys_at, now)) {
-		l->keys_wanted = false;
-		l->keys_active = true;
-		l->keys_from = 0;
-		l->keys_at = ts_add(now, KEYS_MIN);
-	}
-	stir(g, m);
+	if (l->asked > 0 && ts_due(ts_add(l->asked_at, ASK_PATIENCE), now))
+		l->asked = 0;
+	sync_tick(g, l, now);
+	link_stir(g, m);
 }
 
 ts_t link_deadline(const struct link *l)
 {
-	ts_t t = l->digest_at;
+	ts_t t = ts_min(sync_deadline(l), l->blocked_to);
 
-	if (l->keys_wanted && !l->keys_active)
-		t = ts_min(t, l->keys_at);
-	/* Output that waits for the next window. */
-	if (has_output(l) && list_empty(&l->sending))
-		t = ts_min(t, ts_add(l->window, PACE_WINDOW));
+	if (l->asked > 0)
+		t = ts_min(t, ts_add(l->asked_at, ASK_PATIENCE));
+	if (l->offers.count > 0 && list_empty(&l->sending))
+		t = ts_min(t, l->offer_at);
 	return t;
 }
 
-static void produce_records(struct gossip *g, struct link *l, struct wr *w)
+static void produce_records(struct gossip *g, struct keyq *q, uint8_t type, struct wr *w)
 {
-	while (l->queue.count > 0) {
-		const struct store_entry *e = store_get(g->store, keyq_peek(&l->queue));
+	while (q->count > 0) {
+		const struct store_entry *e = store_get(g->store, keyq_peek(q));
 
 		if (e) {
 			if (wr_len(w) == 0)
-				wr_u8(w, GOSSIP_MSG_RECORDS);
+				wr_u8(w, type);
 			if (wr_left(w) < e->r.len)
 				return;
 			wr_copy(w, e->bytes, e->r.len);
 		}
-		keyq_pop(&l->queue);
+		keyq_pop(q);
 	}
 }
 
@@ -373,64 +473,70 @@ static void produce_wants(struct gossip *g, struct link *l, struct wr *w)
 {
 	struct gossip_want *k = &g->want;
 
-	for (k->n = 0; k->n < GOSSIP_WANT_MAX && l->wants.count > 0; keyq_pop(&l->wants))
-		k->v[k->n++] = keyq_peek(&l->wants);
-	gossip_want_encode(w, k);
-}
-
-static void produce_keys(struct gossip *g, struct link *l, struct wr *w)
-{
-	const struct store_entry *e;
-	struct gossip_keys *k = &g->keys;
-	uint64_t at = l->keys_from;
-
-	k->from = at;
-	k->to = UINT64_MAX;
 	k->n = 0;
-	l->keys_active = false;
-	while ((e = store_from(g->store, at)) != NULL) {
-		if (k->n == GOSSIP_KEYS_MAX) {
-			/* The rest goes into the next datagram. */
-			k->to = e->key - 1;
-			l->keys_from = e->key;
-			l->keys_active = true;
-			break;
-		}
-		k->v[k->n++] = (struct gossip_key_entry){e->key, e->r.epoch, e->r.seq, e->digest};
-		if (e->key == UINT64_MAX)
-			break;
-		at = e->key + 1;
+	while (k->n < GOSSIP_WANT_MAX && may_ask(l)) {
+		uint64_t key = keyq_peek(&l->wants);
+
+		keyq_pop(&l->wants);
+		if (g->asked[key % ASKED_SLOTS].key == key &&
+			!ts_due(ts_add(g->asked[key % ASKED_SLOTS].at, ASK_AGAIN), g->now))
+			continue;
+		g->asked[key % ASKED_SLOTS].key = key;
+		g->asked[key % ASKED_SLOTS].at = g->now;
+		k->v[k->n++] = key;
+		l->asked++;
 	}
-	gossip_keys_encode(w, k);
+	l->asked_at = g->now;
+	if (k->n > 0)
+		gossip_want_encode(w, k);
 }
 
-size_t link_produce(struct gossip *g, struct member *m)
+static void produce_offers(struct gossip *g, struct link *l, struct wr *w)
+{
+	struct gossip_have *k = &g->have;
+
+	for (k->n = 0; k->n < GOSSIP_HAVE_MAX && l->offers.count > 0; keyq_pop(&l->offers)) {
+		const struct store_entry *e = store_get(g->store, keyq_peek(&l->offers));
+
+		if (!e)
+			continue;
+		k->v[k->n].key = e->key;
+		k->v[k->n++].hash = e->digest;
+	}
+	if (k->n > 0)
+		gossip_have_encode(w, k);
+}
+
+size_t link_produce(struct gossip *g, struct node *m)
 {
 	struct link *l = m->link;
 	struct wr w;
 
+	wr_init(&w, g->tx, sizeof(g->tx));
 	if (!may_send(l, g->now)) {
-		stir(g, m);
+		link_stir(g, m);
 		return 0;
 	}
-	wr_init(&w, g->tx, sizeof(g->tx));
-	if (l->digest_due) {
-		struct gossip_digest d = {.count = (uint32_t)store_count(g->store)};
-
-		store_root(g->store, d.root);
-		l->digest_due = false;
-		gossip_digest_encode(&w, &d);
-	} else {
-		produce_records(g, l, &w);
+	if (l->root_due) {
+		l->root_due = false;
+		gossip_root_encode(&w, sync_root(g));
 	}
-	if (wr_len(&w) == 0 && l->wants.count > 0)
+	if (wr_len(&w) == 0)
+		produce_records(g, &l->news, GOSSIP_MSG_RECORDS, &w);
+	if (wr_len(&w) == 0 && may_ask(l))
 		produce_wants(g, l, &w);
-	if (wr_len(&w) == 0 && l->keys_active)
-		produce_keys(g, l, &w);
+	if (wr_len(&w) == 0 && may_offer(l, g->now))
+		produce_offers(g, l, &w);
+	if (wr_len(&w) == 0 && l->ranges.count > 0)
+		sync_produce(g, l, &w);
+	if (wr_len(&w) == 0 && l->fill.count > 0 && may_fill(g)) {
+		produce_records(g, &l->fill, GOSSIP_MSG_FILL, &w);
+		g->fill_sent += wr_len(&w) > 0;
+	}
 	if (wr_len(&w) > 0) {
 		l->sent++;
 		g->stats.tx++;
 	}
-	stir(g, m); /* last among the senders now: links take turns */
+	link_stir(g, m); /* last among the senders now: links take turns */
 	return wr_len(&w);
 }

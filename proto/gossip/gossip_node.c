@@ -2,7 +2,7 @@
  *
  * A member is a node of which we have a record or a link. Its state is what the store and the
  * driver say (known, left, linked, forgotten); what follows from that is brought in line in one
- * place, member_refresh: whether its claims compete, whether the driver was told that it is up,
+ * place, node_refresh: whether its claims compete, whether the driver was told that it is up,
  * whether it is to be dialled.
  *
  *	visible = known, not left, not forgotten
@@ -10,7 +10,7 @@
  *	dialled = visible, not linked, has an address
  *
  * Bounds: LIM_NODES members, LIM_PREFIXES_PER_NODE and LIM_PREFIXES claims (prefixes beyond are not
- * used; the record is kept, so that stores agree). Failure: member_commit makes all that it needs
+ * used; the record is kept, so that stores agree). Failure: node_commit makes all that it needs
  * before it changes anything. */
 #include <assert.h>
 #include <stdlib.h>
@@ -19,14 +19,14 @@
 #include "weft/log.h"
 #include "gossip_int.h"
 
-struct member *member_get(const struct gossip *g, const struct node_key *key)
+struct node *node_get(const struct gossip *g, const struct node_key *key)
 {
-	return map_get(g->members, key);
+	return map_get(g->nodes, key);
 }
 
-struct member *member_make(struct gossip *g, const struct node_key *key, int *err)
+struct node *node_make(struct gossip *g, const struct node_key *key, int *err)
 {
-	struct member *m = member_get(g, key);
+	struct node *m = node_get(g, key);
 
 	*err = 0;
 	if (m)
@@ -45,7 +45,9 @@ struct member *member_make(struct gossip *g, const struct node_key *key, int *er
 	m->since = g->now;
 	m->dial_at = m->probation = TS_NEVER;
 	m->backoff = DIAL_FIRST;
-	*err = map_put(g->members, key, m);
+	m->news = NEWS_BURST;
+	m->news_at = g->now;
+	*err = map_put(g->nodes, key, m);
 	if (*err < 0) {
 		free(m);
 		return NULL;
@@ -53,14 +55,14 @@ struct member *member_make(struct gossip *g, const struct node_key *key, int *er
 	/* Queued from here on until it goes, so that moving it needs no memory. */
 	*err = tq_set(&g->timers, &m->timer, ts_add(g->now, IDLE_CHECK));
 	if (*err < 0) {
-		map_del(g->members, key);
+		map_del(g->nodes, key);
 		free(m);
 		return NULL;
 	}
 	return m;
 }
 
-void member_free(struct gossip *g, struct member *m)
+void node_free(struct gossip *g, struct node *m)
 {
 	struct list *n, *t;
 
@@ -70,23 +72,23 @@ void member_free(struct gossip *g, struct member *m)
 	list_del(&m->updown);
 	list_del(&m->dials);
 	list_del(&m->hangups);
-	map_del(g->members, &m->key);
+	map_del(g->nodes, &m->key);
 	free(m->prefixes);
 	free(m);
 }
 
-bool member_visible(const struct member *m)
+bool node_visible(const struct node *m)
 {
 	return m->known && !m->left && !m->forgotten;
 }
 
-bool member_ep_ok(const struct ep *e)
+bool node_ep_ok(const struct ep *e)
 {
 	return e->port != 0 && !ip_is_unspecified(&e->ip) && !ip_is_multicast(&e->ip) &&
 	       !ip_is_link_local(&e->ip);
 }
 
-void member_arm(struct gossip *g, struct member *m)
+void node_arm(struct gossip *g, struct node *m)
 {
 	ts_t when = ts_min(ts_add(g->now, IDLE_CHECK), ts_min(m->dial_at, m->probation));
 	int err;
@@ -98,18 +100,18 @@ void member_arm(struct gossip *g, struct member *m)
 	(void)err;
 }
 
-static bool up(const struct member *m)
+static bool up(const struct node *m)
 {
-	return m->link && member_visible(m) && !m->self;
+	return m->link && node_visible(m) && !m->self;
 }
 
 /* May this one be the other side of a name conflict? */
-static bool bears_name(const struct gossip *g, const struct member *m, const char *name)
+static bool bears_name(const struct gossip *g, const struct node *m, const char *name)
 {
 	return (up(m) || m == g->self) && strcmp(m->name, name) == 0;
 }
 
-static void best_ep(const struct gossip *g, const struct member *m, struct ep *out)
+static void best_ep(const struct gossip *g, const struct node *m, struct ep *out)
 {
 	memset(out, 0, sizeof(*out));
 	if (m->self && g->own.neps)
@@ -120,7 +122,7 @@ static void best_ep(const struct gossip *g, const struct member *m, struct ep *o
 		*out = m->eps[0];
 }
 
-static void tell_name(struct gossip *g, const struct member *m, const struct member *other)
+static void tell_name(struct gossip *g, const struct node *m, const struct node *other)
 {
 	struct notice n = {
 		.type = GOSSIP_NAME_CONFLICT, .node = m->key, .other = other->key, .neps = 2};
@@ -133,15 +135,15 @@ static void tell_name(struct gossip *g, const struct member *m, const struct mem
 }
 
 /* @m came up, or took another name: does somebody else bear it? */
-static void names_check(struct gossip *g, struct member *m, ts_t now)
+static void names_check(struct gossip *g, struct node *m, ts_t now)
 {
 	const void *key;
 	void *value;
 	size_t it = 0;
 	unsigned told = 0;
 
-	while (told < NAME_TELLS_MAX && map_next(g->members, &it, &key, &value)) {
-		struct member *o = value;
+	while (told < NAME_TELLS_MAX && map_next(g->nodes, &it, &key, &value)) {
+		struct node *o = value;
 
 		if (o == m || !bears_name(g, o, m->name))
 			continue;
@@ -153,7 +155,7 @@ static void names_check(struct gossip *g, struct member *m, ts_t now)
 }
 
 /* The one to name in a lasting conflict of @m: ourselves before others. NULL: it is over. */
-static struct member *names_other(struct gossip *g, const struct member *m)
+static struct node *names_other(struct gossip *g, const struct node *m)
 {
 	const void *key;
 	void *value;
@@ -161,13 +163,13 @@ static struct member *names_other(struct gossip *g, const struct member *m)
 
 	if (bears_name(g, g->self, m->name))
 		return g->self;
-	while (map_next(g->members, &it, &key, &value))
+	while (map_next(g->nodes, &it, &key, &value))
 		if (value != m && bears_name(g, value, m->name))
 			return value;
 	return NULL;
 }
 
-void member_names_tick(struct gossip *g, ts_t now)
+void node_names_tick(struct gossip *g, ts_t now)
 {
 	const void *key;
 	void *value;
@@ -177,8 +179,8 @@ void member_names_tick(struct gossip *g, ts_t now)
 	if (!ts_due(g->names_at, now))
 		return;
 	g->names_at = TS_NEVER;
-	while (told < NAME_TELLS_MAX && map_next(g->members, &it, &key, &value)) {
-		struct member *m = value, *other = NULL;
+	while (told < NAME_TELLS_MAX && map_next(g->nodes, &it, &key, &value)) {
+		struct node *m = value, *other = NULL;
 
 		if (!m->same_name || m->self)
 			continue;
@@ -197,9 +199,9 @@ void member_names_tick(struct gossip *g, ts_t now)
 	}
 }
 
-static void refresh_dial(struct gossip *g, struct member *m, ts_t now)
+static void refresh_dial(struct gossip *g, struct node *m, ts_t now)
 {
-	bool want = !m->self && member_visible(m) && !m->link && !g->own.left &&
+	bool want = !m->self && node_visible(m) && !m->link && !g->own.left &&
 		    (m->neps > 0 || m->seen.ip.family != IP_NONE);
 
 	if (!want) {
@@ -214,7 +216,7 @@ static void refresh_dial(struct gossip *g, struct member *m, ts_t now)
 		m->dial_at = ts_add(m->dial_at, DIAL_SPREAD);
 }
 
-void member_refresh(struct gossip *g, struct member *m, ts_t now)
+void node_refresh(struct gossip *g, struct node *m, ts_t now)
 {
 	bool compete = m->self ? !m->left : up(m);
 	struct list *n, *t;
@@ -235,7 +237,7 @@ void member_refresh(struct gossip *g, struct member *m, ts_t now)
 		names_check(g, m, now);
 	m->was_up = up(m);
 	refresh_dial(g, m, now);
-	member_arm(g, m);
+	node_arm(g, m);
 }
 
 /* What a record's body says, taken apart before anything is changed. */
@@ -254,7 +256,7 @@ static void keep_dialable(struct change *ch)
 
 	for (size_t i = 0; i < ch->neps; i++) {
 		ip_unmap(&ch->eps[i].ip);
-		if (member_ep_ok(&ch->eps[i]))
+		if (node_ep_ok(&ch->eps[i]))
 			ch->eps[kept++] = ch->eps[i];
 	}
 	ch->neps = kept;
@@ -292,7 +294,7 @@ static bool same_place(const struct claim *c, uint16_t sub, const struct gossip_
 	       pfx_eq(&c->p.pfx, &p->pfx);
 }
 
-static struct claim *claim_of(const struct member *m, uint16_t sub, const struct gossip_prefix *p)
+static struct claim *claim_of(const struct node *m, uint16_t sub, const struct gossip_prefix *p)
 {
 	struct list *n, *t;
 
@@ -307,7 +309,7 @@ static struct claim *claim_of(const struct member *m, uint16_t sub, const struct
 }
 
 /* How many of the member's claims stand in record @sub? */
-static size_t claims_in(const struct member *m, uint16_t sub)
+static size_t claims_in(const struct node *m, uint16_t sub)
 {
 	struct list *n, *t;
 	size_t count = 0;
@@ -336,7 +338,7 @@ static bool row_repeated(const struct gossip *g, size_t i)
 
 /* Make the claims and the room that a PREFIXES record needs. */
 static int change_prepare(
-	struct gossip *g, const struct member *m, const struct record *r, struct change *ch)
+	struct gossip *g, const struct node *m, const struct record *r, struct change *ch)
 {
 	static struct log_limit limit;
 	size_t before = claims_in(m, r->sub), others = m->nprefixes - before;
@@ -370,7 +372,7 @@ static int change_prepare(
 }
 
 /* List the member's claims for status; the array has room. */
-static void list_prefixes(struct member *m)
+static void list_prefixes(struct node *m)
 {
 	struct list *n, *t;
 
@@ -385,7 +387,7 @@ static void list_prefixes(struct member *m)
 }
 
 /* Replace the claims of record @sub by g->rows. Those that stay keep their routes. */
-static void apply_prefixes(struct gossip *g, struct member *m, uint16_t sub, struct change *ch)
+static void apply_prefixes(struct gossip *g, struct node *m, uint16_t sub, struct change *ch)
 {
 	struct list *n, *t;
 
@@ -402,7 +404,7 @@ static void apply_prefixes(struct gossip *g, struct member *m, uint16_t sub, str
 			claim_drop(&g->claims, c);
 		} else if (c->p.right != g->rows[i].right ||
 			   c->p.claimed_at_secs != g->rows[i].claimed_at_secs) {
-			claim_lift(&g->claims, c); /* member_refresh places it again */
+			claim_lift(&g->claims, c); /* node_refresh places it again */
 			c->p = g->rows[i];
 		}
 	}
@@ -417,7 +419,7 @@ static void apply_prefixes(struct gossip *g, struct member *m, uint16_t sub, str
 	list_prefixes(m);
 }
 
-static void apply_node(struct member *m, const struct record *r, const struct change *ch)
+static void apply_node(struct node *m, const struct record *r, const struct change *ch)
 {
 	bool gone = r->flags & RECORD_F_TOMBSTONE;
 	bool renamed = strcmp(m->name, ch->node.name) != 0;
@@ -434,7 +436,7 @@ static void apply_node(struct member *m, const struct record *r, const struct ch
 		m->was_up = false; /* look at the name again */
 }
 
-static void apply_endpoints(struct member *m, const struct change *ch)
+static void apply_endpoints(struct node *m, const struct change *ch)
 {
 	bool same = m->neps == ch->neps;
 
@@ -450,7 +452,7 @@ static void apply_endpoints(struct member *m, const struct change *ch)
 }
 
 /* A record of @m gave way to one with a lower (type, sub-key). */
-static void apply_evicted(struct gossip *g, struct member *m, const struct record *r)
+static void apply_evicted(struct gossip *g, struct node *m, const struct record *r)
 {
 	struct list *n, *t;
 
@@ -466,7 +468,7 @@ static void apply_evicted(struct gossip *g, struct member *m, const struct recor
 	list_prefixes(m);
 }
 
-static void apply(struct gossip *g, struct member *m, const struct record *r, struct change *ch)
+static void apply(struct gossip *g, struct node *m, const struct record *r, struct change *ch)
 {
 	if (record_version_cmp(r->epoch, r->seq, m->newest_epoch, m->newest_seq) > 0) {
 		m->newest_epoch = r->epoch;
@@ -490,11 +492,28 @@ static void apply(struct gossip *g, struct member *m, const struct record *r, st
 	}
 }
 
-int member_commit(struct gossip *g, const struct record *r, const struct member *from, ts_t now)
+bool node_may_say(struct node *m, ts_t now)
+{
+	uint64_t fresh = (now.ns - m->news_at.ns) / (uint64_t)NEWS_REFILL.ns;
+
+	if (fresh > NEWS_BURST - m->news)
+		fresh = NEWS_BURST - m->news;
+	if (fresh > 0 || m->news == NEWS_BURST) {
+		m->news += (unsigned)fresh;
+		m->news_at = now;
+	}
+	if (m->news == 0)
+		return false;
+	m->news--;
+	return true;
+}
+
+int node_commit(
+	struct gossip *g, const struct record *r, const struct node *from, bool news, ts_t now)
 {
 	struct store_entry *e, *evicted;
 	struct change ch = {0};
-	struct member *m;
+	struct node *m;
 	int err;
 
 	list_init(&ch.fresh);
@@ -503,16 +522,16 @@ int member_commit(struct gossip *g, const struct record *r, const struct member 
 		g->stats.rx_bad += err != ERR_NOMEM;
 		return err == ERR_TRUNCATED ? ERR_MALFORMED : err;
 	}
-	m = member_make(g, &r->node, &err);
+	m = node_make(g, &r->node, &err);
 	if (m && r->type == RECORD_PREFIXES && record_understood(r))
 		err = change_prepare(g, m, r, &ch);
 	if (err == 0)
-		err = store_put(g->store, r, &e, &evicted);
+		err = store_put(g->store, r, news ? now : TS_ZERO, &e, &evicted);
 	if (err < 0) {
 		g->stats.rx_full += err == ERR_FULL;
 		change_undo(g, &ch);
 		if (m && m->newest_epoch == 0 && !m->link && !m->self)
-			member_free(g, m);
+			node_free(g, m);
 		return err;
 	}
 	if (evicted)
@@ -520,13 +539,14 @@ int member_commit(struct gossip *g, const struct record *r, const struct member 
 	free(evicted);
 	apply(g, m, r, &ch);
 	g->stats.rx_new += from != NULL;
-	member_refresh(g, m, now);
-	link_flood(g, e, from);
-	link_changed(g, now);
+	node_refresh(g, m, now);
+	link_spread(g, e, from, news);
+	if (!from)
+		link_changed(g, now);
 	return 0;
 }
 
-int member_link_up(struct gossip *g, struct member *m, const struct ep *ep, ts_t now)
+int node_link_up(struct gossip *g, struct node *m, const struct ep *ep, ts_t now)
 {
 	const struct store_entry *e;
 
@@ -547,11 +567,11 @@ int member_link_up(struct gossip *g, struct member *m, const struct ep *ep, ts_t
 			if (e)
 				link_queue(g, m, e->key);
 		}
-	member_refresh(g, m, now);
+	node_refresh(g, m, now);
 	return 0;
 }
 
-void member_link_down(struct gossip *g, struct member *m, ts_t now)
+void node_link_down(struct gossip *g, struct node *m, ts_t now)
 {
 	bool steady;
 
@@ -564,17 +584,17 @@ void member_link_down(struct gossip *g, struct member *m, ts_t now)
 	m->probation = TS_NEVER;
 	list_del(&m->hangups);
 	if (m->newest_epoch == 0 && !m->self) {
-		member_free(g, m);
+		node_free(g, m);
 		return;
 	}
 	if (steady)
 		m->backoff = DIAL_FIRST;
 	else
 		m->dial_at = ts_add(now, prng_jitter(&g->prng, m->backoff, 25));
-	member_refresh(g, m, now);
+	node_refresh(g, m, now);
 }
 
-void member_forget(struct gossip *g, struct member *m, ts_t now)
+void node_forget(struct gossip *g, struct node *m, ts_t now)
 {
 	m->forgotten = true;
 	if (m->link) {
@@ -582,10 +602,10 @@ void member_forget(struct gossip *g, struct member *m, ts_t now)
 		list_add_tail(&g->hangups, &m->hangups);
 		m->probation = ts_add(now, PROBATION);
 	}
-	member_refresh(g, m, now);
+	node_refresh(g, m, now);
 }
 
-static void dial_due(struct gossip *g, struct member *m, ts_t now)
+static void dial_due(struct gossip *g, struct node *m, ts_t now)
 {
 	list_del(&m->dials);
 	list_add_tail(&g->dials, &m->dials);
@@ -593,7 +613,7 @@ static void dial_due(struct gossip *g, struct member *m, ts_t now)
 	m->backoff = DUR_NS(m->backoff.ns * 2 < DIAL_MAX.ns ? m->backoff.ns * 2 : DIAL_MAX.ns);
 }
 
-void member_tick(struct gossip *g, struct member *m, ts_t now)
+void node_tick(struct gossip *g, struct node *m, ts_t now)
 {
 	if (ts_due(m->dial_at, now))
 		dial_due(g, m, now);
@@ -604,5 +624,5 @@ void member_tick(struct gossip *g, struct member *m, ts_t now)
 	}
 	if (m->link)
 		link_tick(g, m, now);
-	member_arm(g, m);
+	node_arm(g, m);
 }

@@ -49,7 +49,7 @@ static int commit_own(struct gossip *g, struct record *r, ts_t now)
 	check = record_parse(g->record, (size_t)len, &parsed);
 	assert(check == len);
 	(void)check;
-	err = member_commit(g, &parsed, NULL, now);
+	err = node_commit(g, &parsed, NULL, true, now);
 	if (err == 0)
 		g->own.seq++;
 	return err;
@@ -110,7 +110,7 @@ void own_publish(struct gossip *g, ts_t now)
 /* Can another host reach us there? Loopback serves only several nodes on one host. */
 static bool usable(const struct ep *e, bool loopback)
 {
-	return member_ep_ok(e) && ip_is_loopback(&e->ip) == loopback;
+	return node_ep_ok(e) && ip_is_loopback(&e->ip) == loopback;
 }
 
 int gossip_set_endpoints(struct gossip *g, const struct ep *eps, size_t n, ts_t now)
@@ -222,8 +222,8 @@ void gossip_leave(struct gossip *g, ts_t now)
 	g->now = now;
 	g->own.left = true;
 	own_publish(g, now);
-	while (map_next(g->members, &it, &key, &value))
-		member_refresh(g, value, now); /* nobody is dialled any more */
+	while (map_next(g->nodes, &it, &key, &value))
+		node_refresh(g, value, now); /* nobody is dialled any more */
 }
 
 /* Were there so many jumps lately that another must hold our key? */
@@ -302,7 +302,7 @@ static int withdraw(struct gossip *g, const struct record *r, ts_t now)
 	return commit_own(g, &tomb, now);
 }
 
-int own_seen(struct gossip *g, const struct record *r, struct member *from, ts_t now)
+int own_seen(struct gossip *g, const struct record *r, struct node *from, ts_t now)
 {
 	const struct store_entry *e = store_find(g->store, &r->node, r->type, r->sub);
 	int cmp = e ? record_version_cmp(r->epoch, r->seq, e->r.epoch, e->r.seq) : 1;
@@ -326,7 +326,7 @@ int own_seen(struct gossip *g, const struct record *r, struct member *from, ts_t
 	/* From an earlier life, newer than what we know of that, and not published in this one:
 	 * withdrawn, whatever it says. */
 	if (r->flags & RECORD_F_TOMBSTONE)
-		return member_commit(g, r, from, now);
+		return node_commit(g, r, from, true, now);
 	return withdraw(g, r, now);
 }
 

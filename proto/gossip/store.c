@@ -2,8 +2,10 @@
  *
  * Two structures over the same entries: an array sorted by key hash (look-up by halving; ranges in
  * order), and a map from node to its entries, which bounds what one node can put in and finds what
- * to evict. An entry is one allocation with the record's bytes behind it; it never changes, a newer
- * record replaces it. Bounds: LIM_RECORDS in total (a new key is refused), LIM_RECORDS_PER_NODE
+ * to evict. An entry is one allocation with the record's bytes behind it; what it says never
+ * changes, a newer record replaces it. The tree of sums has three levels of 16 children over the
+ * first 12 bits of the key; sums are additions modulo 2^64 of digests, so that one record's coming
+ * and going costs four of them. Fresh entries stand on a list in the order of their coming. Bounds: LIM_RECORDS in total (a new key is refused), LIM_RECORDS_PER_NODE
  * (the highest (type, sub-key) gives way: a rule that doesn't depend on the order of arrival, so a
  * node that publishes too much can't make others disagree for ever). Failure: unchanged. */
 #include "store.h"
@@ -26,8 +28,13 @@ struct store {
 	struct map *owners;
 	struct store_entry **v; /* sorted by key */
 	size_t count, cap;
-	uint8_t root[16];
+	struct list fresh;
+	/* level by level: the root, 16, 256, 4096 */
+	uint64_t sums[1 + 16 + 256 + 4096];
 };
+
+static const unsigned level_start[STORE_LEVELS + 1] = {0, 1, 17, 273};
+#define LEVEL_BITS 4
 
 struct store *store_new(size_t max, size_t per_node, const uint8_t seed[16])
 {
@@ -38,6 +45,7 @@ struct store *store_new(size_t max, size_t per_node, const uint8_t seed[16])
 		return NULL;
 	s->max = max;
 	s->per_node = per_node;
+	list_init(&s->fresh);
 	s->owners = map_new(sizeof(struct node_key), max, seed);
 	if (!s->owners) {
 		free(s);
@@ -163,10 +171,41 @@ int store_check(const struct store *s, const struct record *r)
 	return check_new(s, map_get(s->owners, &r->node), r);
 }
 
-static void root_mix(struct store *s, const struct store_entry *e)
+/* Add @by to every sum that @key counts in. */
+static void sums_add(struct store *s, uint64_t key, uint64_t by)
 {
-	for (size_t i = 0; i < sizeof(s->root); i++)
-		s->root[i] ^= e->hash[i];
+	for (unsigned level = 0; level <= STORE_LEVELS; level++) {
+		size_t index = level ? (size_t)(key >> (64 - LEVEL_BITS * level)) : 0;
+
+		s->sums[level_start[level] + index] += by;
+	}
+}
+
+/* Let the sums speak of what @e holds now. */
+static void settle(struct store *s, struct store_entry *e)
+{
+	list_del(&e->fresh);
+	sums_add(s, e->key, e->digest - e->summed);
+	e->summed = e->digest;
+}
+
+/* Out of the sums and the list, for good. */
+static void unsettle(struct store *s, struct store_entry *e)
+{
+	list_del(&e->fresh);
+	sums_add(s, e->key, 0 - e->summed);
+	e->summed = 0;
+}
+
+void store_settle(struct store *s, ts_t until)
+{
+	while (!list_empty(&s->fresh)) {
+		struct store_entry *e = list_entry(s->fresh.next, struct store_entry, fresh);
+
+		if (ts_before(until, e->put))
+			return;
+		settle(s, e);
+	}
 }
 
 /* Room for one more in both arrays. */
@@ -201,6 +240,7 @@ static void remove_at(struct store_entry **v, size_t *count, size_t i)
 static struct store_entry *entry_new(const struct record *r, uint64_t key)
 {
 	struct store_entry *e = malloc(sizeof(*e) + r->len);
+	uint8_t hash[16];
 
 	if (!e)
 		return NULL;
@@ -208,9 +248,11 @@ static struct store_entry *entry_new(const struct record *r, uint64_t key)
 	int len = record_parse(e->bytes, r->len, &e->r);
 	assert(len == (int)r->len);
 	(void)len;
+	record_hash(e->bytes, r->len, hash);
 	e->key = key;
-	record_hash(e->bytes, r->len, e->hash);
-	e->digest = digest_of(e->hash);
+	e->digest = digest_of(hash);
+	e->summed = 0;
+	list_init(&e->fresh);
 	return e;
 }
 
@@ -244,13 +286,13 @@ static void put_new(
 		*evicted = o->v[o->count - 1];
 		remove_at(o->v, &o->count, o->count - 1);
 		remove_at(s->v, &s->count, lower_bound(s, (*evicted)->key));
-		root_mix(s, *evicted);
+		unsettle(s, *evicted);
 	}
 	insert_at(s->v, &s->count, lower_bound(s, e->key), e);
 	insert_at(o->v, &o->count, owner_pos(o, rank_of(&e->r)), e);
 }
 
-int store_put(struct store *s, const struct record *r, struct store_entry **out,
+int store_put(struct store *s, const struct record *r, ts_t now, struct store_entry **out,
 	struct store_entry **evicted)
 {
 	uint64_t key = record_key_hash(&r->node, r->type, r->sub);
@@ -270,7 +312,9 @@ int store_put(struct store *s, const struct record *r, struct store_entry **out,
 		assert(o);
 		o->v[owner_pos(o, rank_of(r))] = e;
 		s->v[lower_bound(s, key)] = e;
-		root_mix(s, old);
+		/* The sums go on saying the old until the new has spread. */
+		e->summed = old->summed;
+		list_del(&old->fresh);
 		free(old);
 	} else {
 		/* The owner last: it must not stay behind without entries. */
@@ -281,9 +325,26 @@ int store_put(struct store *s, const struct record *r, struct store_entry **out,
 		}
 		put_new(s, o, e, evicted);
 	}
-	root_mix(s, e);
+	e->put = now;
+	list_add_tail(&s->fresh, &e->fresh);
+	if (now.ns == 0)
+		settle(s, e);
 	*out = e;
 	return 0;
+}
+
+void store_drop(struct store *s, const struct node_key *node)
+{
+	struct owner *o = map_del(s->owners, node);
+
+	for (size_t i = 0; o && i < o->count; i++) {
+		struct store_entry *e = o->v[i];
+
+		unsettle(s, e);
+		remove_at(s->v, &s->count, lower_bound(s, e->key));
+		free(e);
+	}
+	owner_free(o);
 }
 
 struct store_entry *store_from(const struct store *s, uint64_t from)
@@ -301,7 +362,26 @@ size_t store_count(const struct store *s)
 	return s->count;
 }
 
-void store_root(const struct store *s, uint8_t out[16])
+size_t store_count_in(const struct store *s, uint64_t from, uint64_t to)
 {
-	memcpy(out, s->root, sizeof(s->root));
+	size_t end = to == UINT64_MAX ? s->count : lower_bound(s, to + 1);
+
+	return end - lower_bound(s, from);
+}
+
+uint64_t store_sum(const struct store *s, unsigned level, unsigned index)
+{
+	assert(level <= STORE_LEVELS && index < 1u << LEVEL_BITS * level);
+	return s->sums[level_start[level] + index];
+}
+
+uint64_t store_range_first(unsigned level, unsigned index)
+{
+	return level ? (uint64_t)index << (64 - LEVEL_BITS * level) : 0;
+}
+
+uint64_t store_range_last(unsigned level, unsigned index)
+{
+	return store_range_first(level, index) |
+	       (level ? UINT64_MAX >> LEVEL_BITS * level : UINT64_MAX);
 }

@@ -18,6 +18,7 @@
 #define PER_NODE 6
 
 static const uint8_t seed16[16] = "store test seed";
+static ts_t put_at; /* puts are told this; TS_ZERO: they settle at once */
 
 /* An unsigned record (the store verifies nothing) in @buf. */
 static struct record rec(uint8_t *buf, uint8_t node, uint8_t type, uint16_t sub, uint64_t epoch,
@@ -42,7 +43,7 @@ static int put(struct store *s, uint8_t node, uint8_t type, uint16_t sub, uint64
 	uint8_t buf[LIM_RECORD_BYTES];
 	struct record r = rec(buf, node, type, sub, epoch, seq, body);
 	struct store_entry *e, *evicted;
-	int check = store_check(s, &r), err = store_put(s, &r, &e, &evicted);
+	int check = store_check(s, &r), err = store_put(s, &r, put_at, &e, &evicted);
 
 	if (err != ERR_NOMEM)
 		assert_int_equal(check, err);
@@ -59,9 +60,8 @@ static int put(struct store *s, uint8_t node, uint8_t type, uint16_t sub, uint64
 static void test_versions(void **state)
 {
 	struct store *s = store_new(MAX, PER_NODE, seed16);
-	uint8_t root[16], again[16];
+	uint64_t root = store_sum(s, 0, 0);
 
-	store_root(s, root);
 	assert_int_equal(put(s, 1, 1, 0, 2, 5, 0), 0);
 	assert_int_equal(put(s, 1, 1, 0, 2, 5, 0), ERR_EXISTS);
 	assert_int_equal(put(s, 1, 1, 0, 2, 4, 0), ERR_STALE);
@@ -69,8 +69,7 @@ static void test_versions(void **state)
 	assert_int_equal(put(s, 1, 1, 0, 2, 6, 0), 0);
 	assert_int_equal(put(s, 1, 1, 0, 3, 0, 0), 0);
 	assert_int_equal(store_count(s), 1);
-	store_root(s, again);
-	assert_memory_not_equal(root, again, sizeof(root));
+	assert_true(store_sum(s, 0, 0) != root);
 	store_free(s);
 }
 
@@ -80,7 +79,6 @@ static void test_equivocation(void **state)
 	for (uint8_t a = 0; a < 8; a++) {
 		struct store *s = store_new(MAX, PER_NODE, seed16);
 		struct store *t = store_new(MAX, PER_NODE, seed16);
-		uint8_t rs[16], rt[16];
 		int one, two;
 
 		assert_int_equal(put(s, 1, 1, 0, 1, 1, a), 0);
@@ -88,9 +86,7 @@ static void test_equivocation(void **state)
 		assert_int_equal(put(t, 1, 1, 0, 1, 1, (uint8_t)(a + 1)), 0);
 		two = put(t, 1, 1, 0, 1, 1, a);
 		assert_true((one == 0 && two == ERR_STALE) || (one == ERR_STALE && two == 0));
-		store_root(s, rs);
-		store_root(t, rt);
-		assert_memory_equal(rs, rt, sizeof(rs));
+		assert_true(store_sum(s, 0, 0) == store_sum(t, 0, 0));
 		store_free(s);
 		store_free(t);
 	}
@@ -100,7 +96,7 @@ static void test_equivocation(void **state)
 static void test_per_node(void **state)
 {
 	struct store *s[20];
-	uint8_t root[16], first[16];
+	uint64_t first = 0;
 	struct prng rng;
 
 	prng_seed(&rng, 1);
@@ -123,10 +119,9 @@ static void test_per_node(void **state)
 		}
 		assert_int_equal(store_count(s[k]), PER_NODE);
 		assert_int_equal(put(s[k], 2, 99, 9, 1, 1, 0), 0); /* others are not concerned */
-		store_root(s[k], root);
 		if (k == 0)
-			memcpy(first, root, sizeof(root));
-		assert_memory_equal(root, first, sizeof(root));
+			first = store_sum(s[k], 0, 0);
+		assert_true(store_sum(s[k], 0, 0) == first);
 	}
 	for (size_t k = 0; k < 20; k++)
 		store_free(s[k]);
@@ -162,6 +157,88 @@ static void test_order(void **state)
 	store_free(s);
 }
 
+/* Every sum is that of what lies below it. */
+static void check_sums(const struct store *s)
+{
+	for (unsigned level = 0; level <= STORE_LEVELS; level++)
+		for (unsigned i = 0; i < 1u << 4 * level; i++) {
+			uint64_t at = store_range_first(level, i), sum = 0;
+			const struct store_entry *e;
+			size_t n = 0;
+
+			while ((e = store_from(s, at)) != NULL &&
+				e->key <= store_range_last(level, i)) {
+				sum += e->summed;
+				n++;
+				at = e->key + 1;
+			}
+			assert_true(store_sum(s, level, i) == sum);
+			assert_int_equal(store_count_in(s, store_range_first(level, i),
+						 store_range_last(level, i)),
+				n);
+		}
+}
+
+/* Sums through random puts, settling, evictions and nodes that go. */
+static void test_sums(void **state)
+{
+	struct store *s = store_new(200, PER_NODE, seed16);
+	struct node_key node;
+	struct prng rng;
+
+	prng_seed(&rng, 7);
+	for (unsigned i = 0; i < 1200; i++) {
+		put_at = (ts_t){1000 + i};
+		(void)put(s, (uint8_t)prng_below(&rng, 20), 1, (uint16_t)prng_below(&rng, 9), 1,
+			prng_below(&rng, 50), 0);
+		if (prng_below(&rng, 3) == 0)
+			store_settle(s, (ts_t){1000 + i - prng_below(&rng, 5)});
+		if (prng_below(&rng, 40) == 0) {
+			memset(&node, 0, sizeof(node));
+			node.b[0] = (uint8_t)prng_below(&rng, 20);
+			store_drop(s, &node);
+			assert_null(store_find(s, &node, 1, 0));
+		}
+		if (i % 50 == 0)
+			check_sums(s);
+	}
+	put_at = TS_ZERO;
+	check_sums(s);
+	for (unsigned i = 0; i < 20; i++) {
+		memset(&node, 0, sizeof(node));
+		node.b[0] = (uint8_t)i;
+		store_drop(s, &node);
+	}
+	assert_int_equal(store_count(s), 0);
+	check_sums(s);
+	assert_true(store_sum(s, 0, 0) == 0);
+	store_free(s);
+}
+
+/* A change shows in the sums when it has settled, not before; until then the old stands there. */
+static void test_fresh(void **state)
+{
+	struct store *s = store_new(MAX, PER_NODE, seed16);
+	uint64_t old, new;
+
+	assert_int_equal(put(s, 1, 1, 0, 1, 1, 0), 0);
+	old = store_sum(s, 0, 0);
+	assert_true(old != 0);
+	put_at = (ts_t){100};
+	assert_int_equal(put(s, 1, 1, 0, 1, 2, 0), 0);
+	put_at = (ts_t){110};
+	assert_int_equal(put(s, 2, 1, 0, 1, 1, 0), 0);
+	put_at = TS_ZERO;
+	store_settle(s, (ts_t){99});
+	assert_true(store_sum(s, 0, 0) == old);
+	store_settle(s, (ts_t){100});
+	new = store_sum(s, 0, 0);
+	assert_true(new != old);
+	store_settle(s, (ts_t){200});
+	assert_true(store_sum(s, 0, 0) != new);
+	store_free(s);
+}
+
 static void test_no_memory(void **state)
 {
 	FAULT_EACH(n)
@@ -171,16 +248,14 @@ static void test_no_memory(void **state)
 		if (!s)
 			continue;
 		for (uint8_t i = 0; i < 20; i++) {
-			uint8_t before[16], after[16];
+			uint64_t before = store_sum(s, 0, 0);
 			size_t count = store_count(s);
 			int err;
 
-			store_root(s, before);
 			err = put(s, i % 3, 1, i, 1, 1, 0);
-			store_root(s, after);
 			if (err == ERR_NOMEM) {
 				assert_int_equal(store_count(s), count);
-				assert_memory_equal(before, after, sizeof(before));
+				assert_true(store_sum(s, 0, 0) == before);
 			} else {
 				assert_true(err == 0 || err == ERR_FULL);
 			}
@@ -197,6 +272,8 @@ int main(void)
 		cmocka_unit_test(test_per_node),
 		cmocka_unit_test(test_total),
 		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_fresh),
 		cmocka_unit_test(test_no_memory),
 	};
 	assert(sodium_init() >= 0);
