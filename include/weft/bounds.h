@@ -30,7 +30,7 @@
 #define LIM_HOLD_PACKETS       64
 #define LIM_HOLD_BYTES         (128 * 1024)
 #define LIM_RELAY_RATE         (32 * 1024 * 1024) /* bytes/s relayed for a peer: "relay_limited" */
-#define LIM_PROBE_QUEUE        16  /* long datagrams that workers hand to control: dropped, counted */
+#define LIM_PROBE_QUEUE        16 /* long datagrams that workers hand to control: dropped, counted */
 #define LIM_SEGMENTS           256     /* VNIs on a node */
 #define LIM_KERN_ROUTES        1048576 /* routes we keep in the kernel: more are refused, told */
 #define LIM_KERN_DEVICES       1024 /* TUNs, devices of own prefixes: more are refused at start */
@@ -84,14 +84,14 @@
 #define LIM_PATH_ASKS_PER_SEC    50   /* answered per asking node: silence beyond, counted */
 #define LIM_PATH_REPLIES_PER_SEC 500  /* to probes, per node: silence beyond, counted */
 #define LIM_PATH_PENDING         256  /* asks that wait for a measurement: answered "none" */
-#define LIM_PATH_PUNCHES_PER_SEC 8    /* simultaneous opens arranged or obeyed: others are dropped */
-#define LIM_PATH_SEEN            4    /* seen endpoints per node: the oldest gives way */
+#define LIM_PATH_PUNCHES_PER_SEC 8 /* simultaneous opens arranged or obeyed: others are dropped */
+#define LIM_PATH_SEEN            4 /* seen endpoints per node: the oldest gives way */
 
 /* Ownership of prefixes */
 #define LIM_OWN_RANGES 8192 /* ranges of all segments: refused at start */
-#define LIM_OWN_WANTS  512  /* blocks to claim, --prefix auto/LEN and extra ones: refused at start */
-#define LIM_OWN_EXTRA  16   /* of those, blocks taken because pods asked: no more are */
-#define LIM_OWN_AVOID  64   /* blocks that this host can't use: the oldest is tried again */
+#define LIM_OWN_WANTS  512 /* blocks to claim, --prefix auto/LEN and extra ones: refused at start */
+#define LIM_OWN_EXTRA  16  /* of those, blocks taken because pods asked: no more are */
+#define LIM_OWN_AVOID  64  /* blocks that this host can't use: the oldest is tried again */
 
 /* Pods */
 #define LIM_PODS         8192 /* attachments on a node: ADD answers 11 */
