@@ -11,39 +11,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include "weft/buf.h"
-#include "aead.h"
 #include "map.h"
 #include "record.h"
 #include "route_model.h"
 #include "sim.h"
 #include "sim_net.h"
 #include "sim_node.h"
+#include "sim_pairs.h"
+#include "sim_route.h"
 #include "sim_sess.h"
 #include "truth.h"
 
 #define EVERY_TURN   32
-#define PAIRWISE_MAX 128 /* nodes up to which each pair is looked at each second */
-#define OWNED_MAX    (PAIRWISE_MAX * SIM_PREFIXES)
-#define OWNERS_GRACE 10 /* seconds that a pair may differ about an owner */
-#define KEYS_GRACE   5  /* the same about keys */
+#define OBSERVERS    64 /* of more nodes than that only so many have their views checked */
+#define AGREE_SAMPLE 8  /* so many are compared before all are */
 #define DOWN_MARGIN  DUR_SEC(5)
+#define DEATH_CALM   DUR_SEC(20) /* who was left alone for so long may not be declared dead */
 #define TICKS_MAX    5000
-
-/* What a node routes and owns. */
-struct owns {
-	struct sim_route v[OWNED_MAX];
-	size_t count;
-	uint64_t sum;
-};
 
 struct checks {
 	struct sim *s;
 	struct sim_event each_second;
 	struct map *tx_keys;
-	bool quiet;
-	uint8_t *mismatch, *dispute; /* per pair, seconds in a row */
-	struct owns *owns;           /* per node */
-	struct model_claim *claims;  /* working space */
+	struct pairs *pairs;
+	bool joined;                /* all have agreed once: from then on pairs are looked at */
+	struct model_claim *claims; /* working space */
 	size_t cap_claims;
 };
 
@@ -66,6 +58,9 @@ static const char *const names[CHECK_COUNT] = {
 	[CHECK_KEY_MATCH] = "key-match",
 	[CHECK_FALSE_DOWN] = "false-down",
 	[CHECK_SPIN] = "spin",
+	[CHECK_ROUTABLE] = "routable",
+	[CHECK_FALSE_DEATH] = "false-death",
+	[CHECK_SIZE] = "size",
 };
 
 const char *check_name(unsigned check)
@@ -119,13 +114,32 @@ static void check_false_down(struct sim_node *n, const struct sess_act *a)
 	const struct sim_node *o = sim_node_of(n->s, &a->key);
 	dur_t calm;
 
-	if (!o)
+	/* Ends that somebody wanted are none of ours. */
+	if (!o || a->reason == SESS_DOWN_CLOSED || a->reason == SESS_DOWN_FORGOTTEN ||
+		a->reason == SESS_DOWN_EXPIRED)
 		return;
 	calm = ts_sub(n->s->now, sim_net_calm_since(n->s->net, n->index, o->index));
 	if (calm.ns > n->s->cfg.tune.peer_timeout.ns + DOWN_MARGIN.ns)
 		sim_fail(n->s, CHECK_FALSE_DOWN,
 			"n%u lost n%u (reason %d), though nothing happened to them for %.1f s",
 			n->index, o->index, a->reason, (double)calm.ns / 1e9);
+}
+
+void check_node_down(struct sim_node *n, const struct node_key *key)
+{
+	const struct sim_node *o = sim_node_of(n->s, key);
+	struct gossip_node_info i;
+	ts_t calm;
+
+	if (!o || o == n || (gossip_node_get(n->gossip, key, &i) == 0 && i.left))
+		return;
+	calm = sim_net_calm_since(n->s->net, n->index, o->index);
+	if (ts_before(calm, sim_net_alone_since(n->s->net, o->index)))
+		calm = sim_net_alone_since(n->s->net, o->index);
+	if (ts_due(ts_add(calm, DEATH_CALM), n->s->now))
+		sim_fail(n->s, CHECK_FALSE_DEATH,
+			"n%u takes n%u for dead, though nothing happened to that one for %.1f s",
+			n->index, o->index, (double)ts_sub(n->s->now, calm).ns / 1e9);
 }
 
 void check_down(struct sim_node *n, const struct sess_act *a)
@@ -155,9 +169,9 @@ void check_stopped(struct sim_node *n)
 			sim_fail(n->s, CHECK_KEYS, "n%u has ended all sessions and has a key left",
 				n->index);
 	}
-	if (map_count(n->routes))
+	if (n->routes.count)
 		sim_fail(n->s, CHECK_ROUTES, "n%u has ended all sessions and has %zu routes left",
-			n->index, map_count(n->routes));
+			n->index, n->routes.count);
 }
 
 /* The key that a datagram of ours to @remote_index was sealed with. */
@@ -178,6 +192,13 @@ static struct sim_key *sealing_key(struct sim_node *n, uint32_t peer, uint32_t r
 			return k;
 	}
 	return NULL;
+}
+
+void check_size(struct sim_node *n, size_t wire_len)
+{
+	if (wire_len > WIRE_CONTROL_MAX)
+		sim_fail(n->s, CHECK_SIZE, "n%u sends a datagram of %zu bytes to its peers",
+			n->index, wire_len);
 }
 
 void check_sealed(struct sim_node *n, const struct sess_act *a)
@@ -262,29 +283,14 @@ static struct model_claim *claim_room(struct checks *c, size_t count)
 	return c->claims;
 }
 
-static const struct sim_route *route_of(const struct sim_node *n, const struct model_claim *c)
-{
-	const void *key;
-	void *value;
-	size_t it = 0;
-
-	while (map_next(n->routes, &it, &key, &value)) {
-		const struct sim_route *r = value;
-
-		if (r->p.vni == c->p.vni && r->p.exit == c->p.exit &&
-			pfx_eq(&r->p.pfx, &c->p.pfx) && node_key_eq(&r->node, &c->node))
-			return r;
-	}
-	return NULL;
-}
-
 static void compare_routes(struct sim_node *n, const struct model_claim *v, size_t count)
 {
 	char text[PFX_STRLEN], who[NODE_KEY_SHORT + 1];
 	size_t wanted = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		bool have = route_of(n, &v[i]) != NULL;
+		bool have =
+			route_set_has(&n->routes, route_name(n->s->routes, &v[i].node, &v[i].p));
 
 		wanted += v[i].routed;
 		if (have != v[i].routed)
@@ -292,9 +298,9 @@ static void compare_routes(struct sim_node *n, const struct model_claim *v, size
 				have ? "routes, but should not," : "should route, but doesn't,",
 				pfx_fmt(&v[i].p.pfx, text), node_key_fmt_short(&v[i].node, who));
 	}
-	if (map_count(n->routes) != wanted)
+	if (n->routes.count != wanted)
 		sim_fail(n->s, CHECK_ROUTES, "n%u has %zu routes, %zu should be there", n->index,
-			map_count(n->routes), wanted);
+			n->routes.count, wanted);
 }
 
 /* Views and routes of one node. */
@@ -308,7 +314,7 @@ static void check_beliefs(struct sim_node *n)
 		struct model_claim *v = claim_room(c, count + i.nprefixes + 1);
 
 		check_view(n, &i);
-		if (i.left || (!i.self && (!i.linked || i.name[0] == '\0')))
+		if (!sim_node_counts(&i))
 			continue;
 		for (size_t p = 0; p < i.nprefixes; p++)
 			v[count++] = (struct model_claim){
@@ -325,154 +331,20 @@ void check_after(struct sim_node *n)
 	struct gossip_stats st;
 	uint64_t mark;
 	dur_t pause = DUR_SEC((int64_t)n->s->cfg.nodes * n->s->cfg.nodes / 2048);
+	unsigned stride = n->s->cfg.nodes / OBSERVERS;
 
-	if (n->s->failed)
+	if (n->s->failed || (stride > 1 && n->index % stride))
 		return;
 	if (n->s->cfg.nodes > EVERY_TURN && !ts_due(n->views_at, n->s->now))
 		return;
 	n->views_at = ts_add(n->s->now, prng_jitter(&n->prng, pause, 50));
 	/* What could change beliefs counts up one of these. */
 	gossip_stats(n->gossip, &st);
-	mark = st.rx + st.rx_new + n->downs + map_count(n->routes) * 3 + st.nodes * 5 +
-	       n->disk.epoch;
+	mark = st.rx + st.rx_new + n->downs + n->routes.count * 3 + st.nodes * 5 + n->disk.epoch;
 	if (mark == n->views_seen)
 		return;
 	n->views_seen = mark;
 	check_beliefs(n);
-}
-
-/* --- pairs, while it is quiet --- */
-
-/* What @a seals for @b: can @b open it? */
-static bool opens(struct sim_node *a, struct sim_node *b)
-{
-	static const uint8_t nonce[12];
-	struct sim_slot *p = sim_node_slot(a, &b->id.pub);
-	struct sim_key *ka = p && p->use ? sim_node_key(a, p->use) : NULL;
-	struct sim_key *kb = ka ? sim_node_key(b, ka->k.remote_index) : NULL;
-	uint8_t text[16] = "does it open?", sealed[16], opened[16], tag[16];
-	struct aead *tx, *rx;
-	bool ok = false;
-
-	if (!kb || kb->k.remote_index != ka->k.local_index || kb->k.suite != ka->k.suite ||
-		kb->k.rx_lanes != ka->k.tx_lanes)
-		return false;
-	/* Keys of their own: these nonces belong to nobody. */
-	tx = aead_new(ka->k.suite, AEAD_SODIUM, ka->k.tx);
-	rx = aead_new(kb->k.suite, AEAD_SODIUM, kb->k.rx);
-	if (tx && rx) {
-		aead_seal(tx, nonce, NULL, 0, text, sizeof(text), sealed, tag);
-		ok = aead_open(rx, nonce, NULL, 0, sealed, sizeof(sealed), tag, opened) == 0 &&
-		     memcmp(opened, text, sizeof(text)) == 0;
-	}
-	aead_free(tx);
-	aead_free(rx);
-	return ok;
-}
-
-static bool connected(const struct sim_node *a, const struct sim_node *b)
-{
-	const struct sim_slot *ab = sim_node_slot(a, &b->id.pub),
-			      *ba = sim_node_slot(b, &a->id.pub);
-
-	return ab && ba && ab->up && ba->up;
-}
-
-static void check_pair_keys(struct checks *c, struct sim_node *a, struct sim_node *b)
-{
-	uint8_t *bad = &c->mismatch[a->index * c->s->cfg.nodes + b->index];
-
-	if (!connected(a, b) || (opens(a, b) && opens(b, a))) {
-		*bad = 0;
-		return;
-	}
-	if (++*bad > KEYS_GRACE)
-		sim_fail(c->s, CHECK_KEY_MATCH,
-			"n%u and n%u are connected, but don't open what the "
-			"other seals",
-			a->index, b->index);
-}
-
-static void own(struct owns *o, const struct node_key *node, const struct gossip_prefix *p)
-{
-	if (p->exit || o->count == OWNED_MAX)
-		return;
-	o->v[o->count++] = (struct sim_route){*node, *p};
-	o->sum += truth_of_prefixes(p, 1) ^ map_siphash(node->b, node->b + 16, 16);
-}
-
-/* Prefixes that a node takes part in as owned: its routes, and its own unless it knows that they
- * lost. Most nodes have the same most of the time: the sum tells. */
-static void owned(const struct sim_node *n, struct owns *o)
-{
-	struct gossip_node_info me;
-	const void *key;
-	void *value;
-	size_t it = 0;
-
-	o->count = 0;
-	o->sum = 0;
-	while (map_next(n->routes, &it, &key, &value)) {
-		const struct sim_route *r = value;
-
-		own(o, &r->node, &r->p);
-	}
-	if (gossip_node_get(n->gossip, &n->id.pub, &me) == 0)
-		for (size_t i = 0; i < me.nprefixes; i++)
-			if (!me.prefixes[i].lost)
-				own(o, &me.key, &me.prefixes[i]);
-}
-
-/* Can @n know what @owner claims: is it that one, or linked with it? Who has no link to the owner
- * doesn't route to it. */
-static bool knows(const struct sim_node *n, const struct node_key *owner)
-{
-	struct gossip_node_info i;
-
-	return gossip_node_get(n->gossip, owner, &i) == 0 && (i.self || i.linked);
-}
-
-static void check_pair_owners(struct checks *c, struct sim_node *a, struct sim_node *b)
-{
-	const struct owns *x = &c->owns[a->index], *y = &c->owns[b->index];
-	uint8_t *bad = &c->dispute[a->index * c->s->cfg.nodes + b->index];
-	const struct gossip_prefix *differ = NULL;
-	char text[PFX_STRLEN];
-
-	for (size_t i = 0; x->sum != y->sum && i < x->count; i++)
-		for (size_t j = 0; j < y->count; j++)
-			if (x->v[i].p.vni == y->v[j].p.vni &&
-				!node_key_eq(&x->v[i].node, &y->v[j].node) &&
-				pfx_overlaps(&x->v[i].p.pfx, &y->v[j].p.pfx) &&
-				knows(a, &y->v[j].node) && knows(b, &x->v[i].node))
-				differ = &y->v[j].p;
-	*bad = differ ? *bad + 1 : 0;
-	if (*bad > OWNERS_GRACE)
-		sim_fail(c->s, CHECK_OWNERS,
-			"n%u and n%u are connected and have different owners for %s for %u s",
-			a->index, b->index, pfx_fmt(&differ->pfx, text), *bad);
-}
-
-static void on_second(struct sim *s, struct sim_event *e)
-{
-	struct checks *c = s->checks;
-
-	sim_at(s, e, ts_add(s->now, DUR_SEC(1)));
-	if (!c->quiet || s->cfg.nodes > PAIRWISE_MAX)
-		return;
-	for (unsigned i = 0; i < s->cfg.nodes; i++)
-		if (s->nodes[i]->running)
-			owned(s->nodes[i], &c->owns[i]);
-	for (unsigned i = 0; i < s->cfg.nodes; i++)
-		for (unsigned j = i + 1; j < s->cfg.nodes; j++) {
-			struct sim_node *a = s->nodes[i], *b = s->nodes[j];
-
-			if (!a->running || !b->running || !connected(a, b))
-				continue;
-			if (!s->cfg.no_crypto)
-				check_pair_keys(c, a, b);
-			check_pair_owners(c, a, b);
-		}
 }
 
 /* --- agreement --- */
@@ -494,45 +366,81 @@ static uint64_t knowledge(struct sim_node *n, unsigned *links, unsigned *subject
 		h[3] = truth_of_endpoints(i.eps, i.neps);
 		h[4] = truth_of_prefixes(i.prefixes, i.nprefixes);
 		sum += map_siphash((const uint8_t *)"knowledge is sum", h, sizeof(h));
-		*links += i.linked && !i.self && i.name[0];
+		*links += !i.self && sim_node_counts(&i);
 		++*subjects;
 	}
 	return sum;
 }
 
-bool checks_agree(struct sim *s, char *why, size_t len)
+/* Does @n know what @want is the sum of, and hold all @alive for alive? Sets *@want if it is 0. */
+static bool agrees(struct sim_node *n, unsigned alive, uint64_t *want, char *why, size_t len)
 {
-	struct sim_node *first = NULL;
-	uint64_t want = 0;
-	unsigned alive = 0;
+	unsigned links, subjects;
+	uint64_t have = knowledge(n, &links, &subjects);
 
-	for (unsigned i = 0; i < s->cfg.nodes; i++)
-		alive += s->nodes[i]->running;
+	if (links != alive - 1) {
+		snprintf(why, len, "n%u holds %u others for alive, %u run", n->index, links,
+			alive - 1);
+		return false;
+	}
+	if (*want == 0)
+		*want = have;
+	if (have != *want)
+		snprintf(why, len, "n%u knows other things than the first (of %u nodes)", n->index,
+			subjects);
+	return have == *want;
+}
+
+/* Whole comparisons cost O(N^2): what a glance tells goes first. */
+static bool same_counts(struct sim *s, char *why, size_t len)
+{
+	struct gossip_stats first = {0}, st;
+	bool have = false;
+
 	for (unsigned i = 0; i < s->cfg.nodes; i++) {
-		struct sim_node *n = s->nodes[i];
-		unsigned links, subjects;
-		uint64_t have;
-
-		if (!n->running)
+		if (!s->nodes[i]->running)
 			continue;
-		have = knowledge(n, &links, &subjects);
-		if (links != alive - 1) {
-			snprintf(why, len, "n%u has %u links, %u nodes run", i, links, alive);
-			return false;
-		}
-		if (!first) {
-			first = n;
-			want = have;
-		} else if (have != want) {
-			snprintf(why, len, "n%u and n%u know different things (n%u of %u nodes)",
-				first->index, i, i, subjects);
-			return false;
-		}
+		gossip_stats(s->nodes[i]->gossip, &st);
+		if (!have)
+			first = st;
+		have = true;
+		if (st.nodes == first.nodes && st.records == first.records)
+			continue;
+		snprintf(why, len, "n%u knows %llu nodes and %llu records, the first %llu and %llu",
+			i, (unsigned long long)st.nodes, (unsigned long long)st.records,
+			(unsigned long long)first.nodes, (unsigned long long)first.records);
+		return false;
 	}
 	return true;
 }
 
+bool checks_agree(struct sim *s, char *why, size_t len)
+{
+	unsigned alive = 0, stride = s->cfg.nodes / AGREE_SAMPLE;
+	uint64_t want = 0;
+
+	for (unsigned i = 0; i < s->cfg.nodes; i++)
+		alive += s->nodes[i]->running;
+	if (!same_counts(s, why, len))
+		return false;
+	for (unsigned i = 0; stride > 1 && i < s->cfg.nodes; i += stride)
+		if (s->nodes[i]->running && !agrees(s->nodes[i], alive, &want, why, len))
+			return false;
+	for (unsigned i = 0; i < s->cfg.nodes; i++)
+		if (s->nodes[i]->running && !agrees(s->nodes[i], alive, &want, why, len))
+			return false;
+	s->checks->joined = true;
+	return true;
+}
+
 /* --- life --- */
+
+static void on_second(struct sim *s, struct sim_event *e)
+{
+	sim_at(s, e, ts_add(s->now, DUR_SEC(1)));
+	if (s->checks->joined)
+		pairs_second(s->checks->pairs);
+}
 
 struct checks *checks_new(struct sim *s)
 {
@@ -543,12 +451,8 @@ struct checks *checks_new(struct sim *s)
 		return NULL;
 	c->s = s;
 	c->tx_keys = map_new(8, SIZE_MAX / 2, seed);
-	if (s->cfg.nodes <= PAIRWISE_MAX) {
-		c->mismatch = calloc(2 * (size_t)s->cfg.nodes * s->cfg.nodes, 1);
-		c->owns = calloc(s->cfg.nodes, sizeof(*c->owns));
-		c->dispute = c->mismatch ? c->mismatch + (size_t)s->cfg.nodes * s->cfg.nodes : NULL;
-	}
-	if (!c->tx_keys || (s->cfg.nodes <= PAIRWISE_MAX && (!c->mismatch || !c->owns))) {
+	c->pairs = pairs_new(s);
+	if (!c->tx_keys || !c->pairs) {
 		checks_free(c);
 		return NULL;
 	}
@@ -562,8 +466,7 @@ void checks_free(struct checks *c)
 	if (!c)
 		return;
 	map_free(c->tx_keys);
-	free(c->mismatch);
-	free(c->owns);
+	pairs_free(c->pairs);
 	free(c->claims);
 	free(c);
 }
@@ -571,7 +474,6 @@ void checks_free(struct checks *c)
 void checks_quiet(struct sim *s, bool quiet)
 {
 	sim_trace(s, -1, -1, quiet ? "quiet" : "faults", 0);
-	if (quiet && s->checks->mismatch)
-		memset(s->checks->mismatch, 0, 2 * (size_t)s->cfg.nodes * s->cfg.nodes);
-	s->checks->quiet = quiet;
+	if (quiet)
+		pairs_forgive(s->checks->pairs);
 }

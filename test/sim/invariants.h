@@ -3,19 +3,23 @@
  *	keys		each KEY_ADD has its KEY_DEL, before the peer's end; none is used that isn't there
  *	key-reuse	no tx key is ever given out twice, by whomever
  *	counter		lane 0 never seals twice with one counter
- *	routes		a node's routes are the prefixes of linked, live owners by the conflict order,
- *			as a slow model of DESIGN 7.5 has them
+ *	routes		a node's routes are the prefixes of live owners by the conflict order, as a slow
+ *			model of DESIGN 7.5 has them
  *	records		what a node believes of another was published by that one, and its versions
- *			only rise
- *	agreement	after quiet, in time: a full mesh, everybody with the same records
- *	owners		in quiet, two connected nodes that can both hear both owners never route
- *			overlapping prefixes to different ones for longer than 10 s
- *	key-match	after quiet, what one seals the other opens
- *	false-down	no session ends between two nodes that nothing disturbed but at most 5 % loss
+ *			only rise: nothing forged or rolled back is ever accepted
+ *	agreement	after quiet, in time: everybody holds everybody for alive and has the same records
+ *	owners		two live nodes that nothing keeps apart, and that both know both owners, route
+ *			overlapping prefixes to different ones for at most 10 s
+ *	routable	a live node's prefix is routed by each that can reach it, but for 10 s at most
+ *	key-match	what one of a connected pair seals the other opens, but for 5 s
+ *	false-down	no session times out between two nodes that nothing disturbed but at most 5 % loss
+ *	false-death	nobody is declared dead whom nothing disturbed
+ *	size		no datagram of the control plane is above what every path carries
  *	spin		a deadline that was served moves on
  *
- * The first five and the last two are checked as things happen, always; the others while it is
- * quiet. Each stops the simulation by sim_fail(). */
+ * Up to routes, and from false-down on, they are checked as things happen; owners, routable and
+ * key-match once per second, from the first agreement on, for pairs that nothing disturbed in that
+ * second. Each stops the simulation by sim_fail(). */
 #ifndef WEFT_INVARIANTS_H
 #define WEFT_INVARIANTS_H
 
@@ -39,6 +43,9 @@ enum check {
 	CHECK_KEY_MATCH,
 	CHECK_FALSE_DOWN,
 	CHECK_SPIN,
+	CHECK_ROUTABLE,
+	CHECK_FALSE_DEATH,
+	CHECK_SIZE,
 	CHECK_COUNT
 };
 const char *check_name(unsigned check);
@@ -48,7 +55,7 @@ void checks_free(struct checks *c);
 
 /* All faults are healed from now on, or no longer. */
 void checks_quiet(struct sim *s, bool quiet);
-/* Do all running nodes agree on everything, in a full mesh? Else @why. */
+/* Do all running nodes agree on everything, and hold each other for alive? Else @why. */
 bool checks_agree(struct sim *s, char *why, size_t len);
 
 /* From the node, before it carries out the action. */
@@ -57,6 +64,10 @@ void check_key_use(struct sim_node *n, const struct sess_act *a);
 void check_key_del(struct sim_node *n, const struct sess_act *a);
 void check_up(struct sim_node *n, const struct sess_act *a);
 void check_down(struct sim_node *n, const struct sess_act *a);
+/* It takes a node for dead. */
+void check_node_down(struct sim_node *n, const struct node_key *key);
+/* It sends a datagram of so many bytes. */
+void check_size(struct sim_node *n, size_t wire_len);
 void check_sealed(struct sim_node *n, const struct sess_act *a);
 /* A turn of the node ended; it is about to stop cleanly; it was woken by its deadline. */
 void check_after(struct sim_node *n);

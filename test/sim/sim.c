@@ -20,6 +20,7 @@
 #include "sim_fault.h"
 #include "sim_net.h"
 #include "sim_node.h"
+#include "sim_route.h"
 #include "truth.h"
 
 #define FAULT_STRETCH DUR_SEC(90)
@@ -58,50 +59,75 @@ static struct randombytes_implementation seeded = {
 	.buf = random_buf,
 };
 
-/* --- the queue --- */
+/* --- the queue: a heap of four branches, whose entries hold what is compared --- */
 
-static bool earlier(const struct sim_event *a, const struct sim_event *b)
+#define HEAP_BRANCHES 4
+
+struct sim_queued {
+	ts_t when;
+	uint64_t order;
+	struct sim_event *ev;
+};
+
+static bool earlier(const struct sim_queued *a, const struct sim_queued *b)
 {
 	return a->when.ns != b->when.ns ? a->when.ns < b->when.ns : a->order < b->order;
 }
 
-static void place(struct sim *s, size_t at, struct sim_event *e)
+/* Positions count from 1 in events, from 0 in the heap. */
+static void place(struct sim *s, size_t at, const struct sim_queued *q)
 {
-	s->heap[at - 1] = e;
-	e->pos = at;
+	s->heap[at] = *q;
+	q->ev->pos = at + 1;
 }
 
-static void sift_up(struct sim *s, struct sim_event *e)
+static void sift_up(struct sim *s, size_t at)
 {
-	size_t at = e->pos;
+	struct sim_queued q = s->heap[at];
 
-	for (; at > 1 && earlier(e, s->heap[at / 2 - 1]); at /= 2)
-		place(s, at, s->heap[at / 2 - 1]);
-	place(s, at, e);
-}
-
-static void sift_down(struct sim *s, struct sim_event *e)
-{
-	size_t at = e->pos;
-
-	for (size_t child = 2 * at; child <= s->nheap; at = child, child = 2 * at) {
-		if (child < s->nheap && earlier(s->heap[child], s->heap[child - 1]))
-			child++;
-		if (earlier(e, s->heap[child - 1]))
-			break;
-		place(s, at, s->heap[child - 1]);
+	while (at > 0 && earlier(&q, &s->heap[(at - 1) / HEAP_BRANCHES])) {
+		place(s, at, &s->heap[(at - 1) / HEAP_BRANCHES]);
+		at = (at - 1) / HEAP_BRANCHES;
 	}
-	place(s, at, e);
+	place(s, at, &q);
+}
+
+static void sift_down(struct sim *s, size_t at)
+{
+	struct sim_queued q = s->heap[at];
+
+	for (;;) {
+		size_t first = HEAP_BRANCHES * at + 1, least = first;
+
+		if (first >= s->nheap)
+			break;
+		for (size_t c = first + 1; c < first + HEAP_BRANCHES && c < s->nheap; c++)
+			if (earlier(&s->heap[c], &s->heap[least]))
+				least = c;
+		if (earlier(&q, &s->heap[least]))
+			break;
+		place(s, at, &s->heap[least]);
+		at = least;
+	}
+	place(s, at, &q);
+}
+
+/* The entry at @at was replaced or has another time. */
+static void sift(struct sim *s, size_t at)
+{
+	if (at > 0 && earlier(&s->heap[at], &s->heap[(at - 1) / HEAP_BRANCHES]))
+		sift_up(s, at);
+	else
+		sift_down(s, at);
 }
 
 static void dequeue(struct sim *s, struct sim_event *e)
 {
-	struct sim_event *last = s->heap[--s->nheap];
+	size_t at = e->pos - 1;
 
-	if (last != e) {
-		place(s, e->pos, last);
-		sift_up(s, last);
-		sift_down(s, last);
+	if (at != --s->nheap) {
+		place(s, at, &s->heap[s->nheap]);
+		sift(s, at);
 	}
 	e->pos = 0;
 }
@@ -112,26 +138,33 @@ void sim_at(struct sim *s, struct sim_event *e, ts_t when)
 		when = s->now;
 	if (e->pos && e->when.ns == when.ns)
 		return;
-	if (e->pos)
-		dequeue(s, e);
-	if (ts_is_never(when))
+	if (ts_is_never(when)) {
+		if (e->pos)
+			dequeue(s, e);
 		return;
+	}
+	e->when = when;
+	if (e->pos) {
+		size_t at = e->pos - 1;
+
+		s->heap[at] = (struct sim_queued){when, ++s->order, e};
+		sift(s, at);
+		return;
+	}
 	if (s->nheap == s->cap) {
 		s->cap = s->cap ? 2 * s->cap : 1024;
-		s->heap = realloc(s->heap, s->cap * sizeof(struct sim_event *));
+		s->heap = realloc(s->heap, s->cap * sizeof(*s->heap));
 		if (!s->heap)
 			abort();
 	}
-	e->when = when;
-	e->order = ++s->order;
-	place(s, ++s->nheap, e);
-	sift_up(s, e);
+	s->heap[s->nheap] = (struct sim_queued){when, ++s->order, e};
+	sift_up(s, s->nheap++);
 }
 
 bool sim_run(struct sim *s, ts_t until)
 {
-	while (!s->failed && s->nheap > 0 && ts_due(s->heap[0]->when, until)) {
-		struct sim_event *e = s->heap[0];
+	while (!s->failed && s->nheap > 0 && ts_due(s->heap[0].when, until)) {
+		struct sim_event *e = s->heap[0].ev;
 
 		dequeue(s, e);
 		s->now = e->when;
@@ -246,12 +279,14 @@ void sim_cfg_default(struct sim_cfg *c)
 		.seed = 1,
 		.profile = "none",
 		.converge = DUR_SEC(60),
+		.routable = DUR_SEC(10),
 		.join_spread = DUR_SEC(2)};
 	sess_tune_default(&c->tune);
 }
 
 struct sim *sim_new(const struct sim_cfg *cfg)
 {
+	static const uint8_t map_seed[16];
 	struct sim *s = calloc(1, sizeof(*s));
 
 	/* libsodium takes random numbers when it starts: not from a seed's. */
@@ -267,7 +302,9 @@ struct sim *sim_new(const struct sim_cfg *cfg)
 	s->net = sim_net_new(s);
 	s->faults = sim_faults_new(s, cfg->profile);
 	s->nodes = calloc(cfg->nodes, sizeof(struct sim_node *));
-	if (!s->truth || !s->net || !s->faults || !s->nodes)
+	s->by_key = map_new(sizeof(struct node_key), SIZE_MAX / 2, map_seed);
+	s->routes = route_names_new();
+	if (!s->truth || !s->net || !s->faults || !s->nodes || !s->by_key || !s->routes)
 		goto fail;
 	for (unsigned i = 0; i < cfg->nodes; i++) {
 		s->nodes[i] = sim_node_new(s, i);
@@ -293,6 +330,8 @@ void sim_free(struct sim *s)
 	sim_faults_free(s->faults);
 	sim_net_free(s->net);
 	truth_free(s->truth);
+	route_names_free(s->routes);
+	map_free(s->by_key);
 	log_set_sink(NULL, NULL);
 	free(s->nodes);
 	free(s->heap);

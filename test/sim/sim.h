@@ -19,13 +19,14 @@ struct sim;
 struct sim_net;
 struct sim_node;
 struct sim_faults;
+struct map;
+struct route_names;
 struct truth;
 struct checks;
 
 /* Something that happens later. Embedded in what it concerns; zero-initialised it is not queued. */
 struct sim_event {
 	ts_t when;
-	uint64_t order;
 	size_t pos; /* 1-based place in the heap; 0: not queued */
 	void (*fire)(struct sim *s, struct sim_event *e);
 };
@@ -45,6 +46,9 @@ enum sim_plant {
 	PLANT_OLD_IS_NEW,   /* versions of records are compared the wrong way round */
 	PLANT_DEAF,         /* a node loses all datagrams of one peer for a while */
 	PLANT_SPIN,         /* a deadline that stays due */
+	PLANT_ROUTE_LOST,   /* a ROUTE_ADD gets lost */
+	PLANT_FALSE_DEATH,  /* a node is told that a peer is dead which isn't */
+	PLANT_BIG,          /* a datagram grows past what every path carries */
 };
 
 struct sim_cfg {
@@ -56,6 +60,7 @@ struct sim_cfg {
 	bool data;           /* each node sends a data packet now and then */
 	const char *profile; /* of sim_fault.h; NULL: "none" */
 	dur_t converge;      /* how long agreement may take after quiet */
+	dur_t routable;      /* how long a live, reachable prefix may have no route */
 	dur_t join_spread;   /* nodes start within this time */
 	struct sess_tune tune;
 	enum sim_plant plant;
@@ -79,11 +84,13 @@ struct sim {
 	struct sim_cfg cfg;
 	ts_t now;
 	struct prng prng; /* of network and faults */
-	struct sim_event **heap;
+	struct sim_queued *heap;
 	size_t nheap, cap;
 	uint64_t order, events;
 	struct sim_net *net;
 	struct sim_node **nodes; /* cfg.nodes */
+	struct map *by_key;      /* key of a running node: struct sim_node */
+	struct route_names *routes;
 	struct truth *truth;
 	struct sim_faults *faults;
 	struct checks *checks;

@@ -27,15 +27,18 @@ struct sim_candidate {
 static bool session_at(const struct sim_node *n, const struct ep *ep)
 {
 	struct gossip_node_info i;
-	size_t it = 0;
 
-	for (uint32_t p = 1; p < n->nslots; p++)
-		if (n->slots[p].up && ep_eq(&n->slots[p].ep, ep))
+	for (uint32_t p = 1; p < n->nslots; p++) {
+		if (!n->slots[p].up)
+			continue;
+		if (ep_eq(&n->slots[p].ep, ep))
 			return true;
-	while (gossip_node_next(n->gossip, &it, &i))
-		for (size_t k = 0; i.linked && !i.self && k < i.neps; k++)
+		if (gossip_node_get(n->gossip, &n->slots[p].key, &i) != 0)
+			continue;
+		for (size_t k = 0; k < i.neps; k++)
 			if (ep_eq(&i.eps[k], ep))
 				return true;
+	}
 	return false;
 }
 

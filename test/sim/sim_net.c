@@ -1,8 +1,8 @@
 /* sim_net.c - the underlay.
  *
  * In: datagrams of nodes, faults. Out: deliveries as events, sim_node_datagram(). State: an address
- * per host, the faults of all links, cuts and disturbances per ordered pair (only pairs that had
- * one), the last datagrams for the attacker. No bound of its own: what is in flight is bounded by
+ * and a translator per host, the faults of all links, cuts and disturbances per ordered pair (only
+ * pairs that had one), the last datagrams for the attacker. No bound of its own: what is in flight is bounded by
  * what nodes send. */
 #include "sim_net.h"
 
@@ -16,6 +16,8 @@
 #include "sim_node.h"
 
 #define ADDR_BASE   0x64400001u /* 100.64.0.1 */
+#define INNER_BASE  0xc0a80001u /* 192.168.0.1: behind a translator */
+#define MTU_BASE    1500
 #define REPLAY_RING 512
 #define NOBODY      UINT32_MAX
 
@@ -36,8 +38,11 @@ struct datagram {
 
 struct host {
 	uint32_t addr; /* offset from ADDR_BASE */
-	unsigned side;
+	struct sim_nat *nat;
+	unsigned side, mtu;
 	ts_t disturbed;
+	unsigned cuts; /* pairs with this host that are cut now */
+	ts_t cut;      /* the last time that one began or ended, or its side changed */
 	uint64_t msgs, bytes;
 };
 
@@ -98,7 +103,8 @@ struct sim_net *sim_net_new(struct sim *s)
 		return NULL;
 	}
 	for (unsigned i = 0; i < s->cfg.nodes; i++)
-		n->hosts[i].addr = new_addr(n, i);
+		n->hosts[i] = (struct host){
+			.addr = new_addr(n, i), .nat = sim_nat_new(NAT_NONE), .mtu = MTU_BASE};
 	return n;
 }
 
@@ -118,6 +124,8 @@ void sim_net_free(struct sim_net *n)
 		free(value);
 	map_free(n->pairs);
 	free(n->by_addr);
+	for (unsigned i = 0; n->hosts && i < n->s->cfg.nodes; i++)
+		sim_nat_free(n->hosts[i].nat);
 	free(n->hosts);
 	free(n);
 }
@@ -156,6 +164,29 @@ struct ep sim_net_ep(const struct sim_net *n, unsigned host)
 	return (struct ep){.ip = ip_v4(ADDR_BASE + n->hosts[host].addr), .port = WIRE_DEFAULT_PORT};
 }
 
+struct ep sim_net_inner_ep(const struct sim_net *n, unsigned host)
+{
+	if (!sim_nat_translates(n->hosts[host].nat))
+		return sim_net_ep(n, host);
+	return (struct ep){.ip = ip_v4(INNER_BASE + host), .port = WIRE_DEFAULT_PORT};
+}
+
+void sim_net_nat(struct sim_net *n, unsigned host, enum sim_nat_kind kind)
+{
+	if (sim_nat_kind(n->hosts[host].nat) == kind)
+		return;
+	sim_nat_free(n->hosts[host].nat);
+	n->hosts[host].nat = sim_nat_new(kind);
+	sim_net_disturb(n, host, n->s->now);
+	sim_trace(n->s, (int)host, -1, sim_nat_name(kind), 0);
+}
+
+void sim_net_mtu(struct sim_net *n, unsigned host, unsigned mtu)
+{
+	n->hosts[host].mtu = mtu;
+	sim_trace(n->s, (int)host, -1, "MTU", mtu);
+}
+
 void sim_net_disturb(struct sim_net *n, unsigned host, ts_t at)
 {
 	if (ts_before(n->hosts[host].disturbed, at))
@@ -166,6 +197,12 @@ void sim_net_move(struct sim_net *n, unsigned host)
 {
 	n->by_addr[n->hosts[host].addr] = NOBODY;
 	n->hosts[host].addr = new_addr(n, host);
+	if (sim_nat_kind(n->hosts[host].nat) != NAT_NONE) {
+		enum sim_nat_kind kind = sim_nat_kind(n->hosts[host].nat);
+
+		sim_nat_free(n->hosts[host].nat);
+		n->hosts[host].nat = sim_nat_new(kind);
+	}
 	sim_net_disturb(n, host, n->s->now);
 	sim_trace(n->s, (int)host, -1, "address changes", n->hosts[host].addr);
 }
@@ -173,15 +210,26 @@ void sim_net_move(struct sim_net *n, unsigned host)
 void sim_net_side(struct sim_net *n, unsigned host, unsigned side)
 {
 	n->hosts[host].side = side;
+	n->hosts[host].cut = n->s->now;
 	sim_net_disturb(n, host, n->s->now);
+}
+
+static void mark_cut(struct sim_net *n, struct pair *p, unsigned from, unsigned to, bool cut)
+{
+	p->cut = cut;
+	p->disturbed = n->s->now;
+	n->hosts[from].cuts += cut ? 1 : -1u;
+	n->hosts[to].cuts += cut ? 1 : -1u;
+	n->hosts[from].cut = n->hosts[to].cut = n->s->now;
 }
 
 void sim_net_cut(struct sim_net *n, unsigned from, unsigned to, bool cut)
 {
 	struct pair *p = pair_make(n, from, to);
 
-	p->cut = cut;
-	p->disturbed = n->s->now;
+	if (p->cut == cut)
+		return;
+	mark_cut(n, p, from, to, cut);
 	sim_trace(n->s, (int)from, (int)to, cut ? "cut" : "joined", 0);
 }
 
@@ -192,11 +240,10 @@ void sim_net_heal(struct sim_net *n)
 	size_t it = 0;
 
 	while (map_next(n->pairs, &it, &key, &value)) {
-		struct pair *p = value;
+		const uint32_t *hosts = key;
 
-		if (p->cut)
-			p->disturbed = n->s->now;
-		p->cut = false;
+		if (((struct pair *)value)->cut)
+			mark_cut(n, value, hosts[0], hosts[1], false);
 	}
 	for (unsigned i = 0; i < n->s->cfg.nodes; i++)
 		if (n->hosts[i].side)
@@ -223,6 +270,15 @@ ts_t sim_net_calm_since(const struct sim_net *n, unsigned a, unsigned b)
 	return later(t, n->rough_until);
 }
 
+ts_t sim_net_alone_since(const struct sim_net *n, unsigned host)
+{
+	const struct host *h = &n->hosts[host];
+
+	if (h->cuts || n->link.loss > SIM_HEALTHY_LOSS)
+		return n->s->now;
+	return later(later(h->cut, h->disturbed), n->rough_until);
+}
+
 static bool passes(const struct sim_net *n, unsigned from, unsigned to)
 {
 	const struct pair *p = pair_get(n, from, to);
@@ -242,8 +298,7 @@ static uint32_t host_at(const struct sim_net *n, const struct ep *ep)
 	uint32_t addr = (uint32_t)ep->ip.b[0] << 24 | (uint32_t)ep->ip.b[1] << 16 |
 			(uint32_t)ep->ip.b[2] << 8 | ep->ip.b[3];
 
-	if (ep->ip.family != IP_V4 || ep->port != WIRE_DEFAULT_PORT || addr < ADDR_BASE ||
-		addr - ADDR_BASE >= n->naddrs)
+	if (ep->ip.family != IP_V4 || addr < ADDR_BASE || addr - ADDR_BASE >= n->naddrs)
 		return NOBODY;
 	return n->by_addr[addr - ADDR_BASE];
 }
@@ -269,6 +324,34 @@ static dur_t base_delay(const struct sim_net *n, uint32_t a, uint32_t b)
 		      (int64_t)(map_siphash(n->delay_seed, pair, sizeof(pair)) % (uint64_t)span));
 }
 
+/* At the host's door, with its translator or firewall passed: true. */
+static bool comes_in(struct sim_net *n, uint32_t host, struct datagram *d)
+{
+	uint16_t port = sim_nat_in(n->hosts[host].nat, d->dst.port, &d->src, n->s->now);
+
+	if (!port) {
+		n->stats.filtered++;
+		return false;
+	}
+	d->dst.port = port;
+	if (port != WIRE_DEFAULT_PORT &&
+		(port < SIM_SIDE_PORT || port > SIM_SIDE_PORT + UINT8_MAX)) {
+		n->stats.nowhere++;
+		return false;
+	}
+	return true;
+}
+
+static void deliver(struct sim_net *n, uint32_t to, struct datagram *d)
+{
+	bool data = WIRE_TYPE_OF(d->buf[0]) == WIRE_DATA;
+	struct ep inner = sim_net_inner_ep(n, to);
+
+	(data ? sim_trace_often : sim_trace)(
+		n->s, (int)d->from, (int)to, sim_net_type(d->buf, d->len), (int64_t)d->len);
+	sim_node_datagram(n->s->nodes[to], &d->src, &inner.ip, d->buf, d->len);
+}
+
 static void arrive(struct sim *s, struct sim_event *e)
 {
 	struct datagram *d = list_entry(e, struct datagram, ev);
@@ -276,17 +359,12 @@ static void arrive(struct sim *s, struct sim_event *e)
 	uint32_t to = host_at(n, &d->dst);
 
 	list_del(&d->flying);
-	if (to == NOBODY || !sim_node_running(s->nodes[to])) {
+	if (to == NOBODY || !sim_node_running(s->nodes[to]))
 		n->stats.nowhere++;
-	} else if (d->from != NOBODY && !passes(n, d->from, to)) {
+	else if (d->from != NOBODY && !passes(n, d->from, to))
 		n->stats.cut++;
-	} else {
-		bool data = WIRE_TYPE_OF(d->buf[0]) == WIRE_DATA;
-
-		(data ? sim_trace_often : sim_trace)(
-			s, (int)d->from, (int)to, sim_net_type(d->buf, d->len), (int64_t)d->len);
-		sim_node_datagram(s->nodes[to], &d->src, &d->dst.ip, d->buf, d->len);
-	}
+	else if (comes_in(n, to, d))
+		deliver(n, to, d);
 	free(d);
 }
 
@@ -344,30 +422,40 @@ static void account(struct sim_net *n, unsigned from, uint8_t type, size_t wire_
 		n->stats.handshakes++;
 }
 
-void sim_net_send(struct sim_net *n, unsigned from, const struct ep *to, const uint8_t *buf,
-	size_t len, size_t wire_len)
+/* Does nothing stand in the way of so many bytes? */
+static bool way_free(struct sim_net *n, unsigned from, uint32_t dest, size_t wire_len)
+{
+	size_t bytes = wire_len + SIM_OUTER_BYTES;
+
+	if (dest == NOBODY)
+		n->stats.nowhere++;
+	else if (!passes(n, from, dest))
+		n->stats.cut++;
+	else if (bytes > n->hosts[from].mtu || bytes > n->hosts[dest].mtu)
+		n->stats.too_big++;
+	else
+		return true;
+	return false;
+}
+
+void sim_net_send(struct sim_net *n, unsigned from, uint16_t port, const struct ep *to,
+	const uint8_t *buf, size_t len, size_t wire_len)
 {
 	struct datagram *d;
+	struct ep src = sim_net_ep(n, from);
 	uint32_t dest = host_at(n, to);
 
 	assert(len > 0);
 	account(n, from, WIRE_TYPE_OF(buf[0]), wire_len);
-	if (dest == NOBODY) {
-		n->stats.nowhere++;
+	/* A translator opens the way back whether or not the datagram arrives. */
+	src.port = sim_nat_out(n->hosts[from].nat, port, to, n->s->now);
+	if (!way_free(n, from, dest, wire_len))
 		return;
-	}
-	if (!passes(n, from, dest)) {
-		n->stats.cut++;
-		return;
-	}
 	d = malloc(sizeof(*d) + len);
 	if (!d)
 		abort();
-	*d = (struct datagram){.ev = {.fire = arrive},
-		.from = from,
-		.src = sim_net_ep(n, from),
-		.dst = *to,
-		.len = len};
+	*d = (struct datagram){
+		.ev = {.fire = arrive}, .from = from, .src = src, .dst = *to, .len = len};
 	list_init(&d->flying);
 	memcpy(d->buf, buf, len);
 	if (n->remember)
@@ -398,7 +486,7 @@ void sim_net_replay(struct sim_net *n)
 	if (have == 0)
 		return;
 	d = copy_of(n->ring[prng_below(&n->s->prng, have)]);
-	d->from = NOBODY;
+	d->from = NOBODY; /* no cut stops the attacker */
 	if (hits(n, 500000))
 		d->src = sim_net_ep(n, (unsigned)prng_below(&n->s->prng, n->s->cfg.nodes));
 	n->stats.replayed++;

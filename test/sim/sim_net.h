@@ -1,9 +1,10 @@
 /* sim_net.h - the simulated underlay: who reaches whom, how late, how reliably.
  *
- * Each node has a host with one IPv4 address at a time. A datagram goes: source host, its address
- * as others see it (where a translator would stand), the link's faults, the host that has the
- * destination address, its node. Each ordered pair of hosts is a link; its base delay is a function
- * of the seed and the pair, the same both ways. */
+ * Each node has a host with one IPv4 address at a time. A datagram goes: source host and port, its
+ * translator or firewall (sim_nat.h), the link's faults, the translator of the host that has the
+ * destination address, that host's node. Each ordered pair of hosts is a link; its base delay is a
+ * function of the seed and the pair, the same both ways; its MTU is the smaller of the hosts' two,
+ * and what is larger is dropped without a word. */
 #ifndef WEFT_SIM_NET_H
 #define WEFT_SIM_NET_H
 
@@ -12,6 +13,7 @@
 #include <stdint.h>
 #include "weft/addr.h"
 #include "weft/ts.h"
+#include "sim_nat.h"
 
 struct sim;
 struct sim_net;
@@ -27,6 +29,7 @@ struct sim_link {
 
 /* Bytes of IP and UDP header around a datagram. */
 #define SIM_OUTER_BYTES  28
+#define SIM_SIDE_PORT    40000 /* of worker 0; a host has UINT8_MAX of them */
 #define SIM_HEALTHY_LOSS 50000 /* 5 %: up to that no session may be lost */
 
 struct sim_net *sim_net_new(struct sim *s); /* NULL: no memory */
@@ -36,7 +39,13 @@ void sim_net_free(struct sim_net *n);
 void sim_net_link(struct sim_net *n, const struct sim_link *l);
 const struct sim_link *sim_net_base(void); /* 1 to 30 ms, 1 ms of jitter, no loss */
 
+/* The host's main port as others see it, and as it sees itself. */
 struct ep sim_net_ep(const struct sim_net *n, unsigned host);
+struct ep sim_net_inner_ep(const struct sim_net *n, unsigned host);
+/* Such a translator stands before the host from now on; all flows are forgotten. */
+void sim_net_nat(struct sim_net *n, unsigned host, enum sim_nat_kind kind);
+/* No datagram above @mtu bytes, IP header included, gets to or from the host. 1500 at first. */
+void sim_net_mtu(struct sim_net *n, unsigned host, unsigned mtu);
 /* The host gets another address; what goes to the old one is lost. */
 void sim_net_move(struct sim_net *n, unsigned host);
 /* Hosts with different sides don't reach each other. */
@@ -49,12 +58,15 @@ void sim_net_heal(struct sim_net *n); /* cuts and sides */
 void sim_net_disturb(struct sim_net *n, unsigned host, ts_t at);
 /* Since when nothing but the links' own faults has hit the pair, in either direction. */
 ts_t sim_net_calm_since(const struct sim_net *n, unsigned a, unsigned b);
+/* Since when nothing has hit the host: no cut with anybody, no change of sides, no disturbance. */
+ts_t sim_net_alone_since(const struct sim_net *n, unsigned host);
 /* Can each reach the other? */
 bool sim_net_reach(const struct sim_net *n, unsigned a, unsigned b);
 
-/* Send @len bytes (copied) from the host's main port. @wire_len: the bytes that it stands for. */
-void sim_net_send(struct sim_net *n, unsigned from, const struct ep *to, const uint8_t *buf,
-	size_t len, size_t wire_len);
+/* Send @len bytes (copied) from the host's @port: WIRE_DEFAULT_PORT or SIM_SIDE_PORT + worker.
+ * @wire_len: the bytes that it stands for. */
+void sim_net_send(struct sim_net *n, unsigned from, uint16_t port, const struct ep *to,
+	const uint8_t *buf, size_t len, size_t wire_len);
 /* Whether what is sent is kept for the attacker. */
 void sim_net_remember(struct sim_net *n, bool on);
 /* An attacker sends one of the last datagrams again, from where it came or from elsewhere. */
@@ -65,6 +77,8 @@ void sim_net_sent(const struct sim_net *n, unsigned host, uint64_t *msgs, uint64
 
 struct sim_net_stats {
 	uint64_t sent, bytes, handshakes, lost, cut, nowhere, duplicated, corrupted, replayed;
+	uint64_t filtered; /* by a translator or firewall */
+	uint64_t too_big;
 };
 void sim_net_stats(const struct sim_net *n, struct sim_net_stats *out);
 /* "INIT", "DATA", ...: what kind of datagram that is. */

@@ -25,7 +25,6 @@
 #define HOUSEKEEPING    DUR_SEC(10)
 #define SOCKET_BYTES    212992 /* the kernel's default */
 #define WALL_START      UINT64_C(1790000000000000000)
-#define ROUTE_KEY       55
 #define DATA_BODY       64
 #define PLANT_AFTER     DUR_SEC(20) /* a planted bug shows from then on */
 
@@ -63,10 +62,12 @@ struct sim_slot *sim_node_slot(const struct sim_node *n, const struct node_key *
 
 struct sim_node *sim_node_of(const struct sim *s, const struct node_key *key)
 {
-	for (unsigned i = 0; i < s->cfg.nodes; i++)
-		if (s->nodes[i]->running && node_key_eq(&s->nodes[i]->id.pub, key))
-			return s->nodes[i];
-	return NULL;
+	return map_get(s->by_key, key);
+}
+
+bool sim_node_counts(const struct gossip_node_info *i)
+{
+	return !i->left && (i->self || (i->linked && i->name[0] != '\0'));
 }
 
 /* Is the bug planted here and now? Node 1 is the one that has it. */
@@ -77,7 +78,7 @@ static bool planted(const struct sim_node *n, enum sim_plant what)
 
 static int other_index(const struct sim_node *n, const struct node_key *key)
 {
-	const struct sim_node *o = n->s->cfg.nodes <= 64 ? sim_node_of(n->s, key) : NULL;
+	const struct sim_node *o = sim_node_of(n->s, key);
 
 	return o ? (int)o->index : -1;
 }
@@ -98,11 +99,19 @@ static struct sim_slot *slot(struct sim_node *n, uint32_t peer)
 	return &n->slots[peer];
 }
 
+/* 0: the main port; else the own source port of worker @via - 1. */
+static uint16_t port_of(uint8_t via)
+{
+	return via ? SIM_SIDE_PORT + via - 1 : WIRE_DEFAULT_PORT;
+}
+
 static void on_send(struct sim_node *n, const struct sess_act *a)
 {
+	size_t wire_len = sim_sess_wire_len(n->sess, a->buf, a->len);
+
 	check_sealed(n, a);
-	sim_net_send(n->s->net, n->index, &a->to, a->buf, a->len,
-		sim_sess_wire_len(n->sess, a->buf, a->len));
+	check_size(n, planted(n, PLANT_BIG) ? wire_len + WIRE_CONTROL_MAX : wire_len);
+	sim_net_send(n->s->net, n->index, port_of(a->via), &a->to, a->buf, a->len, wire_len);
 	if (planted(n, PLANT_COUNTER) && sim_net_type(a->buf, a->len)[0] == 'D')
 		check_sealed(n, a);
 }
@@ -212,6 +221,12 @@ static void on_endpoint(struct sim_node *n, const struct sess_act *a)
 	slot(n, a->peer)->ep = a->ep;
 }
 
+static void on_side_port(struct sim_node *n, const struct sess_act *a)
+{
+	slot(n, a->peer)->side = a->on;
+	sim_trace(n->s, (int)n->index, other_index(n, &a->key), "side port", a->on);
+}
+
 static void on_dial_failed(struct sim_node *n, const struct sess_act *a)
 {
 	sim_trace(n->s, (int)n->index, other_index(n, &a->key), "dial failed", a->reason);
@@ -234,6 +249,7 @@ static void (*const sess_handlers[])(struct sim_node *n, const struct sess_act *
 	[SESS_KEY_USE] = on_key_use,
 	[SESS_KEY_DEL] = on_key_del,
 	[SESS_ENDPOINT] = on_endpoint,
+	[SESS_SIDE_PORT] = on_side_port,
 	[SESS_DIAL_FAILED] = on_dial_failed,
 	[SESS_NOTE] = on_note,
 };
@@ -259,52 +275,25 @@ static void on_hangup(struct sim_node *n, const struct gossip_act *a)
 	sim_sess_disconnect(n->sess, &a->node, sim_node_now(n));
 }
 
-static void pack_route(
-	const struct gossip_act *a, const struct node_key *node, uint8_t key[ROUTE_KEY])
-{
-	struct wr w;
-
-	wr_init(&w, key, ROUTE_KEY);
-	wr_u32(&w, a->prefix.vni);
-	wr_u8(&w, a->prefix.pfx.ip.family);
-	wr_copy(&w, a->prefix.pfx.ip.b, 16);
-	wr_u8(&w, a->prefix.pfx.len);
-	wr_u8(&w, a->prefix.exit);
-	wr_copy(&w, node->b, 32);
-	assert(wr_len(&w) == ROUTE_KEY);
-}
-
 static void on_route_add(struct sim_node *n, const struct gossip_act *a)
 {
-	struct sim_route *r = calloc(1, sizeof(*r));
-	uint8_t key[ROUTE_KEY];
+	const struct node_key *owner = &a->node;
 
-	if (!r)
-		abort();
-	r->node = a->node;
-	r->p = a->prefix;
+	if (planted(n, PLANT_ROUTE_LOST))
+		return;
 	if (n->s->cfg.plant == PLANT_ROUTE_SPLIT && n->index == 1)
-		r->node = n->s->nodes[0]->id.pub;
-	pack_route(a, &a->node, key);
-	if (map_put(n->routes, key, r) != 0) {
+		owner = &n->s->nodes[0]->id.pub;
+	if (!route_set_add(&n->routes, route_name(n->s->routes, owner, &a->prefix)))
 		sim_fail(n->s, CHECK_ROUTES, "n%u is told to add a route that it has", n->index);
-		free(r);
-	}
 }
 
 static void on_route_del(struct sim_node *n, const struct gossip_act *a)
 {
-	uint8_t key[ROUTE_KEY];
-	struct sim_route *r;
-
 	if (planted(n, PLANT_ROUTE_LEAK))
 		return;
-	pack_route(a, &a->node, key);
-	r = map_del(n->routes, key);
-	if (!r)
+	if (!route_set_del(&n->routes, route_name(n->s->routes, &a->node, &a->prefix)))
 		sim_fail(n->s, CHECK_ROUTES, "n%u is told to remove a route that it hasn't",
 			n->index);
-	free(r);
 }
 
 static void on_node_up(struct sim_node *n, const struct gossip_act *a)
@@ -315,6 +304,7 @@ static void on_node_up(struct sim_node *n, const struct gossip_act *a)
 static void on_node_down(struct sim_node *n, const struct gossip_act *a)
 {
 	sim_trace(n->s, (int)n->index, other_index(n, &a->node), "node down", 0);
+	check_node_down(n, &a->node);
 }
 
 static void on_conflict(struct sim_node *n, const struct gossip_act *a)
@@ -413,7 +403,7 @@ static uint64_t wall_now(const struct sim_node *n)
 
 static void housekeeping(struct sim_node *n, ts_t now)
 {
-	struct ep ep = sim_net_ep(n->s->net, n->index);
+	struct ep ep = sim_net_inner_ep(n->s->net, n->index);
 
 	if (sim_sess_core(n->sess))
 		sess_set_wall(sim_sess_core(n->sess), wall_now(n), now);
@@ -439,7 +429,7 @@ static void send_data(struct sim_node *n)
 		abort();
 	wr_init(&w, buf, sizeof(buf));
 	wr_u8(&w, WIRE_TYPE_BYTE(WIRE_DATA));
-	wr_u8(&w, 0);
+	wr_u8(&w, p->side ? WIRE_F_SIDE_PORT : 0);
 	wr_u8(&w, 1);
 	wr_u8(&w, 0);
 	wr_u32(&w, k->k.remote_index);
@@ -448,7 +438,8 @@ static void send_data(struct sim_node *n)
 	aead_seal(k->tx, nonce, buf, WIRE_DATA_HDR, buf + WIRE_DATA_HDR, WIRE_SHIM + DATA_BODY,
 		buf + WIRE_DATA_HDR, buf + sizeof(buf) - WIRE_TAG);
 	n->data_sent++;
-	sim_net_send(n->s->net, n->index, &p->ep, buf, sizeof(buf), sizeof(buf));
+	sim_net_send(n->s->net, n->index, port_of(p->side ? 1 : 0), &p->ep, buf, sizeof(buf),
+		sizeof(buf));
 }
 
 static void each_second(struct sim_node *n, ts_t now)
@@ -469,7 +460,7 @@ static void each_second(struct sim_node *n, ts_t now)
 static bool data_recv(
 	struct sim_node *n, const struct ep *from, const struct ip *local, uint8_t *buf, size_t len)
 {
-	uint8_t nonce[12], lane;
+	uint8_t nonce[12], lane, flags;
 	struct sim_key *k;
 	uint64_t counter;
 	uint32_t index;
@@ -478,7 +469,7 @@ static bool data_recv(
 	rd_init(&r, buf, len);
 	if (WIRE_TYPE_OF(rd_u8(&r)) != WIRE_DATA || len < WIRE_DATA_OVERHEAD)
 		return false;
-	rd_u8(&r);
+	flags = rd_u8(&r);
 	lane = rd_u8(&r);
 	rd_u8(&r);
 	index = rd_u32(&r);
@@ -504,6 +495,8 @@ static bool data_recv(
 		drain(n);
 		k = sim_node_key(n, index);
 	}
+	if (flags & WIRE_F_SIDE_PORT)
+		return true;
 	if (k && slot(n, k->peer)->up && !ep_eq(&slot(n, k->peer)->ep, from))
 		sess_roam_hint(sim_sess_core(n->sess), k->peer, from, local, sim_node_now(n));
 	return true;
@@ -591,6 +584,8 @@ static void on_wake(struct sim *s, struct sim_event *e)
 	n->ticks = n->tick_at.ns == s->now.ns ? n->ticks + 1 : 0;
 	n->tick_at = s->now;
 	check_ticks(n);
+	if (planted(n, PLANT_FALSE_DEATH))
+		check_node_down(n, &s->nodes[0]->id.pub);
 	read_inbox(n);
 	sim_sess_tick(n->sess, now);
 	drain(n);
@@ -659,7 +654,9 @@ static void forget(struct sim_node *n)
 	while (n->keys && map_next(n->keys, &it, &key, &value))
 		free_key(value);
 	map_free(n->keys);
-	free_values(n->routes);
+	route_set_clear(&n->routes);
+	if (n->running && map_get(n->s->by_key, &n->id.pub) == n)
+		(void)map_del(n->s->by_key, &n->id.pub);
 	free_values(n->candidates);
 	free_values(n->views);
 	list_each(&n->inbox, at, t) free(list_entry(at, struct waiting, link));
@@ -668,7 +665,7 @@ static void forget(struct sim_node *n)
 	n->inbox_bytes = 0;
 	n->sess = NULL;
 	n->gossip = NULL;
-	n->keys = n->routes = n->candidates = n->views = NULL;
+	n->keys = n->candidates = n->views = NULL;
 	n->slots = NULL;
 	n->nslots = 0;
 	n->running = false;
@@ -708,6 +705,7 @@ static void start_cores(struct sim_node *n, ts_t now)
 		.nsecrets = 1,
 		.suites = WIRE_SUITE_BIT(WIRE_SUITE_CHACHA20_POLY1305),
 		.lanes = 2,
+		.side_ports = 1,
 		.seed = prng_next(&n->prng),
 		.wall_unix_ns = wall_now(n),
 		.tune = n->s->cfg.tune,
@@ -738,13 +736,15 @@ static void on_start(struct sim *s, struct sim_event *e)
 	now = sim_node_now(n);
 	load_disk(n);
 	n->keys = map_new(4, SIZE_MAX / 2, seed);
-	n->routes = map_new(ROUTE_KEY, SIZE_MAX / 2, seed);
 	n->candidates = map_new(sizeof(struct node_key), LIM_NODES, seed);
 	n->views = map_new(sizeof(struct node_key), SIZE_MAX / 2, seed);
-	if (!n->keys || !n->routes || !n->candidates || !n->views)
+	if (!n->keys || !n->candidates || !n->views)
 		abort();
 	start_cores(n, now);
 	n->running = true;
+	/* A clone runs under the key of another; that one keeps its place. */
+	if (!map_get(s->by_key, &n->id.pub) && map_put(s->by_key, &n->id.pub, n) != 0)
+		abort();
 	n->boots++;
 	n->started = s->now;
 	n->stalled_until = TS_ZERO;

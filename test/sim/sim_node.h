@@ -12,6 +12,7 @@
 #include "replay.h"
 #include "session.h"
 #include "sim.h"
+#include "sim_route.h"
 
 struct aead;
 struct map;
@@ -52,11 +53,7 @@ struct sim_slot {
 	struct node_key key;
 	struct ep ep;
 	ts_t last_data;
-};
-
-struct sim_route {
-	struct node_key node;
-	struct gossip_prefix p;
+	bool side; /* data may leave from the worker's own source port */
 };
 
 enum sim_target_state { TARGET_WAITING, TARGET_DIALLING, TARGET_ESTABLISHED, TARGET_SELF };
@@ -89,8 +86,8 @@ struct sim_node {
 	struct gossip *gossip;
 	struct sim_slot *slots; /* by handle */
 	uint32_t nslots;
-	struct map *keys;       /* local index: struct sim_key */
-	struct map *routes;     /* packed: struct sim_route */
+	struct map *keys; /* local index: struct sim_key */
+	struct route_set routes;
 	struct map *candidates; /* node key: struct sim_candidate */
 	struct sim_target target;
 	ts_t second_at, house_at;
@@ -135,6 +132,8 @@ ts_t sim_node_now(const struct sim_node *n);
 struct sim_key *sim_node_key(const struct sim_node *n, uint32_t index);
 /* Its slot of the session with @key, or NULL. */
 struct sim_slot *sim_node_slot(const struct sim_node *n, const struct node_key *key);
+/* Is what @i says of a node alive to this one's routing: itself, or a node that it routes to? */
+bool sim_node_counts(const struct gossip_node_info *i);
 /* The running node with that key, or NULL. */
 struct sim_node *sim_node_of(const struct sim *s, const struct node_key *key);
 

@@ -36,8 +36,8 @@ struct plain_peer {
 	struct ep ep;
 	uint64_t life;
 	uint64_t rx_top, rx_seen; /* window of 64 counters */
-	bool initiator;
-	ts_t last_rx, ping_at, rekey_at;
+	bool initiator, released;
+	ts_t last_rx, last_use, ping_at, rekey_at;
 };
 
 struct plain_dial {
@@ -64,8 +64,10 @@ struct plain {
 	struct prng prng;
 	uint64_t life, counter;
 	struct map *by_key;
-	struct plain_peer **peers; /* by handle */
+	struct plain_peer **peers; /* by handle; 0 is none */
 	uint32_t npeers, cap_peers;
+	uint32_t *spare; /* handles below npeers that are free */
+	uint32_t nspare;
 	struct list dials, acts;
 	struct plain_act *taken; /* what the last action points to */
 	struct timerq timers;
@@ -145,6 +147,8 @@ static void arm_peer(struct plain *p, struct plain_peer *t)
 {
 	ts_t when = ts_min(ts_add(t->last_rx, p->tune.peer_timeout), t->ping_at);
 
+	if (t->released)
+		when = ts_min(when, ts_add(t->last_use, p->tune.idle_expiry));
 	arm(p, &t->timer, t->initiator ? ts_min(when, t->rekey_at) : when);
 }
 
@@ -154,6 +158,22 @@ static ts_t rekey_time(struct plain *p, ts_t now)
 		now, prng_jitter(&p->prng, p->tune.rekey_initiator, p->tune.rekey_jitter_pct));
 }
 
+static uint32_t new_handle(struct plain *p)
+{
+	if (p->nspare)
+		return p->spare[--p->nspare];
+	if (p->npeers + 1 >= p->cap_peers) {
+		uint32_t cap = p->cap_peers ? 2 * p->cap_peers : 16;
+
+		p->peers = realloc(p->peers, cap * sizeof(struct plain_peer *));
+		p->spare = realloc(p->spare, cap * sizeof(*p->spare));
+		if (!p->peers || !p->spare)
+			abort();
+		p->cap_peers = cap;
+	}
+	return ++p->npeers;
+}
+
 static struct plain_peer *peer_up(
 	struct plain *p, const struct node_key *key, const struct ep *ep, uint64_t life, ts_t now)
 {
@@ -161,20 +181,12 @@ static struct plain_peer *peer_up(
 
 	if (!t || map_put(p->by_key, key, t) != 0)
 		abort();
-	if (p->npeers + 1 >= p->cap_peers) {
-		uint32_t cap = p->cap_peers ? 2 * p->cap_peers : 16;
-
-		p->peers = realloc(p->peers, cap * sizeof(struct plain_peer *));
-		if (!p->peers)
-			abort();
-		p->cap_peers = cap;
-	}
-	p->peers[++p->npeers] = t;
-	t->handle = p->npeers;
+	t->handle = new_handle(p);
+	p->peers[t->handle] = t;
 	t->key = *key;
 	t->ep = *ep;
 	t->life = life;
-	t->last_rx = now;
+	t->last_rx = t->last_use = now;
 	t->ping_at = now;
 	t->rekey_at = rekey_time(p, now);
 	arm_peer(p, t);
@@ -189,6 +201,7 @@ static void peer_down(struct plain *p, struct plain_peer *t, int reason)
 	tq_cancel(&p->timers, &t->timer);
 	(void)map_del(p->by_key, &t->key);
 	p->peers[t->handle] = NULL;
+	p->spare[p->nspare++] = t->handle;
 	free(t);
 }
 
@@ -225,13 +238,16 @@ static void dial_attempt(struct plain *p, struct plain_dial *d, ts_t now)
 static int plain_connect(
 	struct plain *p, const struct ep *to, const struct node_key *expect, ts_t give_up, ts_t now)
 {
+	struct plain_peer *known = expect ? map_get(p->by_key, expect) : NULL;
 	struct plain_dial *d;
 	struct list *n, *t;
 
 	if (expect && node_key_eq(expect, &p->self))
 		return ERR_CONFLICT;
-	if (expect && map_get(p->by_key, expect))
+	if (known) {
+		known->released = false;
 		return 0;
+	}
 	list_each(&p->dials, n, t)
 	{
 		d = list_entry(n, struct plain_dial, link);
@@ -411,6 +427,7 @@ static void on_control(
 		peer_down(p, t, SESS_DOWN_CLOSED);
 		return;
 	default:
+		t->last_use = now;
 		a = push(p, SESS_RECV, len, &buf);
 		a->peer = t->handle;
 		a->key = t->key;
@@ -499,6 +516,11 @@ static void peer_tick(struct plain *p, struct plain_peer *t, ts_t now)
 		peer_down(p, t, SESS_DOWN_TIMEOUT);
 		return;
 	}
+	if (t->released && ts_due(ts_add(t->last_use, p->tune.idle_expiry), now)) {
+		control(p, t, WIRE_CTL_CLOSE, NULL, 0);
+		peer_down(p, t, SESS_DOWN_EXPIRED);
+		return;
+	}
 	if (ts_due(t->ping_at, now)) {
 		if (ts_due(ts_add(t->last_rx, DUR_NS(every.ns * 3 / 2)), now))
 			every.ns /= 3;
@@ -561,6 +583,7 @@ static void plain_free(struct plain *p)
 		free(p->peers[i]);
 	free(p->taken);
 	free(p->peers);
+	free(p->spare);
 	map_free(p->by_key);
 	tq_fini(&p->timers);
 	free(p);
@@ -635,6 +658,21 @@ void sim_sess_disconnect(struct sim_sess *x, const struct node_key *key, ts_t no
 	}
 }
 
+void sim_sess_release(struct sim_sess *x, const struct node_key *key, ts_t now)
+{
+	struct plain_peer *t;
+
+	if (x->core) {
+		sess_release(x->core, key, now);
+		return;
+	}
+	t = map_get(x->p->by_key, key);
+	if (t) {
+		t->released = true;
+		arm_peer(x->p, t);
+	}
+}
+
 int sim_sess_recv(struct sim_sess *x, const struct ep *from, const struct ip *local, uint8_t *buf,
 	size_t len, ts_t now)
 {
@@ -649,6 +687,7 @@ int sim_sess_send(
 		return sess_send(x->core, peer, type, body, len, now);
 	if (peer == 0 || peer > x->p->npeers || !x->p->peers[peer])
 		return ERR_NOT_FOUND;
+	x->p->peers[peer]->last_use = now;
 	control(x->p, x->p->peers[peer], type, body, len);
 	return 0;
 }

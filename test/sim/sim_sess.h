@@ -21,6 +21,7 @@ struct sess *sim_sess_core(struct sim_sess *x);
 int sim_sess_connect(struct sim_sess *x, const struct ep *to, const struct node_key *expect,
 	ts_t give_up, ts_t now);
 void sim_sess_disconnect(struct sim_sess *x, const struct node_key *key, ts_t now);
+void sim_sess_release(struct sim_sess *x, const struct node_key *key, ts_t now);
 int sim_sess_recv(struct sim_sess *x, const struct ep *from, const struct ip *local, uint8_t *buf,
 	size_t len, ts_t now);
 int sim_sess_send(

@@ -8,6 +8,9 @@
 #include "invariants.h"
 #include "sim.h"
 
+/* The full mesh dials with a back-off of up to 30 s. */
+#define ROUTABLE DUR_SEC(60)
+
 struct bug {
 	enum sim_plant plant;
 	enum check found_by;
@@ -28,6 +31,10 @@ static const struct bug bugs[] = {
 	{PLANT_OLD_IS_NEW, CHECK_RECORDS, "hostile", 1u << CHECK_ROUTES | 1u << CHECK_OWNERS},
 	{PLANT_DEAF, CHECK_FALSE_DOWN, "none", 0},
 	{PLANT_SPIN, CHECK_SPIN, "none", 0},
+	{PLANT_ROUTE_LOST, CHECK_ROUTES, "crash", 0},
+	{PLANT_ROUTE_LOST, CHECK_ROUTABLE, "roam", 1u << CHECK_ROUTES},
+	{PLANT_FALSE_DEATH, CHECK_FALSE_DEATH, "none", 0},
+	{PLANT_BIG, CHECK_SIZE, "none", 0},
 };
 
 /* Seeds until one shows it; each bug shows within a few. */
@@ -46,6 +53,7 @@ static void plant(const struct bug *b)
 		cfg.profile = b->profile;
 		cfg.plant = b->plant;
 		cfg.checks = b->off;
+		cfg.routable = ROUTABLE;
 		s = sim_new(&cfg);
 		assert_non_null(s);
 		if (!sim_live(s, DUR_SEC(220), &r)) {

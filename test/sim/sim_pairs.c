@@ -1,0 +1,308 @@
+/* sim_pairs.c - checks between pairs of nodes.
+ *
+ * In: the nodes' tables, once per second. Out: sim_fail(). State: per pair, for how many seconds in a
+ * row something was wrong; a second in which the pair was disturbed starts the count anew. Up to
+ * PAIRWISE_MAX nodes every pair is looked at, above that so many drawn at the start: the cost per
+ * second stays linear. */
+#include "sim_pairs.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include "aead.h"
+#include "invariants.h"
+#include "sim.h"
+#include "sim_net.h"
+#include "sim_node.h"
+#include "sim_route.h"
+
+#define PAIRWISE_MAX  128
+#define PAIRS_SAMPLED 8192
+#define KEYS_GRACE    5  /* seconds that a pair may not open what the other seals */
+#define OWNERS_GRACE  10 /* that it may differ about an owner */
+
+struct pair {
+	unsigned a, b;
+	uint8_t mismatch, dispute;
+	uint8_t lost[2]; /* a to b, b to a */
+};
+
+struct pairs {
+	struct sim *s;
+	struct pair *v;
+	size_t count;
+	struct route_set *mine; /* by node: its own prefixes that have not lost */
+	struct route_set *owns; /* by node: those and its routes */
+};
+
+static void draw(struct pairs *p)
+{
+	unsigned n = p->s->cfg.nodes;
+
+	for (size_t i = 0; i < p->count; i++) {
+		p->v[i].a = (unsigned)prng_below(&p->s->prng, n);
+		p->v[i].b = (p->v[i].a + 1 + (unsigned)prng_below(&p->s->prng, n - 1)) % n;
+	}
+}
+
+static void all(struct pairs *p)
+{
+	size_t i = 0;
+
+	for (unsigned a = 0; a < p->s->cfg.nodes; a++)
+		for (unsigned b = a + 1; b < p->s->cfg.nodes; b++)
+			p->v[i++] = (struct pair){.a = a, .b = b};
+}
+
+struct pairs *pairs_new(struct sim *s)
+{
+	struct pairs *p = calloc(1, sizeof(*p));
+	size_t n = s->cfg.nodes;
+
+	if (!p)
+		return NULL;
+	p->s = s;
+	p->count = n <= PAIRWISE_MAX ? n * (n - 1) / 2 : PAIRS_SAMPLED;
+	p->v = calloc(p->count + 1, sizeof(*p->v));
+	p->mine = calloc(n, sizeof(*p->mine));
+	p->owns = calloc(n, sizeof(*p->owns));
+	if (!p->v || !p->mine || !p->owns) {
+		pairs_free(p);
+		return NULL;
+	}
+	if (n <= PAIRWISE_MAX)
+		all(p);
+	else
+		draw(p);
+	return p;
+}
+
+void pairs_free(struct pairs *p)
+{
+	if (!p)
+		return;
+	for (unsigned i = 0; i < p->s->cfg.nodes; i++) {
+		if (p->mine)
+			route_set_clear(&p->mine[i]);
+		if (p->owns)
+			route_set_clear(&p->owns[i]);
+	}
+	free(p->mine);
+	free(p->owns);
+	free(p->v);
+	free(p);
+}
+
+void pairs_forgive(struct pairs *p)
+{
+	for (size_t i = 0; i < p->count; i++)
+		p->v[i] = (struct pair){.a = p->v[i].a, .b = p->v[i].b};
+}
+
+/* --- keys --- */
+
+/* What @a seals for @b: can @b open it? */
+static bool opens(struct sim_node *a, struct sim_node *b)
+{
+	static const uint8_t nonce[12];
+	struct sim_slot *p = sim_node_slot(a, &b->id.pub);
+	struct sim_key *ka = p && p->use ? sim_node_key(a, p->use) : NULL;
+	struct sim_key *kb = ka ? sim_node_key(b, ka->k.remote_index) : NULL;
+	uint8_t text[16] = "does it open?", sealed[16], opened[16], tag[16];
+	struct aead *tx, *rx;
+	bool ok = false;
+
+	if (!kb || kb->k.remote_index != ka->k.local_index || kb->k.suite != ka->k.suite ||
+		kb->k.rx_lanes != ka->k.tx_lanes)
+		return false;
+	/* Keys of their own: these nonces belong to nobody. */
+	tx = aead_new(ka->k.suite, AEAD_SODIUM, ka->k.tx);
+	rx = aead_new(kb->k.suite, AEAD_SODIUM, kb->k.rx);
+	if (tx && rx) {
+		aead_seal(tx, nonce, NULL, 0, text, sizeof(text), sealed, tag);
+		ok = aead_open(rx, nonce, NULL, 0, sealed, sizeof(sealed), tag, opened) == 0 &&
+		     memcmp(opened, text, sizeof(text)) == 0;
+	}
+	aead_free(tx);
+	aead_free(rx);
+	return ok;
+}
+
+static bool connected(const struct sim_node *a, const struct sim_node *b)
+{
+	const struct sim_slot *ab = sim_node_slot(a, &b->id.pub),
+			      *ba = sim_node_slot(b, &a->id.pub);
+
+	return ab && ba && ab->up && ba->up;
+}
+
+static void check_keys(struct pairs *p, struct pair *q, struct sim_node *a, struct sim_node *b)
+{
+	if (!connected(a, b) || (opens(a, b) && opens(b, a))) {
+		q->mismatch = 0;
+		return;
+	}
+	if (++q->mismatch > KEYS_GRACE)
+		sim_fail(p->s, CHECK_KEY_MATCH,
+			"n%u and n%u are connected, but don't open what the other seals", a->index,
+			b->index);
+}
+
+/* --- owners --- */
+
+/* What a node takes part in as owned: its own prefixes unless it knows that they lost, and its
+ * routes; no exits, of which several may be in use at once. */
+static void gather(struct pairs *p, const struct sim_node *n)
+{
+	struct route_set *mine = &p->mine[n->index], *owns = &p->owns[n->index];
+	struct gossip_node_info me;
+	uint32_t it = 0, id;
+
+	route_set_clear(mine);
+	route_set_copy(owns, &n->routes);
+	if (gossip_node_get(n->gossip, &n->id.pub, &me) != 0)
+		return;
+	for (size_t i = 0; i < me.nprefixes; i++)
+		if (!me.prefixes[i].lost && !me.prefixes[i].exit)
+			(void)route_set_add(
+				mine, route_name(p->s->routes, &me.key, &me.prefixes[i]));
+	while (route_set_next(mine, &it, &id))
+		(void)route_set_add(owns, id);
+}
+
+/* Can @n know what @owner claims: is it that one, or does it route to it? */
+static bool knows(const struct sim_node *n, const struct node_key *owner)
+{
+	struct gossip_node_info i;
+
+	return gossip_node_get(n->gossip, owner, &i) == 0 && sim_node_counts(&i);
+}
+
+static bool overlap(const struct sim_route *a, const struct sim_route *b)
+{
+	return !a->p.exit && !b->p.exit && a->p.vni == b->p.vni &&
+	       pfx_overlaps(&a->p.pfx, &b->p.pfx);
+}
+
+/* A route of @a that @b doesn't have, and in whose place @b has one to another owner. */
+static const struct sim_route *differ(
+	const struct pairs *p, const struct sim_node *a, const struct sim_node *b)
+{
+	const struct route_set *x = &p->owns[a->index], *y = &p->owns[b->index];
+	uint32_t i = 0, j, xi, yj;
+
+	while (route_set_next_but(x, y, &i, &xi)) {
+		const struct sim_route *r = route_named(p->s->routes, xi);
+
+		for (j = 0; route_set_next(y, &j, &yj);) {
+			const struct sim_route *o = route_named(p->s->routes, yj);
+
+			if (overlap(r, o) && !node_key_eq(&r->node, &o->node) &&
+				knows(a, &o->node) && knows(b, &r->node))
+				return r;
+		}
+	}
+	return NULL;
+}
+
+static void check_owners(struct pairs *p, struct pair *q, struct sim_node *a, struct sim_node *b)
+{
+	const struct sim_route *r = NULL;
+	char text[PFX_STRLEN];
+
+	if (p->owns[a->index].sum != p->owns[b->index].sum) {
+		r = differ(p, a, b);
+		r = r ? r : differ(p, b, a);
+	}
+	q->dispute = r ? q->dispute + 1 : 0;
+	if (q->dispute > OWNERS_GRACE)
+		sim_fail(p->s, CHECK_OWNERS,
+			"n%u and n%u can talk and have different owners for %s for %u s", a->index,
+			b->index, pfx_fmt(&r->p.pfx, text), q->dispute);
+}
+
+/* --- routes --- */
+
+/* Does @n claim an overlapping prefix itself? Local destinations win there (DESIGN 4.1), even of a
+ * claim that lost, until it is withdrawn. */
+static bool local(const struct sim_node *n, const struct sim_route *r)
+{
+	struct gossip_node_info me;
+
+	if (gossip_node_get(n->gossip, &n->id.pub, &me) != 0)
+		return false;
+	for (size_t i = 0; i < me.nprefixes; i++)
+		if (overlap(r, &(struct sim_route){me.key, me.prefixes[i]}))
+			return true;
+	return false;
+}
+
+/* A prefix of @to's for which @from has no route at all. Where two claim the same, a route to
+ * either will do: the check of owners looks at those. */
+static const struct sim_route *unroutable(
+	const struct pairs *p, const struct sim_node *from, const struct sim_node *to)
+{
+	uint32_t it = 0, id;
+
+	while (route_set_next_but(&p->mine[to->index], &from->routes, &it, &id)) {
+		const struct sim_route *r = route_named(p->s->routes, id);
+		bool covered = local(from, r);
+		uint32_t j = 0, other;
+
+		while (!covered && route_set_next(&p->owns[from->index], &j, &other))
+			covered = overlap(r, route_named(p->s->routes, other));
+		if (!covered)
+			return r;
+	}
+	return NULL;
+}
+
+static void check_routable(
+	struct pairs *p, uint8_t *lost, const struct sim_node *from, const struct sim_node *to)
+{
+	const struct sim_route *r = unroutable(p, from, to);
+	char text[PFX_STRLEN];
+
+	*lost = r ? *lost + 1 : 0;
+	if (*lost > p->s->cfg.routable.ns / DUR_SEC(1).ns)
+		sim_fail(p->s, CHECK_ROUTABLE,
+			"n%u can reach n%u and has no route to its %s for %u s", from->index,
+			to->index, pfx_fmt(&r->p.pfx, text), *lost);
+}
+
+/* --- each second --- */
+
+static bool awake(const struct sim_node *n)
+{
+	return n->running && ts_due(n->stalled_until, n->s->now);
+}
+
+/* Are both well, and was nothing in their way for the last second? */
+static bool talk(const struct sim *s, const struct sim_node *a, const struct sim_node *b)
+{
+	return awake(a) && awake(b) &&
+	       ts_due(ts_add(sim_net_calm_since(s->net, a->index, b->index), DUR_SEC(1)), s->now);
+}
+
+void pairs_second(struct pairs *p)
+{
+	struct sim *s = p->s;
+
+	for (unsigned i = 0; i < s->cfg.nodes; i++)
+		if (s->nodes[i]->running)
+			gather(p, s->nodes[i]);
+	for (size_t i = 0; i < p->count && !s->failed; i++) {
+		struct pair *q = &p->v[i];
+		struct sim_node *a = s->nodes[q->a], *b = s->nodes[q->b];
+
+		if (!talk(s, a, b)) {
+			*q = (struct pair){.a = q->a, .b = q->b};
+			continue;
+		}
+		if (!s->cfg.no_crypto)
+			check_keys(p, q, a, b);
+		check_owners(p, q, a, b);
+		check_routable(p, &q->lost[0], a, b);
+		check_routable(p, &q->lost[1], b, a);
+	}
+}

@@ -1,0 +1,14 @@
+/* sim_pairs.h - what must hold between two nodes that can talk to each other, looked at once per
+ * second: key-match, owners and routable of invariants.h. */
+#ifndef WEFT_SIM_PAIRS_H
+#define WEFT_SIM_PAIRS_H
+
+struct sim;
+struct pairs;
+
+struct pairs *pairs_new(struct sim *s); /* NULL: no memory */
+void pairs_free(struct pairs *p);
+void pairs_forgive(struct pairs *p); /* what was wrong until now counts no more */
+void pairs_second(struct pairs *p);
+
+#endif
