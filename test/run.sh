@@ -117,6 +117,7 @@ set_interop() {
 	done
 }
 set_bench() {
+	install_packages iperf3 ethtool wireguard-go wireguard-tools nebula tinc # what weft is compared with
 	build_tree "$build"
 	export build
 	local b

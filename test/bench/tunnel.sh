@@ -1,10 +1,10 @@
 #!/bin/bash
-# tunnel.sh - what the tunnel costs: plain veth, kernel VXLAN (not encrypted) and weft with each suite, two hosts
-# joined directly, in both underlay modes: "super" (the veth passes super-packets whole) and "wire" (true size, as
+# tunnel.sh - what the tunnel costs: plain veth, kernel VXLAN (not encrypted), weft with each suite, and those of
+# other encrypted tunnels that are installed; two hosts joined directly, in both underlay modes: "super" (the veth passes super-packets whole) and "wire" (true size, as
 # on a network card with GRO). Everything is measured RUNS times in turn, so that a machine whose speed drifts
 # treats all alike; the table shows medians, the spread, and the ratio to VXLAN within the same round.
 #
-# RUNS (5), SECS of each transfer (4), MODES ("super wire"), SUITES, CC (cubic: what most hosts use, whatever this one's
+# RUNS (5), SECS of each transfer (4), MODES ("super wire"), SUITES, PEERS ("wireguard_go nebula tinc"), CC (cubic: what most hosts use, whatever this one's
 # default is); QUICK=1: one short round. build=DIR.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
@@ -16,9 +16,19 @@ RUNS=${RUNS:-5} SECS=${SECS:-4} STEPS=${STEPS:-8} IDLE_SECS=${IDLE_SECS:-20} CC=
 udpgen=$build/test/udpgen
 weftd=${WEFTD:-$build/router/weftd}
 net_init bench "$(mktemp -d)"
-trap net_end EXIT
+trap bench_end EXIT
 results=$net_dir/results
 suites=${SUITES:-aes-256-gcm chacha20-poly1305}
+. "$root/test/bench/lib/peers.bash"
+peers=
+for p in ${PEERS-wireguard_go nebula tinc}; do
+	case $p in tinc) prog=tincd ;; *) prog=${p/_/-} ;; esac
+	if command -v "$prog" >/dev/null; then peers+=" $p"; else echo "  no $prog here: left out" >&2; fi
+done
+bench_end() {
+	peers_end
+	net_end
+}
 
 hosts_up() {
 	local h
@@ -168,6 +178,7 @@ for mode in ${MODES:-super wire}; do
 		measure plain
 		measure vxlan
 		for suite in $suites; do measure weft "$suite"; done
+		for p in $peers; do measure "$p"; done
 	done
 done
 /usr/bin/python3 "$root/test/bench/table.py" "$results"
