@@ -16,6 +16,7 @@
 struct conf_prefix {
 	struct pfx pfx;
 	char device[16]; /* empty: no device */
+	bool claim;      /* auto/LEN: a block to claim; pfx has family and length alone */
 };
 
 struct conf_peer {

@@ -29,11 +29,39 @@ struct space {
 	size_t nexits;
 };
 
+static void check_device(struct conf_load *l, const struct space *s, size_t i)
+{
+	const struct conf_prefix *p = &s->prefixes[i];
+
+	if (strcmp(p->device, s->tun) == 0)
+		conf_error(l, s->line_p[i], s->name_p, "a device that the addresses are on",
+			"%s is weft's own device", p->device);
+}
+
+static void check_claim(struct conf_load *l, const struct space *s, size_t i)
+{
+	const struct conf_prefix *p = &s->prefixes[i];
+	bool fits = false;
+
+	for (size_t k = 0; k < s->nranges; k++)
+		fits |= s->ranges[k].ip.family == p->pfx.ip.family &&
+			s->ranges[k].len <= p->pfx.len;
+	if (!fits)
+		conf_error(l, s->line_p[i], s->name_p, NULL,
+			"auto/%u needs an %s %s with room for it", p->pfx.len,
+			p->pfx.ip.family == IP_V4 ? "IPv4" : "IPv6", s->name_r);
+	check_device(l, s, i);
+}
+
 static void check_prefix(struct conf_load *l, const struct space *s, size_t i)
 {
 	const struct conf_prefix *p = &s->prefixes[i];
 	char a[PFX_STRLEN], b[PFX_STRLEN];
 
+	if (p->claim) {
+		check_claim(l, s, i);
+		return;
+	}
 	pfx_fmt(&p->pfx, a);
 	if (!in_any(&p->pfx, s->ranges, s->nranges)) {
 		bool is_exit = false;
@@ -45,12 +73,10 @@ static void check_prefix(struct conf_load *l, const struct space *s, size_t i)
 				l, s->line_p[i], s->name_p, NULL, "%s is in no %s", a, s->name_r);
 	}
 	for (size_t k = 0; k < i; k++)
-		if (pfx_overlaps(&p->pfx, &s->prefixes[k].pfx))
+		if (!s->prefixes[k].claim && pfx_overlaps(&p->pfx, &s->prefixes[k].pfx))
 			conf_error(l, s->line_p[i], s->name_p, NULL, "%s overlaps %s", a,
 				pfx_fmt(&s->prefixes[k].pfx, b));
-	if (strcmp(p->device, s->tun) == 0)
-		conf_error(l, s->line_p[i], s->name_p, "a device that the addresses are on",
-			"%s is weft's own device", p->device);
+	check_device(l, s, i);
 }
 
 static void check_space(struct conf_load *l, const struct space *s)

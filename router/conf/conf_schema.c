@@ -73,10 +73,13 @@ const struct conf_key conf_keys[CONF_NKEYS] = {
 		conf_parse_range, LISTOF(ranges, nranges, struct pfx), .kind = CONF_LIST,
 		.where = BOTH},
 	[CK_PREFIX] = {"prefix", "CIDR[@DEVICE]", NULL,
-		"a CIDR inside a cluster range (or equal to an exit), "
+		"a CIDR inside a cluster range (or equal to an exit), or auto/LEN, "
 		"perhaps with @ and the device that its addresses are on",
 		"none: the node relays and gossips only",
-		"A prefix of this node. Its first address is the node's own address in the mesh.",
+		"A prefix of this node. Its first address is the node's own address in the mesh. "
+		"With auto/LEN the node claims a block of that length from a cluster range (8 to "
+		"30: "
+		"IPv4, 31 to 126: IPv6) and keeps it across restarts.",
 		conf_parse_prefix, LISTOF(prefixes, nprefixes, struct conf_prefix),
 		.kind = CONF_LIST, .where = BOTH},
 	[CK_ACCEPT] = {"accept", "CIDR", NULL, ALLOW_CIDR, "none",
@@ -162,8 +165,8 @@ const struct conf_seg_key conf_seg_keys[CONF_NSEG] = {
 	[CS_RANGES] = {"ranges", "a list of at most 16: " ALLOW_CIDR, "As cluster-range.",
 		conf_parse_range},
 	[CS_PREFIXES] = {"prefixes",
-		"a list of at most 16 CIDR[@DEVICE] inside the segment's ranges", "As prefix.",
-		conf_parse_prefix},
+		"a list of at most 16 CIDR[@DEVICE] inside the segment's ranges, or auto/LEN",
+		"As prefix.", conf_parse_prefix},
 };
 
 enum conf_id conf_find(const char *name, unsigned where)

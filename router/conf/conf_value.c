@@ -241,6 +241,20 @@ int conf_parse_device(const char *text, void *out, char *why)
 	return 0;
 }
 
+/* LEN of auto/LEN. Both families have lengths from 8 to 32, but nobody claims blocks of so few
+ * addresses in IPv4, or of so many in IPv6: up to 30 it means IPv4, above IPv6. */
+static int parse_claim(const char *len_text, struct conf_prefix *out, char *why)
+{
+	unsigned long len = 0;
+
+	if (!number(len_text, strlen(len_text), 126, &len) || len < 8)
+		return bad(why, "has no length from 8 to 126 behind auto/");
+	out->claim = true;
+	out->pfx.ip.family = len <= 30 ? IP_V4 : IP_V6;
+	out->pfx.len = (uint8_t)len;
+	return 0;
+}
+
 int conf_parse_prefix(const char *text, void *out, char *why)
 {
 	struct conf_prefix p = {0};
@@ -254,7 +268,8 @@ int conf_parse_prefix(const char *text, void *out, char *why)
 	cidr[len] = '\0';
 	if (at && conf_parse_device(at + 1, p.device, why) != 0)
 		return bad(why, "names no valid device behind the @");
-	int err = conf_parse_any_pfx(cidr, &p.pfx, why);
+	int err = strncmp(cidr, "auto/", 5) == 0 ? parse_claim(cidr + 5, &p, why)
+						 : conf_parse_any_pfx(cidr, &p.pfx, why);
 	if (!err)
 		*(struct conf_prefix *)out = p;
 	return err;

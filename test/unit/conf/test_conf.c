@@ -134,7 +134,8 @@ static void expect_yaml(const char *text, size_t len, const char *want)
 #define A_RANGE  A_CIDR ", not a /0, multicast, loopback or link-local"
 #define A_EXIT   A_CIDR ", outside the ranges"
 #define A_PREFIX                                                                                   \
-	"a CIDR inside a cluster range (or equal to an exit), perhaps with @ and the device that " \
+	"a CIDR inside a cluster range (or equal to an exit), or auto/LEN, perhaps with @ and "    \
+	"the device that "                                                                         \
 	"its "                                                                                     \
 	"addresses are on"
 #define A_PEER "a host name or address, perhaps with a port (6793), IPv6 with a port in brackets"
@@ -210,6 +211,15 @@ static void yaml_refused_values(void **state)
 			"f:1: prefix: '10.0.0.0/8@' names no valid device behind the @; "
 			"allowed: " A_PREFIX},
 		{"prefix: [x]", "f:1: prefix: 'x' is no CIDR; allowed: " A_PREFIX},
+		{"prefix: [auto/7]",
+			"f:1: prefix: 'auto/7' has no length from 8 to 126 behind auto/; "
+			"allowed: " A_PREFIX},
+		{"prefix: [auto/127@eth0]",
+			"f:1: prefix: 'auto/127@eth0' has no length from 8 to 126 behind auto/; "
+			"allowed: " A_PREFIX},
+		{"prefix: [auto/24@]",
+			"f:1: prefix: 'auto/24@' names no valid device behind the @; "
+			"allowed: " A_PREFIX},
 		{"tun: a123456789012345",
 			"f:1: tun: 'a123456789012345' is no device name; allowed: " A_DEVICE},
 		{"tun: ..", "f:1: tun: '..' is no device name; allowed: " A_DEVICE},
@@ -356,6 +366,31 @@ static void yaml_bytes(void **state)
 	free(big);
 }
 
+static void claims(void **state)
+{
+	static const char text[] = "name: n\ncluster-range: [0.0.0.0/1, fd00::/48]\n"
+				   "prefix: [auto/24@br0, auto/30, 0.0.0.0/8, auto/31, auto/64]\n";
+	char err[512];
+	struct conf c;
+
+	(void)state;
+	assert_int_equal(conf_parse_yaml("f", text, sizeof(text) - 1, &c, err, sizeof(err)),
+		ERR_CONFIG); /* 31 is IPv6, and larger than the range */
+	assert_string_equal(
+		err, "f:3: prefix: auto/31 needs an IPv6 cluster-range with room for it");
+	static const char good[] = "name: n\ncluster-range: [0.0.0.0/1, fd00::/48]\n"
+				   "prefix: [auto/24@br0, auto/30, 0.0.0.0/8, auto/64]\n";
+	assert_int_equal(conf_parse_yaml("f", good, sizeof(good) - 1, &c, err, sizeof(err)), 0);
+	assert_int_equal(c.nprefixes, 4);
+	assert_true(c.prefixes[0].claim && c.prefixes[1].claim && c.prefixes[3].claim);
+	assert_false(c.prefixes[2].claim);
+	assert_string_equal(c.prefixes[0].device, "br0");
+	assert_int_equal(c.prefixes[0].pfx.len, 24);
+	assert_int_equal(c.prefixes[0].pfx.ip.family, IP_V4);
+	assert_int_equal(c.prefixes[3].pfx.ip.family, IP_V6);
+	conf_free(&c);
+}
+
 static void cross_checks(void **state)
 {
 	static const struct row rows[] = {
@@ -371,6 +406,14 @@ static void cross_checks(void **state)
 			"f:4: prefix: 10.1.2.0/24 overlaps 10.1.0.0/16\n"
 			"f:5: prefix: 10.1.2.0/24 overlaps 10.1.0.0/16\n"
 			"f:5: prefix: 10.1.2.0/24 overlaps 10.1.2.0/24"},
+		{"cluster-range: [10.0.0.0/16, fd00::/48]\nprefix: [auto/15, auto/47, "
+		 "auto/24@weft0]\n",
+			"f:2: prefix: auto/15 needs an IPv4 cluster-range with room for it\n"
+			"f:2: prefix: auto/47 needs an IPv6 cluster-range with room for it\n"
+			"f:2: prefix: weft0 is weft's own device; allowed: a device that the "
+			"addresses are on"},
+		{"cluster-range: [10.0.0.0/16]\nprefix: [auto/64]\n",
+			"f:2: prefix: auto/64 needs an IPv6 cluster-range with room for it"},
 		{"cluster-range:\n- 10.0.0.0/8\n- 10.1.0.0/16\n",
 			"f:3: cluster-range: 10.1.0.0/16 overlaps 10.0.0.0/8"},
 		{"cluster-range: [10.0.0.0/8]\nexit:\n- 10.1.0.0/16\n",
@@ -793,6 +836,7 @@ int main(void)
 		cmocka_unit_test(yaml_syntax),
 		cmocka_unit_test(yaml_bytes),
 		cmocka_unit_test(cross_checks),
+		cmocka_unit_test(claims),
 		cmocka_unit_test(segments_overlap),
 		cmocka_unit_test(list_bounds),
 		cmocka_unit_test(yaml_damage),
