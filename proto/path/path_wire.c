@@ -12,11 +12,18 @@ static int finish(const struct rd *r)
 	return rd_left(r) ? ERR_MALFORMED : 0;
 }
 
+static bool is_broadcast(const struct ip *ip)
+{
+	const struct ip all = ip_v4(0xffffffff);
+
+	return ip_eq(ip, &all);
+}
+
 bool path_ep_ok(const struct ep *e)
 {
 	return (e->ip.family == IP_V4 || e->ip.family == IP_V6) && e->port != 0 && e->scope == 0 &&
-	       !ip_is_unspecified(&e->ip) && !ip_is_multicast(&e->ip) && !ip_is_loopback(&e->ip) &&
-	       !ip_is_link_local(&e->ip);
+	       !ip_is_unspecified(&e->ip) && !ip_is_multicast(&e->ip) && !is_broadcast(&e->ip) &&
+	       !ip_is_loopback(&e->ip) && !ip_is_link_local(&e->ip);
 }
 
 static int get_eps(struct rd *r, struct path_eps *out)
