@@ -505,6 +505,16 @@ static inline bool net_agree(struct net *net, unsigned a, unsigned b)
 	       memcmp(kx->keys.rx, ky->keys.tx, 32) == 0;
 }
 
+/* The sum of @n counters of arrivals. */
+static inline unsigned net_sum(const uint8_t *seen, unsigned n)
+{
+	unsigned c = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		c += seen[i];
+	return c;
+}
+
 static inline uint64_t net_stat(struct net *net, unsigned at, enum sess_stat st)
 {
 	uint64_t out[SESS_ST_COUNT];

@@ -26,15 +26,6 @@ static void restart_with(struct net *net, void (*change)(struct sess_cfg *cfg))
 	}
 }
 
-static unsigned sum(const uint8_t *seen, unsigned n)
-{
-	unsigned c = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		c += seen[i];
-	return c;
-}
-
 /* Drops all handshake messages. */
 static void no_handshakes(struct net *net, struct net_msg *m)
 {
@@ -76,8 +67,8 @@ static void rekey_each_two_seconds_loses_nothing(void **state)
 	}
 	net_run(net, DUR_SEC(1));
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(sum(net->n[i].seen, count), count);
-		assert_int_equal(sum(net->n[i].seen_data, count), count);
+		assert_int_equal(net_sum(net->n[i].seen, count), count);
+		assert_int_equal(net_sum(net->n[i].seen_data, count), count);
 		assert_in_range(net->n[i].key_adds, 25, 70);
 		assert_int_equal(net_stat(net, (unsigned)i, SESS_ST_RESETS_TX), 0);
 	}
@@ -109,7 +100,7 @@ static void soft_limit_of_lane_0_loses_nothing(void **state)
 	}
 	net_run(net, DUR_SEC(1));
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(sum(net->n[i].seen, count), count);
+		assert_int_equal(net_sum(net->n[i].seen, count), count);
 		assert_true(net->n[i].key_adds > 10);
 	}
 	net_free(net);

@@ -58,7 +58,7 @@ static void rekeys_cross_at_random(struct net *net)
 	net_soft(net, 1, 0);
 	net_run(net, DUR_SEC(2));
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(sum(net->n[i].seen_data, NET_SEQS), sent);
+		assert_int_equal(net_sum(net->n[i].seen_data, NET_SEQS), sent);
 		assert_int_equal(net_stat(net, (unsigned)i, SESS_ST_RESETS_TX), 0);
 		assert_true(net->n[i].key_adds > 5);
 	}
