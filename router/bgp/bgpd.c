@@ -91,7 +91,8 @@ static void on_close(struct bgpd *d, const struct bgp_act *a)
 
 static void on_route(struct bgpd *d, const struct bgp_act *a)
 {
-	d->ops->route(d->ctx, a);
+	if (!d->ending)
+		d->ops->route(d->ctx, a);
 }
 
 static void on_state(struct bgpd *d, const struct bgp_act *a)
@@ -107,7 +108,7 @@ static void on_state(struct bgpd *d, const struct bgp_act *a)
 		log_warn("bgp", "%s: %s: %s", text, bgp_state_str(a->state), a->text);
 	else
 		log_debug("bgp", "%s: %s", text, bgp_state_str(a->state));
-	if (d->ops->state)
+	if (d->ops->state && !d->ending)
 		d->ops->state(d->ctx, a);
 }
 
@@ -145,7 +146,8 @@ void bgpd_kick(struct bgpd *d)
 			handlers[a.type](d, &a);
 		left--;
 	}
-	d->ops->flush(d->ctx);
+	if (!d->ending)
+		d->ops->flush(d->ctx);
 	d->busy = false;
 	when = left == 0 ? loop_now() : bgp_deadline(d->core);
 	when = ts_min(when, bgpd_conn_deadline(d));
@@ -389,6 +391,7 @@ void bgpd_free(struct bgpd *d)
 {
 	if (!d)
 		return;
+	d->ending = true;
 	for (size_t i = 0; i < d->npeers; i++)
 		(void)bgp_peer_stop(d->core, d->peers[i].id, NULL, loop_now());
 	if (d->npeers > 0)

@@ -38,7 +38,7 @@ struct bgpd {
 	size_t nclosing;
 	struct loop_timer *timer;
 	ts_t accept_again; /* the listeners pause until then */
-	bool busy;
+	bool busy, ending; /* ending: the ops hear nothing any more */
 	struct bgpd_stats st;
 	uint8_t buf[BGPD_READ_BYTES];
 };

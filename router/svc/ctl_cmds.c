@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "weft/err.h"
+#include "bgp_svc.h"
 #include "ctl_pods.h"
 #include "ctl_status.h"
 
@@ -151,6 +152,12 @@ static const struct {
 	{"status connections", cmd_connections},
 	{"status routes", cmd_routes},
 	{"status targets", cmd_targets},
+	{"status bgp", ctl_bgp_status},
+	{"status bgp routes", ctl_bgp_routes},
+	{"bgp refresh", ctl_bgp_act},
+	{"bgp shutdown", ctl_bgp_act},
+	{"bgp start", ctl_bgp_act},
+	{"bgp clear", ctl_bgp_act},
 	{"report", cmd_report},
 	{"connect", cmd_connect},
 	{"forget", cmd_forget},

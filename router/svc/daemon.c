@@ -17,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include "weft/err.h"
+#include "bgp_svc.h"
 #include "daemon.h"
 #include "daemon_int.h"
 
@@ -174,6 +175,7 @@ static int open_kernel(struct daemon *d)
 		.side_port_hi = d->conf->side_port_hi,
 		.notrack = true,
 		.ipv6 = d->has_ipv6,
+		.learned = d->conf->bgp != NULL,
 	};
 	int e = kern_open(&cfg, &d->kern);
 
@@ -212,7 +214,8 @@ static int start(struct daemon *d)
 		(e = open_kernel(d)) || (e = state_next_epoch(d, 0)) || (e = open_dp(d)) ||
 		(e = ctl_srv_new(d, &d->ctl)) || (e = metrics_start(d)) || (e = open_dialer(d)) ||
 		(e = segments_up(d)) || (e = dp_start(d->dp)) || (e = rtab_new(d, &d->rtab)) ||
-		(e = mesh_start(d)))
+		(e = mesh_start(d)) ||
+		(e = bgp_svc_start(d)))
 		return e;
 	d->sigterm = loop_signal_new(d->loop, SIGTERM, on_signal, d);
 	d->sigint = loop_signal_new(d->loop, SIGINT, on_signal, d);
@@ -232,6 +235,7 @@ static void stop(struct daemon *d)
 {
 	metrics_stop(d);
 	ctl_srv_free(d->ctl);
+	bgp_svc_stop(d);
 	if (d->sess)
 		mesh_stop(d);
 	if (d->dialer)

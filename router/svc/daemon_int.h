@@ -94,6 +94,7 @@ struct daemon {
 	struct gossip *gossip;
 	struct rtab *rtab;
 	struct dialer *dialer;
+	struct bgp_svc *bgp; /* bgp_svc.h; NULL: not configured */
 	struct ctl_srv *ctl;
 	struct http *http;
 	struct peer_slot *peers; /* LIM_PEERS entries */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "weft/err.h"
+#include "bgp_svc.h"
 #include "daemon_int.h"
 
 #define DATAGRAM_BUDGET 256 /* per turn of the loop, so that timers and the socket get theirs */
@@ -375,6 +376,8 @@ void mesh_drain(struct daemon *d)
 		drain_gossip(d);
 	} while (more);
 	d->draining = false;
+	if (d->kern_dirty)
+		bgp_svc_prefixes(d);
 	if (d->kern_dirty || ts_due(kern_deadline(d->kern), loop_now())) {
 		d->kern_dirty = false;
 		d->kernel_why[0] = '\0';

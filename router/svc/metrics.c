@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "weft/err.h"
+#include "bgp_svc.h"
 #include "ctl_status.h"
 
 static void reason(void *ctx, const char *why)
@@ -164,6 +165,7 @@ static void metrics(struct daemon *d, struct http_reply *r)
 	m_dataplane(d, r);
 	m_sessions(d, r);
 	m_peers(d, r);
+	metrics_bgp(d, r);
 }
 
 static bool on_request(void *ctx, const char *path, struct http_reply *r)

@@ -1,0 +1,465 @@
+/* bgp.c - BGP in the daemon.
+ *
+ * Data in: the section `bgp:`, the mesh's prefixes (own ones that no other node has the better claim
+ * to, and those of rtab that are in use), changes of the host's links and routes. Data out: sessions
+ * (router/bgp), and the best paths as routes of a kernel table of their own (kfib.h), which is asked
+ * behind the mesh's tables.
+ *
+ * Announcements follow the mesh within PREFIX_DELAY: changes come in bursts, and a whole pass over
+ * the prefixes is one round of announce.h. An aggregate leaves an unreachable route behind, so that
+ * addresses of it that nobody has are not sent back to where the traffic came from.
+ *
+ * What is learned never wins over the mesh: the ranges' own table is asked first, and prefixes inside
+ * a range are refused at import. Routes of the process before this one stay until the peers are back
+ * and had time to tell theirs (SWEEP_AFTER), at the latest SWEEP_LATEST after the start.
+ *
+ * Bounds: those of the core, the driver and kfib.h. Failure: a route that the kernel refuses is told
+ * and tried again; everything else goes on. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "weft/err.h"
+#include "weft/wire.h"
+#include "bgp_svc.h"
+
+#define PREFIX_DELAY DUR_MS(20)
+#define HOST_PERIOD  DUR_MS(300)
+#define SYNC_BUDGET  4096
+#define SWEEP_AFTER  DUR_SEC(10)
+#define SWEEP_LATEST DUR_SEC(120)
+
+/* --- best routes to the kernel --- */
+
+static void on_route(void *ctx, const struct bgp_act *a)
+{
+	struct bgp_svc *s = ctx;
+	int err = 0;
+
+	if (a->vni != VNI_DEFAULT || a->nlri.family > BGP_IPV6)
+		return;
+	if (a->attrs && a->peer != BGP_LOCAL)
+		err = kfib_set(s->kfib, &a->nlri.pfx, &a->attrs->next_hop);
+	else if (a->attrs && (a->attrs->has & BGP_HAS_AGGREGATOR))
+		err = kfib_set_unreachable(s->kfib, &a->nlri.pfx);
+	else
+		(void)kfib_del(s->kfib, &a->nlri.pfx); /* ours: the mesh's own tables lead there */
+	if (err) {
+		char text[PFX_STRLEN];
+
+		daemon_warn(s->d, "BGP: no room in the kernel's table for %s: %s",
+			pfx_fmt(&a->nlri.pfx, text), err_str(err));
+	}
+}
+
+static void sync_kernel(struct bgp_svc *s)
+{
+	char why[sizeof(s->kernel_why)];
+	int err = kfib_sync(s->kfib, SYNC_BUDGET, why, sizeof(why));
+
+	if (err < 0) {
+		snprintf(s->kernel_why, sizeof(s->kernel_why), "%s", why);
+		daemon_warn(s->d, "BGP: %s", why);
+	} else if (err == 0) {
+		struct kfib_stats st;
+
+		kfib_stats(s->kfib, &st);
+		if (st.waiting == 0)
+			s->kernel_why[0] = '\0';
+	}
+	if (err != 0)
+		loop_timer_set(
+			s->sync_timer, err > 0 ? loop_now() : ts_add(loop_now(), HOST_PERIOD));
+}
+
+static void on_sync_timer(void *ctx)
+{
+	sync_kernel(ctx);
+}
+
+static void on_flush(void *ctx)
+{
+	sync_kernel(ctx);
+}
+
+static bool resolve(void *ctx, uint32_t vni, const struct ip *nh, uint32_t *cost)
+{
+	const struct bgp_svc *s = ctx;
+
+	return vni == VNI_DEFAULT && kfib_resolve(s->kfib, nh, cost);
+}
+
+static const struct bgp_nexthop_ops nexthop_ops = {resolve};
+
+/* --- changes of the host, and leftovers --- */
+
+static bool all_established(const struct bgp_svc *s, ts_t *latest)
+{
+	struct bgp_peer_info i;
+	size_t it = 0;
+
+	*latest = s->started;
+	while (bgp_peer_next(bgpd_core(s->bgpd), &it, &i)) {
+		if (i.state != BGP_ESTABLISHED)
+			return false;
+		if (ts_before(*latest, i.since))
+			*latest = i.since;
+	}
+	return true;
+}
+
+static void sweep(struct bgp_svc *s, ts_t now)
+{
+	ts_t latest;
+
+	if (!(all_established(s, &latest) && ts_due(ts_add(latest, SWEEP_AFTER), now)) &&
+		!ts_due(ts_add(s->started, SWEEP_LATEST), now))
+		return;
+	kfib_sweep(s->kfib);
+	s->swept = true;
+	sync_kernel(s);
+}
+
+static void on_host_timer(void *ctx)
+{
+	struct bgp_svc *s = ctx;
+	ts_t now = loop_now();
+
+	if (s->underlay_seen != s->d->underlay_seen || ts_due(kfib_deadline(s->kfib), now)) {
+		s->underlay_seen = s->d->underlay_seen;
+		if (kfib_recheck(s->kfib, now))
+			bgp_nexthops_changed(bgpd_core(s->bgpd), VNI_DEFAULT, now);
+		bgpd_kick(s->bgpd);
+	}
+	if (!s->swept)
+		sweep(s, now);
+	loop_timer_set(s->host_timer, ts_add(now, HOST_PERIOD));
+}
+
+/* --- announcements --- */
+
+static struct bgp_nlri nlri_of(const struct pfx *p)
+{
+	return (struct bgp_nlri){.family = p->ip.family == IP_V6 ? BGP_IPV6 : BGP_IPV4, .pfx = *p};
+}
+
+static int announce_add(void *ctx, const struct pfx *p, bool aggregate)
+{
+	struct bgp_svc *s = ctx;
+	struct bgp_nlri n = nlri_of(p);
+	struct bgp_attrs attrs = {.has = BGP_HAS_ORIGIN | BGP_HAS_AS_PATH};
+	int err;
+
+	if (aggregate) {
+		attrs.has |= BGP_HAS_AGGREGATOR;
+		attrs.aggregator_as = s->conf->asn;
+		attrs.aggregator_id = s->router_id;
+	}
+	err = bgp_originate(bgpd_core(s->bgpd), VNI_DEFAULT, &n, &attrs, loop_now());
+	s->announced_failed += err != 0;
+	return err;
+}
+
+static void announce_del(void *ctx, const struct pfx *p, bool aggregate)
+{
+	struct bgp_svc *s = ctx;
+	struct bgp_nlri n = nlri_of(p);
+
+	(void)aggregate;
+	(void)bgp_withdraw(bgpd_core(s->bgpd), VNI_DEFAULT, &n, loop_now());
+}
+
+static const struct announce_ops announce_ops = {announce_add, announce_del};
+
+/* Own prefixes that another node has the better claim to are routed to that node. */
+static bool is_lost(const struct gossip_node_info *self, const struct pfx *p)
+{
+	for (size_t i = 0; i < self->nprefixes; i++)
+		if (self->prefixes[i].vni == VNI_DEFAULT && pfx_eq(&self->prefixes[i].pfx, p))
+			return self->prefixes[i].lost;
+	return false;
+}
+
+static void see_prefixes(struct bgp_svc *s)
+{
+	struct daemon *d = s->d;
+	const struct segment *seg = segment_find(d, VNI_DEFAULT);
+	struct gossip_node_info self = {.nprefixes = 0};
+	const struct rtab_entry *e;
+	size_t it = 0;
+
+	(void)gossip_node_get(d->gossip, &d->id.pub, &self);
+	announce_begin(s->announce);
+	for (size_t i = 0; seg && i < seg->nprefixes; i++)
+		if (!is_lost(&self, &seg->prefixes[i].pfx))
+			(void)announce_seen(s->announce, &seg->prefixes[i].pfx, true);
+	while (rtab_next(d->rtab, &it, &e))
+		if (e->vni == VNI_DEFAULT && e->peer && !e->exit)
+			(void)announce_seen(s->announce, &e->pfx, false);
+	if (announce_end(s->announce) > 0)
+		daemon_warn(d, "BGP: not everything could be announced: no room in the table");
+	bgpd_kick(s->bgpd);
+}
+
+static void on_prefix_timer(void *ctx)
+{
+	struct bgp_svc *s = ctx;
+
+	s->prefixes_due = false;
+	if (s->d->gossip)
+		see_prefixes(s);
+}
+
+void bgp_svc_prefixes(struct daemon *d)
+{
+	struct bgp_svc *s = d->bgp;
+
+	if (!s || s->prefixes_due)
+		return;
+	s->prefixes_due = true;
+	loop_timer_set(s->prefix_timer, ts_add(loop_now(), PREFIX_DELAY));
+}
+
+/* --- start --- */
+
+static uint32_t host_order(const struct ip *ip)
+{
+	return (uint32_t)ip->b[0] << 24 | (uint32_t)ip->b[1] << 16 | (uint32_t)ip->b[2] << 8 |
+	       ip->b[3];
+}
+
+/* RFC 6286 2.1: unique within the AS, and not 0. An address of this host is, mostly; the key always. */
+static uint32_t choose_router_id(struct daemon *d, const struct conf_bgp *c)
+{
+	struct ip addrs[16];
+	int n;
+
+	if (c->router_id)
+		return c->router_id;
+	n = kern_host_addrs(d->kern, addrs, sizeof(addrs) / sizeof(addrs[0]));
+	for (int i = 0; i < n; i++)
+		if (addrs[i].family == IP_V4)
+			return host_order(&addrs[i]);
+	return host_order(&(struct ip){
+		.b = {d->id.pub.b[0] | 1, d->id.pub.b[1], d->id.pub.b[2], d->id.pub.b[3]}});
+}
+
+static void set_filter(
+	struct bgp_filter *f, const struct conf_bgp_filter *c, struct bgp_filter_match *matches)
+{
+	f->all = c->verdict == CONF_BGP_ACCEPT || c->verdict == CONF_BGP_UNSET;
+	f->list = matches;
+	f->n = c->n;
+	for (size_t i = 0; i < c->n; i++)
+		matches[i] =
+			(struct bgp_filter_match){c->list[i].pfx, c->list[i].ge, c->list[i].le};
+}
+
+/* Without a word in the configuration eBGP has no policy, so the core refuses (RFC 8212). */
+static int set_policies(struct bgp_svc *s, struct bgp_neighbour *n, struct bgp_peer_cfg *core)
+{
+	const struct conf_bgp_peer *c = n->conf;
+	const struct segment *seg = segment_find(s->d, VNI_DEFAULT);
+	bool ebgp = c->asn != s->conf->asn;
+
+	n->matches = calloc(c->import.n + c->export.n + 1, sizeof(*n->matches));
+	if (!n->matches)
+		return ERR_NOMEM;
+	set_filter(&n->import, &c->import, n->matches);
+	set_filter(&n->export, &c->export, n->matches + c->import.n);
+	if (seg) {
+		n->import.guard = seg->ranges;
+		n->import.nguard = seg->nranges;
+	}
+	if (c->import.verdict != CONF_BGP_UNSET || !ebgp)
+		core->import = (struct bgp_policy){&bgp_filter_ops, &n->import};
+	/* Those that take all share a policy, and with it the work of the core. */
+	if (c->export.verdict == CONF_BGP_ACCEPT) {
+		static struct bgp_filter all = {.all = true};
+
+		core->export = (struct bgp_policy){&bgp_filter_ops, &all};
+	} else if (c->export.verdict != CONF_BGP_UNSET) {
+		core->export = (struct bgp_policy){&bgp_filter_ops, &n->export};
+	}
+	return 0;
+}
+
+static int add_neighbour(struct bgp_svc *s, const struct conf_bgp_peer *c)
+{
+	struct bgp_neighbour *n = &s->neighbours[s->nneighbours];
+	struct bgpd_peer_cfg cfg = {
+		.core = {.vni = VNI_DEFAULT,
+			.remote = c->remote,
+			.local = c->source,
+			.remote_as = c->asn,
+			.families = (c->ipv4 ? BGP_FAM(BGP_IPV4) : 0) |
+				    (c->ipv6 ? BGP_FAM(BGP_IPV6) : 0),
+			.next_hop = {c->next_hop[0], c->next_hop[1]},
+			.passive = c->passive,
+			.next_hop_self = c->next_hop_self,
+			.hold_secs = c->hold_secs,
+			.no_hold = c->no_hold,
+			.max_prefixes = c->max_prefixes},
+		.hops = c->multihop,
+		.ttl_security = c->ttl_security,
+	};
+	char text[IP_STRLEN];
+	int err;
+
+	_Static_assert(sizeof(cfg.password) == sizeof(c->password), "one bound for passwords");
+	memcpy(cfg.password, c->password, sizeof(cfg.password));
+	n->conf = c;
+	err = set_policies(s, n, &cfg.core);
+	if (!err)
+		err = bgpd_peer_add(s->bgpd, &cfg, &n->peer);
+	explicit_bzero(cfg.password, sizeof(cfg.password));
+	s->nneighbours++; /* also what a failure left: bgp_svc_stop frees it */
+	if (err)
+		log_error("bgp", "can't add the peer %s: %s%s", ip_fmt(&c->remote.ip, text),
+			err_str(err),
+			err == -ENOPROTOOPT ? "; this kernel has no TCP-MD5 for its password" : "");
+	return err;
+}
+
+static int open_announce(struct bgp_svc *s)
+{
+	const struct conf_bgp_announce *c = &s->conf->announce;
+	const struct segment *seg = segment_find(s->d, VNI_DEFAULT);
+	size_t n = c->aggregates.n, ranges = c->ranges && seg ? seg->nranges : 0;
+	struct pfx *aggregates = calloc(n + ranges + 1, sizeof(*aggregates));
+	struct announce_cfg cfg = {
+		.pods = c->pods == CONF_BGP_PODS_ALL   ? ANNOUNCE_ALL
+			: c->pods == CONF_BGP_PODS_OWN ? ANNOUNCE_OWN
+						       : ANNOUNCE_NONE,
+		.fixed = c->services.v,
+		.nfixed = c->services.n,
+		.aggregates = aggregates,
+		.naggregates = n + ranges,
+		.ops = &announce_ops,
+		.ctx = s,
+	};
+
+	if (!aggregates)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < n; i++)
+		aggregates[i] = c->aggregates.v[i];
+	for (size_t i = 0; i < ranges; i++)
+		aggregates[n + i] = seg->ranges[i];
+	for (size_t i = 0; i < sizeof(cfg.seed); i++)
+		cfg.seed[i] = (uint8_t)prng_next(&s->d->prng);
+	s->announce = announce_new(&cfg);
+	free(aggregates);
+	return s->announce ? 0 : ERR_NOMEM;
+}
+
+static int open_bgpd(struct bgp_svc *s)
+{
+	static const struct bgpd_ops ops = {.route = on_route, .flush = on_flush};
+	struct daemon *d = s->d;
+	struct bgpd_cfg cfg = {
+		.loop = d->loop,
+		.core = {.local_as = s->conf->asn,
+			.router_id = s->router_id,
+			.seed = prng_next(&d->prng),
+			.nexthop = &nexthop_ops,
+			.nexthop_ctx = s},
+		.vni = VNI_DEFAULT,
+		.nlisten = s->conf->nlisten,
+		.mark = d->conf->mark,
+		.ops = &ops,
+		.ctx = s,
+	};
+	char why[200];
+	int err;
+
+	for (size_t i = 0; i < cfg.nlisten; i++)
+		cfg.listen[i] = s->conf->listen[i];
+	err = bgpd_new(&cfg, &s->bgpd, why, sizeof(why));
+	if (err)
+		log_error("bgp", "%s", why);
+	return err;
+}
+
+static int open_kernel(struct bgp_svc *s)
+{
+	uint8_t seed[16];
+	int err;
+
+	for (size_t i = 0; i < sizeof(seed); i++)
+		seed[i] = (uint8_t)prng_next(&s->d->prng);
+	err = kfib_open(VNI_DEFAULT, s->d->conf->mark, s->d->has_ipv6, seed, &s->kfib);
+	if (err)
+		log_error("bgp", "can't read the table of learned routes: %s", err_str(err));
+	return err;
+}
+
+int bgp_svc_start(struct daemon *d)
+{
+	const struct conf_bgp *c = d->conf->bgp;
+	struct bgp_svc *s;
+	int err;
+
+	if (!c)
+		return 0;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return ERR_NOMEM;
+	d->bgp = s; /* from here on bgp_svc_stop() cleans up */
+	s->d = d;
+	s->conf = c;
+	s->started = loop_now();
+	s->router_id = choose_router_id(d, c);
+	s->neighbours = calloc(c->npeers + 1, sizeof(*s->neighbours));
+	s->prefix_timer = loop_timer_new(d->loop, on_prefix_timer, s);
+	s->host_timer = loop_timer_new(d->loop, on_host_timer, s);
+	s->sync_timer = loop_timer_new(d->loop, on_sync_timer, s);
+	if (!s->neighbours || !s->prefix_timer || !s->host_timer || !s->sync_timer)
+		return ERR_NOMEM;
+	if ((err = open_kernel(s)) || (err = open_bgpd(s)) || (err = open_announce(s)))
+		return err;
+	for (size_t i = 0; i < c->npeers && !err; i++)
+		err = add_neighbour(s, &c->peers[i]);
+	if (err)
+		return err;
+	bgp_svc_prefixes(d);
+	on_host_timer(s);
+	return 0;
+}
+
+void bgp_svc_stop(struct daemon *d)
+{
+	struct bgp_svc *s = d->bgp;
+
+	if (!s)
+		return;
+	bgpd_free(s->bgpd);
+	announce_free(s->announce);
+	kfib_close(s->kfib);
+	loop_timer_free(s->prefix_timer);
+	loop_timer_free(s->host_timer);
+	loop_timer_free(s->sync_timer);
+	for (size_t i = 0; i < s->nneighbours; i++)
+		free(s->neighbours[i].matches);
+	free(s->neighbours);
+	free(s);
+	d->bgp = NULL;
+}
+
+const struct bgp_neighbour *bgp_svc_peer(const struct bgp_svc *s, uint32_t peer)
+{
+	for (size_t i = 0; i < s->nneighbours; i++)
+		if (s->neighbours[i].peer == peer)
+			return &s->neighbours[i];
+	return NULL;
+}
+
+const struct bgp_neighbour *bgp_svc_neighbour(const struct bgp_svc *s, const char *address)
+{
+	struct ip ip;
+
+	if (ip_parse(address, &ip) != 0)
+		return NULL;
+	for (size_t i = 0; i < s->nneighbours; i++)
+		if (ip_eq(&s->neighbours[i].conf->remote.ip, &ip))
+			return &s->neighbours[i];
+	return NULL;
+}

@@ -1,0 +1,57 @@
+/* bgp_svc.h - BGP in the daemon: configuration to driver, the mesh's prefixes to announcements, best
+ * routes to the kernel. Everything here is harmless on a node without the section `bgp:`. */
+#ifndef WEFT_BGP_SVC_H
+#define WEFT_BGP_SVC_H
+
+#include "announce.h"
+#include "bgp_filter.h"
+#include "bgpd.h"
+#include "conf_bgp.h"
+#include "daemon_int.h"
+#include "kfib.h"
+
+/* A neighbour of the configuration. */
+struct bgp_neighbour {
+	const struct conf_bgp_peer *conf;
+	uint32_t peer; /* of the core */
+	struct bgp_filter import, export;
+	struct bgp_filter_match *matches; /* of both, owned */
+};
+
+struct bgp_svc {
+	struct daemon *d;
+	const struct conf_bgp *conf;
+	uint32_t router_id;
+	struct bgpd *bgpd;
+	struct kfib *kfib;
+	struct announce *announce;
+	struct bgp_neighbour *neighbours;
+	size_t nneighbours;
+	struct loop_timer *prefix_timer, *host_timer, *sync_timer;
+	bool prefixes_due;
+	uint64_t underlay_seen;
+	ts_t started;
+	bool swept; /* leftovers of the weftd before this one are gone */
+	uint64_t announced_failed;
+	char kernel_why[256]; /* of the last route that the kernel refused; "": none */
+};
+
+/* Open sockets and tables, add the peers. Logs what is wrong; 0, or the error. d->bgp stays NULL
+ * without the section. */
+int bgp_svc_start(struct daemon *d);
+/* Ends the sessions with a Cease; the kernel's routes stay. */
+void bgp_svc_stop(struct daemon *d);
+/* Prefixes of the mesh may have changed: look at them soon. */
+void bgp_svc_prefixes(struct daemon *d);
+
+/* The neighbour with that address or peer number, or NULL. */
+const struct bgp_neighbour *bgp_svc_neighbour(const struct bgp_svc *s, const char *address);
+const struct bgp_neighbour *bgp_svc_peer(const struct bgp_svc *s, uint32_t peer);
+
+/* ctl_bgp.c: commands, and the overview for `weft report`. */
+void ctl_bgp_status(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);
+void ctl_bgp_routes(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);
+void ctl_bgp_act(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);
+void metrics_bgp(struct daemon *d, struct http_reply *r);
+
+#endif

@@ -1,0 +1,496 @@
+/* ctl_bgp.c - `weft status bgp`, `weft bgp` and the metrics of BGP; shapes in docs/json.md. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "weft/buf.h"
+#include "weft/err.h"
+#include "weft/wire.h"
+#include "bgp_svc.h"
+
+#define ROWS_MAX  10000 /* of one answer; what is beyond is counted */
+#define TEXT      160
+#define LIST_TEXT 400
+
+static void refuse(struct ctl_answer *a, const char *error, const char *hint)
+{
+	a->ok = false;
+	snprintf(a->error, sizeof(a->error), "%s", error);
+	snprintf(a->hint, sizeof(a->hint), "%s", hint);
+}
+
+/* Is there BGP? Refuses otherwise. */
+static struct bgp_svc *svc(struct daemon *d, struct ctl_answer *a)
+{
+	if (!d->bgp)
+		refuse(a, "this node speaks no BGP",
+			"give it the section bgp: in its --config file");
+	return d->bgp;
+}
+
+static uint64_t age_ms(ts_t since)
+{
+	int64_t ms = dur_ms(ts_sub(loop_now(), since));
+
+	return ms > 0 ? (uint64_t)ms : 0;
+}
+
+static const char *quad(uint32_t id, char out[IP_STRLEN])
+{
+	struct ip ip = ip_v4(id);
+
+	return ip_fmt(&ip, out);
+}
+
+static const char *neighbour_text(const struct bgp_svc *s, uint32_t peer, char out[IP_STRLEN])
+{
+	const struct bgp_neighbour *n = bgp_svc_peer(s, peer);
+
+	out[0] = '\0';
+	return n ? ip_fmt(&n->conf->remote.ip, out) : out;
+}
+
+/* --- status bgp --- */
+
+static void write_neighbour(
+	struct ctl_w *w, const struct bgp_neighbour *n, const struct bgp_peer_info *i)
+{
+	char text[IP_STRLEN];
+
+	ctl_w_map(w, NULL);
+	ctl_w_str(w, "address", ip_fmt(&n->conf->remote.ip, text));
+	ctl_w_u64(w, "asn", i->remote_as);
+	ctl_w_str(w, "kind", i->ebgp ? "ebgp" : "ibgp");
+	ctl_w_str(w, "state", i->stopped ? "Shutdown" : bgp_state_str(i->state));
+	ctl_w_u64(w, "since_ms", age_ms(i->since));
+	ctl_w_u64(w, "received", i->prefixes_received);
+	ctl_w_u64(w, "accepted", i->prefixes_accepted);
+	ctl_w_u64(w, "announced", i->prefixes_announced);
+	ctl_w_str(w, "last_error", i->last_error);
+	ctl_w_str(w, "router_id", i->remote_id ? quad(i->remote_id, text) : "");
+	ctl_w_u64(w, "hold_secs", i->hold_secs);
+	ctl_w_array(w, "families");
+	for (unsigned f = 0; f < BGP_FAMILIES; f++)
+		if (i->families & BGP_FAM(f))
+			ctl_w_str(w, NULL, bgp_family_str(f));
+	ctl_w_end(w);
+	ctl_w_bool(w, "md5", n->conf->password[0] != '\0');
+	ctl_w_bool(w, "ttl_security", n->conf->ttl_security);
+	ctl_w_u64(w, "rx_updates", i->rx_updates);
+	ctl_w_u64(w, "tx_updates", i->tx_updates);
+	ctl_w_u64(w, "rx_messages", i->rx_msgs);
+	ctl_w_u64(w, "tx_messages", i->tx_msgs);
+	ctl_w_u64(w, "treated_as_withdraw", i->treated_as_withdraw);
+	ctl_w_u64(w, "attributes_discarded", i->attrs_discarded);
+	ctl_w_u64(w, "loops", i->loops);
+	ctl_w_u64(w, "flaps", i->flaps);
+	ctl_w_end(w);
+}
+
+static void write_neighbours(struct bgp_svc *s, struct ctl_w *w)
+{
+	ctl_w_array(w, "neighbours");
+	for (size_t k = 0; k < s->nneighbours; k++) {
+		struct bgp_peer_info i;
+
+		if (bgp_peer_get(bgpd_core(s->bgpd), s->neighbours[k].peer, &i) == 0)
+			write_neighbour(w, &s->neighbours[k], &i);
+	}
+	ctl_w_end(w);
+}
+
+static void write_announced(struct bgp_svc *s, struct ctl_w *w)
+{
+	struct announce_info i;
+	char text[PFX_STRLEN];
+	size_t it = 0;
+
+	ctl_w_array(w, "announced");
+	while (announce_next(s->announce, &it, &i)) {
+		ctl_w_map(w, NULL);
+		ctl_w_str(w, "prefix", pfx_fmt(&i.pfx, text));
+		ctl_w_str(w, "kind", i.kind);
+		ctl_w_end(w);
+	}
+	ctl_w_end(w);
+}
+
+static void write_tables(struct bgp_svc *s, struct ctl_w *w)
+{
+	struct kfib_stats k;
+	struct bgp_stats b;
+	struct bgpd_stats c;
+
+	kfib_stats(s->kfib, &k);
+	bgp_stats(bgpd_core(s->bgpd), &b);
+	bgpd_stats(s->bgpd, &c);
+	ctl_w_map(w, "table");
+	ctl_w_u64(w, "prefixes", b.nets);
+	ctl_w_u64(w, "paths", b.paths);
+	ctl_w_u64(w, "attribute_sets", b.attr_sets);
+	ctl_w_u64(w, "memory_bytes", b.bytes);
+	ctl_w_end(w);
+	ctl_w_map(w, "kernel");
+	ctl_w_u64(w, "table", kfib_table(VNI_DEFAULT));
+	ctl_w_u64(w, "routes", k.routes);
+	ctl_w_u64(w, "leftover", k.leftover);
+	ctl_w_u64(w, "waiting", k.waiting);
+	ctl_w_u64(w, "next_hops", k.nexthops);
+	ctl_w_u64(w, "repaired", k.repaired);
+	ctl_w_u64(w, "errors", k.errors);
+	ctl_w_str(w, "error", s->kernel_why);
+	ctl_w_end(w);
+	ctl_w_map(w, "connections");
+	ctl_w_u64(w, "open", c.connections);
+	ctl_w_u64(w, "accepted", c.accepted);
+	ctl_w_u64(w, "refused", c.refused);
+	ctl_w_u64(w, "socket_errors", c.socket_errors);
+	ctl_w_end(w);
+}
+
+void ctl_bgp_status(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a)
+{
+	struct bgp_svc *s = svc(d, a);
+	char text[EP_STRLEN];
+
+	(void)rq;
+	if (!s)
+		return;
+	ctl_w_map(a->w, NULL);
+	ctl_w_u64(a->w, "asn", s->conf->asn);
+	ctl_w_str(a->w, "router_id", quad(s->router_id, text));
+	ctl_w_array(a->w, "listen");
+	for (size_t i = 0; i < s->conf->nlisten; i++)
+		ctl_w_str(a->w, NULL, ep_fmt(&s->conf->listen[i], text));
+	ctl_w_end(a->w);
+	write_neighbours(s, a->w);
+	write_announced(s, a->w);
+	write_tables(s, a->w);
+	ctl_w_end(a->w);
+}
+
+/* --- status bgp routes --- */
+
+/* A path as it is shown. Texts are cut; the prefix is kept for sorting. */
+struct row {
+	struct pfx pfx;
+	uint32_t peer;
+	uint32_t med, local_pref, has;
+	char next_hop[IP_STRLEN], path[TEXT], communities[LIST_TEXT];
+	const char *origin, *step;
+	bool best, accepted;
+};
+
+struct rows {
+	struct row *v;
+	size_t n, cap;
+	uint64_t total; /* those that found no room included */
+	const struct pfx *only;
+	bool no_memory;
+};
+
+static const char *origin_text(const struct bgp_attrs *at)
+{
+	static const char *const names[] = {"igp", "egp", "incomplete"};
+
+	return (at->has & BGP_HAS_ORIGIN) && at->origin < 3 ? names[at->origin] : "";
+}
+
+/* "64512:1 64512:1:2", RFC 1997 ones before RFC 8092 ones. */
+static void communities_text(const struct bgp_attrs *at, char out[LIST_TEXT])
+{
+	struct rd r;
+	size_t n = 0;
+
+	out[0] = '\0';
+	rd_init(&r, at->communities.p, at->communities.len);
+	while (rd_left(&r) >= 4 && n < LIST_TEXT) {
+		unsigned as = rd_u16(&r), value = rd_u16(&r);
+
+		n += (size_t)snprintf(out + n, LIST_TEXT - n, "%s%u:%u", n ? " " : "", as, value);
+	}
+	rd_init(&r, at->large_communities.p, at->large_communities.len);
+	while (rd_left(&r) >= 12 && n < LIST_TEXT) {
+		uint32_t as = rd_u32(&r), one = rd_u32(&r), two = rd_u32(&r);
+
+		n += (size_t)snprintf(
+			out + n, LIST_TEXT - n, "%s%u:%u:%u", n ? " " : "", as, one, two);
+	}
+}
+
+static bool add_row(void *ctx, const struct bgp_entry *e)
+{
+	struct rows *rows = ctx;
+	const struct bgp_attrs *at = e->attrs;
+	struct row *r;
+
+	if (e->nlri->family > BGP_IPV6 || (rows->only && !pfx_eq(rows->only, &e->nlri->pfx)))
+		return true;
+	rows->total++;
+	if (rows->n == ROWS_MAX)
+		return true;
+	if (rows->n == rows->cap) {
+		size_t cap = rows->cap ? 2 * rows->cap : 64;
+
+		r = realloc(rows->v, cap * sizeof(*r));
+		if (!r) {
+			rows->no_memory = true;
+			return false;
+		}
+		rows->v = r;
+		rows->cap = cap;
+	}
+	r = &rows->v[rows->n++];
+	*r = (struct row){.pfx = e->nlri->pfx,
+		.peer = e->peer,
+		.med = at->med,
+		.local_pref = at->local_pref,
+		.has = at->has,
+		.origin = origin_text(at),
+		.step = e->step ? e->step : "",
+		.best = e->best,
+		.accepted = e->accepted};
+	if (at->next_hop.family != IP_NONE)
+		ip_fmt(&at->next_hop, r->next_hop);
+	bgp_attrs_path_fmt(at, r->path, sizeof(r->path));
+	communities_text(at, r->communities);
+	return true;
+}
+
+static int row_cmp(const void *a, const void *b)
+{
+	const struct row *x = a, *y = b;
+	int c = pfx_cmp(&x->pfx, &y->pfx);
+
+	return c ? c : (int)y->best - (int)x->best;
+}
+
+static void write_row(const struct bgp_svc *s, struct ctl_w *w, const struct row *r)
+{
+	char text[PFX_STRLEN];
+
+	ctl_w_map(w, NULL);
+	ctl_w_str(w, "prefix", pfx_fmt(&r->pfx, text));
+	ctl_w_str(w, "neighbour", neighbour_text(s, r->peer, text));
+	ctl_w_bool(w, "own", r->peer == BGP_LOCAL);
+	ctl_w_str(w, "next_hop", r->next_hop);
+	ctl_w_str(w, "as_path", r->path);
+	ctl_w_str(w, "origin", r->origin);
+	if (r->has & BGP_HAS_LOCAL_PREF)
+		ctl_w_u64(w, "local_pref", r->local_pref);
+	if (r->has & BGP_HAS_MED)
+		ctl_w_u64(w, "med", r->med);
+	ctl_w_str(w, "communities", r->communities);
+	ctl_w_bool(w, "best", r->best);
+	ctl_w_bool(w, "accepted", r->accepted);
+	ctl_w_str(w, "step", r->step);
+	ctl_w_end(w);
+}
+
+/* All paths to a prefix, or to the longest prefix that holds an address. */
+static int lookup(struct bgp_svc *s, const struct pfx *p, bool longest, struct rows *rows)
+{
+	int err = ERR_NOT_FOUND;
+
+	for (int len = p->len; len >= 0 && err == ERR_NOT_FOUND; len = longest ? len - 1 : -1) {
+		struct bgp_nlri n = {.family = p->ip.family == IP_V6 ? BGP_IPV6 : BGP_IPV4};
+
+		(void)pfx_make(&p->ip, (unsigned)len, &n.pfx);
+		err = bgp_lookup(bgpd_core(s->bgpd), VNI_DEFAULT, &n, add_row, rows);
+	}
+	return err;
+}
+
+static int collect(struct bgp_svc *s, const struct ctl_request *rq, const struct bgp_neighbour *n,
+	const struct pfx *p, struct rows *rows)
+{
+	const char *table = ctl_request_arg(rq, "table"), *prefix = ctl_request_arg(rq, "prefix");
+
+	if (!n && p)
+		return lookup(s, p, !strchr(prefix, '/'), rows);
+	rows->only = p;
+	return bgp_walk(bgpd_core(s->bgpd),
+		!n                                          ? BGP_LOC_RIB
+		: table && strcmp(table, "advertised") == 0 ? BGP_ADJ_OUT
+							    : BGP_ADJ_IN,
+		VNI_DEFAULT, n ? n->peer : BGP_LOCAL, add_row, rows);
+}
+
+void ctl_bgp_routes(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a)
+{
+	struct bgp_svc *s = svc(d, a);
+	const char *prefix = ctl_request_arg(rq, "prefix"),
+		   *neighbour = ctl_request_arg(rq, "neighbour"),
+		   *table = ctl_request_arg(rq, "table");
+	const struct bgp_neighbour *n = s && neighbour ? bgp_svc_neighbour(s, neighbour) : NULL;
+	struct rows rows = {.n = 0};
+	struct pfx p;
+
+	if (!s)
+		return;
+	if (neighbour && !n) {
+		refuse(a, "no such neighbour", "weft status bgp names them by address");
+		return;
+	}
+	if (table && !neighbour) {
+		refuse(a, "whose table?", "add --neighbour ADDRESS");
+		return;
+	}
+	if (prefix && pfx_parse(prefix, &p) != 0) {
+		refuse(a, "that is no prefix or address", "weft status bgp routes 192.0.2.0/24");
+		return;
+	}
+	(void)collect(s, rq, n, prefix ? &p : NULL, &rows); /* not found: an empty answer */
+	if (rows.no_memory) {
+		refuse(a, "no memory for the answer", "ask for one prefix or neighbour");
+		free(rows.v);
+		return;
+	}
+	if (rows.n > 0)
+		qsort(rows.v, rows.n, sizeof(*rows.v), row_cmp);
+	ctl_w_map(a->w, NULL);
+	ctl_w_u64(a->w, "total", rows.total);
+	ctl_w_bool(a->w, "truncated", rows.total > rows.n);
+	ctl_w_array(a->w, "routes");
+	for (size_t i = 0; i < rows.n; i++)
+		write_row(s, a->w, &rows.v[i]);
+	ctl_w_end(a->w);
+	ctl_w_end(a->w);
+	free(rows.v);
+}
+
+/* --- bgp refresh, shutdown, start, clear --- */
+
+static int act_refresh(struct bgp *b, uint32_t peer, const char *text, const char **said)
+{
+	int done = 0, err = ERR_STATE;
+
+	(void)text;
+	for (unsigned f = 0; f < BGP_FAMILIES; f++) {
+		int e = bgp_peer_refresh(b, peer, (enum bgp_family)f, loop_now());
+
+		done += e == 0;
+		if (e != ERR_STATE)
+			err = e;
+	}
+	*said = err == ERR_UNSUPPORTED ? "the neighbour can't send its routes again"
+		: err == ERR_STATE     ? "the session is not established"
+				       : "asked for all routes again";
+	return done > 0 ? 0 : err;
+}
+
+static int act_shutdown(struct bgp *b, uint32_t peer, const char *text, const char **said)
+{
+	*said = "the session is shut down; weft bgp start ends that";
+	return bgp_peer_stop(b, peer, text, loop_now());
+}
+
+static int act_start(struct bgp *b, uint32_t peer, const char *text, const char **said)
+{
+	(void)text;
+	*said = "the session may come up";
+	return bgp_peer_start(b, peer, loop_now());
+}
+
+static int act_clear(struct bgp *b, uint32_t peer, const char *text, const char **said)
+{
+	*said = "the session begins anew";
+	return bgp_peer_reset(b, peer, text, loop_now());
+}
+
+void ctl_bgp_act(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a)
+{
+	static const struct {
+		const char *cmd;
+		int (*fn)(struct bgp *b, uint32_t peer, const char *text, const char **said);
+	} acts[] = {{"bgp refresh", act_refresh}, {"bgp shutdown", act_shutdown},
+		{"bgp start", act_start}, {"bgp clear", act_clear}};
+	struct bgp_svc *s = svc(d, a);
+	const char *neighbour = ctl_request_arg(rq, "neighbour"), *said = "";
+	const struct bgp_neighbour *n = s && neighbour ? bgp_svc_neighbour(s, neighbour) : NULL;
+	int err = ERR_NOT_FOUND;
+
+	if (!s)
+		return;
+	if (!n) {
+		refuse(a, neighbour ? "no such neighbour" : "which neighbour?",
+			"weft status bgp names them by address");
+		return;
+	}
+	for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++)
+		if (strcmp(rq->cmd, acts[i].cmd) == 0)
+			err = acts[i].fn(
+				bgpd_core(s->bgpd), n->peer, ctl_request_arg(rq, "message"), &said);
+	bgpd_kick(s->bgpd);
+	if (err) {
+		refuse(a, err == ERR_STATE || err == ERR_UNSUPPORTED ? said : err_str(err), "");
+		return;
+	}
+	ctl_w_map(a->w, NULL);
+	ctl_w_strf(a->w, "message", "%s: %s", neighbour, said);
+	ctl_w_end(a->w);
+}
+
+/* --- metrics --- */
+
+static void peer_metric(struct daemon *d, struct http_reply *r, const char *name, const char *type,
+	const char *help, uint64_t (*get)(const struct bgp_peer_info *i))
+{
+	struct bgp_svc *s = d->bgp;
+	struct bgp_peer_info i;
+	char text[IP_STRLEN];
+
+	http_printf(r, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+	for (size_t k = 0; k < s->nneighbours; k++)
+		if (bgp_peer_get(bgpd_core(s->bgpd), s->neighbours[k].peer, &i) == 0)
+			http_printf(r, "%s{neighbour=\"%s\",asn=\"%u\"} %llu\n", name,
+				neighbour_text(s, s->neighbours[k].peer, text), i.remote_as,
+				(unsigned long long)get(&i));
+}
+
+static uint64_t get_up(const struct bgp_peer_info *i)
+{
+	return i->state == BGP_ESTABLISHED;
+}
+static uint64_t get_received(const struct bgp_peer_info *i)
+{
+	return i->prefixes_received;
+}
+static uint64_t get_accepted(const struct bgp_peer_info *i)
+{
+	return i->prefixes_accepted;
+}
+static uint64_t get_announced(const struct bgp_peer_info *i)
+{
+	return i->prefixes_announced;
+}
+static uint64_t get_flaps(const struct bgp_peer_info *i)
+{
+	return i->flaps;
+}
+
+void metrics_bgp(struct daemon *d, struct http_reply *r)
+{
+	static const struct {
+		const char *name, *type, *help;
+		uint64_t (*get)(const struct bgp_peer_info *i);
+	} peers[] = {
+		{"weft_bgp_up", "gauge", "1 while the session is established.", get_up},
+		{"weft_bgp_received", "gauge", "Prefixes that the neighbour sent.", get_received},
+		{"weft_bgp_accepted", "gauge", "Of these, accepted.", get_accepted},
+		{"weft_bgp_announced", "gauge", "Prefixes announced to it.", get_announced},
+		{"weft_bgp_flaps_total", "counter", "Times that the session ended.", get_flaps},
+	};
+	struct kfib_stats k;
+
+	if (!d->bgp)
+		return;
+	for (size_t i = 0; i < sizeof(peers) / sizeof(peers[0]); i++)
+		peer_metric(d, r, peers[i].name, peers[i].type, peers[i].help, peers[i].get);
+	kfib_stats(d->bgp->kfib, &k);
+	http_printf(r,
+		"# HELP weft_bgp_kernel_routes Learned routes in the kernel.\n"
+		"# TYPE weft_bgp_kernel_routes gauge\nweft_bgp_kernel_routes %zu\n"
+		"# HELP weft_bgp_kernel_errors_total Learned routes that the kernel refused.\n"
+		"# TYPE weft_bgp_kernel_errors_total counter\nweft_bgp_kernel_errors_total %llu\n",
+		k.routes, (unsigned long long)k.errors);
+}
