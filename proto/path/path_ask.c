@@ -16,12 +16,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Was its way measured just now? */
+static bool fresh(const struct peer *t, ts_t now)
+{
+	const struct cost *c = &t->cost[peer_way(t)];
+
+	return c->known && !t->live[peer_way(t)].suspect &&
+	       ts_before(now, ts_add(c->at, COST_FRESH));
+}
+
 /* --- asking --- */
 
 static bool may_ask(const struct peer *target, const struct peer *x, ts_t now)
 {
 	return x != target && x->linked && x->relays && x->state == PATH_ST_DIRECT &&
-	       !x->live[0].suspect &&
+	       x->live[0].tries < 2 &&
 	       (ts_due(target->bad_until, now) || !path_label_eq(&x->label, &target->bad));
 }
 
@@ -42,6 +51,11 @@ static void ask_one(struct path *p, const struct peer *target, struct asked *a, 
 	path_ask_encode(&w, &m);
 	peer_send(p, relay, NULL, NULL, 0, &w, 0);
 	p->stats.asks_tx++;
+	/* Our leg is a part of the cost. */
+	if (!fresh(relay, now)) {
+		live_check(p, relay, 0, now);
+		live_tick(p, relay, now);
+	}
 }
 
 static void add_candidate(struct search *s, const struct peer *x)
@@ -110,6 +124,7 @@ void ask_start(struct path *p, struct peer *pr, uint8_t depth, ts_t now)
 	pr->search_at = TS_NEVER;
 	s->id = (uint32_t)prng_next(&p->prng);
 	s->depth = depth;
+	s->asked_at = now;
 	if (pr->route.n > 0 && pr->linked) {
 		const struct peer *current = peer_get(p, &pr->route.first);
 
@@ -153,6 +168,7 @@ void ask_tick(struct path *p, struct peer *pr, ts_t now)
 			if (s->v[i].state == ASKED_LATER)
 				ask_one(p, pr, &s->v[i], now);
 		}
+		s->asked_at = now;
 		s->until = ts_add(now, ASK_AGAIN);
 		return;
 	}
@@ -184,12 +200,16 @@ int ask_on_answer(
 		   : m.verdict == PATH_ANSWER_LATER ? ASKED_LATER
 						    : ASKED_NO;
 	if (a->state == ASKED_OK) {
-		uint64_t sum =
-			(uint64_t)m.cost_us + (pr->cost[0].known ? cost_us(&pr->cost[0]) : 100000);
+		int64_t us = ts_sub(now, s->asked_at).ns / 1000;
+		ts_t soon = ts_add(now, ts_sub(now, s->asked_at));
 
-		a->cost_us = sum > PATH_COST_MAX ? PATH_COST_MAX : (uint32_t)sum;
+		a->cost_us = m.cost_us;
+		a->leg_us = us > PATH_COST_MAX ? PATH_COST_MAX : (uint32_t)us;
 		a->n = m.n;
 		memcpy(a->rest, m.rest, sizeof(a->rest));
+		/* Whoever takes twice as long is no better; and the traffic waits. */
+		if (target->state != PATH_ST_RELAYED && !ts_is_never(s->until))
+			s->until = ts_min(s->until, soon);
 	}
 	if (count(s, ASKED_WAITING) == 0 && count(s, ASKED_LATER) == 0 && !ts_is_never(s->until))
 		route_found(p, target, now);
@@ -232,14 +252,6 @@ static bool may_tell(const struct peer *t, const struct peer *asker, uint8_t dep
 			return false;
 	}
 	return true;
-}
-
-static bool fresh(const struct peer *t, ts_t now)
-{
-	const struct cost *c = &t->cost[peer_way(t)];
-
-	return c->known && !t->live[peer_way(t)].suspect &&
-	       ts_before(now, ts_add(c->at, COST_FRESH));
 }
 
 static bool pend(struct path *p, const struct peer *asker, const struct path_ask *m, ts_t now)
@@ -295,6 +307,9 @@ int ask_on_ask(
 		if (t->state == PATH_ST_IDLE) {
 			ep_connect(p, t, now);
 			t->depth_max = (uint8_t)(m.depth - 1);
+		} else if (t->depth_max < m.depth - 1) {
+			t->depth_max = (uint8_t)(m.depth - 1);
+			ep_connect_deeper(p, t, now);
 		}
 		peer_touch(p, t);
 		answer(p, pr, m.id, &m.target, PATH_ANSWER_LATER);

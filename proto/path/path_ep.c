@@ -24,9 +24,10 @@
 #define PUNCH_SLACK   DUR_MS(50)
 #define CONNECT_RELAY DUR_SEC(3) /* for a handshake through relays */
 #define CONNECT_RETRY DUR_SEC(5) /* between rounds, doubled up to tune.connect_retry_max */
-#define STEP_RELAY    100        /* connect_step: relays are being looked for */
-#define STEP_RELAYED  101        /* dialling through relays */
-#define STEP_WAIT     102        /* until the next round */
+#define SEARCH_TIME   DUR_SEC(10)
+#define STEP_RELAY    100 /* connect_step: relays are being looked for */
+#define STEP_RELAYED  101 /* dialling through relays */
+#define STEP_WAIT     102 /* until the next round */
 
 bool ep_usable(const struct path *p, const struct ep *ep)
 {
@@ -270,6 +271,16 @@ void ep_connect_stop(struct peer *pr)
 		pr->depth_max = PATH_REST_MAX;
 }
 
+static void look_for_relays(struct path *p, struct peer *pr, ts_t now)
+{
+	/* Long enough for a search at every depth, each with its "later"s. */
+	pr->connect_step = STEP_RELAY;
+	pr->connect_at = ts_add(now, SEARCH_TIME);
+	pr->search_depth = 0;
+	pr->search_at = TS_NEVER;
+	ask_start(p, pr, 0, now);
+}
+
 void ep_connect_relayed(struct path *p, struct peer *pr, ts_t now)
 {
 	assert(!pr->linked && pr->route.n > 0);
@@ -279,6 +290,12 @@ void ep_connect_relayed(struct path *p, struct peer *pr, ts_t now)
 	pr->search_at = TS_NEVER;
 	peer_dirty(p, pr, DIRTY_USE | DIRTY_CONNECT);
 	peer_touch(p, pr);
+}
+
+void ep_connect_deeper(struct path *p, struct peer *pr, ts_t now)
+{
+	if (pr->connect_step == STEP_WAIT || pr->connect_step == STEP_RELAY)
+		look_for_relays(p, pr, now);
 }
 
 /* The @n-th endpoint that can be dialled; NULL: there are fewer. */
@@ -377,11 +394,7 @@ static void connect_tick(struct path *p, struct peer *pr, ts_t now)
 		peer_dirty(p, pr, DIRTY_CONNECT);
 		return;
 	}
-	/* Long enough for a search at every depth, each with its "later"s. */
-	pr->connect_step = STEP_RELAY;
-	pr->connect_at = ts_add(now, DUR_SEC(10));
-	pr->search_depth = 0;
-	ask_start(p, pr, 0, now);
+	look_for_relays(p, pr, now);
 }
 
 /* --- simultaneous open --- */

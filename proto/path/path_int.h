@@ -59,7 +59,8 @@ struct live {
 	ts_t at;       /* next probe or verdict; TS_NEVER: nothing to ask */
 	uint8_t tries; /* probes since the suspicion; LIVE_TRIES: waiting for the verdict */
 	bool suspect;
-	bool told; /* by the other side, which hears nothing: that it is heard proves nothing */
+	bool told;    /* by the other side, which hears nothing: that it is heard proves nothing */
+	bool checked; /* asked for a measurement, not out of suspicion */
 	struct sent sent[LIVE_TRIES];
 };
 
@@ -89,7 +90,8 @@ struct cand {
 struct asked {
 	struct node_key relay;
 	enum { ASKED_WAITING, ASKED_OK, ASKED_NO, ASKED_LATER } state;
-	uint32_t cost_us; /* whole: ours to it, and its answer */
+	uint32_t cost_us; /* as it answered: from it to the target */
+	uint32_t leg_us;  /* at most: from us to it, by the time of its answer */
 	uint8_t n;
 	struct path_label rest[PATH_REST_MAX];
 };
@@ -97,6 +99,7 @@ struct asked {
 struct search {
 	uint32_t id;
 	uint8_t depth, laters;
+	ts_t asked_at;
 	ts_t until; /* decide, or ask again */
 	unsigned n;
 	struct asked v[LIM_PATH_CANDIDATES];
@@ -113,6 +116,7 @@ struct peer {
 	bool linked;
 	enum path_state state;
 	struct path_route route; /* in use */
+	bool route_void;         /* its relay is gone: whatever still comes by it */
 	struct ep ep;            /* of the session's direct way; family IP_NONE: none known */
 	ts_t heard, data_at;     /* anything came; data came or went */
 	ts_t since;              /* the route is in use */
@@ -298,6 +302,8 @@ void ep_connect(struct path *p, struct peer *pr, ts_t now);
 /* A way through relays was found for a node that we are connecting to. */
 void ep_connect_relayed(struct path *p, struct peer *pr, ts_t now);
 void ep_connect_stop(struct peer *pr);
+/* More relays are allowed than when the search began. */
+void ep_connect_deeper(struct path *p, struct peer *pr, ts_t now);
 void ep_tick(struct path *p, struct peer *pr, ts_t now);
 ts_t ep_deadline(const struct path *p, const struct peer *pr, ts_t now);
 /* Ask @pr over the session that there is to open towards us, and do the same. */

@@ -132,7 +132,7 @@ static bool live_proven(struct live *l, dur_t quiet, ts_t t)
 	l->proof = t;
 	if (ts_is_never(l->unproven) || ts_before(l->proof, l->unproven))
 		return !l->suspect;
-	l->suspect = l->told = false;
+	l->suspect = l->told = l->checked = false;
 	l->tries = 0;
 	l->unproven = ts_before(l->proof, l->last_tx) ? l->last_tx : TS_NEVER;
 	l->at = ts_add(l->unproven, quiet);
@@ -177,6 +177,7 @@ void live_check(struct path *p, struct peer *pr, unsigned way, ts_t now)
 
 	if (l->suspect)
 		return;
+	l->checked = true;
 	l->unproven = now;
 	l->at = now;
 	peer_touch(p, pr);
@@ -199,7 +200,7 @@ static bool live_step(struct path *p, struct peer *pr, struct live *l, struct co
 		for (unsigned i = 0; i < LIVE_TRIES; i++)
 			cost_loss(c, true);
 		/* told stays: until a reply comes, hearing the other side proves nothing */
-		l->suspect = false;
+		l->suspect = l->checked = false;
 		l->tries = 0;
 		l->unproven = l->at = TS_NEVER;
 		return true;
@@ -361,7 +362,7 @@ void live_tick(struct path *p, struct peer *pr, ts_t now)
 		if (l->tries == before || way != peer_way(pr))
 			continue;
 		/* Silence may also mean that only large packets are lost. */
-		if (l->tries == 1)
+		if (l->tries == 1 && !l->checked)
 			plpmtu_suspect(&pr->mtu[way], now);
 		if (l->tries == 2)
 			route_prepare(p, pr, now);

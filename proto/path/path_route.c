@@ -43,6 +43,7 @@ void route_use(struct path *p, struct peer *pr, const struct path_route *route, 
 
 	assert(route_ok(p, route, &pr->label));
 	pr->route = *route;
+	pr->route_void = false;
 	pr->since = now;
 	pr->switches++;
 	live_forget(p, pr, way);
@@ -72,9 +73,13 @@ static bool route_of(
 	return route_ok(p, out, &pr->label);
 }
 
-static uint32_t asked_cost(const struct asked *a)
+/* us: our leg, what the relay answered, and something per relay. */
+static uint32_t asked_cost(const struct path *p, const struct asked *a)
 {
-	return a->cost_us + HOP_US * (1u + a->n);
+	const struct peer *relay = peer_get(p, &a->relay);
+	uint32_t leg = relay && relay->cost[0].known ? cost_us(&relay->cost[0]) : a->leg_us;
+
+	return leg + a->cost_us + HOP_US * (1u + a->n);
 }
 
 /* The cheapest answer; NULL: none. *@current: that of the route in use, if it answered. */
@@ -91,19 +96,19 @@ static const struct asked *cheapest(struct path *p, struct peer *pr, const struc
 			continue;
 		if (pr->route.n > 0 && route_eq(&r, &pr->route))
 			*current = a;
-		if (!best || asked_cost(a) < asked_cost(best))
+		if (!best || asked_cost(p, a) < asked_cost(p, best))
 			best = a;
 	}
 	return best;
 }
 
 /* Is @best worth leaving a relay that works? */
-static bool worth(
-	const struct peer *pr, const struct asked *best, const struct asked *current, ts_t now)
+static bool worth(const struct path *p, const struct peer *pr, const struct asked *best,
+	const struct asked *current, ts_t now)
 {
 	if (ts_before(now, ts_add(pr->since, ROUTE_HOLD)) || !current || best == current)
 		return false;
-	uint64_t new = asked_cost(best), old = asked_cost(current);
+	uint64_t new = asked_cost(p, best), old = asked_cost(p, current);
 
 	return new * 100 < old *ROUTE_BETTER_PCT &&new + ROUTE_BETTER_US < old;
 }
@@ -151,7 +156,7 @@ void route_found(struct path *p, struct peer *pr, ts_t now)
 		return;
 	}
 	if (pr->state == PATH_ST_DIRECT ||
-		(pr->state == PATH_ST_RELAYED && !worth(pr, best, current, now))) {
+		(pr->state == PATH_ST_RELAYED && !worth(p, pr, best, current, now))) {
 		ask_stop(p, pr);
 		pr->search_at = pr->route.n ? ts_add(now, p->cfg.tune.relay_refresh) : TS_NEVER;
 		return;
@@ -181,7 +186,7 @@ void route_prepare(struct path *p, struct peer *pr, ts_t now)
 
 void route_alive(struct path *p, struct peer *pr, unsigned way)
 {
-	if (way != peer_way(pr) || !pr->linked)
+	if (way != peer_way(pr) || !pr->linked || pr->route_void)
 		return;
 	if (pr->state == PATH_ST_LOST)
 		peer_state(p, pr, way ? PATH_ST_RELAYED : PATH_ST_DIRECT);
@@ -235,8 +240,10 @@ void route_relay_gone(struct path *p, const struct peer *relay, ts_t now)
 	{
 		struct peer *pr = list_entry(n, struct peer, links);
 
-		if (pr->route.n > 0 && path_label_eq(&pr->route.label[0], &relay->label))
+		if (pr->route.n > 0 && path_label_eq(&pr->route.label[0], &relay->label)) {
+			pr->route_void = true;
 			route_dead(p, pr, now);
+		}
 	}
 }
 

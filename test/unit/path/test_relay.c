@@ -1,0 +1,276 @@
+/* Which relay, when another, and never one that refuses: costs, hysteresis, chains, and random nets
+ * under random cuts. pathnet.h itself fails a test whose route visits a node twice. */
+#include "pathnet.h"
+
+static unsigned relay_of(const struct net *t, unsigned i, unsigned j)
+{
+	struct path_info f = info(t, i, j);
+
+	assert_true(f.route.n > 0);
+	return find_label(t, &f.route.label[0]);
+}
+
+static void set_delay(struct net *t, unsigned i, unsigned j, unsigned ms)
+{
+	t->delay_ms[i][j] = t->delay_ms[j][i] = ms;
+}
+
+/* The cheapest of those that relay is taken; those that refuse never carry a packet. */
+static void test_cheapest(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 10; seed++) {
+		struct net *t = net_new(6, seed);
+
+		t->n[2].relay = false; /* it would be the fastest */
+		set_delay(t, 0, 2, 1);
+		set_delay(t, 1, 2, 1);
+		set_delay(t, 0, 3, 20);
+		set_delay(t, 1, 4, 40);
+		set_delay(t, 0, 5, 30);
+		net_start(t, 1500);
+		join_all(t);
+		struct flow *ab = flow(t, 0, 1, 0, 500);
+		flow(t, 1, 0, 0, 500);
+		run(t, 3000);
+		cut_both(t, 0, 1, true);
+		run(t, 5000);
+		assert_int_equal(info(t, 0, 1).state, PATH_ST_RELAYED);
+		assert_int_equal(relay_of(t, 0, 1), 3);
+		assert_int_equal(relay_of(t, 1, 0), 3);
+		assert_int_equal(t->refused, 0);
+		assert_true(ab->rx > 0);
+		net_free(t);
+	}
+}
+
+/* A relay that stops to relay is left at once, and not asked again. */
+static void test_refusing(void **state)
+{
+	struct net *t = net_new(4, 1);
+	struct path_node quiet = {false, &t->n[2].ep, 1};
+
+	(void)state;
+	set_delay(t, 0, 3, 30);
+	net_start(t, 1500);
+	join_all(t);
+	struct flow *ab = flow(t, 0, 1, 0, 500);
+	flow(t, 1, 0, 0, 500);
+	run(t, 2000);
+	cut_both(t, 0, 1, true);
+	run(t, 3000);
+	assert_int_equal(relay_of(t, 0, 1), 2);
+	/* It says so in its record ... */
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(path_node_set(t->n[i].p, &t->n[2].key, &quiet, t->now), 0);
+	run(t, 1000);
+	assert_int_equal(relay_of(t, 0, 1), 3);
+	/* ... and one that merely does it is found by the probes that it eats. */
+	set_delay(t, 0, 3, 5);
+	mark(t, ab);
+	t->n[3].relay = false;
+	run(t, 5000);
+	assert_int_equal(info(t, 0, 1).state, PATH_ST_LOST);
+	net_free(t);
+}
+
+/* Costs that differ little or swing change nothing; a clearly cheaper relay is taken, once. */
+static void test_hysteresis(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 10; seed++) {
+		struct net *t = net_new(5, seed);
+
+		for (unsigned r = 2; r < 5; r++) {
+			set_delay(t, 0, r, 20 + r);
+			set_delay(t, 1, r, 20);
+		}
+		t->jitter_pct = 15;
+		net_start(t, 1500);
+		join_all(t);
+		struct flow *ab = flow(t, 0, 1, 0, 500);
+		flow(t, 1, 0, 0, 500);
+		run(t, 2000);
+		cut_both(t, 0, 1, true);
+		run(t, 2000);
+		unsigned was = relay_of(t, 0, 1);
+		run(t, 300000);
+		if (info(t, 0, 1).switches != 2 || relay_of(t, 0, 1) != was)
+			fail_msg("seed %llu: %u switches", (unsigned long long)seed,
+				info(t, 0, 1).switches);
+		unsigned better = was == 2 ? 3 : 2;
+		mark(t, ab);
+		set_delay(t, 0, better, 3);
+		set_delay(t, 1, better, 3);
+		run(t, 60000);
+		assert_int_equal(relay_of(t, 0, 1), better);
+		assert_int_equal(info(t, 0, 1).switches, 3);
+		assert_in_range(gap(t, ab), 0, 100);
+		net_free(t);
+	}
+}
+
+/* The relay in use dies: another within a second. */
+static void test_relay_dies(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 10; seed++) {
+		struct net *t = net_new(6, seed);
+
+		net_start(t, 1500);
+		join_all(t);
+		struct flow *ab = flow(t, 0, 1, 0, 500), *ba = flow(t, 1, 0, 0, 500);
+		run(t, 2000);
+		cut_both(t, 0, 1, true);
+		run(t, 3000);
+		unsigned r = relay_of(t, 0, 1);
+		mark(t, ab);
+		mark(t, ba);
+		for (unsigned i = 0; i < t->count; i++)
+			cut_both(t, i, r, true);
+		run(t, 10000);
+		if (gap(t, ab) >= 1000 || gap(t, ba) >= 1000)
+			fail_msg("seed %llu: %lld and %lld ms without data",
+				(unsigned long long)seed, (long long)gap(t, ab),
+				(long long)gap(t, ba));
+		assert_int_not_equal(relay_of(t, 0, 1), r);
+		/* Its session ends: who goes through it changes without waiting for probes. */
+		r = relay_of(t, 0, 1);
+		mark(t, ab);
+		path_link_down(t->n[0].p, &t->n[r].key, t->now);
+		t->n[0].link[r].up = false;
+		run(t, 2000);
+		assert_int_not_equal(relay_of(t, 0, 1), r);
+		assert_in_range(gap(t, ab), 0, 200);
+		net_free(t);
+	}
+}
+
+/* A direct path that loses most of what it gets is not gone back to; nor is one that works only now
+ * and then, more often than its back-off allows. */
+static void test_bad_direct(void **state)
+{
+	struct net *t = net_new(4, 9);
+
+	(void)state;
+	net_start(t, 1500);
+	join_all(t);
+	struct flow *ab = flow(t, 0, 1, 0, 500);
+	flow(t, 1, 0, 0, 500);
+	run(t, 2000);
+	for (unsigned k = 0; k < 300; k++) { /* works for a second of each five */
+		cut_both(t, 0, 1, k % 5 != 0);
+		run(t, 1000);
+	}
+	if (info(t, 0, 1).switches > 10)
+		fail_msg("%u switches in 300 s", info(t, 0, 1).switches);
+	assert_true(ab->rx * 100 > ab->tx * 95);
+	net_free(t);
+}
+
+/* A line of nodes, each linked to its neighbours alone: its ends find each other through two relays,
+ * and five nodes of a line through three. */
+static void test_chain(void **state)
+{
+	(void)state;
+	for (unsigned n = 4; n <= 6; n++) {
+		struct net *t = net_new(n, n);
+
+		for (unsigned i = 0; i < n; i++) {
+			for (unsigned j = 0; j < n; j++)
+				t->cut[i][j] = i + 1 != j && j + 1 != i && i != j;
+		}
+		net_start(t, 1500);
+		for (unsigned i = 1; i < n; i++)
+			join(t, i - 1, i);
+		struct flow *ab = flow(t, 0, n - 1, 0, 500);
+		assert_int_equal(path_want(t->n[0].p, &t->n[n - 1].key, t->now), 0);
+		run(t, n <= 5 ? 20000 : 60000);
+		if (n <= 5) {
+			assert_int_equal(info(t, 0, n - 1).state, PATH_ST_RELAYED);
+			assert_int_equal(info(t, 0, n - 1).route.n, n - 2);
+			assert_int_equal(info(t, n - 1, 0).route.n, n - 2);
+			assert_true(ab->rx > 0);
+		} else {
+			/* Four relays are one too many. */
+			assert_int_equal(ab->rx, 0);
+			assert_true(t->n[0].unreachable[n - 1]);
+		}
+		net_free(t);
+	}
+}
+
+/* Through how few relays can @i reach @j, where sessions stand directly? -1: not at all. */
+static bool one_relay(const struct net *t, unsigned i, unsigned j)
+{
+	for (unsigned r = 0; r < t->count; r++) {
+		if (r != i && r != j && t->n[r].relay && !t->cut[i][r] && !t->cut[r][i] &&
+			!t->cut[j][r] && !t->cut[r][j])
+			return true;
+	}
+	return false;
+}
+
+/* Random cuts of random directions, some nodes refusing: whoever can be reached directly or through
+ * one relay is reached within 20 s; when all is mended everybody is direct again. */
+static void test_random(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 12; seed++) {
+		struct net *t = net_new(8, seed);
+
+		for (unsigned i = 0; i < t->count; i++)
+			t->n[i].relay = prng_below(&t->prng, 3) > 0;
+		net_start(t, 1500);
+		join_all(t);
+		for (unsigned k = 0; k < 16; k++) {
+			unsigned i = (unsigned)prng_below(&t->prng, t->count);
+			unsigned j = (unsigned)prng_below(&t->prng, t->count);
+
+			if (i != j)
+				flow(t, i, j, 0, 200);
+		}
+		run(t, 2000);
+		for (unsigned round = 0; round < 3; round++) {
+			for (unsigned i = 0; i < t->count; i++) {
+				for (unsigned j = 0; j < t->count; j++)
+					t->cut[i][j] = i != j && prng_below(&t->prng, 4) == 0;
+			}
+			run(t, 20000);
+			for (unsigned k = 0; k < t->nflows; k++)
+				mark(t, &t->flow[k]);
+			run(t, 3000);
+			for (unsigned k = 0; k < t->nflows; k++) {
+				struct flow *w = &t->flow[k];
+
+				if (t->cut[w->from][w->to] && !one_relay(t, w->from, w->to))
+					continue;
+				if (gap(t, w) >= 3000)
+					fail_msg("seed %llu round %u: %u-%u carries nothing",
+						(unsigned long long)seed, round, w->from, w->to);
+			}
+		}
+		memset(t->cut, 0, sizeof(t->cut));
+		run(t, 150000);
+		for (unsigned k = 0; k < t->nflows; k++) {
+			if (info(t, t->flow[k].from, t->flow[k].to).state != PATH_ST_DIRECT)
+				fail_msg("seed %llu: %u-%u is not direct again",
+					(unsigned long long)seed, t->flow[k].from, t->flow[k].to);
+		}
+		net_free(t);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cheapest),
+		cmocka_unit_test(test_refusing),
+		cmocka_unit_test(test_hysteresis),
+		cmocka_unit_test(test_relay_dies),
+		cmocka_unit_test(test_bad_direct),
+		cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_random),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
