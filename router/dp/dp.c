@@ -1,7 +1,8 @@
 /* dp.c - the data plane's control side: everything of dp.h.
  *
- * Parts: this file and offload.c run on the control thread; worker.c, tx.c and rx.c on the workers;
- * udp.c and tun.c make the system calls; pkt, gso, csum, coalesce, flow and ecn are pure transforms.
+ * Parts: this file, tables.c, links.c, dpsend.c and offload.c run on the control thread; worker.c,
+ * tx.c, txq.c, rx.c and rxrelay.c on the workers; udp.c and tun.c make the system calls; pkt, gso, csum,
+ * coalesce, flow, ecn and relay are pure transforms.
  * Data in and out: see tx.c (TUN to socket) and rx.c (socket to TUN).
  *
  * Control to workers: tables (keys, segments, peers, FIBs) that are changed in place and read under
@@ -44,7 +45,7 @@ void dp_wake(struct dp *dp)
 		return;
 }
 
-static bool tell_datagram(struct dp *dp, const struct udp_in *in)
+bool dp_tell_datagram(struct dp *dp, const struct udp_in *in, const struct dp_way *back)
 {
 	struct note_datagram *n = ring_claim(dp->datagrams);
 
@@ -53,6 +54,7 @@ static bool tell_datagram(struct dp *dp, const struct udp_in *in)
 	assert(in->len <= sizeof(n->buf));
 	n->from = in->from;
 	n->local = in->local;
+	n->back = back ? *back : (struct dp_way){.n = 0};
 	n->len = (uint16_t)in->len;
 	memcpy(n->buf, in->buf, in->len);
 	ring_commit(dp->datagrams, n);
@@ -64,8 +66,6 @@ bool dp_tell(struct dp *dp, enum note_kind kind, uint32_t which, const struct ud
 {
 	struct note_event *n;
 
-	if (kind == NOTE_DATAGRAM)
-		return tell_datagram(dp, in);
 	n = ring_claim(dp->events);
 	if (!n)
 		return false;
@@ -227,6 +227,9 @@ static int make_tables(struct dp *dp)
 	err = idx_init(&dp->segments, &dp->bin, LIM_SEGMENTS);
 	if (err < 0)
 		return err;
+	err = idx_init(&dp->labels, &dp->bin, LIM_PEERS);
+	if (err < 0)
+		return err;
 	dp->endpoints = lpm_new(endpoint_retire, dp);
 	dp->datagrams = ring_new(LIM_CONTROL_QUEUE, sizeof(struct note_datagram));
 	dp->events = ring_new(EVENT_RING, sizeof(struct note_event));
@@ -310,11 +313,6 @@ static void segment_release(void *mem)
 	free(s);
 }
 
-static void key_release(void *mem)
-{
-	dpkey_free(mem);
-}
-
 void dp_free(struct dp *dp)
 {
 	if (!dp)
@@ -341,6 +339,7 @@ void dp_free(struct dp *dp)
 	ring_free(dp->events);
 	ring_free(dp->datagrams);
 	lpm_free(dp->endpoints);
+	idx_fini(&dp->labels);
 	idx_fini(&dp->segments);
 	idx_fini(&dp->keys);
 	free(dp);
@@ -453,261 +452,7 @@ int dp_segment_del(struct dp *dp, uint32_t vni)
 	return 0;
 }
 
-/* ---- peers ---- */
-
-static struct dppeer *peer_get(const struct dp *dp, uint32_t peer)
-{
-	return peer < LIM_PEERS ? dp->peer[peer] : NULL;
-}
-
-int dp_peer_add(struct dp *dp, uint32_t peer)
-{
-	struct dppeer *p;
-
-	if (peer == 0 || peer >= LIM_PEERS)
-		return ERR_RANGE;
-	if (dp->peer[peer])
-		return ERR_EXISTS;
-	p = dppeer_new(peer, dp->next_uid++, dp->cfg.workers + 1);
-	if (!p)
-		return ERR_NOMEM;
-	rcu_set(&dp->peer[peer], p);
-	if (dp->peer_top <= peer)
-		dp->peer_top = peer + 1;
-	return 0;
-}
-
-/* The peer may have become reachable: workers look at what waits for it. */
-static void kick_workers(struct dp *dp)
-{
-	for (unsigned i = 0; i < dp->worker_count; i++)
-		worker_kick(dp->worker[i]);
-}
-
-/* A change that leaves something to free: dp_poll() will be called and see to it. */
-static void free_later(struct dp *dp, void (*release)(void *), void *mem)
-{
-	rcu_defer(&dp->bin, release, mem);
-	dp_wake(dp);
-}
-
-/* The address belongs to one peer more (or less). Two peers may share one, behind NAT. The table's
- * values are counts. */
-static int count_endpoint(struct dp *dp, const struct ip *ip, bool add)
-{
-	struct pfx host;
-	uintptr_t n;
-	int err = pfx_make(ip, ip_bits(ip), &host);
-
-	if (err < 0)
-		return err;
-	n = (uintptr_t)lpm_get(dp->endpoints, &host);
-	assert(add || n > 0);
-	n = add ? n + 1 : n - 1;
-	if (n > 0)
-		return lpm_set(dp->endpoints, &host, (void *)n, NULL);
-	lpm_del(dp->endpoints, &host);
-	return 0;
-}
-
-static void key_out(struct dp *dp, struct dpkey *k)
-{
-	struct dpkey *found = idx_del(&dp->keys, k->local_index);
-
-	assert(found == k);
-	if (k->peer->key == k)
-		rcu_set(&k->peer->key, NULL);
-	list_del(&k->by_peer);
-	free_later(dp, key_release, k);
-}
-
-void dp_peer_del(struct dp *dp, uint32_t peer)
-{
-	struct dppeer *p = peer_get(dp, peer);
-	struct list *n, *t;
-
-	if (!p)
-		return;
-	for (unsigned i = 0; i < LIM_SEGMENTS; i++) {
-		if (dp->segment[i])
-			fib_drop_peer(dp->segment[i]->fib, peer);
-	}
-	rcu_set(&dp->peer[peer], NULL);
-	list_each(&p->keys, n, t) key_out(dp, list_entry(n, struct dpkey, by_peer));
-	if (p->path)
-		(void)count_endpoint(dp, &p->path->ep.ip, false);
-	list_del(&p->by_active);
-	/* Keys refer to their peer, so it is freed behind them, in order. */
-	free_later(dp, dppeer_release, p);
-	while (dp->peer_top > 0 && !dp->peer[dp->peer_top - 1])
-		dp->peer_top--;
-}
-
-int dp_peer_endpoint(struct dp *dp, uint32_t peer, const struct ep *ep, const struct ip *local)
-{
-	struct dppeer *p = peer_get(dp, peer);
-	struct peer_path *path, *old;
-	int err;
-
-	if (!p)
-		return ERR_NOT_FOUND;
-	path = calloc(1, sizeof(*path));
-	if (!path)
-		return ERR_NOMEM;
-	path->ep = *ep;
-	path->overhead = ep->ip.family == IP_V4 ? WIRE_OVERHEAD_V4 : WIRE_OVERHEAD_V6;
-	err = udp_dest_make(&dp->worker[0]->sock[TXQ_MAIN], ep, local, &path->dest);
-	if (err == 0)
-		err = count_endpoint(dp, &ep->ip, true);
-	if (err < 0) {
-		free(path);
-		return err;
-	}
-	__atomic_fetch_or(
-		&dp->ports[ep->port / 32], UINT32_C(1) << (ep->port % 32), __ATOMIC_RELAXED);
-	old = p->path;
-	rcu_set(&p->path, path);
-	__atomic_store_n(
-		&p->no_gso, 0, __ATOMIC_RELAXED); /* another path, another device perhaps */
-	if (old) {
-		(void)count_endpoint(dp, &old->ep.ip, false);
-		free_later(dp, free, old);
-	} else if (p->key) {
-		kick_workers(dp);
-	}
-	return 0;
-}
-
-void dp_peer_pmtu(struct dp *dp, uint32_t peer, unsigned outer_mtu)
-{
-	struct dppeer *p = peer_get(dp, peer);
-
-	if (p)
-		__atomic_store_n(&p->pmtu, outer_mtu, __ATOMIC_RELAXED);
-}
-
-void dp_peer_side_port(struct dp *dp, uint32_t peer, uint8_t via, bool on)
-{
-	struct dppeer *p = peer_get(dp, peer);
-	uint64_t bit;
-
-	if (!p || via == 0 || via > dp->cfg.workers)
-		return;
-	bit = UINT64_C(1) << (via - 1);
-	if (on)
-		__atomic_fetch_or(&p->side, bit, __ATOMIC_RELAXED);
-	else
-		__atomic_fetch_and(&p->side, ~bit, __ATOMIC_RELAXED);
-}
-
-/* ---- keys ---- */
-
-int dp_key_add(struct dp *dp, uint32_t peer, const struct dp_key *in)
-{
-	struct dppeer *p = peer_get(dp, peer);
-	struct dpkey *k;
-	int err;
-
-	if (!p)
-		return ERR_NOT_FOUND;
-	if (idx_get(&dp->keys, in->local_index))
-		return ERR_EXISTS;
-	err = dpkey_new(in, p, dp->cfg.workers, dp->cfg.provider, &k);
-	if (err < 0)
-		return err;
-	err = idx_put(&dp->keys, in->local_index, k);
-	if (err < 0) {
-		dpkey_free(k);
-		return err;
-	}
-	list_add_tail(&p->keys, &k->by_peer);
-	return 0;
-}
-
-void dp_key_use(struct dp *dp, uint32_t peer, uint32_t local_index)
-{
-	struct dppeer *p = peer_get(dp, peer);
-	struct dpkey *k = idx_get(&dp->keys, local_index);
-	bool first;
-
-	if (!p || !k || k->peer != p)
-		return;
-	first = !p->key;
-	rcu_set(&p->key, k);
-	/* A worker that saw no key a moment ago and is about to hold a packet finds the wake-up
-	 * when it sleeps next: none is needed at a mere change of keys. */
-	if (first && p->path)
-		kick_workers(dp);
-}
-
-void dp_key_del(struct dp *dp, uint32_t local_index)
-{
-	struct dpkey *k = idx_get(&dp->keys, local_index);
-
-	if (k)
-		key_out(dp, k);
-}
-
-/* ---- routes ---- */
-
-int dp_route_set(
-	struct dp *dp, uint32_t vni, const struct pfx *p, enum dp_route_kind kind, uint32_t peer)
-{
-	struct segment *s = idx_get(&dp->segments, vni);
-	int err;
-
-	if (!s)
-		return ERR_NOT_FOUND;
-	err = fib_set(s->fib, p, kind, peer);
-	if (dp->bin.count)
-		dp_wake(dp);
-	return err;
-}
-
-int dp_route_del(struct dp *dp, uint32_t vni, const struct pfx *p)
-{
-	struct segment *s = idx_get(&dp->segments, vni);
-	int err;
-
-	if (!s)
-		return ERR_NOT_FOUND;
-	err = fib_del(s->fib, p);
-	if (dp->bin.count)
-		dp_wake(dp);
-	return err;
-}
-
 /* ---- control traffic and events ---- */
-
-int dp_send(struct dp *dp, const struct ep *to, const struct ip *local, uint8_t via,
-	const void *buf, size_t len)
-{
-	const struct udp_sock *s = &dp->control;
-	struct udp_dest d;
-	struct udp_out o = {.dest = &d, .buf = buf, .len = len, .tos = UDP_TOS_CONTROL};
-	int err;
-
-	if (via > dp->cfg.workers)
-		return ERR_RANGE;
-	if (via)
-		s = &dp->worker[via - 1]->sock[TXQ_SIDE];
-	else if (s->fd < 0)
-		s = &dp->worker[0]->sock[TXQ_MAIN];
-	if (s->fd < 0)
-		return ERR_NOT_FOUND;
-	if (len > UDP_MAX_PAYLOAD)
-		return ERR_RANGE;
-	err = udp_dest_make(s, to, local, &d);
-	if (err == 0)
-		err = udp_send(s, &o, 1, false);
-	stat_add(&dp->c.tx_calls, 1);
-	if (err < 0) {
-		stat_add(&dp->c.drops[err == -EMSGSIZE ? DP_DROP_TOO_BIG : DP_DROP_SEND_ERROR], 1);
-		return err;
-	}
-	stat_add(&dp->c.tx_datagrams, 1);
-	return 0;
-}
 
 int dp_event_fd(const struct dp *dp)
 {
@@ -739,20 +484,26 @@ static void give_event(
 		break;
 	case NOTE_WANT:
 		/* It may have come meanwhile, or the peer may be gone. */
-		p = peer_get(dp, n->which);
+		p = dp_peer_get(dp, n->which);
 		if (ops->want_session && p && !(p->key && p->path))
 			ops->want_session(ctx, n->which);
 		break;
 	case NOTE_ACTIVE:
-		if (!peer_get(dp, n->which))
+		if (!dp_peer_get(dp, n->which))
 			break;
 		peer_activate(dp, dp->peer[n->which]);
 		if (ops->link_active)
 			ops->link_active(ctx, n->which);
 		break;
-	case NOTE_DATAGRAM:
-		break;
 	}
+}
+
+static void give_datagram(struct note_datagram *d, const struct dp_ops *ops, void *ctx)
+{
+	if (d->back.n == 0)
+		ops->datagram(ctx, &d->from, &d->local, d->buf, d->len);
+	else if (ops->relayed)
+		ops->relayed(ctx, &d->back, d->buf, d->len);
 }
 
 void dp_poll(struct dp *dp, unsigned budget, const struct dp_ops *ops, void *ctx)
@@ -776,7 +527,7 @@ void dp_poll(struct dp *dp, unsigned budget, const struct dp_ops *ops, void *ctx
 	}
 	/* Half of the budget for what workers passed on, the rest for the socket. */
 	while (done < (budget + 1) / 2 && (d = ring_peek(dp->datagrams)) != NULL) {
-		ops->datagram(ctx, &d->from, &d->local, d->buf, d->len);
+		give_datagram(d, ops, ctx);
 		ring_done(dp->datagrams);
 		done++;
 	}
@@ -788,7 +539,7 @@ void dp_poll(struct dp *dp, unsigned budget, const struct dp_ops *ops, void *ctx
 		dp->rx.ops = NULL;
 	}
 	for (; done + from_socket < budget && (d = ring_peek(dp->datagrams)) != NULL; done++) {
-		ops->datagram(ctx, &d->from, &d->local, d->buf, d->len);
+		give_datagram(d, ops, ctx);
 		ring_done(dp->datagrams);
 	}
 	rcu_empty(&dp->bin);

@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include "weft/addr.h"
 #include "weft/bounds.h"
+#include "weft/id.h"
 #include "weft/ts.h"
 #include "weft/wire.h"
 #include "aead.h"
@@ -46,8 +47,11 @@ struct dp_cfg {
 	int dscp;
 	enum aead_provider provider;
 	struct dp_force force;
-	unsigned queue_ms; /* target of queue lengths, 5 */
-	unsigned hold_ms;  /* how long a packet waits for a session; 0: 5000 */
+	unsigned queue_ms;   /* target of queue lengths, 5 */
+	uint64_t label;      /* our own (dp_label); 0: nothing is relayed, nor taken from a relay */
+	bool relay;          /* forward for others */
+	uint64_t relay_rate; /* bytes per second forwarded for one peer; 0: LIM_RELAY_RATE */
+	unsigned hold_ms;    /* how long a packet waits for a session; 0: 5000 */
 };
 
 /* Opens the sockets, starts nothing. Returns owned in *@out. -errno, with a line for the log. */
@@ -79,7 +83,33 @@ int dp_peer_add(struct dp *dp, uint32_t peer);
 void dp_peer_del(struct dp *dp, uint32_t peer); /* its keys and routes go too */
 /* @local: the address replies leave from (family IP_NONE: the kernel's choice). */
 int dp_peer_endpoint(struct dp *dp, uint32_t peer, const struct ep *ep, const struct ip *local);
-/* The largest outer IP packet towards the peer, bytes. */
+/* A node's label in routes (weft/wire.h, RELAY), as a number. */
+static inline uint64_t dp_label(const struct node_key *k)
+{
+	uint64_t v = 0;
+
+	for (int i = 0; i < WIRE_RELAY_LABEL; i++)
+		v = v << 8 | k->b[i];
+	return v;
+}
+/* Who the peer is, so that relayed datagrams find it as next hop and are taken from it. ERR_NOT_FOUND;
+ * ERR_EXISTS: another peer has that label, or this one another; ERR_RANGE: 0; ERR_NOMEM. */
+int dp_peer_label(struct dp *dp, uint32_t peer, uint64_t label);
+/* A way through relays: the first one is a peer with a session of its own, reached directly; the labels
+ * are those of the relays behind it and, last, of the end. */
+struct dp_way {
+	uint32_t first; /* handle */
+	uint8_t n;      /* labels, 1..WIRE_RELAY_LABELS_MAX */
+	uint64_t label[WIRE_RELAY_LABELS_MAX];
+};
+/* Data to the peer goes this way from now on, sealed end to end under its own key; dp_peer_endpoint
+ * makes it direct again. WIRE_RELAY_OVERHEAD(n) more bytes of the path's MTU go to headers. While the
+ * first relay has no session, packets wait as for a peer without one, and it is the relay that
+ * dp_ops.want_session names. ERR_NOT_FOUND: no such peer, or relay; ERR_RANGE: no way (a node twice, n,
+ * the relay is the peer itself); ERR_NOMEM. */
+int dp_peer_route(struct dp *dp, uint32_t peer, const struct dp_way *way);
+/* The largest outer IP packet towards the peer on the way in use, bytes; segmented sends are tried
+ * again. */
 void dp_peer_pmtu(struct dp *dp, uint32_t peer, unsigned outer_mtu);
 /* Worker @via-1 may (or may no longer) use its own source port towards the peer. */
 void dp_peer_side_port(struct dp *dp, uint32_t peer, uint8_t via, bool on);
@@ -116,6 +146,15 @@ int dp_route_del(struct dp *dp, uint32_t vni, const struct pfx *p);
 int dp_send(struct dp *dp, const struct ep *to, const struct ip *local, uint8_t via,
 	const void *buf, size_t len);
 
+/* The same, but with a size that the path may not take: outer packets are never fragmented, and a refusal
+ * by the interface (-EMSGSIZE) is the caller's to hear, and not counted as a drop. */
+int dp_send_probe(struct dp *dp, const struct ep *to, const struct ip *local, uint8_t via,
+	const void *buf, size_t len);
+/* Send a control or handshake datagram through relays, wrapped under the session with the first.
+ * @probe: as dp_send_probe. ERR_NOT_FOUND: no such peer, or it has no key or endpoint; ERR_RANGE: no
+ * way, or too long; ERR_LIMIT: the key with the relay is used up; -errno. */
+int dp_send_way(struct dp *dp, const struct dp_way *way, const void *buf, size_t len, bool probe);
+
 /* Events for the control thread. */
 struct dp_ops {
 	/* A datagram that is not a data packet of a known lane. May be written to. */
@@ -130,6 +169,9 @@ struct dp_ops {
 	/* Data comes from or goes to a peer after a second without: dp_links() will tell of it now.
 	 * May be NULL. */
 	void (*link_active)(void *ctx, uint32_t peer);
+	/* As datagram, but it came through relays: @back is the way an answer takes, to be given to
+	 * dp_send_way. Who sent it is known by its own seal alone. NULL: such datagrams are dropped. */
+	void (*relayed)(void *ctx, const struct dp_way *back, uint8_t *buf, size_t len);
 };
 /* Readable when dp_poll has something to do. (An epoll fd over the control socket and the workers'
  * eventfd.) */
@@ -139,10 +181,16 @@ void dp_poll(struct dp *dp, unsigned budget, const struct dp_ops *ops, void *ctx
 /* Which way data went, told to @fn: 0: the main ports; n: last_tx: from the own port of our worker
  * n-1, last_rx: from that of the peer's worker n-1; DP_VIA_RELAY: both through relays. */
 #define DP_VIA_RELAY 255
-typedef void (*dp_link_fn)(void *ctx, uint32_t peer, uint8_t via, ts_t last_rx, ts_t last_tx);
+struct dp_link {
+	uint32_t peer;
+	uint8_t via;
+	ts_t last_rx, last_tx; /* by this way; ns 0: never */
+	ts_t any_rx;           /* by any way */
+};
+typedef void (*dp_link_fn)(void *ctx, const struct dp_link *l);
 /* Links in use (DESIGN 7.2): call @fn for each peer and way that carried data within the last second,
- * with the times at which it last did (ns 0: never), at most a round of the workers old. Returns how
- * many peers that were; 0: no need to call again before dp_ops.link_active. Costs nothing for idle
+ * with the times at which it last did, at most a round of the workers old. Returns how many peers that
+ * were; 0: no need to call again before dp_ops.link_active. Costs nothing for idle
  * peers. @fn may call anything of this header but dp_peer_del. */
 unsigned dp_links(struct dp *dp, dp_link_fn fn, void *ctx);
 /* Call @fn for each peer that got or sent data since the last call. */
@@ -175,6 +223,10 @@ enum dp_drop {
 	DP_DROP_ECN,
 	DP_DROP_TUN_WRITE,
 	DP_DROP_CONTROL_QUEUE,
+	DP_DROP_RELAY_REFUSED, /* we don't forward */
+	DP_DROP_RELAY_BAD,     /* a node twice on the route, or a sender that has no label */
+	DP_DROP_RELAY_NO_HOP,  /* no session with the next hop */
+	DP_DROP_RELAY_LIMITED, /* over the rate of this sender */
 	DP_DROP_KERNEL_RX,
 	DP_DROP_KERNEL_TUN,
 	DP_DROP_COUNT
@@ -184,7 +236,8 @@ extern const char *const dp_drop_names[DP_DROP_COUNT]; /* "no_route", "bad_sourc
 struct dp_counters {
 	uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes; /* inner packets and bytes */
 	uint64_t tx_datagrams, rx_datagrams, tx_calls, rx_calls, tun_reads, tun_writes;
-	uint64_t gso_fallbacks; /* peers that went back to unsegmented sends */
+	uint64_t gso_fallbacks;                /* peers that went back to unsegmented sends */
+	uint64_t relay_forwarded, relay_bytes; /* datagrams of others, by the peer they came from */
 	uint64_t drops[DP_DROP_COUNT];
 };
 void dp_counters(

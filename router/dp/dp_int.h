@@ -17,6 +17,7 @@
 #include "fib.h"
 #include "hold.h"
 #include "idx.h"
+#include "relay.h"
 #include "ring.h"
 #include "stats.h"
 #include "tun.h"
@@ -34,19 +35,12 @@
 #define HOLD_MS       5000 /* how long a packet waits for a session */
 
 /* What a worker tells the control thread. */
-enum note_kind {
-	NOTE_DATAGRAM,
-	NOTE_CONFIRMED,
-	NOTE_SOFT,
-	NOTE_HARD,
-	NOTE_ROAM,
-	NOTE_WANT,
-	NOTE_ACTIVE
-};
+enum note_kind { NOTE_CONFIRMED, NOTE_SOFT, NOTE_HARD, NOTE_ROAM, NOTE_WANT, NOTE_ACTIVE };
 
 struct note_datagram {
 	struct ep from;
 	struct ip local;
+	struct dp_way back; /* n > 0: it came through relays */
 	uint16_t len;
 	uint8_t buf[WIRE_CONTROL_MAX];
 };
@@ -86,7 +80,9 @@ struct rx {
 	struct dp_counters *c;
 	uint64_t now_ns;
 	struct route_cache src, dst;
-	uint8_t *mem; /* burst buffers of buf_bytes */
+	struct worker *worker;     /* NULL: control */
+	const struct dp_way *back; /* of what is being looked at; NULL: it came directly */
+	uint8_t *mem;              /* burst buffers of buf_bytes */
 	size_t buf_bytes;
 	unsigned burst;
 	/* Control only, while in dp_poll(): control datagrams go here directly. */
@@ -99,7 +95,7 @@ struct rx {
 struct stage {
 	struct batch *b;
 	struct dppeer *peer;
-	const struct peer_path *path;
+	const struct peer_path *path, *out; /* the peer's way, and that of the first hop */
 	uint8_t lane;
 };
 
@@ -142,6 +138,7 @@ struct dp {
 
 	struct idx keys;                       /* [rcu] local index -> struct dpkey */
 	struct idx segments;                   /* [rcu] VNI -> struct segment */
+	struct idx labels;                     /* [rcu] label -> struct dppeer */
 	struct segment *segment[LIM_SEGMENTS]; /* [rcu] by slot */
 	struct dppeer *peer[LIM_PEERS];        /* [rcu] by handle */
 	unsigned peer_top;                     /* [ctl] above the highest handle in use */
@@ -159,12 +156,19 @@ struct dp {
 	int wakefd, epfd;                   /* [const] */
 	struct udp_sock control;            /* [ctl] fd -1: no socket of its own */
 	struct rx rx;                       /* [ctl] */
+	uint8_t wrapped[CTL_RX_BUF];        /* [ctl] a datagram with its relay header */
 	struct dp_counters c DP_ALIGN;      /* [ctl] */
 	unsigned worker_count;              /* [ctl] made so far */
 	struct worker *worker[LIM_WORKERS]; /* [const] */
 };
 
 uint64_t dp_now_ns(void);
+
+/* Control thread; NULL: there is none. */
+static inline struct dppeer *dp_peer_get(const struct dp *dp, uint32_t peer)
+{
+	return peer < LIM_PEERS ? dp->peer[peer] : NULL;
+}
 
 /* The peer of that handle, if it still is that one: a handle is used again, a uid never. */
 static inline struct dppeer *dp_peer_of(const struct dp *dp, uint32_t handle, uint64_t uid)
@@ -178,6 +182,8 @@ static inline struct dppeer *dp_peer_of(const struct dp *dp, uint32_t handle, ui
 void dp_wake(struct dp *dp);
 /* dp.c: hand something to the control thread. False: its queue is full. Any thread. */
 bool dp_tell(struct dp *dp, enum note_kind kind, uint32_t which, const struct udp_in *in);
+/* dp.c: hand a datagram to the control thread. @back: the way it came, NULL: directly. */
+bool dp_tell_datagram(struct dp *dp, const struct udp_in *in, const struct dp_way *back);
 
 /* dp.c: traffic with @p begins after a time without. Any thread. */
 void dp_tell_active(struct dp *dp, struct dppeer *p);
@@ -202,6 +208,10 @@ bool tx_turn(struct worker *w, const struct segment *s);
 void tx_release(struct worker *w);
 /* hold_drop of the worker @ctx. */
 void tx_held_dropped(void *ctx, uint32_t peer, uint64_t uid, unsigned n);
+/* Forward @len bytes of @inner behind @h, which is turned already, under the session with @next. False:
+ * no way there, or too large; counted. */
+bool tx_relay(struct worker *w, struct dppeer *next, struct relay_hdr *h, const uint8_t *inner,
+	size_t len, uint8_t tos);
 /* Count @n packets that were dropped for @why; @p (NULL: unknown) is who they were for. */
 void tx_drop(struct worker *w, struct dppeer *p, enum dp_drop why, uint64_t n);
 
@@ -224,6 +234,24 @@ void rx_fini(struct rx *rx);
 unsigned rx_turn(struct rx *rx, struct udp_sock *s, unsigned max_messages);
 /* One message of the socket, cut into datagrams. rx_turn does this; so does the fuzzer. */
 void rx_message(struct rx *rx, const struct udp_in *in);
+/* One datagram of a message. */
+void rx_datagram(struct rx *rx, const struct udp_in *in, uint8_t *buf, size_t len);
+/* Count @n datagrams or packets that were dropped for @why; @p (NULL: unknown) sent them. */
+void rx_drop(struct rx *rx, struct dppeer *p, enum dp_drop why, uint64_t n);
+/* Open in place what is sealed (or only tagged, @len 0) behind @aad bytes at @buf under @k, and take
+ * its counter; *@newest: of its lane. False: dropped, counted. */
+bool rx_open(struct rx *rx, struct dpkey *k, uint8_t lane, uint64_t counter, uint8_t *buf,
+	size_t aad, size_t len, bool *newest);
+
+/* rxrelay.c */
+/* A RELAY: forward it, or take out what it carries. */
+void rx_relay(struct rx *rx, const struct udp_in *in, uint8_t *buf, size_t len);
+
+/* dpsend.c */
+/* tx_relay() for the control thread, sent at once. */
+bool dpsend_relay(struct dp *dp, struct dppeer *next, struct relay_hdr *h, const uint8_t *inner,
+	size_t len, uint8_t tos);
+
 /* Route by the cache, or look it up. */
 struct fib_route rx_route(const struct dp *dp, struct route_cache *c, const struct segment *s,
 	uint8_t family, const uint8_t *addr);

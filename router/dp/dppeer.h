@@ -21,7 +21,12 @@
 struct peer_path {
 	struct ep ep;
 	struct udp_dest dest;
-	uint16_t overhead; /* outer IP and UDP headers and weft's own, bytes */
+	uint16_t overhead; /* outer IP and UDP headers and weft's own, bytes; relayed: 0 */
+	/* Through a relay: then ep and dest are empty, and the relay's own path counts. */
+	uint8_t n; /* labels; 0: direct */
+	uint32_t relay;
+	uint64_t relay_uid;
+	uint64_t label[WIRE_RELAY_LABELS_MAX];
 };
 
 /* How a datagram travels: by the main ports, from the sending worker's own port, by a relay. */
@@ -44,6 +49,8 @@ struct dppeer {
 	uint64_t side;          /* bit w: worker w may use its own source port */
 	uint8_t no_gso;         /* segmented sends towards it failed */
 	uint8_t active;         /* in dp.active, or on the way there */
+	uint64_t label;         /* in routes; 0: not known. Atomic, set once by control */
+	uint64_t relay_at_ns;   /* until then its rate of relaying is used up. Atomic, any worker */
 	uint64_t hint_ns;       /* when a roam hint was last given */
 	uint64_t want_ns;       /* when it was last told that a session is wanted */
 

@@ -249,7 +249,8 @@ size_t flow_bpf_reuseport(struct sock_filter *insns, unsigned workers)
 {
 	const struct sock_filter prog[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, WIRE_TYPE_BYTE(WIRE_DATA), 0, 5),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, WIRE_TYPE_BYTE(WIRE_DATA), 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, WIRE_TYPE_BYTE(WIRE_RELAY), 0, 5),
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, WIRE_OFF_LANE),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, WIRE_LANE_CONTROL, 3, 0),
 		BPF_STMT(BPF_ALU | BPF_SUB | BPF_K, 1),

@@ -16,8 +16,8 @@
 size_t flow_bpf_tun(struct bpf_insn *insns, unsigned nqueues);
 
 /* Classic BPF for SO_ATTACH_REUSEPORT_CBPF on the UDP group (data starts at the UDP payload):
- * sockets 0..@workers-1 are the workers', in order of bind, @workers is control's. DATA of lane > 0
- * goes to flow_socket(); everything else to control. Writes to @insns (FLOW_BPF_REUSEPORT_MAX);
+ * sockets 0..@workers-1 are the workers', in order of bind, @workers is control's. DATA and
+ * RELAY of lane > 0 go to flow_socket(); everything else to control. Writes to @insns (FLOW_BPF_REUSEPORT_MAX);
  * returns how many. @workers > 0. Too short a datagram ends at socket 0, which drops it. */
 size_t flow_bpf_reuseport(struct sock_filter *insns, unsigned workers);
 

@@ -9,7 +9,7 @@
 
 struct idx_slot {
 	void *value;     /* NULL: never used; &dead: deleted; published after number */
-	uint32_t number; /* written once, before value */
+	uint64_t number; /* written once, before value */
 };
 
 struct idx_table {
@@ -19,8 +19,8 @@ struct idx_table {
 
 static char dead; /* its address marks a deleted slot */
 
-/* Fibonacci hashing: numbers are random (indexes) or few (VNIs), the high bits spread both. */
-static size_t start(const struct idx_table *t, uint32_t number)
+/* Fibonacci hashing: numbers are random (indexes, labels) or few (VNIs), the high bits spread both. */
+static size_t start(const struct idx_table *t, uint64_t number)
 {
 	return (size_t)((number * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & t->mask;
 }
@@ -35,7 +35,7 @@ static struct idx_table *table_new(size_t slots)
 }
 
 /* Put into a table that has room and lacks the number. */
-static void insert(struct idx_table *t, uint32_t number, void *value)
+static void insert(struct idx_table *t, uint64_t number, void *value)
 {
 	size_t i = start(t, number);
 
@@ -45,7 +45,7 @@ static void insert(struct idx_table *t, uint32_t number, void *value)
 	rcu_set(&t->slot[i].value, value);
 }
 
-static struct idx_slot *find(const struct idx *x, uint32_t number)
+static struct idx_slot *find(const struct idx *x, uint64_t number)
 {
 	struct idx_table *t = rcu_get(&x->table);
 
@@ -92,7 +92,7 @@ static int rebuild(struct idx *x)
 	return 0;
 }
 
-int idx_put(struct idx *x, uint32_t number, void *value)
+int idx_put(struct idx *x, uint64_t number, void *value)
 {
 	int err;
 
@@ -113,7 +113,7 @@ int idx_put(struct idx *x, uint32_t number, void *value)
 	return 0;
 }
 
-void *idx_del(struct idx *x, uint32_t number)
+void *idx_del(struct idx *x, uint64_t number)
 {
 	struct idx_slot *s = find(x, number);
 	void *value;
@@ -126,7 +126,7 @@ void *idx_del(struct idx *x, uint32_t number)
 	return value;
 }
 
-void *idx_get(const struct idx *x, uint32_t number)
+void *idx_get(const struct idx *x, uint64_t number)
 {
 	const struct idx_slot *s = find(x, number);
 	void *v;

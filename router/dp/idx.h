@@ -1,4 +1,4 @@
-/* idx.h - 32-bit number to pointer, read without locks: receiver index to key, VNI to segment.
+/* idx.h - number to pointer, read without locks: receiver index to key, VNI to segment, label to peer.
  *
  * One writer, readers under QSBR (rcu.h). Open addressing; a slot's number never changes while its
  * table lives, so a reader that sees a value sees the number that belongs to it. Deleting leaves a
@@ -23,10 +23,10 @@ int idx_init(struct idx *x, struct rcu_bin *bin, size_t max);
 /* No readers may be left; values are the caller's. */
 void idx_fini(struct idx *x);
 /* @value not NULL. ERR_EXISTS, ERR_FULL (@max), ERR_NOMEM: unchanged. Writer only. */
-int idx_put(struct idx *x, uint32_t number, void *value);
+int idx_put(struct idx *x, uint64_t number, void *value);
 /* Takes it out; returns it or NULL. Readers may use it until a grace period has passed. */
-void *idx_del(struct idx *x, uint32_t number);
+void *idx_del(struct idx *x, uint64_t number);
 /* NULL: absent. Any reader, and the writer. */
-void *idx_get(const struct idx *x, uint32_t number);
+void *idx_get(const struct idx *x, uint64_t number);
 
 #endif

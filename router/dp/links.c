@@ -58,16 +58,37 @@ static uint64_t newest_of(const struct dppeer *p)
 	return at;
 }
 
-static void give_link(const struct dppeer *p, uint8_t via, struct times t, uint64_t since,
-	dp_link_fn fn, void *ctx)
+struct teller {
+	dp_link_fn fn;
+	void *ctx;
+	uint64_t since, any_rx;
+};
+
+static void tell(const struct teller *to, const struct dppeer *p, uint8_t via, struct times t)
 {
-	if (later(t.rx, t.tx) >= since)
-		fn(ctx, p->handle, via, (ts_t){t.rx}, (ts_t){t.tx});
+	if (later(t.rx, t.tx) >= to->since)
+		to->fn(to->ctx, &(struct dp_link){p->handle, via, {t.rx}, {t.tx}, {to->any_rx}});
+}
+
+/* The ways of @p that carried something lately. */
+static void tell_links(struct teller *to, const struct dppeer *p)
+{
+	struct times main = times_of(p, PEER_MAIN), side = times_of(p, PEER_SIDE),
+		     relay = times_of(p, PEER_RELAY);
+
+	to->any_rx = later(main.rx, later(side.rx, relay.rx));
+	tell(to, p, 0, main);
+	tell(to, p, DP_VIA_RELAY, relay);
+	/* Side ports are many, and mostly not in use. */
+	if (later(side.rx, side.tx) < to->since)
+		return;
+	for (unsigned via = 1; via < LIM_LANES; via++)
+		tell(to, p, (uint8_t)via, times_of_side(p, via));
 }
 
 unsigned dp_links(struct dp *dp, dp_link_fn fn, void *ctx)
 {
-	uint64_t since = dp_now_ns() - PEER_IDLE_NS;
+	struct teller to = {.fn = fn, .ctx = ctx, .since = dp_now_ns() - PEER_IDLE_NS};
 	unsigned count = 0;
 	struct list *n, *next;
 
@@ -75,7 +96,7 @@ unsigned dp_links(struct dp *dp, dp_link_fn fn, void *ctx)
 	{
 		struct dppeer *p = list_entry(n, struct dppeer, by_active);
 
-		if (newest_of(p) < since) {
+		if (newest_of(p) < to.since) {
 			/* A worker that sends at this moment may see the flag still set: then the
 			 * next packet says that the link is in use. */
 			__atomic_store_n(&p->active, 0, __ATOMIC_SEQ_CST);
@@ -83,12 +104,7 @@ unsigned dp_links(struct dp *dp, dp_link_fn fn, void *ctx)
 			continue;
 		}
 		count++;
-		give_link(p, 0, times_of(p, PEER_MAIN), since, fn, ctx);
-		give_link(p, DP_VIA_RELAY, times_of(p, PEER_RELAY), since, fn, ctx);
-		if (later(times_of(p, PEER_SIDE).rx, times_of(p, PEER_SIDE).tx) < since)
-			continue;
-		for (unsigned via = 1; via < LIM_LANES; via++)
-			give_link(p, (uint8_t)via, times_of_side(p, via), since, fn, ctx);
+		tell_links(&to, p);
 	}
 	return count;
 }
@@ -135,7 +151,7 @@ void dp_counters(const struct dp *dp, struct dp_counters *out)
 
 int dp_peer_counters(const struct dp *dp, uint32_t peer, struct dp_counters *out)
 {
-	const struct dppeer *p = peer < LIM_PEERS ? dp->peer[peer] : NULL;
+	const struct dppeer *p = dp_peer_get(dp, peer);
 
 	if (!p)
 		return ERR_NOT_FOUND;

@@ -27,7 +27,7 @@ struct data_hdr {
 	uint64_t counter;
 };
 
-static void drop(struct rx *rx, struct dppeer *p, enum dp_drop why, uint64_t n)
+void rx_drop(struct rx *rx, struct dppeer *p, enum dp_drop why, uint64_t n)
 {
 	stat_add(&rx->c->drops[why], n);
 	if (p)
@@ -41,17 +41,21 @@ static void pass_to_control(struct rx *rx, const struct udp_in *in, uint8_t *buf
 	struct udp_in one = *in;
 
 	if (len > WIRE_CONTROL_MAX) {
-		drop(rx, NULL, DP_DROP_MALFORMED, 1);
+		rx_drop(rx, NULL, DP_DROP_MALFORMED, 1);
 		return;
 	}
-	if (rx->ops) {
+	if (rx->ops && !rx->back) {
 		rx->ops->datagram(rx->ops_ctx, &in->from, &in->local, buf, len);
+		return;
+	}
+	if (rx->ops && rx->ops->relayed) {
+		rx->ops->relayed(rx->ops_ctx, rx->back, buf, len);
 		return;
 	}
 	one.buf = buf;
 	one.len = len;
-	if (!dp_tell(rx->dp, NOTE_DATAGRAM, 0, &one))
-		drop(rx, NULL, DP_DROP_CONTROL_QUEUE, 1);
+	if (!dp_tell_datagram(rx->dp, &one, rx->back))
+		rx_drop(rx, NULL, DP_DROP_CONTROL_QUEUE, 1);
 }
 
 static void tell(struct rx *rx, struct dpkey *k, uint32_t bit, enum note_kind kind)
@@ -91,7 +95,7 @@ static void write_out(struct rx *rx, const struct coal_out *out)
 		stat_add(&rx->c->tun_writes, 1);
 	}
 	if (err < 0)
-		drop(rx, NULL, DP_DROP_TUN_WRITE, out->packets);
+		rx_drop(rx, NULL, DP_DROP_TUN_WRITE, out->packets);
 }
 
 static void emit(void *ctx, const struct coal_out *out)
@@ -159,13 +163,13 @@ static bool may_enter(struct rx *rx, struct dppeer *p, const struct segment *s,
 	struct fib_route src = rx_route(rx->dp, &rx->src, s, pi->family, pi->src), dst;
 
 	if (src.kind != DP_ROUTE_PEER || src.peer != p->handle) {
-		drop(rx, p, DP_DROP_BAD_SOURCE, 1);
+		rx_drop(rx, p, DP_DROP_BAD_SOURCE, 1);
 		return false;
 	}
 	dst = rx_route(rx->dp, &rx->dst, s, pi->family, pi->dst);
 	*alone = dst.kind == DP_ROUTE_LOCAL_TUNNEL;
 	if (dst.kind != DP_ROUTE_LOCAL && dst.kind != DP_ROUTE_EXIT && !*alone) {
-		drop(rx, p, DP_DROP_BAD_DESTINATION, 1);
+		rx_drop(rx, p, DP_DROP_BAD_DESTINATION, 1);
 		return false;
 	}
 	return true;
@@ -187,26 +191,26 @@ static void rx_body(
 	inner_flags = rd_u8(&r);
 	/* Control messages travel on lane 0 only; halves need a reassembly that was never offered. */
 	if (rd_bad(&r) || (inner_flags & ~WIRE_IF_CSUM_PARTIAL)) {
-		drop(rx, p, DP_DROP_MALFORMED, 1);
+		rx_drop(rx, p, DP_DROP_MALFORMED, 1);
 		return;
 	}
 	s = idx_get(&rx->dp->segments, vni);
 	if (!s) {
-		drop(rx, p, DP_DROP_BAD_VNI, 1);
+		rx_drop(rx, p, DP_DROP_BAD_VNI, 1);
 		return;
 	}
 	if (pkt_parse(&pi, body + WIRE_SHIM, len - WIRE_SHIM) < 0) {
-		drop(rx, p, DP_DROP_BAD_PACKET, 1);
+		rx_drop(rx, p, DP_DROP_BAD_PACKET, 1);
 		return;
 	}
 	if (!may_enter(rx, p, s, &pi, &alone))
 		return;
 	if (ecn_decap(body + WIRE_SHIM, &pi, in->tos) < 0) {
-		drop(rx, p, DP_DROP_ECN, 1);
+		rx_drop(rx, p, DP_DROP_ECN, 1);
 		return;
 	}
 	if (deliver(rx, s, body + WIRE_SHIM, &pi, inner_flags, alone) < 0) {
-		drop(rx, p, DP_DROP_BAD_PACKET, 1);
+		rx_drop(rx, p, DP_DROP_BAD_PACKET, 1);
 		return;
 	}
 	stat_add(&rx->c->rx_packets, 1);
@@ -215,43 +219,37 @@ static void rx_body(
 	stat_add(&p->w[rx->slot].c.rx_bytes, pi.len);
 }
 
-/* Open in place and mark the counter. False: dropped, counted. */
-static bool open_data(struct rx *rx, struct dpkey *k, const struct data_hdr *h,
-	const struct udp_in *in, uint8_t *buf, size_t len)
+bool rx_open(struct rx *rx, struct dpkey *k, uint8_t lane, uint64_t counter, uint8_t *buf,
+	size_t aad, size_t len, bool *newest)
 {
 	struct dppeer *p = k->peer;
 	uint8_t nonce[12];
-	bool newest;
 	int err;
 
 	if (!dpkey_may_open(k)) {
-		drop(rx, p, DP_DROP_KEY_LIMIT, 1);
+		rx_drop(rx, p, DP_DROP_KEY_LIMIT, 1);
 		tell(rx, k, DPKEY_HARD, NOTE_HARD);
 		return false;
 	}
-	if (!dpkey_check(k, h->lane, h->counter)) {
-		drop(rx, p, DP_DROP_REPLAY, 1);
+	if (!dpkey_check(k, lane, counter)) {
+		rx_drop(rx, p, DP_DROP_REPLAY, 1);
 		return false;
 	}
-	aead_data_nonce(nonce, h->lane, h->counter);
-	if (aead_open(k->rx, nonce, buf, WIRE_DATA_HDR, buf + WIRE_DATA_HDR,
-		    len - WIRE_DATA_HDR - WIRE_TAG, buf + len - WIRE_TAG,
-		    buf + WIRE_DATA_HDR) < 0) {
-		drop(rx, p, DP_DROP_BAD_TAG, 1);
+	aead_data_nonce(nonce, lane, counter);
+	if (aead_open(k->rx, nonce, buf, aad, buf + aad, len, buf + aad + len, buf + aad) < 0) {
+		rx_drop(rx, p, DP_DROP_BAD_TAG, 1);
 		if (dpkey_failed(k))
 			tell(rx, k, DPKEY_HARD, NOTE_HARD);
 		return false;
 	}
-	err = dpkey_accept(k, h->lane, h->counter, &rx->dp->windows, &newest);
+	err = dpkey_accept(k, lane, counter, &rx->dp->windows, newest);
 	if (__atomic_load_n(&rx->dp->windows.left, __ATOMIC_RELAXED) < WINPOOL_SLOTS / 2)
 		dp_wake(rx->dp);
 	if (err < 0) {
-		drop(rx, p, err == ERR_FULL ? DP_DROP_NO_WINDOW : DP_DROP_REPLAY, 1);
+		rx_drop(rx, p, err == ERR_FULL ? DP_DROP_NO_WINDOW : DP_DROP_REPLAY, 1);
 		return false;
 	}
 	tell(rx, k, DPKEY_CONFIRMED, NOTE_CONFIRMED);
-	if (newest && !(h->flags & WIRE_F_SIDE_PORT))
-		hint_roaming(rx, p, in);
 	return true;
 }
 
@@ -260,7 +258,9 @@ static void seen(struct rx *rx, struct dpkey *k, const struct data_hdr *h)
 {
 	struct peer_worker *pw = &k->peer->w[rx->slot];
 
-	if (h->flags & WIRE_F_SIDE_PORT) {
+	if (rx->back) {
+		stat_set(&pw->rx_ns[PEER_RELAY], rx->now_ns);
+	} else if (h->flags & WIRE_F_SIDE_PORT) {
 		stat_set(&k->rx_lane[h->lane].side_ns, rx->now_ns);
 		stat_set(&pw->rx_ns[PEER_SIDE], rx->now_ns);
 	} else {
@@ -276,6 +276,7 @@ static void rx_data(struct rx *rx, const struct udp_in *in, uint8_t *buf, size_t
 	struct dpkey *k;
 	struct rd r;
 	uint8_t reserved;
+	bool newest;
 
 	rd_init(&r, buf, len);
 	(void)rd_u8(&r); /* type and version: looked at already */
@@ -285,7 +286,7 @@ static void rx_data(struct rx *rx, const struct udp_in *in, uint8_t *buf, size_t
 	h.index = rd_u32(&r);
 	h.counter = rd_u64(&r);
 	if (len < WIRE_DATA_OVERHEAD || (h.flags & ~WIRE_F_SIDE_PORT) || reserved) {
-		drop(rx, NULL, DP_DROP_MALFORMED, 1);
+		rx_drop(rx, NULL, DP_DROP_MALFORMED, 1);
 		return;
 	}
 	if (h.lane == WIRE_LANE_CONTROL) {
@@ -295,34 +296,38 @@ static void rx_data(struct rx *rx, const struct udp_in *in, uint8_t *buf, size_t
 	k = idx_get(&rx->dp->keys, h.index);
 	if (!k) {
 		/* The session core may answer with a reset; it needs the header only (6.9). */
-		drop(rx, NULL, DP_DROP_UNKNOWN_INDEX, 1);
+		rx_drop(rx, NULL, DP_DROP_UNKNOWN_INDEX, 1);
 		pass_to_control(rx, in, buf, len < WIRE_CONTROL_MAX ? len : WIRE_CONTROL_MAX);
 		return;
 	}
 	if (h.lane >= k->rx_lanes) {
-		drop(rx, k->peer, DP_DROP_BAD_LANE, 1);
+		rx_drop(rx, k->peer, DP_DROP_BAD_LANE, 1);
 		return;
 	}
-	if (!open_data(rx, k, &h, in, buf, len))
+	if (!rx_open(rx, k, h.lane, h.counter, buf, WIRE_DATA_HDR, len - WIRE_DATA_HDR - WIRE_TAG,
+		    &newest))
 		return;
+	if (newest && !(h.flags & WIRE_F_SIDE_PORT) && !rx->back)
+		hint_roaming(rx, k->peer, in);
 	seen(rx, k, &h);
 	stat_add(&k->peer->w[rx->slot].c.rx_datagrams, 1);
 	rx_body(rx, k->peer, in, buf + WIRE_DATA_HDR, len - WIRE_DATA_HDR - WIRE_TAG);
 }
 
-static void rx_datagram(struct rx *rx, const struct udp_in *in, uint8_t *buf, size_t len)
+void rx_datagram(struct rx *rx, const struct udp_in *in, uint8_t *buf, size_t len)
 {
-	stat_add(&rx->c->rx_datagrams, 1);
 	if (len == 0) {
-		drop(rx, NULL, DP_DROP_MALFORMED, 1);
+		rx_drop(rx, NULL, DP_DROP_MALFORMED, 1);
 	} else if (WIRE_VERSION_OF(buf[0]) != WIRE_VERSION) {
-		drop(rx, NULL, DP_DROP_BAD_VERSION, 1);
+		rx_drop(rx, NULL, DP_DROP_BAD_VERSION, 1);
 	} else if (WIRE_TYPE_OF(buf[0]) == WIRE_DATA) {
 		rx_data(rx, in, buf, len);
-	} else if (WIRE_TYPE_OF(buf[0]) >= WIRE_INIT && WIRE_TYPE_OF(buf[0]) <= WIRE_RELAY) {
+	} else if (WIRE_TYPE_OF(buf[0]) == WIRE_RELAY) {
+		rx_relay(rx, in, buf, len);
+	} else if (WIRE_TYPE_OF(buf[0]) >= WIRE_INIT && WIRE_TYPE_OF(buf[0]) < WIRE_RELAY) {
 		pass_to_control(rx, in, buf, len);
 	} else {
-		drop(rx, NULL, DP_DROP_MALFORMED, 1);
+		rx_drop(rx, NULL, DP_DROP_MALFORMED, 1);
 	}
 }
 
@@ -331,12 +336,13 @@ void rx_message(struct rx *rx, const struct udp_in *in)
 	size_t seg = in->seg ? in->seg : in->len, off = 0;
 
 	if (in->truncated) {
-		drop(rx, NULL, DP_DROP_MALFORMED, 1);
+		rx_drop(rx, NULL, DP_DROP_MALFORMED, 1);
 		return;
 	}
 	do {
 		size_t left = in->len - off, len = left < seg ? left : seg;
 
+		stat_add(&rx->c->rx_datagrams, 1);
 		rx_datagram(rx, in, in->buf + off, len);
 		off += len;
 	} while (off < in->len);
@@ -355,7 +361,7 @@ unsigned rx_turn(struct rx *rx, struct udp_sock *s, unsigned max_messages)
 
 		stat_add(&rx->c->rx_calls, 1);
 		if (lost)
-			drop(rx, NULL, DP_DROP_KERNEL_RX, lost);
+			rx_drop(rx, NULL, DP_DROP_KERNEL_RX, lost);
 		if (n <= 0)
 			break;
 		for (int i = 0; i < n; i++) {

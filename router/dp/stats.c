@@ -28,6 +28,10 @@ const char *const dp_drop_names[DP_DROP_COUNT] = {
 	[DP_DROP_ECN] = "ecn",
 	[DP_DROP_TUN_WRITE] = "tun_write",
 	[DP_DROP_CONTROL_QUEUE] = "control_queue",
+	[DP_DROP_RELAY_REFUSED] = "relay_refused",
+	[DP_DROP_RELAY_BAD] = "relay_bad",
+	[DP_DROP_RELAY_NO_HOP] = "relay_no_hop",
+	[DP_DROP_RELAY_LIMITED] = "relay_limited",
 	[DP_DROP_KERNEL_RX] = "kernel_rx",
 	[DP_DROP_KERNEL_TUN] = "kernel_tun",
 };

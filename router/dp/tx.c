@@ -11,6 +11,9 @@
  * A peer without a key: its packets wait (hold.h), the control thread is told that a session is wanted,
  * and the first key that is used wakes the workers, which send what waits before anything newer.
  *
+ * A way through a relay: the datagram, sealed for its end as always, gets a relay header in front, tagged
+ * under the session with the first relay. What others send through us takes the same batches.
+ *
  * Failure: a packet that can't go is dropped and counted by reason. What becomes of batches: txq.c. */
 #include <assert.h>
 #include <string.h>
@@ -27,14 +30,24 @@ void tx_drop(struct worker *w, struct dppeer *p, enum dp_drop why, uint64_t n)
 		stat_add(&p->w[w->number].c.drops[why], n);
 }
 
+/* The session with a relay, under which a datagram's relay header stands. */
+struct hop {
+	struct dppeer *peer;
+	struct dpkey *key;
+	uint8_t lane;
+};
+
 /* Everything that packets of one batch have in common. */
 struct flight {
 	struct dppeer *peer;
-	const struct peer_path *path;
+	const struct peer_path *path; /* the peer's way */
+	const struct peer_path *out;  /* the way of the first hop: the same, unless relayed */
 	struct dpkey *key;
 	uint8_t lane, tos, flags;
 	enum peer_via via;
 	bool side;
+	uint16_t wrap; /* bytes of the relay header; 0: none */
+	struct hop hop;
 };
 
 /* The batch that a datagram of @bytes goes into, with @room for it. */
@@ -47,19 +60,20 @@ static struct batch *stage_for(struct worker *w, const struct flight *f, size_t 
 		s = &w->stage[i];
 		if (s->peer != f->peer)
 			continue;
-		if (s->path == f->path && s->lane == f->lane && s->b->tos == f->tos &&
-			s->b->side == f->side && batch_fits(s->b, bytes, room))
+		if (s->path == f->path && s->out == f->out && s->lane == f->lane &&
+			s->b->tos == f->tos && s->b->side == f->side &&
+			batch_fits(s->b, bytes, room))
 			return s->b;
 		break; /* only the latest: nothing may overtake it */
 	}
 	b = txq_batch(w);
 	b->peer = f->peer->handle;
 	b->peer_uid = f->peer->uid;
-	b->dest = f->path->dest;
+	b->dest = f->out->dest;
 	b->tos = f->tos;
 	b->side = f->side;
 	b->seg = (uint16_t)bytes;
-	w->stage[w->stages++] = (struct stage){b, f->peer, f->path, f->lane};
+	w->stage[w->stages++] = (struct stage){b, f->peer, f->path, f->out, f->lane};
 	return b;
 }
 
@@ -89,17 +103,49 @@ static void seal(const struct flight *f, uint8_t *p, uint32_t vni, uint8_t inner
 		p + WIRE_DATA_HDR + len);
 }
 
+/* The relay header @h, tagged, in front of the datagram that stands behind its place. */
+static void wrap(const struct hop *hop, struct relay_hdr *h, uint8_t *p, uint64_t counter)
+{
+	size_t aad = relay_tag_off(h->n);
+	uint8_t nonce[12];
+
+	h->lane = hop->lane;
+	h->index = hop->key->remote_index;
+	h->counter = counter;
+	relay_write(h, p);
+	aead_data_nonce(nonce, h->lane, counter);
+	aead_seal(hop->key->tx, nonce, p, aad, p + aad, 0, p + aad, p + aad);
+}
+
+/* As the origin of a relayed datagram. */
+static void wrap_first(const struct flight *f, uint8_t *p, uint64_t counter)
+{
+	struct relay_hdr h = {.n = f->path->n, .left = f->path->n};
+
+	memcpy(h.label, f->path->label, sizeof(h.label));
+	wrap(&f->hop, &h, p, counter);
+}
+
+/* Put @bytes that stand at the batch's end into it. */
+static void staged(struct batch *b, size_t bytes)
+{
+	b->len += bytes;
+	b->segs++;
+	b->closed = bytes < b->seg;
+}
+
 /* Split, seal and stage; the counters are reserved. */
 static void stage_segments(struct worker *w, const struct flight *f, struct gso_iter *it,
 	const struct pkt_info *pi, uint32_t vni, uint64_t counter)
 {
-	const size_t head = WIRE_DATA_HDR + WIRE_SHIM;
+	const size_t around = f->wrap + WIRE_DATA_OVERHEAD,
+		     head = f->wrap + WIRE_DATA_HDR + WIRE_SHIM;
 	uint32_t segs = it->segs, last = pi->len - (segs - 1) * it->payload;
+	uint64_t hop_counter = f->wrap ? dpkey_counters(f->hop.key, f->hop.lane, segs) : 0;
 
 	for (uint32_t i = 0; i < segs; i++) {
 		size_t len = segs == 1 ? pi->len : i + 1 < segs ? it->seg_bytes : last, got;
-		struct batch *b = stage_for(
-			w, f, len + WIRE_DATA_OVERHEAD, it->seg_bytes + WIRE_DATA_OVERHEAD);
+		struct batch *b = stage_for(w, f, len + around, it->seg_bytes + around);
 		uint8_t *p = b->buf + b->len, inner_flags;
 
 		/* What gso_init announced is what must come out. */
@@ -108,10 +154,10 @@ static void stage_segments(struct worker *w, const struct flight *f, struct gso_
 			tx_drop(w, f->peer, DP_DROP_BAD_PACKET, segs - i);
 			return;
 		}
-		seal(f, p, vni, inner_flags, len, counter + i);
-		b->len += len + WIRE_DATA_OVERHEAD;
-		b->segs++;
-		b->closed = len + WIRE_DATA_OVERHEAD < b->seg;
+		seal(f, p + f->wrap, vni, inner_flags, len, counter + i);
+		if (f->wrap)
+			wrap_first(f, p, hop_counter + i);
+		staged(b, len + around);
 	}
 }
 
@@ -136,9 +182,39 @@ static bool is_multicast(const struct pkt_info *pi)
 
 enum way {
 	WAY_NONE, /* dropped, counted */
-	WAY_WAIT, /* f->peer has no session yet */
+	WAY_WAIT, /* f->hop.peer (itself, or its relay) has no session yet */
 	WAY_OPEN,
 };
+
+/* A key of @p's to send under, and where to; the latter NULL: none. False: not now. */
+static bool find_hop(
+	const struct worker *w, struct dppeer *p, struct hop *hop, const struct peer_path **out)
+{
+	*hop = (struct hop){.peer = p, .key = rcu_get(&p->key)};
+	*out = rcu_get(&p->path);
+	if (!hop->key || !*out || (*out)->n)
+		return false;
+	hop->lane = dpkey_lane(hop->key, w->number);
+	return hop->lane != 0;
+}
+
+/* The rest of find_flight for a way through a relay. */
+static enum way through_relay(struct worker *w, struct flight *f)
+{
+	struct dppeer *relay = dp_peer_of(w->dp, f->path->relay, f->path->relay_uid);
+
+	if (!relay) {
+		tx_drop(w, f->peer, DP_DROP_NO_SESSION, 1);
+		return WAY_NONE;
+	}
+	if (!find_hop(w, relay, &f->hop, &f->out))
+		return WAY_WAIT;
+	f->wrap = (uint16_t)WIRE_RELAY_OVERHEAD(f->path->n);
+	f->side = w->sock[TXQ_SIDE].fd >= 0 && peer_side(relay, w->number);
+	f->via = PEER_RELAY;
+	f->flags = 0;
+	return WAY_OPEN;
+}
 
 /* Find the way of a packet. */
 static enum way find_flight(
@@ -164,15 +240,20 @@ static enum way find_flight(
 	f->key = f->path ? rcu_get(&f->peer->key) : NULL;
 	f->lane = f->key ? dpkey_lane(f->key, w->number) : 0;
 	if (f->lane == 0) {
+		f->hop.peer = f->peer;
 		if (f->peer && !f->key)
 			return WAY_WAIT;
 		tx_drop(w, f->peer, DP_DROP_NO_SESSION, 1);
 		return WAY_NONE;
 	}
+	f->tos = ecn_outer_tos(pi->tos, dp->cfg.dscp);
+	if (f->path->n)
+		return through_relay(w, f);
+	f->out = f->path;
+	f->wrap = 0;
 	f->side = w->sock[TXQ_SIDE].fd >= 0 && peer_side(f->peer, w->number);
 	f->via = f->side ? PEER_SIDE : PEER_MAIN;
 	f->flags = f->side ? WIRE_F_SIDE_PORT : 0;
-	f->tos = ecn_outer_tos(pi->tos, dp->cfg.dscp);
 	return WAY_OPEN;
 }
 
@@ -191,12 +272,14 @@ static void want_session(struct worker *w, struct dppeer *p)
 		__atomic_store_n(&p->want_ns, 0, __ATOMIC_RELAXED);
 }
 
-static void hold_packet(
-	struct worker *w, const struct segment *s, struct dppeer *p, const uint8_t *buf, size_t len)
+static void hold_packet(struct worker *w, const struct segment *s, const struct flight *f,
+	const uint8_t *buf, size_t len)
 {
+	struct dppeer *p = f->peer;
+
 	if (!hold_put(&w->hold, p->handle, p->uid, s->vni, buf, len, w->rx.now_ns))
 		tx_drop(w, p, DP_DROP_NO_SESSION, 1);
-	want_session(w, p);
+	want_session(w, f->hop.peer);
 }
 
 void tx_held_dropped(void *ctx, uint32_t peer, uint64_t uid, unsigned n)
@@ -207,6 +290,20 @@ void tx_held_dropped(void *ctx, uint32_t peer, uint64_t uid, unsigned n)
 }
 
 static void tx_packet(struct worker *w, const struct segment *s, uint8_t *buf, size_t len);
+
+static bool is_open(const struct worker *w, struct dppeer *p)
+{
+	const struct peer_path *path = rcu_get(&p->path);
+	struct dppeer *relay;
+	struct hop hop;
+
+	if (!path || !rcu_get(&p->key))
+		return false;
+	if (!path->n)
+		return true;
+	relay = dp_peer_of(w->dp, path->relay, path->relay_uid);
+	return relay && find_hop(w, relay, &hop, &path);
+}
 
 /* Send what waits for a peer, in order, until it is all gone or the peer has no key again. A packet
  * takes the whole way anew: its route may have changed. */
@@ -219,7 +316,7 @@ static void release(struct worker *w, struct hold_queue *q)
 		struct dppeer *p = dp_peer_of(w->dp, q->peer, q->peer_uid);
 		struct segment *s = idx_get(&w->dp->segments, hold_oldest(q)->vni);
 
-		if (p && !(rcu_get(&p->path) && rcu_get(&p->key)))
+		if (p && !is_open(w, p))
 			break;
 		if (!p || !s)
 			tx_drop(w, p, p ? DP_DROP_NO_ROUTE : DP_DROP_NO_SESSION, 1);
@@ -254,15 +351,14 @@ void tx_release(struct worker *w)
 
 /* ---- one packet ---- */
 
-/* Pay for sealing; tells the control thread when a limit is near or reached. */
-static bool pay(struct worker *w, const struct flight *f, uint32_t segs, uint32_t seg_bytes)
+/* Pay for @blocks under @k, of @segs datagrams for @p; tells the control thread when a limit is near or
+ * reached. */
+static bool pay(struct worker *w, struct dpkey *k, struct dppeer *p, uint32_t segs, uint64_t blocks)
 {
-	struct dpkey *k = f->key;
-	uint64_t blocks = segs * dpkey_blocks(WIRE_SHIM + (uint64_t)seg_bytes);
 	bool paid = dpkey_pay(k, w->number, blocks);
 
 	if (!paid) {
-		tx_drop(w, f->peer, DP_DROP_KEY_LIMIT, segs);
+		tx_drop(w, p, DP_DROP_KEY_LIMIT, segs);
 		if (dpkey_tell(k, DPKEY_HARD) && !dp_tell(w->dp, NOTE_HARD, k->local_index, NULL))
 			dpkey_untell(k, DPKEY_HARD);
 	} else if (dpkey_past_soft(k) && dpkey_tell(k, DPKEY_SOFT) &&
@@ -270,6 +366,16 @@ static bool pay(struct worker *w, const struct flight *f, uint32_t segs, uint32_
 		dpkey_untell(k, DPKEY_SOFT);
 	}
 	return paid;
+}
+
+static bool pay_all(struct worker *w, const struct flight *f, uint32_t segs, uint32_t seg_bytes)
+{
+	uint64_t each = dpkey_blocks(WIRE_SHIM + (uint64_t)seg_bytes);
+
+	if (!pay(w, f->key, f->peer, segs, segs * each))
+		return false;
+	return !f->wrap ||
+	       pay(w, f->hop.key, f->peer, segs, segs * dpkey_blocks(relay_tag_off(f->path->n)));
 }
 
 /* One packet or super-packet from the TUN, vnet header first. */
@@ -289,7 +395,7 @@ static void tx_packet(struct worker *w, const struct segment *s, uint8_t *buf, s
 	}
 	way = find_flight(w, s, &pi, &f);
 	if (way == WAY_WAIT)
-		hold_packet(w, s, f.peer, buf, len);
+		hold_packet(w, s, &f, buf, len);
 	if (way != WAY_OPEN)
 		return;
 	if (w->hold.count)
@@ -300,12 +406,13 @@ static void tx_packet(struct worker *w, const struct segment *s, uint8_t *buf, s
 		return;
 	}
 	/* The kernel answers too-big by the peer's route (5.14); this is for what slips through. */
-	if (it.seg_bytes + f.path->overhead > __atomic_load_n(&f.peer->pmtu, __ATOMIC_RELAXED) ||
-		it.seg_bytes + WIRE_DATA_OVERHEAD > BATCH_BYTES) {
+	if (it.seg_bytes + f.out->overhead + f.wrap >
+			__atomic_load_n(&f.peer->pmtu, __ATOMIC_RELAXED) ||
+		it.seg_bytes + WIRE_DATA_OVERHEAD + f.wrap > BATCH_BYTES) {
 		tx_drop(w, f.peer, DP_DROP_TOO_BIG, it.segs);
 		return;
 	}
-	if (!pay(w, &f, it.segs, it.seg_bytes))
+	if (!pay_all(w, &f, it.segs, it.seg_bytes))
 		return;
 	pw = &f.peer->w[w->number];
 	bytes = pi.len + (uint64_t)(it.segs - 1) * it.hdr_len;
@@ -317,6 +424,39 @@ static void tx_packet(struct worker *w, const struct segment *s, uint8_t *buf, s
 	stat_add(&w->c.tx_packets, it.segs);
 	stat_add(&w->c.tx_bytes, bytes);
 	stage_segments(w, &f, &it, &pi, s->vni, dpkey_counters(f.key, f.lane, it.segs));
+}
+
+bool tx_relay(struct worker *w, struct dppeer *next, struct relay_hdr *h, const uint8_t *inner,
+	size_t len, uint8_t tos)
+{
+	struct flight f = {.peer = next, .via = PEER_MAIN, .tos = tos};
+	size_t head = WIRE_RELAY_OVERHEAD(h->n), bytes = head + len;
+	struct batch *b;
+
+	if (!find_hop(w, next, &f.hop, &f.out)) {
+		tx_drop(w, next, DP_DROP_RELAY_NO_HOP, 1);
+		return false;
+	}
+	/* out->overhead counts the header of data, which is inside. */
+	if (bytes + f.out->overhead - WIRE_DATA_OVERHEAD >
+			__atomic_load_n(&next->pmtu, __ATOMIC_RELAXED) ||
+		bytes > BATCH_BYTES) {
+		tx_drop(w, next, DP_DROP_TOO_BIG, 1);
+		return false;
+	}
+	if (!pay(w, f.hop.key, next, 1, dpkey_blocks(relay_tag_off(h->n))))
+		return false;
+	f.path = f.out;
+	f.lane = f.hop.lane;
+	f.side = w->sock[TXQ_SIDE].fd >= 0 && peer_side(next, w->number);
+	b = stage_for(w, &f, bytes, bytes);
+	memcpy(b->buf + b->len + head, inner, len);
+	wrap(&f.hop, h, b->buf + b->len, dpkey_counters(f.hop.key, f.hop.lane, 1));
+	staged(b, bytes);
+	stat_set(&next->w[w->number].tx_ns[f.side ? PEER_SIDE : PEER_MAIN], w->rx.now_ns);
+	if (!peer_is_active(next))
+		dp_tell_active(w->dp, next);
+	return true;
 }
 
 bool tx_turn(struct worker *w, const struct segment *s)

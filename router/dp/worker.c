@@ -197,6 +197,7 @@ int worker_new(struct dp *dp, unsigned number, struct worker **out)
 	err = rx_init(&w->rx, dp, number, &w->c, RX_BUF, UDP_RECV_BURST);
 	if (err < 0)
 		goto fail;
+	w->rx.worker = w;
 	w->tunbuf = malloc(TUN_READ_MAX);
 	if (!w->tunbuf) {
 		err = ERR_NOMEM;

@@ -40,6 +40,8 @@ struct rig {
 	size_t last_len[2];
 	struct ep roamed_to[2];
 	uint32_t wanted_peer[2];
+	unsigned relayed[2]; /* datagrams that came through relays, and the way back of the last */
+	struct dp_way back[2];
 };
 
 /* Keys: side s seals with 0x10 + s, opens with 0x11 - s; it is addressed by index 1000 + s. */
@@ -129,6 +131,8 @@ static inline struct rig *rig_new(const struct dp_cfg *cfg, const struct dp_key 
 	for (int s = 0; s < 2; s++) {
 		struct dp_cfg c = *cfg;
 
+		if (s && c.label)
+			c.label++;
 		if (s && c.side_port_lo) {
 			c.side_port_lo = (uint16_t)(c.side_port_lo + 100);
 			c.side_port_hi = (uint16_t)(c.side_port_hi + 100);
@@ -201,8 +205,9 @@ static void rig_on_confirmed(void *ctx, uint32_t index)
 {
 	struct rig_side *x = ctx;
 
-	assert_int_equal(index, rig_index(x->s));
-	x->r->confirmed[x->s]++;
+	/* Another index: of a peer that the test made itself. */
+	if (index == rig_index(x->s))
+		x->r->confirmed[x->s]++;
 }
 
 static void rig_on_limit(void *ctx, uint32_t index, bool hard)
@@ -237,8 +242,8 @@ static void rig_on_active(void *ctx, uint32_t peer)
 {
 	struct rig_side *x = ctx;
 
-	assert_int_equal(peer, RIG_PEER);
-	x->r->active[x->s]++;
+	if (peer == RIG_PEER)
+		x->r->active[x->s]++;
 }
 
 static const struct dp_ops rig_ops = {

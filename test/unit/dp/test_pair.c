@@ -311,7 +311,7 @@ static void header_checks(void **state)
 	RIG_UNTIL(r, r->datagrams[1] == 2);
 	assert_int_equal(r->last_len[1], len);
 	assert_memory_equal(r->last[1], dgram, len);
-	for (uint8_t t = WIRE_INIT; t <= WIRE_RELAY; t++) {
+	for (uint8_t t = WIRE_INIT; t < WIRE_RELAY; t++) {
 		dgram[0] = WIRE_TYPE_BYTE(t);
 		rig_shoot(r, fd, 1, dgram, WIRE_CONTROL_MAX);
 		RIG_UNTIL(r, r->datagrams[1] == 1u + t);
@@ -661,17 +661,18 @@ static void traffic(void **state)
 /* What dp_links() told last, per way. */
 struct ways {
 	unsigned calls[256];
-	ts_t rx[256], tx[256];
+	ts_t rx[256], tx[256], any_rx;
 };
 
-static void on_link(void *ctx, uint32_t peer, uint8_t via, ts_t last_rx, ts_t last_tx)
+static void on_link(void *ctx, const struct dp_link *l)
 {
 	struct ways *w = ctx;
 
-	assert_int_equal(peer, RIG_PEER);
-	w->calls[via]++;
-	w->rx[via] = last_rx;
-	w->tx[via] = last_tx;
+	assert_int_equal(l->peer, RIG_PEER);
+	w->calls[l->via]++;
+	w->rx[l->via] = l->last_rx;
+	w->tx[l->via] = l->last_tx;
+	w->any_rx = l->any_rx;
 }
 
 /* Links in use are told with each way by itself, idle ones not at all; the first packet after a pause
@@ -705,6 +706,7 @@ static void links(void **state)
 	memset(&w, 0, sizeof(w));
 	assert_int_equal(dp_links(r->dp[1], on_link, &w), 1);
 	assert_true(w.rx[2].ns > 0 && w.tx[2].ns == 0 && w.rx[0].ns > 0 && w.calls[1] == 0);
+	assert_true(w.any_rx.ns == w.rx[2].ns && w.any_rx.ns >= w.rx[0].ns);
 	/* Idle for a second: nothing is told, and then it begins anew. */
 	memset(&w, 0, sizeof(w));
 	RIG_UNTIL(r, dp_links(r->dp[0], on_link, &w) == 0);

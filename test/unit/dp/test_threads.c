@@ -205,7 +205,7 @@ static void ignore_confirmed(void *ctx, uint32_t index)
 {
 }
 
-static void ignore_link(void *ctx, uint32_t peer, uint8_t via, ts_t last_rx, ts_t last_tx)
+static void ignore_link(void *ctx, const struct dp_link *l)
 {
 }
 
