@@ -1,7 +1,7 @@
 /* The `weft` program: a table of verbs, and the way from a command line to an answer.
  *
  * Parts: this file (table, options, errors), client.c (the socket), cmd_status.c and cmd_list.c (what
- * the daemon's data looks like to a person), cmd_key.c (answered without a daemon), out.c (layout),
+ * the daemon's data looks like to a person), cmd_bgp.c (BGP), cmd_key.c (answered without a daemon), out.c (layout),
  * json_out.c (the data as it came).
  *
  * Data in: argv, and the daemon's reply, which is decoded within the bounds of proto/ctl and may lack
@@ -19,6 +19,8 @@
 #include "json_out.h"
 #include "weft/err.h"
 
+#define VERB_WORDS 3 /* of the longest name */
+
 const struct cli_verb cli_verbs[] = {
 	{"status", "", "how this node fares", "status", NULL, render_status, "ready", NULL},
 	{"status peers", "", "the nodes that are known", "status peers", NULL, render_peers, NULL,
@@ -31,7 +33,12 @@ const struct cli_verb cli_verbs[] = {
 		render_targets, NULL, NULL},
 	{"status ipam", "", "(not in this version) address management", "status ipam", NULL, NULL,
 		NULL, NULL},
-	{"status bgp", "", "(not in this version) BGP", "status bgp", NULL, NULL, NULL, NULL},
+	{"status bgp", "", "BGP neighbours and what is announced", "status bgp", NULL, render_bgp,
+		NULL, NULL},
+	{"status bgp routes",
+		"[PREFIX|ADDRESS] [--neighbour ADDRESS [--received|--advertised]] [--best]",
+		"BGP's routes: the best ones, or all to one prefix", NULL, NULL, render_bgp_routes,
+		NULL, cmd_bgp_routes},
 	{"status policy", "", "(not in this version) network policy", "status policy", NULL, NULL,
 		NULL, NULL},
 	{"status segments", "", "(not in this version) segments", "status segments", NULL, NULL,
@@ -41,6 +48,14 @@ const struct cli_verb cli_verbs[] = {
 	{"connect", "HOST[:PORT]", "dial a node, and again whenever it is lost", "connect",
 		"target", render_message, NULL, NULL},
 	{"forget", "NODE|HOST[:PORT]", "forget a node, or stop dialling a target", "forget", "what",
+		render_message, NULL, NULL},
+	{"bgp refresh", "NEIGHBOUR", "have a neighbour send all its routes again", "bgp refresh",
+		"neighbour", render_message, NULL, NULL},
+	{"bgp shutdown", "NEIGHBOUR [--message TEXT]", "end a session until bgp start", NULL, NULL,
+		render_message, NULL, cmd_bgp_shutdown},
+	{"bgp start", "NEIGHBOUR", "let a session come up again", "bgp start", "neighbour",
+		render_message, NULL, NULL},
+	{"bgp clear", "NEIGHBOUR", "end a session and begin it anew", "bgp clear", "neighbour",
 		render_message, NULL, NULL},
 	{"down", "", "end weftd and remove all that it installed", "down", NULL, render_message,
 		NULL, NULL},
@@ -141,22 +156,20 @@ int cmd_version(struct cli *c, int argc, char **argv)
 /* The longest verb that the words begin with: "status peers" before "status". */
 static const struct cli_verb *find_verb(int argc, char **argv, int *words)
 {
-	char two[64];
+	char name[96] = "";
+	const struct cli_verb *found = NULL;
+	size_t len = 0;
 
-	if (argc > 1) {
-		(void)snprintf(two, sizeof(two), "%s %s", argv[0], argv[1]);
+	for (int n = 0; n < argc && n < VERB_WORDS && len < sizeof(name); n++) {
+		len += (size_t)snprintf(
+			name + len, sizeof(name) - len, "%s%s", n ? " " : "", argv[n]);
 		for (size_t i = 0; i < cli_nverbs; i++)
-			if (strcmp(cli_verbs[i].name, two) == 0) {
-				*words = 2;
-				return &cli_verbs[i];
+			if (strcmp(cli_verbs[i].name, name) == 0) {
+				*words = n + 1;
+				found = &cli_verbs[i];
 			}
 	}
-	for (size_t i = 0; i < cli_nverbs; i++)
-		if (strcmp(cli_verbs[i].name, argv[0]) == 0) {
-			*words = 1;
-			return &cli_verbs[i];
-		}
-	return NULL;
+	return found;
 }
 
 /* Is @err the absence of a daemon (and not a bad answer)? */
@@ -225,22 +238,28 @@ static int show_data(struct cli *c, const struct cli_verb *v, const msgpack_obje
 	return v->must && !ctl_get_bool(data, v->must) ? CLI_BAD : CLI_FINE;
 }
 
+int cli_ask(struct cli *c, const struct cli_verb *v, const struct ctl_request *req)
+{
+	struct client_answer a;
+	int err = client_call(c->socket, req, c->timeout_ms, &a);
+
+	if (err)
+		return explain(c, v, err);
+	int code = a.reply.ok ? show_data(c, v, a.reply.data) : show_refusal(c, &a.reply);
+	client_answer_free(&a);
+	return code;
+}
+
 static int ask(struct cli *c, const struct cli_verb *v, int argc, char **argv)
 {
 	struct ctl_request req = {0};
-	struct client_answer a;
 
 	if (argc != (v->arg ? 1 : 0) || (argc > 0 && (argv[0][0] == '-' || argv[0][0] == '\0')))
 		return cli_usage(c, v);
 	(void)snprintf(req.cmd, sizeof(req.cmd), "%s", v->cmd);
 	if (v->arg && ctl_request_add(&req, v->arg, argv[0]) != 0)
 		return cli_fail(c, CLI_USAGE, "the argument is too long");
-	int err = client_call(c->socket, &req, c->timeout_ms, &a);
-	if (err)
-		return explain(c, v, err);
-	int code = a.reply.ok ? show_data(c, v, a.reply.data) : show_refusal(c, &a.reply);
-	client_answer_free(&a);
-	return code;
+	return cli_ask(c, v, &req);
 }
 
 /* Take weft's own options out of argv, wherever they stand before "--"; the rest moves to the front.

@@ -28,7 +28,7 @@ struct cli {
 typedef void (*cli_render_fn)(struct out *o, const msgpack_object *data);
 
 struct cli_verb {
-	const char *name; /* one word or two */
+	const char *name; /* one to three words */
 	const char *args; /* for the usage; "" if none */
 	const char *help;
 	const char *cmd;      /* what the daemon is asked; NULL: answered here, by @local */
@@ -46,6 +46,9 @@ int cli_run(struct cli *c, int argc, char **argv);
 /* The same with defaults. */
 int cli_main(int argc, char **argv, FILE *out, FILE *err);
 
+/* Ask the daemon and show what it says: @v's render, or why not. For verbs with arguments of their
+ * own. */
+int cli_ask(struct cli *c, const struct cli_verb *v, const struct ctl_request *req);
 /* A line on the error stream, behind "weft: ". Returns @code. */
 int cli_fail(struct cli *c, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Usage of @verb, or of all if NULL, on the error stream; CLI_USAGE. */
@@ -57,9 +60,13 @@ void render_connections(struct out *o, const msgpack_object *data);
 void render_routes(struct out *o, const msgpack_object *data);
 void render_targets(struct out *o, const msgpack_object *data);
 void render_message(struct out *o, const msgpack_object *data);
+void render_bgp(struct out *o, const msgpack_object *data);
+void render_bgp_routes(struct out *o, const msgpack_object *data);
 
 int cmd_key_new(struct cli *c, int argc, char **argv);
 int cmd_key_show(struct cli *c, int argc, char **argv);
+int cmd_bgp_routes(struct cli *c, int argc, char **argv);
+int cmd_bgp_shutdown(struct cli *c, int argc, char **argv);
 int cmd_help(struct cli *c, int argc, char **argv);
 int cmd_version(struct cli *c, int argc, char **argv);
 

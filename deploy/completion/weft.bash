@@ -33,6 +33,8 @@ _weft()
 	if [[ $cur == -* ]]; then
 		local options="--socket -o --help"
 		[[ $verb == key && $sub == new ]] && options+=" --out"
+		[[ $verb == bgp && $sub == shutdown ]] && options+=" --message"
+		[[ $verb == status && $sub == bgp ]] && options+=" --neighbour --received --advertised --best"
 		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
 		return
 	fi
@@ -41,6 +43,8 @@ _weft()
 	"status ")
 		mapfile -t COMPREPLY < <(compgen -W "peers connections routes targets ipam bgp policy segments clusters" -- "$cur")
 		;;
+	"bgp ") mapfile -t COMPREPLY < <(compgen -W "refresh shutdown start clear" -- "$cur") ;;
+	"status bgp") mapfile -t COMPREPLY < <(compgen -W "routes" -- "$cur") ;;
 	"key ") mapfile -t COMPREPLY < <(compgen -W "new show" -- "$cur") ;;
 	"key show")
 		compopt -o filenames 2>/dev/null

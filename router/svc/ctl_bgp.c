@@ -331,7 +331,7 @@ void ctl_bgp_routes(struct daemon *d, const struct ctl_request *rq, struct ctl_a
 		refuse(a, "no such neighbour", "weft status bgp names them by address");
 		return;
 	}
-	if (table && !neighbour) {
+	if (table && !neighbour && strcmp(table, "best") != 0) {
 		refuse(a, "whose table?", "add --neighbour ADDRESS");
 		return;
 	}

@@ -1,0 +1,150 @@
+/* BGP for a person: the neighbours, routes, and the verbs whose arguments have names. */
+#include "cli.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define TEXT 512
+
+static void cell(struct out *o, const msgpack_object *item, const char *key)
+{
+	char text[TEXT];
+
+	out_cell(o, OUT_PLAIN, "%s", ctl_get_str(item, key, text, sizeof(text)));
+}
+
+static void number(struct out *o, const msgpack_object *item, const char *key)
+{
+	const msgpack_object *v = ctl_get(item, key);
+
+	if (v && v->type == MSGPACK_OBJECT_POSITIVE_INTEGER)
+		out_cell(o, OUT_PLAIN, "%" PRIu64, v->via.u64);
+	else
+		out_cell(o, OUT_PLAIN, "%s", "");
+}
+
+void render_bgp(struct out *o, const msgpack_object *data)
+{
+	static const char *const titles[] = {"<NEIGHBOUR", ">AS", "<KIND", "<STATE", ">SINCE",
+		">RECEIVED", ">ACCEPTED", ">ANNOUNCED", "<LAST ERROR"};
+	const msgpack_object *n;
+	char text[TEXT], unit[OUT_UNIT];
+
+	out_table(o, titles, sizeof(titles) / sizeof(titles[0]));
+	for (size_t i = 0; (n = cli_item(data, "neighbours", i)) != NULL; i++) {
+		cell(o, n, "address");
+		number(o, n, "asn");
+		cell(o, n, "kind");
+		ctl_get_str(n, "state", text, sizeof(text));
+		out_cell(o, strcmp(text, "Established") == 0 ? OUT_GOOD : OUT_WARN, "%s", text);
+		out_cell(o, OUT_PLAIN, "%s", out_duration(ctl_get_u64(n, "since_ms"), unit));
+		number(o, n, "received");
+		number(o, n, "accepted");
+		number(o, n, "announced");
+		cell(o, n, "last_error");
+	}
+}
+
+void render_bgp_routes(struct out *o, const msgpack_object *data)
+{
+	static const char *const titles[] = {"<", "<PREFIX", "<NEXT HOP", "<NEIGHBOUR", ">PREF",
+		">MED", "<AS PATH", "<ORIGIN", "<COMMUNITIES", "<WHY"};
+	const msgpack_object *r;
+
+	out_table(o, titles, sizeof(titles) / sizeof(titles[0]));
+	for (size_t i = 0; (r = cli_item(data, "routes", i)) != NULL; i++) {
+		out_cell(o, OUT_PLAIN, "%s",
+			ctl_get_bool(r, "best")        ? "*"
+			: !ctl_get_bool(r, "accepted") ? "refused"
+						       : "");
+		cell(o, r, "prefix");
+		cell(o, r, "next_hop");
+		if (ctl_get_bool(r, "own"))
+			out_cell(o, OUT_PLAIN, "%s", "own");
+		else
+			cell(o, r, "neighbour");
+		number(o, r, "local_pref");
+		number(o, r, "med");
+		cell(o, r, "as_path");
+		cell(o, r, "origin");
+		cell(o, r, "communities");
+		cell(o, r, "step");
+	}
+	if (ctl_get_bool(data, "truncated")) {
+		out_cell(o, OUT_WARN, "%s", "...");
+		out_cell(o, OUT_WARN, "%" PRIu64 " in all", ctl_get_u64(data, "total"));
+		for (size_t i = 2; i < sizeof(titles) / sizeof(titles[0]); i++)
+			out_cell(o, OUT_PLAIN, "%s", "");
+	}
+}
+
+static const struct cli_verb *verb(const char *name)
+{
+	for (size_t i = 0; i < cli_nverbs; i++)
+		if (strcmp(cli_verbs[i].name, name) == 0)
+			return &cli_verbs[i];
+	return NULL;
+}
+
+/* An argument of the words: "--name value" is @named, "--flag" one of @flags (their value is the
+ * flag's word), the first other word is @plain. */
+struct words {
+	const char *plain, *named;
+	const char *const *flags; /* NULL-terminated */
+	const char *flag_key;
+};
+
+/* Put the words into @req; false: they don't fit. */
+static bool take_words(const struct words *w, int argc, char **argv, struct ctl_request *req)
+{
+	bool plain = false;
+
+	for (int i = 0; i < argc; i++) {
+		const char *word = argv[i];
+		const char *const *f = w->flags;
+		int err;
+
+		if (strncmp(word, "--", 2) != 0) {
+			err = plain || !word[0] ? -1 : ctl_request_add(req, w->plain, word);
+			plain = true;
+		} else if (strcmp(word + 2, w->named) == 0 && i + 1 < argc) {
+			err = ctl_request_add(req, w->named, argv[++i]);
+		} else {
+			while (*f && strcmp(*f, word + 2) != 0)
+				f++;
+			err = *f ? ctl_request_add(req, w->flag_key, *f) : -1;
+		}
+		if (err)
+			return false;
+	}
+	return true;
+}
+
+int cmd_bgp_routes(struct cli *c, int argc, char **argv)
+{
+	static const char *const flags[] = {"received", "advertised", "best", NULL};
+	const struct words w = {"prefix", "neighbour", flags, "table"};
+	const struct cli_verb *v = verb("status bgp routes");
+	struct ctl_request req = {.cmd = "status bgp routes"};
+	const char *table;
+
+	if (!take_words(&w, argc, argv, &req))
+		return cli_usage(c, v);
+	/* The best ones are what is shown anyway, unless a neighbour's table was asked for. */
+	table = ctl_request_arg(&req, "table");
+	if (table && strcmp(table, "best") == 0 && ctl_request_arg(&req, "neighbour"))
+		return cli_usage(c, v);
+	return cli_ask(c, v, &req);
+}
+
+int cmd_bgp_shutdown(struct cli *c, int argc, char **argv)
+{
+	static const char *const flags[] = {NULL};
+	const struct words w = {"neighbour", "message", flags, ""};
+	const struct cli_verb *v = verb("bgp shutdown");
+	struct ctl_request req = {.cmd = "bgp shutdown"};
+
+	if (!take_words(&w, argc, argv, &req) || !ctl_request_arg(&req, "neighbour"))
+		return cli_usage(c, v);
+	return cli_ask(c, v, &req);
+}
