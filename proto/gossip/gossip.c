@@ -21,6 +21,20 @@
 #include "weft/err.h"
 #include "gossip_int.h"
 
+static int start_membership(struct gossip *g, const struct gossip_cfg *cfg, ts_t now)
+{
+	const struct members_cfg mc = {
+		.id = cfg->id,
+		.cluster = cfg->cluster,
+		.epoch = cfg->epoch,
+		.seed = prng_next(&g->prng),
+	};
+
+	if (!cfg->full_mesh)
+		g->membership = members_new(&mc, now);
+	return cfg->full_mesh || g->membership ? 0 : ERR_NOMEM;
+}
+
 struct gossip *gossip_new(const struct gossip_cfg *cfg, ts_t now)
 {
 	struct gossip *g = calloc(1, sizeof(*g));
@@ -36,11 +50,12 @@ struct gossip *gossip_new(const struct gossip_cfg *cfg, ts_t now)
 	memcpy(g->version, cfg->version, sizeof(g->version));
 	g->now = g->dial_window = g->fill_window = now;
 	g->names_at = TS_NEVER;
-	list_init(&g->links);
+	list_init(&g->overlay);
 	list_init(&g->senders);
 	list_init(&g->updown);
 	list_init(&g->dials);
 	list_init(&g->hangups);
+	list_init(&g->releases);
 	claims_init(&g->claims);
 	tq_init(&g->timers);
 	prng_seed(&g->prng, cfg->seed);
@@ -48,7 +63,7 @@ struct gossip *gossip_new(const struct gossip_cfg *cfg, ts_t now)
 		seed[i] = (uint8_t)prng_next(&g->prng);
 	g->nodes = map_new(sizeof(struct node_key), LIM_NODES, seed);
 	g->store = store_new(LIM_RECORDS, LIM_RECORDS_PER_NODE, seed);
-	if (!g->nodes || !g->store)
+	if (!g->nodes || !g->store || start_membership(g, cfg, now) < 0)
 		goto fail;
 	g->self = node_make(g, &g->id->pub, &err);
 	if (!g->self || own_init(g, cfg->epoch, now) < 0)
@@ -76,6 +91,7 @@ void gossip_free(struct gossip *g)
 	own_fini(g);
 	claims_fini(&g->claims);
 	tq_fini(&g->timers);
+	members_free(g->membership);
 	store_free(g->store);
 	map_free(g->nodes);
 	free(g);
@@ -118,6 +134,26 @@ void gossip_link_down(struct gossip *g, const struct node_key *node, ts_t now)
 		node_link_down(g, m, now);
 }
 
+int gossip_demand(struct gossip *g, const struct node_key *node, ts_t now)
+{
+	struct node *m = node_get(g, node);
+
+	g->now = now;
+	if (!m || (m->neps == 0 && m->seen.ip.family == IP_NONE))
+		return ERR_NOT_FOUND;
+	if (m->self || !node_visible(m))
+		return ERR_REFUSED;
+	node_demand(g, m, now);
+	return 0;
+}
+
+void gossip_heard(struct gossip *g, const struct node_key *node, ts_t now)
+{
+	g->now = now;
+	if (g->membership && node_get(g, node))
+		members_heard(g->membership, node, now);
+}
+
 static bool names_key(const struct node *m, const char *text)
 {
 	char full[NODE_KEY_STRLEN], brief[NODE_KEY_SHORT + 1];
@@ -147,7 +183,7 @@ static int resolve(struct gossip *g, const char *text, struct node **out)
 			continue;
 		named = m;
 		nnamed++;
-		if (!m->link && !m->self) {
+		if (!node_up(m) && !m->self) {
 			gone = m;
 			ngone++;
 		}
@@ -190,6 +226,8 @@ void gossip_tick(struct gossip *g, ts_t now)
 	/* node_arm() sets times behind now, so this ends. */
 	while ((n = tq_pop(&g->timers, now)) != NULL)
 		node_tick(g, tq_entry(n, struct node, timer), now);
+	if (g->membership)
+		members_tick(g->membership, now);
 	own_tick(g, now);
 	node_names_tick(g, now);
 }
@@ -198,6 +236,8 @@ ts_t gossip_deadline(const struct gossip *g)
 {
 	ts_t t = ts_min(tq_deadline(&g->timers), ts_min(own_deadline(g), g->names_at));
 
+	if (g->membership)
+		t = ts_min(t, members_deadline(g->membership));
 	if (!list_empty(&g->dials))
 		t = ts_min(t, ts_add(g->dial_window, DUR_SEC(1)));
 	return t;
@@ -239,6 +279,38 @@ static bool next_updown(struct gossip *g, struct gossip_act *out)
 	out->type = m->up_told ? GOSSIP_NODE_UP : GOSSIP_NODE_DOWN;
 	out->node = m->key;
 	memcpy(out->name, m->name, sizeof(out->name));
+	return true;
+}
+
+/* Membership goes first: most other actions follow from what it says. */
+static bool next_membership(struct gossip *g, struct gossip_act *out)
+{
+	uint64_t root;
+	uint8_t buf[8];
+	struct wr w;
+
+	if (!g->membership)
+		return false;
+	root = sync_root(g);
+	if (root != g->attached) {
+		g->attached = root;
+		wr_init(&w, buf, sizeof(buf));
+		wr_u64(&w, root);
+		members_attach(g->membership, buf, sizeof(buf));
+	}
+	return node_membership(g, out);
+}
+
+static bool next_release(struct gossip *g, struct gossip_act *out)
+{
+	struct node *m;
+
+	if (list_empty(&g->releases))
+		return false;
+	m = list_entry(g->releases.next, struct node, releases);
+	list_del(&m->releases);
+	out->type = GOSSIP_RELEASE;
+	out->node = m->key;
 	return true;
 }
 
@@ -347,6 +419,7 @@ static bool next_send(struct gossip *g, struct gossip_act *out)
 bool gossip_next(struct gossip *g, struct gossip_act *out)
 {
 	static bool (*const sources[])(struct gossip *, struct gossip_act *) = {
+		next_membership,
 		next_route_del,
 		next_updown,
 		next_route_add,
@@ -354,6 +427,7 @@ bool gossip_next(struct gossip *g, struct gossip_act *out)
 		next_epoch,
 		next_notice,
 		next_dial,
+		next_release,
 		next_send,
 	};
 
@@ -382,6 +456,8 @@ static void fill_info(const struct gossip *g, struct node *m, struct gossip_node
 		.self = m->self,
 		.linked = m->link != NULL,
 		.left = m->left,
+		.up = node_up(m),
+		.neighbour = m->watched,
 		.eps = m->eps,
 		.neps = m->neps,
 		.prefixes = m->prefixes,
@@ -431,4 +507,11 @@ void gossip_stats(const struct gossip *g, struct gossip_stats *out)
 	out->nodes = 0;
 	while (map_next(g->nodes, &it, &key, &value))
 		out->nodes += shown(value);
+}
+
+void gossip_member_stats(const struct gossip *g, struct members_stats *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (g->membership)
+		members_stats(g->membership, out);
 }

@@ -2,8 +2,8 @@
  *
  * Sans-I/O, one thread, the usual core shape: call anything, drain gossip_next(), re-arm
  * gossip_deadline(). It sits on authenticated links that the driver reports; it knows no addresses
- * but those that records carry, and no sessions. Records (record.h) are final; how they spread here
- * (flood on change, digest exchange to mend) is simple and will be replaced. */
+ * but those that records carry, and no sessions. Who is alive, and which links a node holds for
+ * that, is membership's (member.h); records spread along those links. docs/gossip.md tells more. */
 #ifndef WEFT_GOSSIP_H
 #define WEFT_GOSSIP_H
 
@@ -16,6 +16,7 @@
 #include "key.h"
 
 struct gossip;
+struct members_stats; /* member.h */
 
 struct gossip_cfg {
 	const struct identity *id; /* kept */
@@ -24,6 +25,9 @@ struct gossip_cfg {
 	char version[32];
 	uint64_t epoch; /* already fsynced by the caller */
 	uint64_t seed;
+	/* Hold a link to every node, and take a node for alive while there is one. Else links are
+	 * held to a few neighbours, and a node is alive as membership says. */
+	bool full_mesh;
 };
 
 /* What a node says of a prefix. */
@@ -42,13 +46,14 @@ struct gossip_prefix {
 
 enum gossip_act_type {
 	GOSSIP_NONE,
-	GOSSIP_SEND,      /* node, buf, len: send as WIRE_CTL_GOSSIP to a linked node */
-	GOSSIP_DIAL,      /* node, eps, neps: we know this node and have no link: connect to it */
-	GOSSIP_HANGUP,    /* node: end its link (forgotten) */
-	GOSSIP_ROUTE_ADD, /* node, prefix: owner is linked; route to it */
-	GOSSIP_ROUTE_DEL, /* node, prefix */
-	GOSSIP_NODE_UP,   /* node, name: linked and its node record known */
-	GOSSIP_NODE_DOWN, /* node, name */
+	GOSSIP_SEND,            /* node, buf, len: send as WIRE_CTL_GOSSIP to a linked node */
+	GOSSIP_DIAL,            /* node, eps, neps: a link with it is wanted: connect to it */
+	GOSSIP_HANGUP,          /* node: end its link (forgotten) */
+	GOSSIP_RELEASE,         /* node: its link is not needed here: it may end when it is idle */
+	GOSSIP_ROUTE_ADD,       /* node, prefix: owner is alive; route to it */
+	GOSSIP_ROUTE_DEL,       /* node, prefix */
+	GOSSIP_NODE_UP,         /* node, name: alive and its node record known */
+	GOSSIP_NODE_DOWN,       /* node, name */
 	GOSSIP_NAME_CONFLICT,   /* node, name: it bears our name or another's (other); eps[0] its
 				   address, eps[1] the other's; family IP_NONE where unknown. Told
 				   again each minute while it lasts */
@@ -86,6 +91,12 @@ int gossip_set_prefixes(struct gossip *g, const struct gossip_prefix *p, size_t 
  * (LIM_NODES), ERR_NOMEM: no link, the driver closes the session. */
 int gossip_link_up(struct gossip *g, const struct node_key *node, const struct ep *ep, ts_t now);
 void gossip_link_down(struct gossip *g, const struct node_key *node, ts_t now);
+/* A link with @node is wanted for a few seconds: there is data for it. If there is none GOSSIP_DIAL
+ * is told; the link is released as soon as it stands. ERR_NOT_FOUND: no such node, or nothing is
+ * known of where it is; ERR_REFUSED: it left or was forgotten, or it is ourselves. */
+int gossip_demand(struct gossip *g, const struct node_key *node, ts_t now);
+/* Data came from @node just now: it lives, whatever others say. At most once a second and node. */
+void gossip_heard(struct gossip *g, const struct node_key *node, ts_t now);
 /* Forget a node and don't dial it again until it publishes something newer. @name_or_key as the
  * user typed it: a name, a whole key or its short form. A name that several nodes bear means the
  * one that is not linked. Its records stay in the store (others would only send them again) but are
@@ -99,7 +110,8 @@ void gossip_leave(struct gossip *g, ts_t now);
  * called the action comes again every few seconds, and others go on believing our older records. */
 void gossip_epoch_stored(struct gossip *g, uint64_t epoch, ts_t now);
 /* One WIRE_CTL_GOSSIP body from a linked node. ERR_MALFORMED, ERR_AUTH, ERR_FOREIGN (cluster),
- * ERR_STALE, ERR_FULL, ERR_VERSION, ERR_NOMEM, ERR_STATE (no link with @from): counted, harmless.
+ * ERR_STALE, ERR_FULL, ERR_LIMIT (more news of one node than is heard), ERR_VERSION, ERR_NOMEM,
+ * ERR_STATE (no link with @from): counted, harmless.
  * The rest of a message that holds one bad record is used. */
 int gossip_recv(
 	struct gossip *g, const struct node_key *from, const uint8_t *buf, size_t len, ts_t now);
@@ -118,6 +130,8 @@ struct gossip_node_info {
 	const char *name, *version; /* "" while only the key is known */
 	uint64_t epoch;
 	bool self, linked, left;
+	bool up;              /* alive and its node record known */
+	bool neighbour;       /* a link is held to it for membership and records */
 	const struct ep *eps; /* those that may be dialled */
 	size_t neps;
 	const struct gossip_prefix *prefixes;
@@ -141,5 +155,7 @@ struct gossip_stats {
 	uint64_t dropped; /* queued records and notices dropped at a bound; mended by descents */
 };
 void gossip_stats(const struct gossip *g, struct gossip_stats *out);
+/* Membership's own counts; all 0 in a full mesh. */
+void gossip_member_stats(const struct gossip *g, struct members_stats *out);
 
 #endif

@@ -16,6 +16,7 @@
 #include "gossip_wire.h"
 #include "list.h"
 #include "map.h"
+#include "member.h"
 #include "prng.h"
 #include "record.h"
 #include "store.h"
@@ -48,6 +49,11 @@
 #define CLONE_WINDOW   DUR_SEC(600)
 #define REPUBLISH      DUR_SEC(1)  /* after want of memory */
 #define LINK_STEADY    DUR_SEC(10) /* a link that lived shorter doesn't reset the back-off */
+#define STARTUP_CHECK  DUR_SEC(1)  /* is a link of our start still needed? */
+#define STARTUP_LINKS  2           /* so many are kept until there are as many neighbours */
+#define USED_FOR       DUR_SEC(20) /* a peer that compares roots with us uses the link */
+#define DEMAND_FOR     DUR_SEC(10) /* a link on demand is dialled */
+#define HEARD_MIN      DUR_MS(500) /* between two words to membership that a peer was heard */
 #define IDLE_CHECK     DUR_SEC(3600)
 
 /* Who gets news: so many links a copy at once, so many an offer a little later. */
@@ -87,7 +93,7 @@ struct rangeq {
 
 /* A node's link. */
 struct link {
-	struct list all;     /* in gossip.links */
+	struct list overlay; /* in gossip.overlay: records spread along it */
 	struct list sending; /* in gossip.senders: has something to send and may */
 	struct node *m;
 	struct keyq news;   /* records to send, as news */
@@ -95,14 +101,19 @@ struct link {
 	struct keyq offers; /* news to offer at offer_at */
 	struct keyq wants;  /* keys to ask for */
 	struct rangeq ranges;
-	unsigned asked; /* records asked for that have not come, since asked_at */
+	unsigned asked;  /* records asked for that have not come, since asked_at */
+	bool startup;    /* from a time when we had no neighbours */
+	ts_t used_until; /* the peer uses it for records */
+	ts_t check_at;   /* startup, used: is it so still? */
+	ts_t heard_at;
 	bool root_due;
 	bool descend; /* roots differ and it is for us to begin, at descend_at */
 	ts_t offer_at, asked_at, root_at, reply_at, descend_at;
-	dur_t again;     /* the pause before roots that differ are compared again */
-	ts_t window;     /* start of the pacing window */
-	unsigned sent;   /* in that */
-	ts_t blocked_to; /* output waits for a window; TS_NEVER: it doesn't */
+	dur_t again;      /* the pause before roots that differ are compared again, */
+	ts_t quiet_until; /* from the last time that they differed to this */
+	ts_t window;      /* start of the pacing window */
+	unsigned sent;    /* in that */
+	ts_t blocked_to;  /* output waits for a window; TS_NEVER: it doesn't */
 };
 
 struct node {
@@ -110,11 +121,15 @@ struct node {
 	bool self;
 	bool known; /* a node record is there */
 	bool left, forgotten;
-	bool was_up;  /* at the last node_refresh() */
-	bool up_told; /* to the driver */
+	bool alive;    /* as membership says */
+	bool watched;  /* membership wants a link to it */
+	bool listed;   /* membership knows it, in run listed_epoch */
+	bool released; /* told so of its present link */
+	bool was_up;   /* at the last node_refresh() */
+	bool up_told;  /* to the driver */
 	bool same_name;
 	char name[NODE_NAME_MAX + 1], version[32];
-	uint64_t features, epoch;
+	uint64_t features, epoch, listed_epoch;
 	struct ep eps[LIM_ENDPOINTS_PER_NODE];
 	size_t neps;
 	struct ep seen; /* where its last link came from; family IP_NONE: never */
@@ -125,12 +140,14 @@ struct node {
 	struct link *link;
 	ts_t dial_at; /* TS_NEVER: not to be dialled */
 	dur_t backoff;
+	ts_t demand;                       /* a link is wanted until then; TS_NEVER: not */
+	ts_t retry_at;                     /* want of memory; TS_NEVER: none */
 	ts_t probation;                    /* TS_NEVER: none */
 	uint64_t newest_epoch, newest_seq; /* the highest version among its records */
 	unsigned news;                     /* pieces of news that it may still spread, */
 	ts_t news_at;                      /* as of then */
 	struct tq_node timer;              /* always queued */
-	struct list updown, dials, hangups;
+	struct list updown, dials, hangups, releases;
 };
 
 /* One of the prefixes that we publish, and the record it stands in. */
@@ -173,10 +190,12 @@ struct gossip {
 	struct map *nodes;
 	struct node *self;
 	struct store *store;
+	struct members *membership; /* NULL: full mesh */
+	uint64_t attached;          /* the root that travels with membership's probes */
 	struct claims claims;
 	struct own own;
 	struct timerq timers;
-	struct list links, senders, updown, dials, hangups;
+	struct list overlay, senders, updown, dials, hangups, releases;
 	ts_t dial_window; /* start of the second in which dials are counted */
 	unsigned dialled;
 	struct notice notices[NOTICES_MAX];
@@ -218,6 +237,12 @@ int node_commit(
 bool node_may_say(struct node *m, ts_t now);
 int node_link_up(struct gossip *g, struct node *m, const struct ep *ep, ts_t now);
 void node_link_down(struct gossip *g, struct node *m, ts_t now);
+/* Its link is wanted for data. */
+void node_demand(struct gossip *g, struct node *m, ts_t now);
+/* Is it known, not gone, and alive? */
+bool node_up(const struct node *m);
+/* Take what membership has to say. True: *@out is a datagram for a link. */
+bool node_membership(struct gossip *g, struct gossip_act *out);
 void node_forget(struct gossip *g, struct node *m, ts_t now);
 void node_tick(struct gossip *g, struct node *m, ts_t now);
 /* Set the member's timer to the earliest thing that it waits for. */
@@ -248,6 +273,10 @@ bool own_next(struct gossip *g, uint64_t *epoch);
 /* gossip_link.c */
 struct link *link_new(struct gossip *g, struct node *m, ts_t now);
 void link_free(struct link *l);
+/* Is the link needed by us? */
+bool link_needed(const struct gossip *g, const struct link *l);
+/* Whether records spread along the link may have changed. */
+void link_overlay(struct gossip *g, struct link *l);
 /* Pass on a record that came from @from as link_recv() was told (NULL: it is ours). */
 void link_spread(struct gossip *g, const struct store_entry *e, const struct node *from, bool news);
 /* Queue a record for one link: at once, or when there is time. */
@@ -273,6 +302,7 @@ void link_changed(struct gossip *g, ts_t now);
 int sync_recv_root(struct gossip *g, struct node *m, struct rd *r, ts_t now);
 int sync_recv_sums(struct gossip *g, struct node *m, struct rd *r, ts_t now);
 int sync_recv_keys(struct gossip *g, struct node *m, struct rd *r, ts_t now);
+void sync_heard_root(struct gossip *g, struct node *m, uint64_t root, ts_t now);
 void sync_tick(struct gossip *g, struct link *l, ts_t now);
 ts_t sync_deadline(const struct link *l);
 /* Write what l->ranges asks for, as much as one message holds. */

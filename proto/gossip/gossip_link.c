@@ -11,6 +11,10 @@
  * of all links together; the asker has at most WANT_WINDOW records under way, and takes up where it
  * stood when the link, or another one, comes again, since it asks only for what it lacks.
  *
+ * Of all links only those of the overlay carry this: to neighbours (membership wants them), those of
+ * our own start, and those on which the peer compares roots with us, be it as our neighbour in its
+ * view or as a joiner. Other links are for data.
+ *
  * In: records and requests from peers, news from node_commit(). Out: link_produce(), one datagram a
  * call, links in turn. Bounds: the queues (gossip_int.h: what doesn't fit is mended later),
  * PACE_DATAGRAMS per link and PACE_WINDOW, PACE_FILL, and news per origin (node_may_say): a node
@@ -132,6 +136,49 @@ void link_stir(struct gossip *g, struct node *m)
 	node_arm(g, m);
 }
 
+bool link_needed(const struct gossip *g, const struct link *l)
+{
+	return !g->membership || l->m->watched || l->startup;
+}
+
+static unsigned neighbours_linked(const struct gossip *g)
+{
+	struct list *n, *t;
+	unsigned count = 0;
+
+	list_each(&g->overlay, n, t) count += list_entry(n, struct link, overlay)->m->watched;
+	return count;
+}
+
+static bool in_overlay(const struct link *l)
+{
+	return !list_empty(&l->overlay);
+}
+
+static void keyq_clear(struct keyq *q)
+{
+	q->count = 0;
+	keyq_drained(q);
+}
+
+void link_overlay(struct gossip *g, struct link *l)
+{
+	bool used = !ts_due(l->used_until, g->now), want = link_needed(g, l) || used;
+
+	l->check_at = l->startup ? ts_add(g->now, STARTUP_CHECK) : used ? l->used_until : TS_NEVER;
+	if (want == in_overlay(l))
+		return;
+	list_del(&l->overlay);
+	if (want) {
+		list_add_tail(&g->overlay, &l->overlay);
+		l->root_due = true;
+	} else {
+		keyq_clear(&l->news);
+		keyq_clear(&l->offers);
+		l->descend = false;
+	}
+}
+
 struct link *link_new(struct gossip *g, struct node *m, ts_t now)
 {
 	struct link *l = calloc(1, sizeof(*l));
@@ -140,8 +187,10 @@ struct link *link_new(struct gossip *g, struct node *m, ts_t now)
 		return NULL;
 	l->m = m;
 	list_init(&l->sending);
-	list_add_tail(&g->links, &l->all);
-	l->root_due = true;
+	list_init(&l->overlay);
+	l->startup = g->membership && !m->watched && neighbours_linked(g) < STARTUP_LINKS;
+	l->used_until = l->heard_at = now;
+	link_overlay(g, l);
 	l->root_at = ts_add(now, prng_jitter(&g->prng, ROOT_IDLE, 25));
 	l->again = ROOT_AGAIN;
 	l->reply_at = l->descend_at = l->window = now;
@@ -153,7 +202,7 @@ void link_free(struct link *l)
 {
 	if (!l)
 		return;
-	list_del(&l->all);
+	list_del(&l->overlay);
 	list_del(&l->sending);
 	free(l->news.v);
 	free(l->fill.v);
@@ -225,12 +274,13 @@ void link_spread(struct gossip *g, const struct store_entry *e, const struct nod
 	/* A joiner's first load is old news to all others. */
 	if (!news && !g->synced)
 		return;
-	list_each(&g->links, n, t) left += spreads_to(list_entry(n, struct link, all), e, from);
+	list_each(&g->overlay, n, t) left +=
+		spreads_to(list_entry(n, struct link, overlay), e, from);
 	copies = !from ? FANOUT_OWN : news ? FANOUT : 0;
 	offers = FANOUT_OFFER;
-	list_each(&g->links, n, t)
+	list_each(&g->overlay, n, t)
 	{
-		struct link *l = list_entry(n, struct link, all);
+		struct link *l = list_entry(n, struct link, overlay);
 
 		if (!spreads_to(l, e, from))
 			continue;
@@ -250,9 +300,9 @@ void link_changed(struct gossip *g, ts_t now)
 	ts_t limit = ts_add(now, ROOT_SOON);
 	struct list *n, *t;
 
-	list_each(&g->links, n, t)
+	list_each(&g->overlay, n, t)
 	{
-		struct link *l = list_entry(n, struct link, all);
+		struct link *l = list_entry(n, struct link, overlay);
 
 		if (!ts_before(limit, l->root_at))
 			continue;
@@ -399,6 +449,14 @@ static int recv_want(struct gossip *g, struct node *m, struct rd *r, ts_t now)
 	return err;
 }
 
+static int recv_member(struct gossip *g, struct node *m, struct rd *r, ts_t now)
+{
+	size_t len = rd_left(r);
+
+	m->link->heard_at = now; /* membership sees that by itself */
+	return g->membership ? members_recv(g->membership, &m->key, rd_take(r, len), len, now) : 0;
+}
+
 int link_recv(struct gossip *g, struct node *m, const uint8_t *buf, size_t len, ts_t now)
 {
 	static const struct {
@@ -412,6 +470,7 @@ int link_recv(struct gossip *g, struct node *m, const uint8_t *buf, size_t len, 
 		[GOSSIP_MSG_ROOT] = {sync_recv_root, false},
 		[GOSSIP_MSG_SUMS] = {sync_recv_sums, false},
 		[GOSSIP_MSG_KEYS] = {sync_recv_keys, false},
+		[GOSSIP_MSG_MEMBER] = {recv_member, true},
 	};
 	struct rd r;
 	uint8_t type;
@@ -426,6 +485,10 @@ int link_recv(struct gossip *g, struct node *m, const uint8_t *buf, size_t len, 
 	/* A later version may say more: not an error. */
 	if (type >= sizeof(handlers) / sizeof(handlers[0]) || !handlers[type].fn)
 		return 0;
+	if (g->membership && ts_due(ts_add(m->link->heard_at, HEARD_MIN), now)) {
+		m->link->heard_at = now;
+		members_heard(g->membership, &m->key, now);
+	}
 	err = handlers[type].fn(g, m, &r, now);
 	if (err < 0 && !handlers[type].counts)
 		g->stats.rx_bad++;
@@ -438,13 +501,19 @@ void link_tick(struct gossip *g, struct node *m, ts_t now)
 
 	if (l->asked > 0 && ts_due(ts_add(l->asked_at, ASK_PATIENCE), now))
 		l->asked = 0;
+	if (ts_due(l->check_at, now)) {
+		if (l->startup && neighbours_linked(g) >= STARTUP_LINKS)
+			l->startup = false;
+		link_overlay(g, l);
+		node_refresh(g, m, now);
+	}
 	sync_tick(g, l, now);
 	link_stir(g, m);
 }
 
 ts_t link_deadline(const struct link *l)
 {
-	ts_t t = ts_min(sync_deadline(l), l->blocked_to);
+	ts_t t = ts_min(ts_min(sync_deadline(l), l->blocked_to), l->check_at);
 
 	if (l->asked > 0)
 		t = ts_min(t, ts_add(l->asked_at, ASK_PATIENCE));

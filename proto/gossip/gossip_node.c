@@ -1,13 +1,14 @@
 /* gossip_node.c - members, and what a record changes.
  *
- * A member is a node of which we have a record or a link. Its state is what the store and the
- * driver say (known, left, linked, forgotten); what follows from that is brought in line in one
- * place, node_refresh: whether its claims compete, whether the driver was told that it is up,
- * whether it is to be dialled.
+ * A node is here if we have a record or a link of it. Its state is what the store, the driver and
+ * membership say (known, left, linked, forgotten, alive, watched); what follows from that is brought
+ * in line in one place, node_refresh: whether membership is to care for it, whether its claims
+ * compete, whether the driver was told that it is up, whether it is to be dialled or released.
  *
  *	visible = known, not left, not forgotten
- *	up	= visible and linked
- *	dialled = visible, not linked, has an address
+ *	up	= visible and alive (in a full mesh: linked)
+ *	dialled = visible, not linked, has an address, and watched or wanted for data (in a full
+ *		  mesh: always)
  *
  * Bounds: LIM_NODES members, LIM_PREFIXES_PER_NODE and LIM_PREFIXES claims (prefixes beyond are not
  * used; the record is kept, so that stores agree). Failure: node_commit makes all that it needs
@@ -42,8 +43,9 @@ struct node *node_make(struct gossip *g, const struct node_key *key, int *err)
 	list_init(&m->updown);
 	list_init(&m->dials);
 	list_init(&m->hangups);
+	list_init(&m->releases);
 	m->since = g->now;
-	m->dial_at = m->probation = TS_NEVER;
+	m->dial_at = m->probation = m->demand = m->retry_at = TS_NEVER;
 	m->backoff = DIAL_FIRST;
 	m->news = NEWS_BURST;
 	m->news_at = g->now;
@@ -68,10 +70,13 @@ void node_free(struct gossip *g, struct node *m)
 
 	list_each(&m->claims, n, t) claim_drop(&g->claims, list_entry(n, struct claim, in_node));
 	link_free(m->link);
+	if (g->membership)
+		members_node_del(g->membership, &m->key, g->now);
 	tq_cancel(&g->timers, &m->timer);
 	list_del(&m->updown);
 	list_del(&m->dials);
 	list_del(&m->hangups);
+	list_del(&m->releases);
 	map_del(g->nodes, &m->key);
 	free(m->prefixes);
 	free(m);
@@ -93,6 +98,8 @@ void node_arm(struct gossip *g, struct node *m)
 	ts_t when = ts_min(ts_add(g->now, IDLE_CHECK), ts_min(m->dial_at, m->probation));
 	int err;
 
+	when = ts_min(when, ts_min(m->demand, m->retry_at));
+
 	if (m->link)
 		when = ts_min(when, link_deadline(m->link));
 	err = tq_set(&g->timers, &m->timer, when);
@@ -100,15 +107,15 @@ void node_arm(struct gossip *g, struct node *m)
 	(void)err;
 }
 
-static bool up(const struct node *m)
+bool node_up(const struct node *m)
 {
-	return m->link && node_visible(m) && !m->self;
+	return m->alive && node_visible(m) && !m->self;
 }
 
 /* May this one be the other side of a name conflict? */
 static bool bears_name(const struct gossip *g, const struct node *m, const char *name)
 {
-	return (up(m) || m == g->self) && strcmp(m->name, name) == 0;
+	return (node_up(m) || m == g->self) && strcmp(m->name, name) == 0;
 }
 
 static void best_ep(const struct gossip *g, const struct node *m, struct ep *out)
@@ -184,7 +191,7 @@ void node_names_tick(struct gossip *g, ts_t now)
 
 		if (!m->same_name || m->self)
 			continue;
-		if (up(m))
+		if (node_up(m))
 			other = names_other(g, m);
 		if (!other) {
 			m->same_name = false;
@@ -199,10 +206,50 @@ void node_names_tick(struct gossip *g, ts_t now)
 	}
 }
 
+/* Membership is to care for what is visible. */
+static void refresh_membership(struct gossip *g, struct node *m, ts_t now)
+{
+	int err;
+
+	if (!g->membership) {
+		m->alive = m->link != NULL;
+		return;
+	}
+	if (m->self || (m->listed && node_visible(m) && m->listed_epoch == m->epoch))
+		return;
+	if (!node_visible(m)) {
+		/* One that is linked and has no record yet is membership's too. */
+		if ((m->left || m->forgotten) && (m->listed || m->alive)) {
+			members_node_del(g->membership, &m->key, now);
+			m->listed = m->alive = false;
+		}
+		return;
+	}
+	err = members_node_add(g->membership, &m->key, m->epoch, now);
+	m->listed = err == 0;
+	m->listed_epoch = m->epoch;
+	m->retry_at = err == ERR_NOMEM ? ts_add(now, REPUBLISH) : TS_NEVER;
+}
+
+static void refresh_release(struct gossip *g, struct node *m)
+{
+	bool needed = !m->link || link_needed(g, m->link);
+
+	if (needed) {
+		m->released = false;
+		list_del(&m->releases);
+	} else if (!m->released) {
+		m->released = true;
+		list_del(&m->releases);
+		list_add_tail(&g->releases, &m->releases);
+	}
+}
+
 static void refresh_dial(struct gossip *g, struct node *m, ts_t now)
 {
 	bool want = !m->self && node_visible(m) && !m->link && !g->own.left &&
-		    (m->neps > 0 || m->seen.ip.family != IP_NONE);
+		    (m->neps > 0 || m->seen.ip.family != IP_NONE) &&
+		    (!g->membership || m->watched || !ts_is_never(m->demand));
 
 	if (!want) {
 		m->dial_at = TS_NEVER;
@@ -218,9 +265,11 @@ static void refresh_dial(struct gossip *g, struct node *m, ts_t now)
 
 void node_refresh(struct gossip *g, struct node *m, ts_t now)
 {
-	bool compete = m->self ? !m->left : up(m);
 	struct list *n, *t;
+	bool compete;
 
+	refresh_membership(g, m, now);
+	compete = m->self ? !m->left : node_up(m);
 	list_each(&m->claims, n, t)
 	{
 		struct claim *c = list_entry(n, struct claim, in_node);
@@ -231,11 +280,14 @@ void node_refresh(struct gossip *g, struct node *m, ts_t now)
 			claim_lift(&g->claims, c);
 	}
 	list_del(&m->updown);
-	if (up(m) != m->up_told)
+	if (node_up(m) != m->up_told)
 		list_add_tail(&g->updown, &m->updown);
-	if (up(m) && !m->was_up)
+	if (node_up(m) && !m->was_up)
 		names_check(g, m, now);
-	m->was_up = up(m);
+	m->was_up = node_up(m);
+	if (m->link)
+		link_overlay(g, m->link);
+	refresh_release(g, m);
 	refresh_dial(g, m, now);
 	node_arm(g, m);
 }
@@ -549,6 +601,7 @@ int node_commit(
 int node_link_up(struct gossip *g, struct node *m, const struct ep *ep, ts_t now)
 {
 	const struct store_entry *e;
+	int err;
 
 	if (ep)
 		m->seen = *ep;
@@ -557,7 +610,14 @@ int node_link_up(struct gossip *g, struct node *m, const struct ep *ep, ts_t now
 	m->link = link_new(g, m, now);
 	if (!m->link)
 		return ERR_NOMEM;
+	err = g->membership ? members_link(g->membership, &m->key, true, now) : 0;
+	if (err < 0) {
+		link_free(m->link);
+		m->link = NULL;
+		return err;
+	}
 	m->since = now;
+	m->demand = TS_NEVER;
 	if (m->forgotten)
 		m->probation = ts_add(now, PROBATION);
 	/* What we say of ourselves is what a stranger needs first; the digest does the rest. */
@@ -578,6 +638,8 @@ void node_link_down(struct gossip *g, struct node *m, ts_t now)
 	if (!m->link)
 		return;
 	steady = ts_sub(now, m->since).ns >= LINK_STEADY.ns;
+	if (g->membership)
+		(void)members_link(g->membership, &m->key, false, now); /* it is known there */
 	link_free(m->link);
 	m->link = NULL;
 	m->since = now;
@@ -605,6 +667,18 @@ void node_forget(struct gossip *g, struct node *m, ts_t now)
 	node_refresh(g, m, now);
 }
 
+void node_demand(struct gossip *g, struct node *m, ts_t now)
+{
+	if (m->link)
+		return;
+	m->demand = ts_add(now, DEMAND_FOR);
+	node_refresh(g, m, now);
+	/* There are packets waiting: not after the usual spread of dials. */
+	if (!ts_is_never(m->dial_at) && m->backoff.ns == DIAL_FIRST.ns)
+		m->dial_at = now;
+	node_arm(g, m);
+}
+
 static void dial_due(struct gossip *g, struct node *m, ts_t now)
 {
 	list_del(&m->dials);
@@ -613,8 +687,78 @@ static void dial_due(struct gossip *g, struct node *m, ts_t now)
 	m->backoff = DUR_NS(m->backoff.ns * 2 < DIAL_MAX.ns ? m->backoff.ns * 2 : DIAL_MAX.ns);
 }
 
+static void told_alive(struct gossip *g, struct node *m, bool alive)
+{
+	m->alive = alive;
+	node_refresh(g, m, g->now);
+}
+
+static void told_watch(struct gossip *g, struct node *m, bool watch)
+{
+	m->watched = watch;
+	if (watch)
+		m->backoff = DIAL_FIRST;
+	node_refresh(g, m, g->now);
+}
+
+static void told_extra(struct gossip *g, struct node *m, const struct member_act *a)
+{
+	uint64_t root;
+	struct rd r;
+
+	rd_init(&r, a->buf, a->len);
+	root = rd_u64(&r);
+	if (m->link && rd_done(&r))
+		sync_heard_root(g, m, root, g->now);
+}
+
+static void told_liar(struct gossip *g, const struct node *m)
+{
+	static struct log_limit limit;
+	char text[NODE_KEY_SHORT + 1];
+
+	log_limited(&limit, g->now.ns, LOG_LVL_WARN, "gossip",
+		"%s suspects nodes that live: it is not believed for now",
+		node_key_fmt_short(&m->key, text));
+}
+
+bool node_membership(struct gossip *g, struct gossip_act *out)
+{
+	struct member_act a;
+
+	while (members_next(g->membership, &a)) {
+		struct node *m = node_get(g, &a.node);
+
+		if (!m || m->self)
+			continue;
+		if (a.type == MEMBER_SEND && m->link) {
+			g->tx[0] = GOSSIP_MSG_MEMBER;
+			memcpy(g->tx + 1, a.buf, a.len);
+			out->type = GOSSIP_SEND;
+			out->node = m->key;
+			out->buf = g->tx;
+			out->len = 1 + a.len;
+			g->stats.tx++;
+			return true;
+		}
+		if (a.type == MEMBER_WATCH || a.type == MEMBER_UNWATCH)
+			told_watch(g, m, a.type == MEMBER_WATCH);
+		else if (a.type == MEMBER_ALIVE || a.type == MEMBER_DEAD || a.type == MEMBER_LEFT)
+			told_alive(g, m, a.type == MEMBER_ALIVE);
+		else if (a.type == MEMBER_EXTRA)
+			told_extra(g, m, &a);
+		else if (a.type == MEMBER_LIAR)
+			told_liar(g, m);
+	}
+	return false;
+}
+
 void node_tick(struct gossip *g, struct node *m, ts_t now)
 {
+	if (ts_due(m->demand, now) || ts_due(m->retry_at, now)) {
+		m->demand = TS_NEVER;
+		node_refresh(g, m, now);
+	}
 	if (ts_due(m->dial_at, now))
 		dial_due(g, m, now);
 	if (ts_due(m->probation, now)) {

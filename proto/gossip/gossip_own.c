@@ -222,6 +222,8 @@ void gossip_leave(struct gossip *g, ts_t now)
 	g->now = now;
 	g->own.left = true;
 	own_publish(g, now);
+	if (g->membership)
+		members_leave(g->membership, now);
 	while (map_next(g->nodes, &it, &key, &value))
 		node_refresh(g, value, now); /* nobody is dialled any more */
 }
@@ -337,6 +339,8 @@ void gossip_epoch_stored(struct gossip *g, uint64_t epoch, ts_t now)
 	g->now = now;
 	if (epoch <= o->epoch)
 		return;
+	if (g->membership)
+		members_set_epoch(g->membership, epoch, now);
 	o->epoch = epoch;
 	o->seq = 0;
 	o->jump_asked = false;

@@ -90,6 +90,9 @@ static void differs(struct gossip *g, struct link *l, ts_t now)
 {
 	ts_t again = ts_add(now, prng_jitter(&g->prng, l->again, 25));
 
+	if (ts_before(now, l->quiet_until))
+		return;
+	l->quiet_until = again;
 	l->root_at = ts_min(l->root_at, again);
 	l->again = DUR_NS(l->again.ns * 2 < ROOT_IDLE.ns ? l->again.ns * 2 : ROOT_IDLE.ns);
 	if (node_key_cmp(&g->id->pub, &l->m->key) < 0) {
@@ -101,23 +104,36 @@ static void differs(struct gossip *g, struct link *l, ts_t now)
 	}
 }
 
-int sync_recv_root(struct gossip *g, struct node *m, struct rd *r, ts_t now)
+void sync_heard_root(struct gossip *g, struct node *m, uint64_t root, ts_t now)
 {
 	struct link *l = m->link;
+
+	if (root == sync_root(g)) {
+		g->synced = true;
+		l->descend = false;
+		l->again = ROOT_AGAIN;
+		l->quiet_until = now;
+		/* What is fresh on either side has not been compared. */
+		l->root_at =
+			ts_add(now, prng_jitter(&g->prng,
+					    store_unsettled(g->store) ? ROOT_SOON : ROOT_IDLE, 25));
+	} else {
+		differs(g, l, now);
+	}
+	link_stir(g, m);
+}
+
+int sync_recv_root(struct gossip *g, struct node *m, struct rd *r, ts_t now)
+{
 	uint64_t root;
 	int err = gossip_root_decode(r, &root);
 
 	if (err < 0)
 		return err;
-	if (root == sync_root(g)) {
-		g->synced = true;
-		l->descend = false;
-		l->again = ROOT_AGAIN;
-		l->root_at = ts_add(now, prng_jitter(&g->prng, ROOT_IDLE, 25));
-	} else {
-		differs(g, l, now);
-	}
-	link_stir(g, m);
+	/* Whoever needs the link says its root now and then, unless probes carry it. */
+	m->link->used_until = ts_add(now, USED_FOR);
+	link_overlay(g, m->link);
+	sync_heard_root(g, m, root, now);
 	return 0;
 }
 
@@ -238,7 +254,7 @@ void sync_tick(struct gossip *g, struct link *l, ts_t now)
 	static const struct range top = {.kind = RANGE_SUMS};
 
 	if (ts_due(l->root_at, now)) {
-		l->root_due = true;
+		l->root_due |= link_needed(g, l);
 		l->root_at = ts_add(now, prng_jitter(&g->prng, ROOT_IDLE, 25));
 	}
 	if (!l->descend || !ts_due(l->descend_at, now))

@@ -6,6 +6,7 @@
  *	WANT	keys 64
  *	ROOT	the root of the sender's tree of sums 64
  *	SUMS	groups (level 8, index 16, the sums of its 16 children 64 each): nodes of the tree
+ *	MEMBER	a message of membership (member_wire.h)
  *	KEYS	flags 8 (1: this answers KEYS), sections (from 64 | to 64 | count 8 | entries (key 64,
  *		epoch 64, sequence 64, hash 64) by rising key): all that the sender has with keys in
  *		[from, to]
@@ -30,6 +31,7 @@ enum gossip_msg {
 	GOSSIP_MSG_FILL = 5,
 	GOSSIP_MSG_HAVE = 6,
 	GOSSIP_MSG_SUMS = 7,
+	GOSSIP_MSG_MEMBER = 8,
 };
 
 #define GOSSIP_KEYS_HDR    2  /* type, flags */

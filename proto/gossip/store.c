@@ -208,6 +208,11 @@ void store_settle(struct store *s, ts_t until)
 	}
 }
 
+bool store_unsettled(const struct store *s)
+{
+	return !list_empty(&s->fresh);
+}
+
 /* Room for one more in both arrays. */
 static int reserve(struct store_entry ***v, size_t *cap, size_t count)
 {

@@ -7,6 +7,7 @@
 #ifndef WEFT_STORE_H
 #define WEFT_STORE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "weft/ts.h"
@@ -66,5 +67,7 @@ uint64_t store_range_first(unsigned level, unsigned index);
 uint64_t store_range_last(unsigned level, unsigned index);
 /* Let records put at @until or earlier enter the sums. O(those). */
 void store_settle(struct store *s, ts_t until);
+/* Is there a record that is not yet in the sums? */
+bool store_unsettled(const struct store *s);
 
 #endif

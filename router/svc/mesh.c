@@ -5,6 +5,7 @@
 #include "weft/err.h"
 #include "bgp_svc.h"
 #include "daemon_int.h"
+#include "own_svc.h"
 
 #define DATAGRAM_BUDGET 256 /* per turn of the loop, so that timers and the socket get theirs */
 #define TRAFFIC_PERIOD  DUR_SEC(1)
@@ -261,11 +262,13 @@ static void on_route_del(struct daemon *d, const struct gossip_act *a)
 
 static void on_node_up(struct daemon *d, const struct gossip_act *a)
 {
+	own_svc_changed(d);
 	log_info("mesh", "node %s (%s) is up", a->name, short_name(&a->node));
 }
 
 static void on_node_down(struct daemon *d, const struct gossip_act *a)
 {
+	own_svc_changed(d);
 	log_info("mesh", "node %s (%s) is down", a->name, short_name(&a->node));
 }
 
@@ -300,6 +303,8 @@ static void on_prefix_conflict(struct daemon *d, const struct gossip_act *a)
 {
 	char text[PFX_STRLEN], other[NODE_KEY_SHORT + 1];
 
+	if (own_svc_conflict(d, a))
+		return;
 	daemon_warn(d, "prefix %s of %s isn't used: %s has the better claim to what it overlaps",
 		pfx_fmt(&a->prefix.pfx, text), short_name(&a->node),
 		node_key_fmt_short(&a->other, other));
@@ -359,6 +364,7 @@ static void arm(struct daemon *d)
 
 	when = ts_min(when, kern_deadline(d->kern));
 	when = ts_min(when, dial_deadline(d));
+	when = ts_min(when, own_svc_deadline(d));
 	if (!d->core_timer) /* a start that failed half-way */
 		return;
 	loop_timer_set(d->core_timer, when);
@@ -374,6 +380,7 @@ void mesh_drain(struct daemon *d)
 	do {
 		more = drain_sess(d);
 		drain_gossip(d);
+		more |= own_svc_drain(d);
 	} while (more);
 	d->draining = false;
 	if (d->kern_dirty)
@@ -396,6 +403,8 @@ static void on_core_timer(void *ctx)
 	gossip_tick(d->gossip, now);
 	mesh_drain(d);
 	dial_tick(d, now);
+	mesh_drain(d);
+	own_svc_tick(d, now);
 	mesh_drain(d);
 }
 
@@ -502,7 +511,8 @@ static void dial_saved(struct daemon *d, const struct node_key *k, const struct 
 
 static int start_cores(struct daemon *d)
 {
-	struct gossip_cfg g = {.id = &d->id, .cluster = d->cluster, .epoch = d->epoch};
+	struct gossip_cfg g = {
+		.id = &d->id, .cluster = d->cluster, .epoch = d->epoch, .full_mesh = true};
 	struct sess_cfg s = {
 		.id = &d->id,
 		.secrets = d->secrets,

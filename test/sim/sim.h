@@ -57,6 +57,7 @@ struct sim_cfg {
 	bool no_crypto;      /* sessions are replaced by their authenticated result */
 	bool own_signatures; /* each node verifies each signature itself; else a verified one counts
 				 for all */
+	bool full_mesh;      /* a session with everybody, as before there was an overlay */
 	bool data;           /* each node sends a data packet now and then */
 	const char *profile; /* of sim_fault.h; NULL: "none" */
 	dur_t converge;      /* how long agreement may take after quiet */

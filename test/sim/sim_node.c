@@ -67,7 +67,7 @@ struct sim_node *sim_node_of(const struct sim *s, const struct node_key *key)
 
 bool sim_node_counts(const struct gossip_node_info *i)
 {
-	return !i->left && (i->self || (i->linked && i->name[0] != '\0'));
+	return !i->left && (i->self || (i->up && i->name[0] != '\0'));
 }
 
 /* Is the bug planted here and now? Node 1 is the one that has it. */
@@ -275,6 +275,11 @@ static void on_hangup(struct sim_node *n, const struct gossip_act *a)
 	sim_sess_disconnect(n->sess, &a->node, sim_node_now(n));
 }
 
+static void on_release(struct sim_node *n, const struct gossip_act *a)
+{
+	sim_sess_release(n->sess, &a->node, sim_node_now(n));
+}
+
 static void on_route_add(struct sim_node *n, const struct gossip_act *a)
 {
 	const struct node_key *owner = &a->node;
@@ -330,6 +335,7 @@ static void (*const gossip_handlers[])(struct sim_node *n, const struct gossip_a
 	[GOSSIP_SEND] = on_gossip_send,
 	[GOSSIP_DIAL] = on_gossip_dial,
 	[GOSSIP_HANGUP] = on_hangup,
+	[GOSSIP_RELEASE] = on_release,
 	[GOSSIP_ROUTE_ADD] = on_route_add,
 	[GOSSIP_ROUTE_DEL] = on_route_del,
 	[GOSSIP_NODE_UP] = on_node_up,
@@ -711,6 +717,7 @@ static void start_cores(struct sim_node *n, ts_t now)
 		.tune = n->s->cfg.tune,
 	};
 	struct gossip_cfg g = {.id = &n->id,
+		.full_mesh = n->s->cfg.full_mesh,
 		.epoch = n->disk.epoch,
 		.seed = prng_next(&n->prng),
 		.version = "sim"};

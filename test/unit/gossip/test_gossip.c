@@ -23,6 +23,7 @@ static ts_t now = {1000000000};
 static struct gossip *core(void)
 {
 	struct gossip_cfg cfg = {
+		.full_mesh = true,
 		.id = &us, .cluster = cluster, .name = "us", .version = "1", .epoch = 7, .seed = 1};
 
 	return gossip_new(&cfg, now);

@@ -39,7 +39,7 @@ struct sim_node {
 	struct route routes[ROUTES_MAX];
 	size_t nroutes;
 	size_t nup;
-	unsigned dials, clones, name_conflicts, prefix_conflicts, epochs, hangups;
+	unsigned dials, clones, name_conflicts, prefix_conflicts, epochs, hangups, releases;
 	size_t neps_told; /* of the last clone or name notice */
 	struct ep eps_told[2];
 };
@@ -64,6 +64,7 @@ struct sim {
 	uint64_t seed, datagrams, bytes;
 	unsigned loss_pct, dup_pct;
 	dur_t delay_max;
+	bool overlay; /* links to neighbours only, as membership wants */
 	struct cluster_id cluster;
 };
 
@@ -243,6 +244,9 @@ static void pump(unsigned i)
 			n->disk_epoch = a.epoch;
 			gossip_epoch_stored(n->g, a.epoch, sim.now);
 			break;
+		case GOSSIP_RELEASE:
+			n->releases++;
+			break;
 		case GOSSIP_NONE:
 			check(false);
 		}
@@ -253,6 +257,7 @@ static void start(unsigned i)
 {
 	struct sim_node *n = &sim.n[i];
 	struct gossip_cfg cfg = {.id = &n->id,
+		.full_mesh = !sim.overlay,
 		.cluster = sim.cluster,
 		.version = "1",
 		.epoch = ++n->disk_epoch,
@@ -303,7 +308,7 @@ static void deliver(void)
 			sim.n[d->to].g, &sim.n[d->from].id.pub, d->buf, d->len, sim.now);
 
 		check(err == 0 || err == ERR_STALE || err == ERR_FULL || err == ERR_AUTH ||
-			err == ERR_FOREIGN || err == ERR_MALFORMED);
+			err == ERR_FOREIGN || err == ERR_MALFORMED || err == ERR_LIMIT);
 		pump(d->to);
 	}
 	free(d);
