@@ -133,6 +133,7 @@ void check_node_down(struct sim_node *n, const struct node_key *key)
 
 	if (!o || o == n || (gossip_node_get(n->gossip, key, &i) == 0 && i.left))
 		return;
+	sim_node_of(n->s, key)->taken_for_dead++;
 	calm = sim_net_calm_since(n->s->net, n->index, o->index);
 	if (ts_before(calm, sim_net_alone_since(n->s->net, o->index)))
 		calm = sim_net_alone_since(n->s->net, o->index);

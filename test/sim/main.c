@@ -1,13 +1,20 @@
-/* main.c - weft-sim: one life of a simulated cluster, or one per seed of a range. */
+/* main.c - weft-sim: one life of a simulated cluster, one per seed of a range, or a measurement. */
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 #include "weft/bounds.h"
+#include "weft/err.h"
+#include "invariants.h"
 #include "sim.h"
 #include "sim_fault.h"
+#include "sim_measure.h"
 #include "sim_net.h"
+#include "sim_sweep.h"
 #include "truth.h"
 
 static const char usage[] =
@@ -17,22 +24,41 @@ static const char usage[] =
 	"  --for 90s|30m|2h    virtual time to run at least (5m)\n"
 	"  --faults PROFILE    what goes wrong (none)\n"
 	"  --converge TIME     how long agreement may take after quiet (60s)\n"
+	"  --routable TIME     how long a live, reachable prefix may have no route (10s)\n"
 	"  --join TIME         nodes start within this time (2s)\n"
 	"  --no-crypto         sessions are replaced by their authenticated result\n"
 	"  --own-signatures    each node verifies each signature itself\n"
+	"  --full-mesh         each node holds a session with every other\n"
 	"  --data              each node sends a data packet a second to somebody\n"
-	"  --sweep A-B         one run per seed; stops at the first that fails\n"
 	"  --trace             every event to standard error\n"
-	"profiles:";
+	"  --sweep A-B         one run per seed; tells which failed\n"
+	"  --jobs N            runs at a time of a sweep (processors)\n"
+	"  --journal FILE      a sweep notes there what is done, and goes on from it\n"
+	"  --measure WHAT      figures instead of faults; with --sweep over several seeds\n"
+	"  --rows              figures as rows of a Markdown table\n";
+
+struct options {
+	struct sim_cfg cfg;
+	dur_t length;
+	bool has_length, sweep, rows;
+	uint64_t from, to, jobs;
+	const char *journal, *measure;
+};
 
 static int bad_usage(void)
 {
 	fputs(usage, stderr);
+	fputs("profiles:", stderr);
 	for (unsigned i = 0; sim_faults_name(i); i++)
 		fprintf(stderr, " %s", sim_faults_name(i));
+	fputs("\nmeasurements:", stderr);
+	for (unsigned i = 0; measure_name(i); i++)
+		fprintf(stderr, " %s", measure_name(i));
 	fputc('\n', stderr);
 	return 2;
 }
+
+/* --- options --- */
 
 static bool parse_time(const char *text, dur_t *out)
 {
@@ -62,13 +88,153 @@ static bool parse_number(const char *text, uint64_t *out)
 	return end != text && *end == '\0';
 }
 
-static bool parse_range(const char *text, uint64_t *from, uint64_t *to)
+static bool opt_nodes(struct options *o, const char *arg)
+{
+	uint64_t v;
+	bool ok = parse_number(arg, &v) && v >= 1 && v <= LIM_NODES;
+
+	o->cfg.nodes = (unsigned)v;
+	return ok;
+}
+
+static bool opt_seed(struct options *o, const char *arg)
+{
+	return parse_number(arg, &o->cfg.seed);
+}
+
+static bool opt_for(struct options *o, const char *arg)
+{
+	o->has_length = true;
+	return parse_time(arg, &o->length);
+}
+
+static bool opt_faults(struct options *o, const char *arg)
+{
+	o->cfg.profile = arg;
+	for (unsigned i = 0; sim_faults_name(i); i++)
+		if (strcmp(arg, sim_faults_name(i)) == 0)
+			return true;
+	return false;
+}
+
+static bool opt_converge(struct options *o, const char *arg)
+{
+	return parse_time(arg, &o->cfg.converge);
+}
+
+static bool opt_routable(struct options *o, const char *arg)
+{
+	return parse_time(arg, &o->cfg.routable);
+}
+
+static bool opt_join(struct options *o, const char *arg)
+{
+	return parse_time(arg, &o->cfg.join_spread);
+}
+
+static bool opt_no_crypto(struct options *o, const char *arg)
+{
+	o->cfg.no_crypto = true;
+	return true;
+}
+
+static bool opt_own(struct options *o, const char *arg)
+{
+	o->cfg.own_signatures = true;
+	return true;
+}
+
+static bool opt_full_mesh(struct options *o, const char *arg)
+{
+	o->cfg.full_mesh = true;
+	return true;
+}
+
+static bool opt_data(struct options *o, const char *arg)
+{
+	o->cfg.data = true;
+	return true;
+}
+
+static bool opt_trace(struct options *o, const char *arg)
+{
+	o->cfg.print_trace = true;
+	return true;
+}
+
+static bool opt_sweep(struct options *o, const char *arg)
 {
 	char *end;
 
-	*from = strtoull(text, &end, 10);
-	return end != text && *end == '-' && parse_number(end + 1, to) && *from <= *to;
+	o->sweep = true;
+	o->from = strtoull(arg, &end, 10);
+	return end != arg && *end == '-' && parse_number(end + 1, &o->to) && o->from <= o->to &&
+	       o->to - o->from < UINT32_MAX;
 }
+
+static bool opt_jobs(struct options *o, const char *arg)
+{
+	return parse_number(arg, &o->jobs) && o->jobs >= 1;
+}
+
+static bool opt_journal(struct options *o, const char *arg)
+{
+	o->journal = arg;
+	return true;
+}
+
+static bool opt_measure(struct options *o, const char *arg)
+{
+	o->measure = arg;
+	return measure_known(arg);
+}
+
+static bool opt_rows(struct options *o, const char *arg)
+{
+	o->rows = true;
+	return true;
+}
+
+static const struct {
+	const char *name;
+	bool has_arg;
+	bool (*take)(struct options *o, const char *arg);
+} option_table[] = {
+	{"nodes", true, opt_nodes},
+	{"seed", true, opt_seed},
+	{"for", true, opt_for},
+	{"faults", true, opt_faults},
+	{"converge", true, opt_converge},
+	{"routable", true, opt_routable},
+	{"join", true, opt_join},
+	{"no-crypto", false, opt_no_crypto},
+	{"own-signatures", false, opt_own},
+	{"full-mesh", false, opt_full_mesh},
+	{"data", false, opt_data},
+	{"trace", false, opt_trace},
+	{"sweep", true, opt_sweep},
+	{"jobs", true, opt_jobs},
+	{"journal", true, opt_journal},
+	{"measure", true, opt_measure},
+	{"rows", false, opt_rows},
+};
+#define OPTIONS (sizeof(option_table) / sizeof(option_table[0]))
+
+static bool parse_options(struct options *o, int argc, char **argv)
+{
+	struct option longs[OPTIONS + 1] = {{0}};
+	int opt;
+
+	for (size_t i = 0; i < OPTIONS; i++)
+		longs[i] = (struct option){
+			option_table[i].name, option_table[i].has_arg, NULL, (int)i};
+	while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1)
+		if (opt < 0 || opt >= (int)OPTIONS || !option_table[opt].take(o, optarg))
+			return false;
+	return optind == argc;
+}
+
+/* --- one life --- */
 
 static double wall_secs(void)
 {
@@ -78,137 +244,143 @@ static double wall_secs(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
+static double peak_mib(void)
+{
+	struct rusage u;
+
+	return getrusage(RUSAGE_SELF, &u) == 0 ? (double)u.ru_maxrss / 1024 : 0;
+}
+
 static void print_result(const struct sim *s, const struct sim_result *r, double wall)
 {
 	struct sim_net_stats n;
 	double virt = (double)s->now.ns / 1e9;
 
 	sim_net_stats(s->net, &n);
-	printf("nodes %u, seed %llu, faults %s%s\n", s->cfg.nodes, (unsigned long long)s->cfg.seed,
+	printf("nodes %u, seed %" PRIu64 ", faults %s%s\n", s->cfg.nodes, s->cfg.seed,
 		s->cfg.profile, s->cfg.no_crypto ? ", no crypto" : "");
-	printf("time          %.0f s virtual, %.1f s wall (%.0f to 1), %llu events\n", virt, wall,
-		virt / (wall > 0 ? wall : 1e-9), (unsigned long long)s->events);
-	printf("join          %.1f s from the last start to agreement and full mesh\n", r->join);
+	printf("time          %.0f s virtual, %.1f s wall (%.0f to 1), %" PRIu64
+	       " events, %.0f MiB at most\n",
+		virt, wall, virt / (wall > 0 ? wall : 1e-9), s->events, peak_mib());
+	printf("join          %.1f s from the last start to agreement\n", r->join);
 	if (r->quiets)
 		printf("agreement     %.1f s after quiet (median of %u), %.1f s at worst\n",
 			r->converge_median, r->quiets, r->converge_worst);
-	if (r->idle_secs > 0)
+	if (r->idle.secs > 0)
 		printf("idle node     %.1f datagrams/s, %.0f bytes/s sent with outer headers "
-		       "(busiest "
-		       "%.0f)\n",
-			r->idle_msgs, r->idle_bytes, r->idle_worst);
-	printf("datagrams     %llu sent (%llu bytes), %llu of handshakes, %llu lost, %llu cut, "
-	       "%llu to "
-	       "nowhere,\n              %llu doubled, %llu corrupted, %llu replayed\n",
-		(unsigned long long)n.sent, (unsigned long long)n.bytes,
-		(unsigned long long)n.handshakes, (unsigned long long)n.lost,
-		(unsigned long long)n.cut, (unsigned long long)n.nowhere,
-		(unsigned long long)n.duplicated, (unsigned long long)n.corrupted,
-		(unsigned long long)n.replayed);
-	printf("signatures    %llu verified%s\n", (unsigned long long)truth_verified(s->truth),
+		       "(busiest %.0f)\n",
+			r->idle.msgs, r->idle.bytes, r->idle.worst);
+	printf("datagrams     %" PRIu64 " sent (%" PRIu64 " bytes), %" PRIu64
+	       " of handshakes, %" PRIu64 " lost, %" PRIu64 " cut,\n              %" PRIu64
+	       " filtered, %" PRIu64 " too big, %" PRIu64 " to nowhere, %" PRIu64
+	       " doubled, %" PRIu64 " corrupted, %" PRIu64 " replayed\n",
+		n.sent, n.bytes, n.handshakes, n.lost, n.cut, n.filtered, n.too_big, n.nowhere,
+		n.duplicated, n.corrupted, n.replayed);
+	printf("signatures    %" PRIu64 " verified%s\n", truth_verified(s->truth),
 		s->cfg.own_signatures ? " (each node on its own: not counted)" : "");
-	printf("trace         %016llx\n", (unsigned long long)s->digest);
+	printf("trace         %016" PRIx64 "\n", s->digest);
 }
 
-/* One life; 0, or 1 if an invariant failed. */
-static int run(const struct sim_cfg *cfg, dur_t length, bool brief)
+static int run_once(const struct options *o)
 {
-	struct sim *s = sim_new(cfg);
+	struct sim *s = sim_new(&o->cfg);
 	struct sim_result r;
-	double begin = wall_secs(), wall;
+	double begin = wall_secs();
 	bool ok;
 
 	if (!s) {
-		fprintf(stderr, "weft-sim: no memory\n");
+		fputs("weft-sim: no memory\n", stderr);
 		return 1;
 	}
-	ok = sim_live(s, length, &r);
-	wall = wall_secs() - begin;
-	if (!ok)
-		sim_report(s);
-	else if (brief)
-		printf("seed %llu fine: join %.1f s, agreement %.1f s at worst, %.1f s wall, "
-		       "%016llx\n",
-			(unsigned long long)cfg->seed, r.join, r.converge_worst, wall,
-			(unsigned long long)s->digest);
+	ok = sim_live(s, o->length, &r);
+	if (ok)
+		print_result(s, &r, wall_secs() - begin);
 	else
-		print_result(s, &r, wall);
-	fflush(stdout);
+		sim_report(s);
 	sim_free(s);
 	return !ok;
 }
 
-static bool known_profile(const char *name)
+/* --- sweeps and measurements --- */
+
+static int run_sweep(const struct options *o)
 {
-	for (unsigned i = 0; sim_faults_name(i); i++)
-		if (strcmp(name, sim_faults_name(i)) == 0)
-			return true;
-	return false;
+	struct sweep w = {.cfg = o->cfg,
+		.length = o->length,
+		.from = o->from,
+		.to = o->to,
+		.jobs = (unsigned)o->jobs,
+		.journal = o->journal,
+		.out = stdout};
+	struct sweep_result r;
+	int err = sim_sweep(&w, &r);
+
+	if (err == ERR_CONFLICT)
+		fprintf(stderr, "weft-sim: %s is the journal of other runs\n", o->journal);
+	else if (err)
+		fprintf(stderr, "weft-sim: %s\n", err_str(err));
+	printf("%" PRIu64 " seeds run, %" PRIu64 " known from before, %" PRIu64 " failed%s", r.done,
+		r.known, r.failed, r.failed ? ":" : "");
+	for (uint64_t i = 0; i < r.failed; i++)
+		printf(" %" PRIu64, r.seeds[i]);
+	putchar('\n');
+	free(r.seeds);
+	return err || r.failed;
+}
+
+static void print_figures(const struct options *o, struct figures *f, double wall)
+{
+	for (size_t i = 0; i < f->count; i++) {
+		struct figure *x = &f->f[i];
+
+		printf(o->rows ? "| %s | %u | %.2f %s | %.2f %s | %zu |\n"
+			       : "%-50s %u nodes  median %.2f %s, worst %.2f %s, of %zu\n",
+			x->name, o->cfg.nodes, figure_median(x), x->unit, figure_worst(x), x->unit,
+			x->count);
+	}
+	if (!o->rows)
+		printf("%.1f s wall, %.0f MiB at most\n", wall, peak_mib());
+}
+
+/* Counting is the purpose: what else fails a run must not end it. */
+#define MEASURE_OFF                                                                                \
+	(1u << CHECK_FALSE_DOWN | 1u << CHECK_FALSE_DEATH | 1u << CHECK_ROUTABLE |                 \
+		1u << CHECK_OWNERS)
+
+static int run_measure(struct options *o)
+{
+	struct figures f = {0};
+	double begin = wall_secs();
+	bool ok = true;
+
+	o->cfg.checks |= MEASURE_OFF;
+	if (!o->has_length)
+		o->length = measure_length(o->measure);
+	if (!o->sweep)
+		o->from = o->to = o->cfg.seed;
+	for (o->cfg.seed = o->from; ok && o->cfg.seed <= o->to; o->cfg.seed++) {
+		struct sim *s = sim_new(&o->cfg);
+
+		ok = s && measure_run(s, o->measure, o->length, &f);
+		if (!ok && s)
+			sim_report(s);
+		sim_free(s);
+	}
+	print_figures(o, &f, wall_secs() - begin);
+	figures_free(&f);
+	return !ok;
 }
 
 int main(int argc, char **argv)
 {
-	enum { NODES, SEED, FOR, FAULTS, CONVERGE, JOIN, NO_CRYPTO, OWN, DATA, SWEEP, TRACE };
-	static const struct option options[] = {{"nodes", 1, NULL, NODES}, {"seed", 1, NULL, SEED},
-		{"for", 1, NULL, FOR}, {"faults", 1, NULL, FAULTS}, {"converge", 1, NULL, CONVERGE},
-		{"join", 1, NULL, JOIN}, {"no-crypto", 0, NULL, NO_CRYPTO},
-		{"own-signatures", 0, NULL, OWN}, {"data", 0, NULL, DATA},
-		{"sweep", 1, NULL, SWEEP}, {"trace", 0, NULL, TRACE}, {NULL, 0, NULL, 0}};
-	uint64_t from = 0, to = 0, v;
-	dur_t length = DUR_SEC(300);
-	struct sim_cfg cfg;
-	bool ok = true, sweep = false;
-	int opt;
+	struct options o = {.length = DUR_SEC(300)};
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
-	sim_cfg_default(&cfg);
-	while (ok && (opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (opt) {
-		case NODES:
-			ok = parse_number(optarg, &v) && v >= 1 && v <= LIM_NODES;
-			cfg.nodes = (unsigned)v;
-			break;
-		case SEED:
-			ok = parse_number(optarg, &cfg.seed);
-			break;
-		case FOR:
-			ok = parse_time(optarg, &length);
-			break;
-		case FAULTS:
-			cfg.profile = optarg;
-			ok = known_profile(optarg);
-			break;
-		case CONVERGE:
-			ok = parse_time(optarg, &cfg.converge);
-			break;
-		case JOIN:
-			ok = parse_time(optarg, &cfg.join_spread);
-			break;
-		case NO_CRYPTO:
-			cfg.no_crypto = true;
-			break;
-		case OWN:
-			cfg.own_signatures = true;
-			break;
-		case DATA:
-			cfg.data = true;
-			break;
-		case SWEEP:
-			sweep = true;
-			ok = parse_range(optarg, &from, &to);
-			break;
-		case TRACE:
-			cfg.print_trace = true;
-			break;
-		default:
-			ok = false;
-		}
-	}
-	if (!ok || optind != argc)
+	o.jobs = cpus > 0 ? (uint64_t)cpus : 1;
+	sim_cfg_default(&o.cfg);
+	if (!parse_options(&o, argc, argv))
 		return bad_usage();
-	if (!sweep)
-		return run(&cfg, length, false);
-	for (cfg.seed = from; cfg.seed <= to; cfg.seed++)
-		if (run(&cfg, length, true))
-			return 1;
-	return 0;
+	if (o.measure)
+		return run_measure(&o);
+	return o.sweep ? run_sweep(&o) : run_once(&o);
 }

@@ -343,11 +343,10 @@ static double secs(dur_t d)
 	return (double)d.ns / 1e9;
 }
 
-/* Run until all agree, but no longer than cfg.converge. < 0: failed. */
-static double await_agreement(struct sim *s)
+double sim_await_agreement(struct sim *s)
 {
 	ts_t begin = s->now, end = ts_add(begin, s->cfg.converge);
-	dur_t step = s->cfg.nodes <= 100 ? DUR_MS(100) : DUR_SEC(1);
+	dur_t step = s->cfg.nodes <= 1000 ? DUR_MS(100) : DUR_SEC(1);
 	char why[160] = "";
 
 	for (;;) {
@@ -372,33 +371,41 @@ static int by_value(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-/* Traffic of the idle cluster. */
-static bool measure_idle(struct sim *s, struct sim_result *out)
+bool sim_traffic(struct sim *s, dur_t length, struct sim_traffic *out)
 {
 	uint64_t *before = calloc(s->cfg.nodes, 2 * sizeof(*before));
-	double msgs = 0, bytes = 0;
 	bool ok;
 
+	*out = (struct sim_traffic){.secs = secs(length)};
 	if (!before)
 		abort();
 	for (unsigned i = 0; i < s->cfg.nodes; i++)
 		sim_net_sent(s->net, i, &before[2 * i], &before[2 * i + 1]);
-	ok = sim_run(s, ts_add(s->now, IDLE_STRETCH));
+	ok = sim_run(s, ts_add(s->now, length));
 	for (unsigned i = 0; i < s->cfg.nodes; i++) {
 		uint64_t m, b;
 
 		sim_net_sent(s->net, i, &m, &b);
-		msgs += (double)(m - before[2 * i]);
-		bytes += (double)(b - before[2 * i + 1]);
-		if ((double)(b - before[2 * i + 1]) > out->idle_worst)
-			out->idle_worst = (double)(b - before[2 * i + 1]);
+		out->msgs += (double)(m - before[2 * i]) / s->cfg.nodes / out->secs;
+		out->bytes += (double)(b - before[2 * i + 1]) / s->cfg.nodes / out->secs;
+		if ((double)(b - before[2 * i + 1]) / out->secs > out->worst)
+			out->worst = (double)(b - before[2 * i + 1]) / out->secs;
 	}
-	out->idle_secs = secs(IDLE_STRETCH);
-	out->idle_msgs = msgs / s->cfg.nodes / out->idle_secs;
-	out->idle_bytes = bytes / s->cfg.nodes / out->idle_secs;
-	out->idle_worst /= out->idle_secs;
 	free(before);
 	return ok;
+}
+
+double sim_join(struct sim *s)
+{
+	for (unsigned i = 0; i < s->cfg.nodes; i++) {
+		uint64_t wait = i ? prng_below(&s->prng, (uint64_t)s->cfg.join_spread.ns + 1) : 0;
+
+		sim_node_start_at(s->nodes[i], ts_add(s->now, DUR_NS(wait)));
+	}
+	if (!sim_run(s, ts_add(s->now, s->cfg.join_spread)))
+		return -1;
+	checks_quiet(s, true);
+	return sim_await_agreement(s);
 }
 
 bool sim_live(struct sim *s, dur_t length, struct sim_result *out)
@@ -408,16 +415,7 @@ bool sim_live(struct sim *s, dur_t length, struct sim_result *out)
 
 	memset(out, 0, sizeof(*out));
 	out->join = -1;
-	for (unsigned i = 0; i < s->cfg.nodes; i++)
-		sim_node_start_at(s->nodes[i],
-			ts_add(s->now,
-				DUR_NS(i == 0 ? 0
-					      : (int64_t)prng_below(&s->prng,
-							(uint64_t)s->cfg.join_spread.ns + 1))));
-	if (!sim_run(s, ts_add(s->now, s->cfg.join_spread)))
-		return false;
-	checks_quiet(s, true);
-	out->join = await_agreement(s);
+	out->join = sim_join(s);
 	if (out->join < 0 || !sim_run(s, ts_add(s->now, QUIET_STRETCH)))
 		return false;
 	while (sim_faults_any(s->faults) && ts_before(ts_add(s->now, FAULT_STRETCH), end) &&
@@ -428,7 +426,7 @@ bool sim_live(struct sim *s, dur_t length, struct sim_result *out)
 			return false;
 		sim_faults_heal(s->faults);
 		checks_quiet(s, true);
-		took[out->quiets] = await_agreement(s);
+		took[out->quiets] = sim_await_agreement(s);
 		if (took[out->quiets] < 0 || !sim_run(s, ts_add(s->now, QUIET_STRETCH)))
 			return false;
 		out->quiets++;
@@ -438,5 +436,6 @@ bool sim_live(struct sim *s, dur_t length, struct sim_result *out)
 		out->converge_median = took[out->quiets / 2];
 		out->converge_worst = took[out->quiets - 1];
 	}
-	return measure_idle(s, out) && (!ts_before(s->now, end) || sim_run(s, end));
+	return sim_traffic(s, IDLE_STRETCH, &out->idle) &&
+	       (!ts_before(s->now, end) || sim_run(s, end));
 }

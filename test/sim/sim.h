@@ -124,14 +124,27 @@ void sim_fail(struct sim *s, unsigned check, const char *fmt, ...)
 /* The failure, the seed and the last events, to stderr. */
 void sim_report(const struct sim *s);
 
+/* Start all nodes within cfg.join_spread, await agreement. Returns the seconds from the last start to
+ * it; < 0: failed. */
+double sim_join(struct sim *s);
+/* Run until all agree, but no longer than cfg.converge, which fails. The seconds; < 0: failed. */
+double sim_await_agreement(struct sim *s);
+
+/* Sent per node and second, outer headers included. */
+struct sim_traffic {
+	double secs; /* how long it was counted; 0: not */
+	double msgs, bytes;
+	double worst; /* bytes of the busiest node */
+};
+/* Run for @length and count. False: an invariant failed. */
+bool sim_traffic(struct sim *s, dur_t length, struct sim_traffic *out);
+
 /* What one life of a cluster looked like; times in seconds of virtual time. */
 struct sim_result {
 	double join;     /* last start to agreement and full mesh; < 0: not reached */
 	unsigned quiets; /* times that agreement was awaited after faults */
 	double converge_median, converge_worst; /* quiet to agreement */
-	double idle_secs;                       /* how long the idle cluster was measured; 0: not */
-	double idle_msgs, idle_bytes; /* sent per node and second, outer headers included */
-	double idle_worst;            /* bytes of the busiest node */
+	struct sim_traffic idle;
 };
 /* Start all nodes, await agreement, alternate faults and quiet until @length is over, end with quiet
  * and an idle stretch. False: an invariant failed. */

@@ -104,6 +104,7 @@ struct sim_node {
 	ts_t views_at;
 
 	uint64_t data_sent, data_got, downs, conflicts, clones;
+	uint64_t taken_for_dead; /* by other nodes, while it ran */
 };
 
 struct sim_node *sim_node_new(struct sim *s, unsigned index); /* not started; NULL: no memory */

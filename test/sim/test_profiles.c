@@ -23,7 +23,7 @@ static uint64_t live(struct sim_cfg *cfg, dur_t length)
 	if (!ok)
 		sim_report(s);
 	assert_true(ok);
-	assert_true(r.join >= 0 && r.idle_bytes > 0);
+	assert_true(r.join >= 0 && r.idle.bytes > 0);
 	if (sim_faults_any(s->faults))
 		assert_true(r.quiets > 0);
 	digest = s->digest;
@@ -78,7 +78,7 @@ static void one_node_alone(void **state)
 	s = sim_new(&cfg);
 	assert_non_null(s);
 	assert_true(sim_live(s, DUR_SEC(60), &r));
-	assert_true(r.idle_bytes == 0);
+	assert_true(r.idle.bytes == 0);
 	sim_free(s);
 }
 
