@@ -25,6 +25,22 @@ static bool fresh(const struct peer *t, ts_t now)
 	       ts_before(now, ts_add(c->at, COST_FRESH));
 }
 
+/* A link that was left relayed or lost when its data ended stays so, however long ago that was. Now
+ * its direct way would be of use to somebody: it is tried, as with data, but not all the time. */
+static void wake(struct path *p, struct peer *x, ts_t now)
+{
+	if (ts_before(now, ts_add(x->woken, WAKE_MIN)))
+		return;
+	x->woken = x->data_at = now;
+	if (x->route.n == 0) {
+		live_check(p, x, 0, now);
+		live_tick(p, x, now);
+	} else {
+		x->direct_at = ts_min(x->direct_at, now);
+	}
+	peer_touch(p, x);
+}
+
 /* --- asking --- */
 
 static bool may_ask(const struct peer *target, const struct peer *x, ts_t now)
@@ -83,10 +99,12 @@ static void pick(struct path *p, struct peer *pr, struct search *s, ts_t now)
 	for (unsigned i = (pr->ask_from + pr->ask_done) % links; i > 0; i--)
 		n = n->next;
 	while (pr->ask_done < links && s->n < LIM_PATH_CANDIDATES) {
-		const struct peer *x = list_entry(n, struct peer, links);
+		struct peer *x = list_entry(n, struct peer, links);
 
 		if (may_ask(pr, x, now))
 			add_candidate(s, x);
+		else if (x != pr && x->relays)
+			wake(p, x, now);
 		pr->ask_done++;
 		n = n->next == &p->links ? p->links.next : n->next;
 	}
@@ -300,7 +318,14 @@ int ask_on_ask(
 			live_tick(p, t, now);
 			peer_touch(p, t);
 		} else {
-			answer(p, pr, m.id, &m.target, PATH_ANSWER_NONE);
+			const bool better = t->state == PATH_ST_LOST || t->route.n > 0;
+
+			if (better)
+				wake(p, t, now);
+			answer(p, pr, m.id, &m.target,
+				better && ts_before(now, ts_add(t->woken, WAKE_WAIT))
+					? PATH_ANSWER_LATER
+					: PATH_ANSWER_NONE);
 		}
 	} else if (t && m.depth > 0) {
 		t->asked_until = ts_add(now, ASK_WANTED);

@@ -26,6 +26,8 @@
 #define ASK_AGAIN        DUR_MS(500) /* after "later" */
 #define ASK_LATER_MAX    6           /* so often */
 #define ASK_WANTED       DUR_SEC(10) /* we keep looking for a target on behalf of who asked */
+#define WAKE_MIN         DUR_SEC(5)
+#define WAKE_WAIT        DUR_SEC(1)
 #define ASK_CHECK        DUR_MS(200) /* a candidate waits so long for its own probe's answer */
 #define SEARCH_RETRY     DUR_SEC(1)  /* doubled up to SEARCH_RETRY_MAX, while nothing is found */
 #define SEARCH_RETRY_MAX DUR_SEC(30)
@@ -119,6 +121,7 @@ struct peer {
 	bool route_void;         /* its relay is gone: whatever still comes by it */
 	struct ep ep;            /* of the session's direct way; family IP_NONE: none known */
 	ts_t heard, data_at;     /* anything came; data came or went */
+	ts_t woken;              /* data_at was set for the sake of others' data */
 	ts_t since;              /* the route is in use */
 	uint32_t switches;
 	/* [0] the direct way, [1] through the relays of route, or of the one before */
