@@ -323,6 +323,8 @@ static void count_missing(struct kube_fleet *f)
 	}
 }
 
+static void review_anchors(struct kube_fleet *f);
+
 static size_t count_alive(const struct kube_fleet *f)
 {
 	const void *key;
@@ -342,6 +344,7 @@ void kube_fleet_list_end(struct kube_fleet *f, bool whole, ts_t now)
 	f->now = now;
 	f->relist_at = TS_NEVER;
 	f->stats.held = 0;
+	review_anchors(f);
 	if (!whole)
 		return;
 	count_missing(f);
@@ -429,8 +432,8 @@ static void review_anchors(struct kube_fleet *f)
 	struct entry *best[KUBE_FLEET_ANCHORS + 1];
 	size_t n;
 
-	if (f->jobs[KUBE_FLEET_CONNECT].busy || f->jobs[KUBE_FLEET_FORGET].busy)
-		return; /* acting is an index */
+	if (!f->daemon_up || f->jobs[KUBE_FLEET_CONNECT].busy || f->jobs[KUBE_FLEET_FORGET].busy)
+		return; /* nobody to tell; or acting is an index */
 	for (size_t i = 0; i < f->nmine; i++)
 		follow(f, &f->mine[i]);
 	n = choose(f, best);

@@ -295,26 +295,30 @@ static void fleet_act(struct kubed *k, const struct kube_fleet_act *a)
 
 /* --- the turn --- */
 
+/* A failure is told when it is another than the one before, and each 20th time. */
 static void tell_changes(struct kubed *k)
 {
+	static struct log_limit limit;
 	struct kube_watch_stats w;
 	struct kube_fleet_stats f;
 
 	kube_watch_stats(k->watch, &w);
-	if (w.failures > 0 && k->said_failures == 0)
-		log_warn("kube", "%s", w.why);
-	if (w.failures != k->said_failures && w.failures % 20 == 19)
-		log_warn("kube",
-			"%u failures in a row, trying on; weftd goes on with what it has: %s",
-			w.failures + 1, w.why);
+	if (strcmp(w.why, k->said_why) != 0) {
+		memcpy(k->said_why, w.why, sizeof(k->said_why));
+		if (w.why[0])
+			log_limited(&limit, loop_now().ns, LOG_LVL_WARN, "kube", "%s", w.why);
+	}
+	if (w.failures != k->said_failures && w.failures > 0 && w.failures % 20 == 0)
+		log_warn("kube", "%u failures in a row; weftd goes on with what it has: %s",
+			w.failures, w.why);
+	k->said_failures = w.failures;
+	if (w.failures > 0)
+		k->said_watching = false;
 	if (w.watching && !k->said_watching) {
+		k->said_watching = true;
 		kube_fleet_stats(k->fleet, &f);
 		log_info("kube", "watching %llu nodes", (unsigned long long)f.nodes);
 	}
-	k->said_failures = w.failures;
-	k->said_watching |= w.watching;
-	if (w.failures > 0)
-		k->said_watching = false;
 }
 
 static void turn(void *ctx)

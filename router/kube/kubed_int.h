@@ -31,6 +31,7 @@ struct kubed {
 	size_t patch_answer_len;
 	bool said_watching; /* as last told in the log */
 	unsigned said_failures;
+	char said_why[128];
 };
 
 /* Serve /healthz, /readyz and /metrics; an address that is taken (by the pod that this one replaces) is
