@@ -121,6 +121,13 @@ enum wire_suite {
 };
 #define WIRE_SUITE_BIT(s) (1u << ((s)-1))
 
+/* HALF: an IPv6 packet of at most WIRE_HALF_MAX bytes that is too large for the path goes as two
+ * datagrams on one lane with counters c and c + 1, each with WIRE_IF_HALF and otherwise the packet's
+ * own shim; behind the shim a byte, 0 for the first half and 1 for the second, then that part of the
+ * packet, cut anywhere. A path with room for less than half of WIRE_HALF_MAX is none. */
+#define WIRE_HALF_HDR 1
+#define WIRE_HALF_MAX 1280 /* RFC 8200 5: IPv6 needs no more of a link */
+
 /* The largest datagram that carries anything but data (fits every IPv6 path, DESIGN 6.4) */
 #define WIRE_CONTROL_MAX  1232
 /* The largest control message body behind its type byte */

@@ -223,6 +223,7 @@ enum dp_drop {
 	DP_DROP_ECN,
 	DP_DROP_TUN_WRITE,
 	DP_DROP_CONTROL_QUEUE,
+	DP_DROP_HALF_LOST,     /* the other half of an IPv6 packet did not come */
 	DP_DROP_RELAY_REFUSED, /* we don't forward */
 	DP_DROP_RELAY_BAD,     /* a node twice on the route, or a sender that has no label */
 	DP_DROP_RELAY_NO_HOP,  /* no session with the next hop */
@@ -236,7 +237,8 @@ extern const char *const dp_drop_names[DP_DROP_COUNT]; /* "no_route", "bad_sourc
 struct dp_counters {
 	uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes; /* inner packets and bytes */
 	uint64_t tx_datagrams, rx_datagrams, tx_calls, rx_calls, tun_reads, tun_writes;
-	uint64_t gso_fallbacks;                /* peers that went back to unsegmented sends */
+	uint64_t gso_fallbacks;        /* peers that went back to unsegmented sends */
+	uint64_t tx_halves, rx_halves; /* IPv6 packets that went, or came, as two halves (5.14) */
 	uint64_t relay_forwarded, relay_bytes; /* datagrams of others, by the peer they came from */
 	uint64_t drops[DP_DROP_COUNT];
 };

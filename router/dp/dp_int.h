@@ -15,6 +15,7 @@
 #include "dpkey.h"
 #include "dppeer.h"
 #include "fib.h"
+#include "half.h"
 #include "hold.h"
 #include "idx.h"
 #include "relay.h"
@@ -80,7 +81,8 @@ struct rx {
 	struct dp_counters *c;
 	uint64_t now_ns;
 	struct route_cache src, dst;
-	struct worker *worker;     /* NULL: control */
+	struct worker *worker; /* NULL: control */
+	struct half_table halves;
 	const struct dp_way *back; /* of what is being looked at; NULL: it came directly */
 	uint8_t *mem;              /* burst buffers of buf_bytes */
 	size_t buf_bytes;
@@ -122,8 +124,9 @@ struct worker {
 	unsigned stages;
 	struct route_cache route;
 	struct hold hold;
-	bool releasing;  /* what waited is being sent */
-	uint8_t *tunbuf; /* TUN_READ_MAX */
+	bool releasing;             /* what waited is being sent */
+	uint8_t *tunbuf;            /* TUN_READ_MAX */
+	uint8_t cut[WIRE_HALF_MAX]; /* an IPv6 packet that goes as two halves */
 	struct rx rx;
 	struct dp_counters c DP_ALIGN; /* written by [own], read by [ctl] */
 };

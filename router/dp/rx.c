@@ -175,22 +175,78 @@ static bool may_enter(struct rx *rx, struct dppeer *p, const struct segment *s,
 	return true;
 }
 
-/* An opened body: shim and inner packet. */
-static void rx_body(
-	struct rx *rx, struct dppeer *p, const struct udp_in *in, uint8_t *body, size_t len)
+/* The inner packet of @p, which came with the outer TOS @tos. */
+static bool rx_packet(struct rx *rx, struct dppeer *p, const struct segment *s, uint8_t *packet,
+	size_t len, uint8_t inner_flags, uint8_t tos)
 {
-	struct rd r;
-	uint32_t vni;
-	uint8_t inner_flags;
-	const struct segment *s;
 	struct pkt_info pi;
 	bool alone;
+
+	if (pkt_parse(&pi, packet, len) < 0) {
+		rx_drop(rx, p, DP_DROP_BAD_PACKET, 1);
+		return false;
+	}
+	if (!may_enter(rx, p, s, &pi, &alone))
+		return false;
+	if (ecn_decap(packet, &pi, tos) < 0) {
+		rx_drop(rx, p, DP_DROP_ECN, 1);
+		return false;
+	}
+	if (deliver(rx, s, packet, &pi, inner_flags, alone) < 0) {
+		rx_drop(rx, p, DP_DROP_BAD_PACKET, 1);
+		return false;
+	}
+	stat_add(&rx->c->rx_packets, 1);
+	stat_add(&rx->c->rx_bytes, pi.len);
+	stat_add(&p->w[rx->slot].c.rx_packets, 1);
+	stat_add(&p->w[rx->slot].c.rx_bytes, pi.len);
+	return true;
+}
+
+/* Half of an inner packet; when the other is there, the packet. */
+static void rx_half(struct rx *rx, struct dppeer *p, const struct segment *s, struct half_in *h)
+{
+	uint64_t lost = rx->halves.lost;
+	uint8_t *packet, tos;
+	int len = half_add(&rx->halves, h, rx->now_ns, &packet, &tos);
+
+	if (rx->halves.lost != lost)
+		rx_drop(rx, NULL, DP_DROP_HALF_LOST, rx->halves.lost - lost);
+	if (len < 0)
+		rx_drop(rx, p, DP_DROP_MALFORMED, 1);
+	if (len <= 0)
+		return;
+	/* Only IPv6 packets are cut, and nothing may stand behind them. */
+	if (packet[0] >> 4 != 6 || len < WIRE_IPV6_HDR ||
+		(unsigned)len != WIRE_IPV6_HDR + (packet[4] * 256u + packet[5])) {
+		rx_drop(rx, p, DP_DROP_MALFORMED, 1);
+		return;
+	}
+	if (!rx_packet(rx, p, s, packet, (size_t)len, h->inner_flags, tos))
+		return;
+	/* The next half may want the place of this packet. */
+	coal_flush(&rx->coal);
+	stat_add(&rx->c->rx_halves, 1);
+	stat_add(&p->w[rx->slot].c.rx_halves, 1);
+}
+
+/* An opened body: shim and inner packet. */
+static void rx_body(struct rx *rx, const struct dpkey *k, const struct data_hdr *h,
+	const struct udp_in *in, uint8_t *body, size_t len)
+{
+	struct half_in half = {
+		.index = h->index, .counter = h->counter, .lane = h->lane, .tos = in->tos};
+	struct dppeer *p = k->peer;
+	const struct segment *s;
+	uint8_t inner_flags;
+	struct rd r;
+	uint32_t vni;
 
 	rd_init(&r, body, len);
 	vni = rd_u24(&r);
 	inner_flags = rd_u8(&r);
-	/* Control messages travel on lane 0 only; halves need a reassembly that was never offered. */
-	if (rd_bad(&r) || (inner_flags & ~WIRE_IF_CSUM_PARTIAL)) {
+	/* Control messages travel on lane 0 only. */
+	if (rd_bad(&r) || (inner_flags & ~(WIRE_IF_CSUM_PARTIAL | WIRE_IF_HALF))) {
 		rx_drop(rx, p, DP_DROP_MALFORMED, 1);
 		return;
 	}
@@ -199,24 +255,19 @@ static void rx_body(
 		rx_drop(rx, p, DP_DROP_BAD_VNI, 1);
 		return;
 	}
-	if (pkt_parse(&pi, body + WIRE_SHIM, len - WIRE_SHIM) < 0) {
-		rx_drop(rx, p, DP_DROP_BAD_PACKET, 1);
+	if (!(inner_flags & WIRE_IF_HALF)) {
+		(void)rx_packet(rx, p, s, body + WIRE_SHIM, len - WIRE_SHIM, inner_flags, in->tos);
 		return;
 	}
-	if (!may_enter(rx, p, s, &pi, &alone))
-		return;
-	if (ecn_decap(body + WIRE_SHIM, &pi, in->tos) < 0) {
-		rx_drop(rx, p, DP_DROP_ECN, 1);
-		return;
-	}
-	if (deliver(rx, s, body + WIRE_SHIM, &pi, inner_flags, alone) < 0) {
-		rx_drop(rx, p, DP_DROP_BAD_PACKET, 1);
-		return;
-	}
-	stat_add(&rx->c->rx_packets, 1);
-	stat_add(&rx->c->rx_bytes, pi.len);
-	stat_add(&p->w[rx->slot].c.rx_packets, 1);
-	stat_add(&p->w[rx->slot].c.rx_bytes, pi.len);
+	half.vni = vni;
+	half.inner_flags = inner_flags & (uint8_t)~WIRE_IF_HALF;
+	half.number = rd_u8(&r);
+	half.len = rd_left(&r);
+	half.bytes = rd_take(&r, half.len);
+	if (rd_bad(&r))
+		rx_drop(rx, p, DP_DROP_MALFORMED, 1);
+	else
+		rx_half(rx, p, s, &half);
 }
 
 bool rx_open(struct rx *rx, struct dpkey *k, uint8_t lane, uint64_t counter, uint8_t *buf,
@@ -311,7 +362,7 @@ static void rx_data(struct rx *rx, const struct udp_in *in, uint8_t *buf, size_t
 		hint_roaming(rx, k->peer, in);
 	seen(rx, k, &h);
 	stat_add(&k->peer->w[rx->slot].c.rx_datagrams, 1);
-	rx_body(rx, k->peer, in, buf + WIRE_DATA_HDR, len - WIRE_DATA_HDR - WIRE_TAG);
+	rx_body(rx, k, &h, in, buf + WIRE_DATA_HDR, len - WIRE_DATA_HDR - WIRE_TAG);
 }
 
 void rx_datagram(struct rx *rx, const struct udp_in *in, uint8_t *buf, size_t len)
@@ -381,6 +432,8 @@ unsigned rx_turn(struct rx *rx, struct udp_sock *s, unsigned max_messages)
 int rx_init(struct rx *rx, struct dp *dp, unsigned slot, struct dp_counters *c, size_t buf_bytes,
 	unsigned burst)
 {
+	int err;
+
 	rx->dp = dp;
 	rx->slot = slot;
 	rx->c = c;
@@ -393,6 +446,9 @@ int rx_init(struct rx *rx, struct dp *dp, unsigned slot, struct dp_counters *c, 
 		rx->mem = NULL;
 		return ERR_NOMEM;
 	}
+	err = half_init(&rx->halves);
+	if (err < 0)
+		return err;
 	coal_init(&rx->coal, emit, rx, !dp->offloads.coalesce);
 	return 0;
 }
@@ -402,4 +458,5 @@ void rx_fini(struct rx *rx)
 	if (rx->mem)
 		munmap(rx->mem, rx->buf_bytes * rx->burst);
 	rx->mem = NULL;
+	half_fini(&rx->halves);
 }

@@ -28,6 +28,7 @@ const char *const dp_drop_names[DP_DROP_COUNT] = {
 	[DP_DROP_ECN] = "ecn",
 	[DP_DROP_TUN_WRITE] = "tun_write",
 	[DP_DROP_CONTROL_QUEUE] = "control_queue",
+	[DP_DROP_HALF_LOST] = "half_lost",
 	[DP_DROP_RELAY_REFUSED] = "relay_refused",
 	[DP_DROP_RELAY_BAD] = "relay_bad",
 	[DP_DROP_RELAY_NO_HOP] = "relay_no_hop",

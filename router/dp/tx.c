@@ -47,6 +47,7 @@ struct flight {
 	enum peer_via via;
 	bool side;
 	uint16_t wrap; /* bytes of the relay header; 0: none */
+	uint32_t room; /* the largest inner packet */
 	struct hop hop;
 };
 
@@ -158,6 +159,43 @@ static void stage_segments(struct worker *w, const struct flight *f, struct gso_
 		if (f->wrap)
 			wrap_first(f, p, hop_counter + i);
 		staged(b, len + around);
+	}
+}
+
+/* Half @number of the @len bytes in w->cut. */
+static void stage_half(struct worker *w, const struct flight *f, unsigned number, size_t len,
+	uint8_t inner_flags, uint32_t vni, uint64_t counter, uint64_t hop_counter)
+{
+	size_t first = (len + 1) / 2, n = number ? len - first : first;
+	size_t bytes = f->wrap + WIRE_DATA_OVERHEAD + WIRE_HALF_HDR + n;
+	struct batch *b = stage_for(w, f, bytes, bytes);
+	uint8_t *p = b->buf + b->len, *body = p + f->wrap + WIRE_DATA_HDR + WIRE_SHIM;
+
+	body[0] = (uint8_t)number;
+	memcpy(body + WIRE_HALF_HDR, w->cut + (number ? first : 0), n);
+	seal(f, p + f->wrap, vni, inner_flags | WIRE_IF_HALF, WIRE_HALF_HDR + n, counter);
+	if (f->wrap)
+		wrap_first(f, p, hop_counter);
+	staged(b, bytes);
+}
+
+/* As stage_segments, each segment in two halves; two counters for each are reserved. */
+static void stage_halves(struct worker *w, const struct flight *f, struct gso_iter *it,
+	uint32_t vni, uint64_t counter)
+{
+	uint64_t hop = f->wrap ? dpkey_counters(f->hop.key, f->hop.lane, 2 * it->segs) : 0;
+	uint8_t inner_flags;
+	size_t len;
+
+	for (uint32_t i = 0; i < it->segs; i++, counter += 2, hop += 2) {
+		if (gso_next(it, w->cut, sizeof(w->cut), &len, &inner_flags) <= 0) {
+			tx_drop(w, f->peer, DP_DROP_BAD_PACKET, it->segs - i);
+			return;
+		}
+		stage_half(w, f, 0, len, inner_flags, vni, counter, hop);
+		stage_half(w, f, 1, len, inner_flags, vni, counter + 1, hop + 1);
+		stat_add(&w->c.tx_halves, 1);
+		stat_add(&f->peer->w[w->number].c.tx_halves, 1);
 	}
 }
 
@@ -368,14 +406,48 @@ static bool pay(struct worker *w, struct dpkey *k, struct dppeer *p, uint32_t se
 	return paid;
 }
 
-static bool pay_all(struct worker *w, const struct flight *f, uint32_t segs, uint32_t seg_bytes)
+/* For @segs datagrams with bodies of up to @body bytes. */
+static bool pay_all(struct worker *w, const struct flight *f, uint32_t segs, uint32_t body)
 {
-	uint64_t each = dpkey_blocks(WIRE_SHIM + (uint64_t)seg_bytes);
-
-	if (!pay(w, f->key, f->peer, segs, segs * each))
+	if (!pay(w, f->key, f->peer, segs, segs * dpkey_blocks(body)))
 		return false;
 	return !f->wrap ||
 	       pay(w, f->hop.key, f->peer, segs, segs * dpkey_blocks(relay_tag_off(f->path->n)));
+}
+
+/* The largest inner packet that the path takes. */
+static uint32_t room_for(const struct flight *f)
+{
+	uint32_t pmtu = __atomic_load_n(&f->peer->pmtu, __ATOMIC_RELAXED);
+	uint32_t around = f->out->overhead + f->wrap;
+	uint32_t most = BATCH_BYTES - WIRE_DATA_OVERHEAD - f->wrap;
+
+	if (pmtu <= around)
+		return 0;
+	return pmtu - around < most ? pmtu - around : most;
+}
+
+/* A packet that is too large for the path: may it go as two halves (5.14)? IPv6 may rely on 1280 bytes;
+ * for all else the kernel answers too-big by the peer's route, and this is what slips through. */
+static bool may_halve(const struct flight *f, const struct pkt_info *pi, const struct gso_iter *it)
+{
+	return pi->family == IP_V6 && it->seg_bytes <= WIRE_HALF_MAX &&
+	       (it->seg_bytes + 1) / 2 + WIRE_HALF_HDR <= f->room;
+}
+
+static void count_packets(struct worker *w, const struct flight *f, const struct pkt_info *pi,
+	const struct gso_iter *it)
+{
+	struct peer_worker *pw = &f->peer->w[w->number];
+	uint64_t bytes = pi->len + (uint64_t)(it->segs - 1) * it->hdr_len;
+
+	stat_set(&pw->tx_ns[f->via], w->rx.now_ns);
+	if (!peer_is_active(f->peer))
+		dp_tell_active(w->dp, f->peer);
+	stat_add(&pw->c.tx_packets, it->segs);
+	stat_add(&pw->c.tx_bytes, bytes);
+	stat_add(&w->c.tx_packets, it->segs);
+	stat_add(&w->c.tx_bytes, bytes);
 }
 
 /* One packet or super-packet from the TUN, vnet header first. */
@@ -385,9 +457,10 @@ static void tx_packet(struct worker *w, const struct segment *s, uint8_t *buf, s
 	struct pkt_info pi;
 	struct gso_iter it;
 	struct flight f;
-	struct peer_worker *pw;
-	uint64_t bytes;
+	uint64_t counter;
+	uint32_t datagrams, body;
 	enum way way;
+	bool halves;
 
 	if (len < TUN_VNET_HDR || pkt_parse(&pi, buf + TUN_VNET_HDR, len - TUN_VNET_HDR) < 0) {
 		tx_drop(w, NULL, DP_DROP_BAD_PACKET, 1);
@@ -405,25 +478,22 @@ static void tx_packet(struct worker *w, const struct segment *s, uint8_t *buf, s
 		tx_drop(w, f.peer, DP_DROP_BAD_SEGMENT, 1);
 		return;
 	}
-	/* The kernel answers too-big by the peer's route (5.14); this is for what slips through. */
-	if (it.seg_bytes + f.out->overhead + f.wrap >
-			__atomic_load_n(&f.peer->pmtu, __ATOMIC_RELAXED) ||
-		it.seg_bytes + WIRE_DATA_OVERHEAD + f.wrap > BATCH_BYTES) {
+	f.room = room_for(&f);
+	halves = it.seg_bytes > f.room;
+	if (halves && !may_halve(&f, &pi, &it)) {
 		tx_drop(w, f.peer, DP_DROP_TOO_BIG, it.segs);
 		return;
 	}
-	if (!pay_all(w, &f, it.segs, it.seg_bytes))
+	datagrams = halves ? 2 * it.segs : it.segs;
+	body = WIRE_SHIM + (halves ? WIRE_HALF_HDR + (it.seg_bytes + 1) / 2 : it.seg_bytes);
+	if (!pay_all(w, &f, datagrams, body))
 		return;
-	pw = &f.peer->w[w->number];
-	bytes = pi.len + (uint64_t)(it.segs - 1) * it.hdr_len;
-	stat_set(&pw->tx_ns[f.via], w->rx.now_ns);
-	if (!peer_is_active(f.peer))
-		dp_tell_active(w->dp, f.peer);
-	stat_add(&pw->c.tx_packets, it.segs);
-	stat_add(&pw->c.tx_bytes, bytes);
-	stat_add(&w->c.tx_packets, it.segs);
-	stat_add(&w->c.tx_bytes, bytes);
-	stage_segments(w, &f, &it, &pi, s->vni, dpkey_counters(f.key, f.lane, it.segs));
+	count_packets(w, &f, &pi, &it);
+	counter = dpkey_counters(f.key, f.lane, datagrams);
+	if (halves)
+		stage_halves(w, &f, &it, s->vni, counter);
+	else
+		stage_segments(w, &f, &it, &pi, s->vni, counter);
 }
 
 bool tx_relay(struct worker *w, struct dppeer *next, struct relay_hdr *h, const uint8_t *inner,

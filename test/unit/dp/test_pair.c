@@ -150,6 +150,78 @@ static void aes(void **state)
 	rig_free(r);
 }
 
+/* ---- IPv6 halves ---- */
+
+/* A path that takes less than 1280 inside: every IPv6 packet up to that passes, by halves if it must;
+ * what is larger, and IPv4, does not. */
+static void halves(void **state)
+{
+	struct dp_cfg c = rig_cfg(1);
+	struct rig *r = rig_new(&c, NULL);
+	struct mk m = rig_packet(0, 6, false);
+	unsigned hdr = (unsigned)mk_hdr_len(&m), room = 1000;
+	uint64_t whole, cut;
+
+	for (int s = 0; s < 2; s++)
+		dp_peer_pmtu(r->dp[s], RIG_PEER, room + WIRE_OVERHEAD_V4);
+	for (m.payload = room - hdr - 2; m.payload <= room - hdr; m.payload++)
+		pass(r, 0, &m);
+	assert_int_equal(rig_counters(r, 0).tx_halves, 0);
+	whole = rig_counters(r, 0).tx_datagrams;
+	for (m.payload = room - hdr + 1; m.payload <= WIRE_HALF_MAX - hdr; m.payload++) {
+		m.fill = m.payload;
+		pass(r, 0, &m);
+	}
+	cut = WIRE_HALF_MAX - room;
+	RIG_UNTIL(r, rig_counters(r, 1).rx_halves == cut);
+	assert_int_equal(rig_counters(r, 0).tx_halves, cut);
+	assert_int_equal(rig_counters(r, 0).tx_datagrams, whole + 2 * cut);
+	assert_int_equal(rig_counters(r, 1).rx_packets, rig_counters(r, 0).tx_packets);
+	no_drops(r);
+	m.payload = WIRE_HALF_MAX - hdr + 1;
+	rig_tun_write(r, 0, 0, &plain, pkt, mk_build(&m, pkt));
+	RIG_UNTIL(r, rig_drops(r, 0, DP_DROP_TOO_BIG) == 1);
+	m = rig_packet(0, 4, false);
+	m.payload = room;
+	rig_tun_write(r, 0, 0, &plain, pkt, mk_build(&m, pkt));
+	RIG_UNTIL(r, rig_drops(r, 0, DP_DROP_TOO_BIG) == 2);
+	/* A path with no room for a half. */
+	dp_peer_pmtu(r->dp[0], RIG_PEER, WIRE_OVERHEAD_V4 + 600);
+	m = rig_packet(0, 6, false);
+	m.payload = WIRE_HALF_MAX - hdr;
+	rig_tun_write(r, 0, 0, &plain, pkt, mk_build(&m, pkt));
+	RIG_UNTIL(r, rig_drops(r, 0, DP_DROP_TOO_BIG) == 3);
+	rig_free(r);
+}
+
+/* Super-packets of segments that don't fit: each segment goes as two halves, sums as they were. */
+static void halves_of_segments(void **state)
+{
+	struct dp_cfg c = rig_cfg(2);
+	struct rig *r = rig_new(&c, NULL);
+	struct mk m = rig_packet(0, 6, true);
+	struct virtio_net_hdr vh = {
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .gso_type = VIRTIO_NET_HDR_GSO_TCPV6};
+	size_t hdr = mk_hdr_len(&m), have = 0, n;
+
+	dp_peer_pmtu(r->dp[0], RIG_PEER, 1280);
+	m.sum = MK_PARTIAL;
+	m.payload = 30001;
+	vh.gso_size = (uint16_t)(WIRE_HALF_MAX - hdr);
+	vh.csum_start = (uint16_t)mk_l4_off(&m);
+	vh.csum_offset = (uint16_t)(mk_sum_off(&m) - mk_l4_off(&m));
+	rig_tun_write(r, 0, 0, &vh, pkt, mk_build(&m, pkt));
+	while (have < m.payload) {
+		n = rig_tun_read(r, 1, &vh, got, RIG_WAIT);
+		assert_true(n > hdr && have + n - hdr <= m.payload);
+		assert_int_equal(vh.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+		assert_memory_equal(got + hdr, pkt + hdr + have, n - hdr);
+		have += n - hdr;
+	}
+	no_drops(r);
+	rig_free(r);
+}
+
 /* ---- what must not pass ---- */
 
 /* Shoot a body sealed with the right key at side 1; it is dropped for @why. */
@@ -844,6 +916,8 @@ int main(void)
 		cmocka_unit_test(every_size),
 		cmocka_unit_test(fall_backs),
 		cmocka_unit_test(aes),
+		cmocka_unit_test(halves),
+		cmocka_unit_test(halves_of_segments),
 		cmocka_unit_test(inner_checks),
 		cmocka_unit_test(exits),
 		cmocka_unit_test(replay_and_forgery),
