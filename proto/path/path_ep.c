@@ -9,7 +9,7 @@
  * A simultaneous open: who wants sends PUNCH with its endpoints to a common peer. That peer sends
  * OPEN to both, each with the other's endpoints, as they say and as it sees them, and a delay that
  * makes up for the different distances. At that time each sends an empty datagram to every endpoint
- * of the other, which opens its own NAT; the one that wants then dials.
+ * of the other, which opens its own NAT, and dials.
  *
  * A member may lie in PUNCH and OPEN: what it gains is LIM_PATH_PUNCHES_PER_SEC times PATH_EPS_MAX
  * empty datagrams a second to unicast addresses. */
@@ -19,8 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DIALS_MAX     3 /* endpoints dialled before relays are looked for */
-#define PUNCH_PEERS   3 /* common peers asked */
+#define DIALS_MAX     3          /* endpoints dialled before relays are looked for */
+#define PUNCH_PEERS   3          /* common peers asked */
+#define OPEN_TIME     DUR_SEC(2) /* for a dial towards what was opened */
 #define PUNCH_SLACK   DUR_MS(50)
 #define CONNECT_RELAY DUR_SEC(3) /* for a handshake through relays */
 #define CONNECT_RETRY DUR_SEC(5) /* between rounds, doubled up to tune.connect_retry_max */
@@ -253,6 +254,7 @@ void ep_connect(struct path *p, struct peer *pr, ts_t now)
 {
 	assert(!pr->linked);
 	pr->connect_step = 0;
+	pr->punched = false;
 	pr->connect_at = now;
 	pr->route = path_direct;
 	pr->search_depth = 0;
@@ -370,6 +372,7 @@ static void connect_tick(struct path *p, struct peer *pr, ts_t now)
 	switch (pr->connect_step) {
 	case STEP_WAIT:
 		pr->connect_step = 0;
+		pr->punched = false;
 		break;
 	case STEP_RELAY:
 		connect_wait(p, pr, now);
@@ -383,18 +386,22 @@ static void connect_tick(struct path *p, struct peer *pr, ts_t now)
 	default:
 		break;
 	}
-	c = dialable(p, pr, pr->connect_step);
-	if (pr->connect_step == 1 || (!c && pr->connect_step == 0))
+	c = pr->connect_step < DIALS_MAX ? dialable(p, pr, pr->connect_step) : NULL;
+	/* A punch takes as long as a dial. */
+	const bool punch = !pr->punched && (pr->connect_step > 0 || !c);
+	if (punch)
 		punch_ask(p, pr);
-	if (c && pr->connect_step < DIALS_MAX) {
+	pr->punched |= punch;
+	if (c || punch)
+		pr->connect_at = ts_add(now, p->cfg.tune.connect_each);
+	if (c) {
 		pr->connect_ep = c->ep;
 		pr->route = path_direct;
 		pr->connect_step++;
-		pr->connect_at = ts_add(now, p->cfg.tune.connect_each);
 		peer_dirty(p, pr, DIRTY_CONNECT);
-		return;
+	} else if (!punch) {
+		look_for_relays(p, pr, now);
 	}
-	look_for_relays(p, pr, now);
 }
 
 /* --- simultaneous open --- */
@@ -468,8 +475,10 @@ int ep_on_open(
 		return ERR_NOT_FOUND;
 	if (!second_take(&p->punches_since, &p->punches, LIM_PATH_PUNCHES_PER_SEC, now))
 		return ERR_LIMIT;
-	for (size_t i = 0; i < m.eps.n; i++)
+	/* The first, as the arranging peer sees it, becomes the newest. */
+	for (size_t i = m.eps.n; i-- > 0;)
 		(void)ep_add(t, &m.eps.v[i], CAND_SEEN);
+	t->open_ep = m.eps.n ? m.eps.v[0] : (struct ep){0};
 	t->open_at = ts_add(now, DUR_MS(m.delay_ms));
 	/* Over the session that there is: the other side tries at the same time. */
 	t->obeyed = t == pr;
@@ -494,12 +503,17 @@ static void open_tick(struct path *p, struct peer *pr, ts_t now)
 	if (pr->linked) {
 		pr->direct_at = now;
 		pr->direct_tries = 0;
-	} else if (pr->state == PATH_ST_CONNECTING && pr->connect_step <= DIALS_MAX) {
-		/* The newest that was seen is the one that was just arranged. */
-		pr->connect_ep = pr->cand[pr->ncand - 1].ep;
+	} else if (pr->connect_step != STEP_RELAYED && ep_usable(p, &pr->open_ep)) {
+		/* Both dial: one of the two may have mappings that nobody can foretell. */
+		if (pr->state == PATH_ST_IDLE) {
+			ep_connect(p, pr, now);
+			pr->asked_until = ts_add(now, OPEN_TIME);
+		}
+		pr->connect_ep = pr->open_ep;
 		pr->route = path_direct;
 		pr->connect_step = DIALS_MAX;
-		pr->connect_at = ts_add(now, DUR_NS(2 * p->cfg.tune.connect_each.ns));
+		pr->punched = true;
+		pr->connect_at = ts_add(now, OPEN_TIME);
 		peer_dirty(p, pr, DIRTY_CONNECT);
 	}
 }

@@ -148,10 +148,12 @@ struct peer {
 	ts_t asked_until; /* wanted for others */
 	ts_t connect_at;  /* TS_NEVER: nothing to do */
 	unsigned connect_step;
+	bool punched; /* in this round */
 	dur_t connect_backoff;
 	struct ep connect_ep;
-	ts_t open_at;  /* a simultaneous open was arranged */
-	ts_t alive_at; /* next keepalive; TS_NEVER: not needed */
+	struct ep open_ep; /* the likeliest, if */
+	ts_t open_at;      /* a simultaneous open was arranged */
+	ts_t alive_at;     /* next keepalive; TS_NEVER: not needed */
 	/* What this node made us answer in this second */
 	ts_t asks_since, replies_since;
 	unsigned asks, replies;

@@ -14,7 +14,7 @@
 #include <assert.h>
 #include <string.h>
 
-#define SUSPECT_GAP DUR_SEC(1)
+#define SUSPECT_GAP DUR_MS(500) /* between probes of the size in use, however suspicious */
 
 /* Sizes that networks really have: above each the next byte is tried early. */
 static const uint16_t plateaus[] = {
