@@ -288,7 +288,10 @@ bool members_next(struct members *m, struct member_act *out)
 		return true;
 	if (next_send(m, out))
 		return true;
+	/* What became due long ago, such as a refresh, was only asked for now. */
 	m->armed = next_deadline(m);
+	if (ts_before(m->armed, m->now))
+		m->armed = m->now;
 	return false;
 }
 

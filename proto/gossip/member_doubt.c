@@ -72,6 +72,14 @@ static dur_t own_time(const struct members *m, unsigned n, unsigned q)
 	return DUR_NS(max - (max - DOUBT_MIN.ns) / 1000 * way[n]);
 }
 
+/* It refuted us before, and still we can't reach it: our silence says nothing. */
+static bool path_broken(const struct members *m, uint32_t n)
+{
+	uint8_t i = m->nodes[n].slot;
+
+	return i != NO_SLOT && m->slot[i].backoff.ns > 0;
+}
+
 /* When the subject is to be declared dead; TS_NEVER: this alone does not do it. */
 static ts_t verdict_at(const struct members *m, const struct doubt *x)
 {
@@ -80,7 +88,7 @@ static ts_t verdict_at(const struct members *m, const struct doubt *x)
 
 	if (x->n >= q)
 		t = ts_add(x->since, DUR_NS(DOUBT_MIN.ns * (m->storm ? 2 : 1)));
-	else if (x->own)
+	else if (x->own && !path_broken(m, x->node))
 		t = ts_add(x->since, own_time(m, x->n, q));
 	if (x->nholders >= holders_needed(m))
 		t = ts_min(t, ts_add(x->held_since, HOLD_WAIT));
@@ -97,9 +105,10 @@ static void arm(struct members *m, struct doubt *x)
 
 		t = ts_before(t, free) ? free : t;
 	}
+	t = ts_min(t, expire);
 	if (ts_before(t, m->grace))
 		t = m->grace;
-	err = tq_set(&m->doubts, &x->timer, ts_min(t, expire));
+	err = tq_set(&m->doubts, &x->timer, t);
 	assert(err == 0); /* it is queued already, and moving takes no memory */
 	(void)err;
 }
@@ -126,6 +135,37 @@ static struct doubt *doubt_make(struct members *m, uint32_t n)
 	mnode_set_state(m, n, MEMBER_DOUBTED);
 	return x;
 }
+
+/* --- liars --- */
+
+static unsigned lies_now(const struct members *m, const struct member_node *d)
+{
+	uint32_t forgiven = (now_secs(m) - d->lies_secs) / LIE_DECAY;
+
+	return d->lies > forgiven ? d->lies - forgiven : 0;
+}
+
+bool node_is_liar(const struct members *m, uint32_t n)
+{
+	return lies_now(m, &m->nodes[n]) >= LIM_MEMBER_LIES;
+}
+
+static void count_lie(struct members *m, uint32_t n)
+{
+	struct member_node *d = &m->nodes[n];
+	unsigned lies = lies_now(m, d);
+
+	/* Seconds on the way to the next forgiveness are kept, unless there is nothing to forgive. */
+	d->lies_secs =
+		lies == 0 ? now_secs(m) : now_secs(m) - (now_secs(m) - d->lies_secs) % LIE_DECAY;
+	d->lies = (uint8_t)(lies < UINT8_MAX ? lies + 1 : lies);
+	if (lies + 1 == LIM_MEMBER_LIES && n != SELF) {
+		m->liar = d->key;
+		m->liar_told = true;
+	}
+}
+
+/* --- suspicion --- */
 
 int doubt_add(struct members *m, uint32_t n, uint32_t by, uint64_t inc)
 {
@@ -162,6 +202,9 @@ void doubt_own(struct members *m, uint32_t n)
 		return;
 	m->stats.own_suspicions++;
 	fact_say(m, MEMBER_FACT_SUSPECT, n, inc);
+	/* Too often wrong of late, we are not listened to; but the subject is to have its say. */
+	if (node_is_liar(m, SELF))
+		fact_say(m, MEMBER_FACT_NOTICE, n, inc);
 }
 
 void doubt_end(struct members *m, uint32_t n)
@@ -209,35 +252,6 @@ void doubt_heard(struct members *m, uint32_t n)
 	}
 }
 
-/* --- liars --- */
-
-static unsigned lies_now(const struct members *m, const struct member_node *d)
-{
-	uint32_t forgiven = (now_secs(m) - d->lies_secs) / LIE_DECAY;
-
-	return d->lies > forgiven ? d->lies - forgiven : 0;
-}
-
-bool node_is_liar(const struct members *m, uint32_t n)
-{
-	return lies_now(m, &m->nodes[n]) >= LIM_MEMBER_LIES;
-}
-
-static void count_lie(struct members *m, uint32_t n)
-{
-	struct member_node *d = &m->nodes[n];
-	unsigned lies = lies_now(m, d);
-
-	/* Seconds on the way to the next forgiveness are kept, unless there is nothing to forgive. */
-	d->lies_secs =
-		lies == 0 ? now_secs(m) : now_secs(m) - (now_secs(m) - d->lies_secs) % LIE_DECAY;
-	d->lies = (uint8_t)(lies < UINT8_MAX ? lies + 1 : lies);
-	if (lies + 1 == LIM_MEMBER_LIES) {
-		m->liar = d->key;
-		m->liar_told = true;
-	}
-}
-
 /* Our own suspicion was wrong, and yet we can't reach the node: only our path is broken. Don't
  * raise the alarm again at once. */
 static void back_off(struct members *m, struct slot *s)
@@ -263,9 +277,8 @@ void doubt_refuted(struct members *m, uint32_t n, uint64_t inc)
 	for (unsigned i = x->n; i-- > 0;) {
 		if (x->by[i].inc >= inc)
 			continue;
-		if (x->by[i].node != SELF)
-			count_lie(m, x->by[i].node);
-		else if (s)
+		count_lie(m, x->by[i].node);
+		if (x->by[i].node == SELF && s)
 			back_off(m, s);
 		drop_suspector(x, i);
 	}
@@ -319,8 +332,22 @@ static void judge(struct members *m, struct doubt *x)
 
 /* --- ourselves --- */
 
+/* Refutations cost everybody something, and a notice costs its sender nothing: answers to notices
+ * that keep coming become rare. */
+static void rest_after_notice(struct members *m)
+{
+	bool quiet = ts_due(ts_add(m->notice_at, DUR_NS(2 * NOTICE_REST.ns)), m->now);
+
+	m->notice_gap = DUR_NS(quiet ? REFUTE_EVERY.ns : 2 * m->notice_gap.ns);
+	if (m->notice_gap.ns > NOTICE_REST.ns)
+		m->notice_gap = NOTICE_REST;
+	m->notice_at = ts_add(m->now, m->notice_gap);
+}
+
 static void refute(struct members *m)
 {
+	if (m->refute_noticed)
+		rest_after_notice(m);
 	m->refute = false;
 	m->inc = m->refute_above + 1;
 	m->refute_at = ts_add(m->now, REFUTE_EVERY);
@@ -330,14 +357,30 @@ static void refute(struct members *m)
 	fact_say(m, MEMBER_FACT_ALIVE, SELF, m->inc);
 }
 
-void self_doubted(struct members *m, uint64_t epoch, uint64_t inc)
+/* When the refutation that is wanted may go out. */
+static ts_t refute_due(const struct members *m)
 {
-	if (epoch != m->epoch || inc < m->inc || inc - m->inc > INC_AHEAD_MAX)
+	if (m->refute_noticed && ts_before(m->refute_at, m->notice_at))
+		return m->notice_at;
+	return m->refute_at;
+}
+
+bool self_meant(const struct members *m, uint64_t epoch, uint64_t inc)
+{
+	return epoch == m->epoch && inc >= m->inc && inc - m->inc <= INC_AHEAD_MAX;
+}
+
+void self_doubted(struct members *m, uint64_t epoch, uint64_t inc, uint32_t by)
+{
+	if (!self_meant(m, epoch, inc))
 		return;
+	if (by != NO_NODE)
+		count_lie(m, by);
+	m->refute_noticed = by == NO_NODE && (!m->refute || m->refute_noticed);
 	if (!m->refute || m->refute_above < inc)
 		m->refute_above = inc;
 	m->refute = true;
-	if (ts_due(m->refute_at, m->now))
+	if (ts_due(refute_due(m), m->now))
 		refute(m);
 }
 
@@ -354,7 +397,7 @@ void doubt_tick(struct members *m)
 		(void)err;
 		judge(m, x);
 	}
-	if (m->refute && ts_due(m->refute_at, m->now))
+	if (m->refute && ts_due(refute_due(m), m->now))
 		refute(m);
 }
 
@@ -362,7 +405,7 @@ ts_t doubt_deadline(const struct members *m)
 {
 	ts_t t = tq_deadline(&m->doubts);
 
-	return m->refute ? ts_min(t, m->refute_at) : t;
+	return m->refute ? ts_min(t, refute_due(m)) : t;
 }
 
 /* --- dead lists --- */
@@ -427,7 +470,7 @@ int doubt_recv_hold(struct members *m, uint32_t from, struct rd *r)
 		}
 		n = mnode_find(m, &h.key);
 		if (n == SELF) {
-			self_doubted(m, h.epoch, h.inc);
+			self_doubted(m, h.epoch, h.inc, NO_NODE);
 			continue;
 		}
 		if (n == NO_NODE || n == from)

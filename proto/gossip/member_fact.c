@@ -230,6 +230,24 @@ static int verify(
 	return err;
 }
 
+/* @by suspects us. A liar need not be answered: others don't believe it either. */
+static int recv_suspect_self(
+	struct members *m, uint32_t from, uint32_t by, const struct member_fact *f)
+{
+	int err;
+
+	if (!self_meant(m, f->epoch, f->inc))
+		return 0;
+	if (node_is_liar(m, by)) {
+		m->stats.rx_liar++;
+		return 0;
+	}
+	err = verify(m, from, &f->origin, f);
+	if (err == 0)
+		self_doubted(m, f->epoch, f->inc, by);
+	return err;
+}
+
 static int recv_suspect(struct members *m, uint32_t from, const struct member_fact *f)
 {
 	uint32_t n = mnode_find(m, &f->subject), by = mnode_find(m, &f->origin);
@@ -237,12 +255,10 @@ static int recv_suspect(struct members *m, uint32_t from, const struct member_fa
 	struct slot *s;
 	int err;
 
-	if (n == SELF) {
-		self_doubted(m, f->epoch, f->inc);
-		return 0;
-	}
 	if (n == NO_NODE || by == NO_NODE || by == SELF || by == n)
 		return 0;
+	if (n == SELF)
+		return recv_suspect_self(m, from, by, f);
 	d = &m->nodes[n];
 	if (!mnode_lives(d) || !mnode_lives(&m->nodes[by]) || f->epoch > d->epoch)
 		return 0;
@@ -359,7 +375,7 @@ static int recv_notice(struct members *m, uint32_t from, const struct member_fac
 	struct member_node *d;
 
 	if (n == SELF) {
-		self_doubted(m, f->epoch, f->inc);
+		self_doubted(m, f->epoch, f->inc, NO_NODE);
 		return 0;
 	}
 	if (n == NO_NODE || n == from)

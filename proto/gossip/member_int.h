@@ -29,7 +29,7 @@
 #define HELPERS      3
 #define HELP_TTL     2           /* a request passes so many helpers on its way */
 #define HELP_WAIT    DUR_MS(350) /* a helper's answer, per helper that is left */
-#define HELPED_MAX   10          /* rounds that helpers alone may vouch for a node */
+#define HELPED_MAX   10          /* rounds that one helper alone may vouch for a node */
 #define HEALTH_MAX   4
 #define LATE         DUR_MS(200) /* called so much later than asked for: we were stalled */
 #define LATE_GRACE   DUR_MS(400) /* then nobody is judged for so long */
@@ -46,7 +46,8 @@
 #define WATCH_RANGE  2 /* a watcher's place on a ring may be off by one in another's view */
 #define WATCH_STEPS  8 /* suspected nodes stepped over when looking for it */
 #define REFUTE_EVERY DUR_MS(500)
-#define LIE_DECAY    30 /* seconds that forgive a refuted suspicion */
+#define NOTICE_REST  DUR_SEC(30) /* between two answers to notices, in the end */
+#define LIE_DECAY    30          /* seconds that forgive a refuted suspicion */
 
 /* Telling on. */
 #define PUSH_DELAY       DUR_MS(10) /* facts that arrive together leave together */
@@ -115,6 +116,7 @@ struct slot {
 	uint16_t seq;
 	uint8_t tries, asked, answered, helped;
 	uint32_t helpers[HELPERS]; /* asked of them */
+	uint32_t voucher;          /* who last reached it for us */
 	bool silent;               /* the last round failed */
 	dur_t backoff;
 	ts_t backoff_until;
@@ -180,9 +182,11 @@ struct members {
 	unsigned answer_head, nanswers;
 
 	struct timerq doubts;
-	bool refute;
-	uint64_t refute_above; /* the highest incarnation of ours that is doubted */
-	ts_t refute_at;
+	bool refute, refute_noticed; /* wanted; only since somebody told a notice */
+	uint64_t refute_above;       /* the highest incarnation of ours that is doubted */
+	ts_t refute_at;              /* not before */
+	ts_t notice_at;              /* not before, if only noticed */
+	dur_t notice_gap;
 	bool refute_told, liar_told; /* to be told */
 	struct node_key liar;
 	bool storm;
@@ -264,8 +268,10 @@ void doubt_forget(struct members *m, uint32_t n);
 void doubt_tick(struct members *m);
 ts_t doubt_deadline(const struct members *m);
 bool node_is_liar(const struct members *m, uint32_t n);
-/* Somebody doubts us at (epoch, inc). */
-void self_doubted(struct members *m, uint64_t epoch, uint64_t inc);
+/* Somebody doubts us at (epoch, inc): @by, who signed it, or NO_NODE if it is a mere notice. */
+void self_doubted(struct members *m, uint64_t epoch, uint64_t inc, uint32_t by);
+/* Is that about us as we are? */
+bool self_meant(const struct members *m, uint64_t epoch, uint64_t inc);
 /* One HOLD of a linked node. */
 int doubt_recv_hold(struct members *m, uint32_t from, struct rd *r);
 /* A neighbour's dead list has this digest and length. */

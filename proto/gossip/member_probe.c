@@ -7,7 +7,7 @@
  * the request on, HELP_TTL times at most, to one of its neighbours that stands nearer to it. Each
  * helper remembers the request until an answer is due (LIM_MEMBER_HELPS), and answers NACK when
  * none came: then the asker knows that at least its own network works (Lifeguard 3.1). A helper may
- * lie; for a target that is not heard directly helpers are believed HELPED_MAX rounds in a row. */
+ * lie: one that is alone in reaching a target is believed HELPED_MAX rounds in a row. */
 #include <assert.h>
 #include <string.h>
 #include "weft/err.h"
@@ -411,6 +411,9 @@ int probe_recv_reached(struct members *m, uint32_t from, struct rd *r)
 		return err;
 	if ((s = asked_of(m, from, seq)) != NULL) {
 		s->answered++;
+		if (s->voucher != from)
+			s->helped = 0;
+		s->voucher = from;
 		if (s->helped < HELPED_MAX) {
 			s->helped++;
 			round_over(m, s, PROBE_EVERY);
