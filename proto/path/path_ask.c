@@ -337,7 +337,8 @@ int ask_on_ask(
 			ep_connect_deeper(p, t, now);
 		}
 		peer_touch(p, t);
-		answer(p, pr, m.id, &m.target, PATH_ANSWER_LATER);
+		answer(p, pr, m.id, &m.target,
+			ep_exhausted(t) ? PATH_ANSWER_NONE : PATH_ANSWER_LATER);
 	} else {
 		answer(p, pr, m.id, &m.target, PATH_ANSWER_NONE);
 	}

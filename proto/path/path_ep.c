@@ -25,7 +25,7 @@
 #define PUNCH_SLACK   DUR_MS(50)
 #define CONNECT_RELAY DUR_SEC(3) /* for a handshake through relays */
 #define CONNECT_RETRY DUR_SEC(5) /* between rounds, doubled up to tune.connect_retry_max */
-#define SEARCH_TIME   DUR_SEC(10)
+#define SEARCH_TIME   DUR_SEC(15)
 #define STEP_RELAY    100 /* connect_step: relays are being looked for */
 #define STEP_RELAYED  101 /* dialling through relays */
 #define STEP_WAIT     102 /* until the next round */
@@ -280,6 +280,7 @@ static void look_for_relays(struct path *p, struct peer *pr, ts_t now)
 	pr->connect_at = ts_add(now, SEARCH_TIME);
 	pr->search_depth = 0;
 	pr->search_at = TS_NEVER;
+	pr->search_backoff = DUR_NS(0);
 	ask_start(p, pr, 0, now);
 }
 
@@ -292,6 +293,12 @@ void ep_connect_relayed(struct path *p, struct peer *pr, ts_t now)
 	pr->search_at = TS_NEVER;
 	peer_dirty(p, pr, DIRTY_USE | DIRTY_CONNECT);
 	peer_touch(p, pr);
+}
+
+bool ep_exhausted(const struct peer *pr)
+{
+	return pr->state == PATH_ST_CONNECTING &&
+	       (pr->connect_step == STEP_WAIT || pr->search_backoff.ns > 0);
 }
 
 void ep_connect_deeper(struct path *p, struct peer *pr, ts_t now)

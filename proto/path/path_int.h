@@ -24,7 +24,7 @@
 #define COST_FRESH       DUR_SEC(1)  /* a measurement that may be told without a new one */
 #define ASK_WAIT         DUR_MS(300) /* for the answers of candidates */
 #define ASK_AGAIN        DUR_MS(500) /* after "later" */
-#define ASK_LATER_MAX    6           /* so often */
+#define ASK_LATER_MAX    10          /* so often */
 #define ASK_WANTED       DUR_SEC(10) /* we keep looking for a target on behalf of who asked */
 #define WAKE_MIN         DUR_SEC(5)
 #define WAKE_WAIT        DUR_SEC(1)
@@ -309,6 +309,8 @@ void ep_connect_relayed(struct path *p, struct peer *pr, ts_t now);
 void ep_connect_stop(struct peer *pr);
 /* More relays are allowed than when the search began. */
 void ep_connect_deeper(struct path *p, struct peer *pr, ts_t now);
+/* Has the round that is under way found nothing? */
+bool ep_exhausted(const struct peer *pr);
 void ep_tick(struct path *p, struct peer *pr, ts_t now);
 ts_t ep_deadline(const struct path *p, const struct peer *pr, ts_t now);
 /* Ask @pr over the session that there is to open towards us, and do the same. */

@@ -428,6 +428,10 @@ int live_on_probe(
 	wr_init(&w, buf, sizeof(buf));
 	path_probe_encode(&w, PATH_MSG_REPLY, &m);
 	peer_send(p, pr, NULL, NULL, 0, &w, 0);
+	/* Our relays may be dead without our knowing, on a link that was idle. What came directly may
+	 * be answered so. */
+	if (!from->relayed && pr->route.n > 0 && path_ep_ok(&from->ep))
+		peer_send(p, pr, &path_direct, &from->ep, 0, &w, 0);
 	live_tick(p, pr, now);
 	return 0;
 }
