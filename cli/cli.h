@@ -59,6 +59,7 @@ void render_peers(struct out *o, const msgpack_object *data);
 void render_connections(struct out *o, const msgpack_object *data);
 void render_routes(struct out *o, const msgpack_object *data);
 void render_targets(struct out *o, const msgpack_object *data);
+void render_ipam(struct out *o, const msgpack_object *data);
 void render_message(struct out *o, const msgpack_object *data);
 void render_bgp(struct out *o, const msgpack_object *data);
 void render_bgp_routes(struct out *o, const msgpack_object *data);

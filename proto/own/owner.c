@@ -122,7 +122,8 @@ struct own *owner_own_new(struct owner *o, const struct owner_prefix *p)
 	c->is.usable_at = TS_NEVER;
 	list_add_tail(&o->own, &c->in_own);
 	o->nown++;
-	o->publish = o->save = o->changed = true;
+	o->publish = o->changed = true;
+	o->save |= p->right != OWNER_BY_CONFIG;
 	return c;
 }
 
@@ -530,7 +531,7 @@ void owner_tick(struct owner *o, ts_t now)
 		o->changed = true;
 	}
 	if (ts_due(o->save_at, now)) {
-		o->save |= o->nown > 0;
+		o->save |= owner_keeps(o);
 		o->save_at = ts_add(now, o->tune.save_every);
 	}
 	owner_arm(o);

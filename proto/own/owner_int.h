@@ -111,4 +111,8 @@ bool owner_held(const struct owner *o, uint32_t vni, const struct pfx *p);
  * none; ERR_NOMEM. */
 int owner_choose(struct owner *o, const struct want *w, struct pfx *out);
 
+/* owner_state.c */
+/* Is there anything that must outlive a restart? */
+bool owner_keeps(const struct owner *o);
+
 #endif

@@ -65,6 +65,11 @@ static size_t how_many(const struct owner *o, uint8_t right)
 	return n;
 }
 
+bool owner_keeps(const struct owner *o)
+{
+	return how_many(o, OWNER_BY_ORCHESTRATOR) + how_many(o, OWNER_BY_CLAIM) > 0;
+}
+
 static void put_all(const struct owner *o, uint8_t right, struct wr *w)
 {
 	struct list *l, *t;

@@ -6,6 +6,7 @@
 #include "bgp_svc.h"
 #include "ctl_pods.h"
 #include "ctl_status.h"
+#include "own_svc.h"
 
 static void refuse(struct ctl_answer *a, const char *hint, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -76,6 +77,7 @@ static void cmd_report(struct daemon *d, const struct ctl_request *rq, struct ct
 	status_connections(d, a->w, "connections");
 	status_routes(d, a->w, "routes");
 	status_targets(d, a->w, "targets");
+	ctl_own_fill(d, a->w, "ipam");
 	status_counters(d, a->w, "counters");
 	status_config(d, a->w, "config");
 	ctl_w_end(a->w);
@@ -152,6 +154,10 @@ static const struct {
 	{"status connections", cmd_connections},
 	{"status routes", cmd_routes},
 	{"status targets", cmd_targets},
+	{"status ipam", ctl_own_status},
+	{"prefix-set", ctl_own_set},
+	{"prefix-more", ctl_own_more},
+	{"node-deleted", ctl_own_deleted},
 	{"status bgp", ctl_bgp_status},
 	{"status bgp routes", ctl_bgp_routes},
 	{"bgp refresh", ctl_bgp_act},

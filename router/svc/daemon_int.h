@@ -95,6 +95,7 @@ struct daemon {
 	struct rtab *rtab;
 	struct dialer *dialer;
 	struct bgp_svc *bgp; /* bgp_svc.h; NULL: not configured */
+	struct own_svc *own;
 	struct ctl_srv *ctl;
 	struct http *http;
 	struct peer_slot *peers; /* LIM_PEERS entries */

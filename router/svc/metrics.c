@@ -4,6 +4,7 @@
 #include "weft/err.h"
 #include "bgp_svc.h"
 #include "ctl_status.h"
+#include "own_svc.h"
 
 static void reason(void *ctx, const char *why)
 {
@@ -165,6 +166,7 @@ static void metrics(struct daemon *d, struct http_reply *r)
 	m_dataplane(d, r);
 	m_sessions(d, r);
 	m_peers(d, r);
+	metrics_own(d, r);
 	metrics_bgp(d, r);
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "weft/err.h"
 #include "daemon_int.h"
+#include "own_svc.h"
 #include "priv.h"
 
 #define INNER_MTU_MIN 1280 /* of the device: an IPv6 link may not have less (RFC 8200 5) */
@@ -24,6 +25,20 @@ struct segment *segment_find(struct daemon *d, uint32_t vni)
 		if (d->segments[i].vni == vni)
 			return &d->segments[i];
 	return NULL;
+}
+
+/* The mesh address: the first of the prefix, one per family (DESIGN 1). The network address of a prefix
+ * that has more than one or two is not a host's. */
+static void segment_addresses(struct segment *s)
+{
+	memset(s->mesh_addrs, 0, sizeof(s->mesh_addrs));
+	for (size_t i = 0; i < s->nprefixes; i++) {
+		const struct pfx *p = &s->prefixes[i].pfx;
+		struct ip *slot = &s->mesh_addrs[p->ip.family == IP_V6];
+
+		if (slot->family == IP_NONE)
+			(void)pfx_nth(p, ip_bits(&p->ip) - p->len >= 2, slot);
+	}
 }
 
 static int segment_init(struct segment *s, uint32_t vni, const char *tun, const struct pfx *ranges,
@@ -38,19 +53,11 @@ static int segment_init(struct segment *s, uint32_t vni, const char *tun, const 
 		return ERR_NOMEM;
 	if (nranges)
 		memcpy(s->ranges, ranges, nranges * sizeof(*ranges));
-	if (nprefixes)
-		memcpy(s->prefixes, prefixes, nprefixes * sizeof(*prefixes));
 	s->nranges = nranges;
-	s->nprefixes = nprefixes;
-	/* The mesh address: the first of the prefix, one per family (DESIGN 1). The network address
-	 * of a prefix that has more than one or two is not a host's. */
-	for (size_t i = 0; i < nprefixes; i++) {
-		const struct pfx *p = &prefixes[i].pfx;
-		struct ip *slot = &s->mesh_addrs[p->ip.family == IP_V6];
-
-		if (slot->family == IP_NONE)
-			(void)pfx_nth(p, ip_bits(&p->ip) - p->len >= 2, slot);
-	}
+	for (size_t i = 0; i < nprefixes; i++)
+		if (!prefixes[i].claim) /* the others come when they are claimed (own.c) */
+			s->prefixes[s->nprefixes++] = prefixes[i];
+	segment_addresses(s);
 	return 0;
 }
 
@@ -106,6 +113,9 @@ int segments_check(struct daemon *d)
 		for (size_t n = 0; n < d->segments[i].nprefixes && nown < CONF_LIST_MAX; n++)
 			if (d->segments[i].prefixes[n].device[0])
 				own[nown++] = d->segments[i].prefixes[n].device;
+	for (size_t i = 0; i < d->conf->nprefixes && nown < CONF_LIST_MAX; i++)
+		if (d->conf->prefixes[i].claim && d->conf->prefixes[i].device[0])
+			own[nown++] = d->conf->prefixes[i].device;
 	for (size_t i = 0; i < d->nsegments; i++)
 		if (kern_name_taken(d->kern, d->segments[i].tun)) {
 			log_error("weftd",
@@ -164,6 +174,9 @@ static bool is_pod_device(const struct daemon *d, const char *ifname)
 		for (size_t n = 0; n < d->segments[i].nprefixes; n++)
 			if (strcmp(d->segments[i].prefixes[n].device, ifname) == 0)
 				return true;
+	for (size_t i = 0; i < d->conf->nprefixes; i++) /* those of claims, too */
+		if (strcmp(d->conf->prefixes[i].device, ifname) == 0)
+			return true;
 	return false;
 }
 
@@ -343,19 +356,132 @@ void segments_repair(struct daemon *d)
 int segments_publish(struct daemon *d)
 {
 	static struct gossip_prefix list[MAX_OWN];
-	size_t n = 0;
+	size_t n = own_svc_list(d, list, MAX_OWN);
 
-	for (size_t i = 1; i < d->nsegments; i++)
-		for (size_t k = 0; k < d->segments[i].nprefixes && n < MAX_OWN; k++)
-			list[n++] = (struct gossip_prefix){.vni = d->segments[i].vni,
-				.pfx = d->segments[i].prefixes[k].pfx,
-				.right = RIGHT_CONFIG};
 	for (size_t i = 0; i < d->conf->nexits && n < MAX_OWN; i++)
 		list[n++] = (struct gossip_prefix){.vni = VNI_DEFAULT,
 			.pfx = d->conf->exits[i],
 			.exit = true,
 			.right = RIGHT_CONFIG};
 	return gossip_set_prefixes(d->gossip, list, n, loop_now());
+}
+
+/* --- prefixes that come and go at run time --- */
+
+#define RETRY_MAX                                                                                  \
+	32 /* others' prefixes inside one of ours that goes: its winner's, and what was wrong */
+
+bool segment_prefix_overlaps(
+	struct daemon *d, uint32_t vni, const struct conf_prefix *p, char *why, size_t why_len)
+{
+	const char *shared[CONF_LIST_MAX];
+	const struct segment *s = segment_find(d, vni);
+
+	return kern_overlaps(d->kern, &p->pfx, shared, may_share(d, s, p, shared), why, why_len);
+}
+
+/* The segment's own prefixes changed: so may the addresses that stand on its device and as the source of
+ * its routes. */
+static void readdress(struct daemon *d, struct segment *s)
+{
+	struct ip old[2], addrs[2];
+	const struct rtab_entry *e;
+	size_t n = 0, it = 0;
+
+	memcpy(old, s->mesh_addrs, sizeof(old));
+	segment_addresses(s);
+	if (s->mtu == 0 || memcmp(old, s->mesh_addrs, sizeof(old)) == 0)
+		return;
+	for (int f = 0; f < 2; f++)
+		if (s->mesh_addrs[f].family != IP_NONE && (f == 0 || d->has_ipv6))
+			addrs[n++] = s->mesh_addrs[f];
+	if (kern_segment_addrs(d->kern, s->vni, addrs, n) != 0)
+		daemon_warn(d, "can't set the addresses of %s", s->tun);
+	while (d->rtab && rtab_next(d->rtab, &it, &e))
+		if (e->vni == s->vni && e->peer && (e->pfx.ip.family == IP_V4 || d->has_ipv6))
+			(void)kern_route_add(d->kern, s->vni, &e->pfx, e->mtu,
+				&s->mesh_addrs[e->pfx.ip.family == IP_V6]);
+}
+
+/* What others publish inside a prefix that was ours until now was refused for that: try again. */
+static void retry_refused(struct daemon *d, uint32_t vni, const struct pfx *p)
+{
+	struct {
+		struct node_key node;
+		struct gossip_prefix p;
+	} again[RETRY_MAX];
+	const struct rtab_entry *e;
+	size_t it = 0, n = 0;
+
+	while (d->rtab && n < RETRY_MAX && rtab_next(d->rtab, &it, &e))
+		if (e->vni == vni && e->refused[0] && pfx_contains(p, &e->pfx)) {
+			again[n].node = e->node;
+			again[n++].p = (struct gossip_prefix){
+				.vni = e->vni, .pfx = e->pfx, .exit = e->exit};
+		}
+	for (size_t i = 0; i < n; i++) {
+		rtab_del(d, &again[i].node, &again[i].p);
+		rtab_add(d, &again[i].node, &again[i].p);
+	}
+}
+
+int segment_prefix_add(struct daemon *d, uint32_t vni, const struct conf_prefix *p)
+{
+	struct segment *s = segment_find(d, vni);
+	struct conf_prefix *v;
+	int e = 0;
+
+	if (!s)
+		return ERR_NOT_FOUND;
+	for (size_t i = 0; i < s->nprefixes; i++)
+		if (pfx_eq(&s->prefixes[i].pfx, &p->pfx))
+			return ERR_EXISTS;
+	v = realloc(s->prefixes, (s->nprefixes + 1) * sizeof(*v));
+	if (!v)
+		return ERR_NOMEM;
+	s->prefixes = v;
+	if (s->mtu != 0) { /* the segment stands already */
+		e = dp_route_set(d->dp, vni, &p->pfx, local_kind(d, p), 0);
+		if (!e)
+			e = kern_local_add(d->kern, vni, &p->pfx, p->device[0] ? p->device : NULL);
+		d->kern_dirty = true;
+	}
+	if (e) {
+		(void)dp_route_del(d->dp, vni, &p->pfx);
+		return e;
+	}
+	v[s->nprefixes++] = *p;
+	readdress(d, s);
+	return 0;
+}
+
+int segment_prefix_del(struct daemon *d, uint32_t vni, const struct pfx *p)
+{
+	struct segment *s = segment_find(d, vni);
+	bool is_range = false;
+	size_t i = 0;
+
+	while (s && i < s->nprefixes && !pfx_eq(&s->prefixes[i].pfx, p))
+		i++;
+	if (!s || i == s->nprefixes)
+		return ERR_NOT_FOUND;
+	memmove(&s->prefixes[i], &s->prefixes[i + 1],
+		(s->nprefixes - i - 1) * sizeof(s->prefixes[0]));
+	s->nprefixes--;
+	if (s->mtu != 0) {
+		for (size_t k = 0; k < s->nranges; k++)
+			is_range |= pfx_eq(&s->ranges[k], p);
+		/* The range's own entry says that nobody owns its addresses. */
+		if (is_range)
+			(void)dp_route_set(d->dp, vni, p, DP_ROUTE_DROP, 0);
+		else
+			(void)dp_route_del(d->dp, vni, p);
+		(void)kern_local_del(d->kern, vni, p);
+		d->kern_dirty = true;
+	}
+	readdress(d, s);
+	retry_refused(d, vni, p);
+	return 0;
 }
 
 static void publish_endpoints(struct daemon *d)

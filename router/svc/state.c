@@ -5,6 +5,7 @@
  *	epoch		start counter, incremented and fsynced before anything is published
  *	cluster		the cluster id, kept when the secret is rotated
  *	peers		endpoints where peers were last seen
+ *	claims		claimed blocks with their age, the orchestrator's prefixes
  *
  * identity, epoch and cluster are needed: a torn one is set aside under a new name, and the daemon
  * says what that costs. Losing peers costs nothing. */
@@ -15,6 +16,7 @@
 #include "weft/err.h"
 #include "daemon_int.h"
 #include "file.h"
+#include "own_svc.h"
 
 #define STATE_FORMAT     1
 #define SAVED_PEERS_MAX  256
@@ -253,6 +255,33 @@ int state_next_epoch(struct daemon *d, uint64_t at_least)
 	if (!e)
 		d->epoch = epoch;
 	return e;
+}
+
+int state_save_claims(struct daemon *d, const uint8_t *buf, size_t len)
+{
+	return write_state(d, "claims", buf, len);
+}
+
+int state_load_claims(struct daemon *d, struct owner *o)
+{
+	char path[PATH_MAX], aside[PATH_MAX], *buf = NULL;
+	size_t len = 0;
+	int e = read_state(
+		d, "claims", &buf, &len, 0, LIM_STATE_BYTES, "this node claims prefixes anew");
+
+	if (e)
+		return e == -ENOENT ? 0 : e;
+	e = owner_restore(o, (const uint8_t *)buf, len, loop_now());
+	free(buf);
+	if (e == 0 || e == ERR_NOMEM)
+		return e;
+	state_path(d, "claims", path);
+	if (file_set_aside(path, aside, sizeof(aside)) != 0)
+		aside[0] = '\0';
+	daemon_warn(d, "%s %s%s%s: this node claims prefixes anew", path,
+		e == ERR_FOREIGN ? "is another node's, a copied disk?" : "makes no sense",
+		aside[0] ? "; set aside as " : "", aside);
+	return 0;
 }
 
 int state_save_peers(struct daemon *d)
