@@ -30,6 +30,7 @@
 #define LIM_HOLD_PACKETS       64
 #define LIM_HOLD_BYTES         (128 * 1024)
 #define LIM_RELAY_RATE         (32 * 1024 * 1024) /* bytes/s relayed for a peer: "relay_limited" */
+#define LIM_TOOBIG_RATE        500 /* ICMP too-big made per second and worker: silence beyond */
 #define LIM_PROBE_QUEUE        16 /* long datagrams that workers hand to control: dropped, counted */
 #define LIM_SEGMENTS           256     /* VNIs on a node */
 #define LIM_KERN_ROUTES        1048576 /* routes we keep in the kernel: more are refused, told */

@@ -47,17 +47,18 @@ void dp_wake(struct dp *dp)
 
 bool dp_tell_datagram(struct dp *dp, const struct udp_in *in, const struct dp_way *back)
 {
-	struct note_datagram *n = ring_claim(dp->datagrams);
+	struct ring *ring = in->len > WIRE_CONTROL_MAX ? dp->longs : dp->datagrams;
+	struct note_datagram *n = ring_claim(ring);
 
 	if (!n)
 		return false;
-	assert(in->len <= sizeof(n->buf));
+	assert(in->len <= CTL_RX_BUF);
 	n->from = in->from;
 	n->local = in->local;
 	n->back = back ? *back : (struct dp_way){.n = 0};
 	n->len = (uint16_t)in->len;
 	memcpy(n->buf, in->buf, in->len);
-	ring_commit(dp->datagrams, n);
+	ring_commit(ring, n);
 	dp_wake(dp);
 	return true;
 }
@@ -231,9 +232,11 @@ static int make_tables(struct dp *dp)
 	if (err < 0)
 		return err;
 	dp->endpoints = lpm_new(endpoint_retire, dp);
-	dp->datagrams = ring_new(LIM_CONTROL_QUEUE, sizeof(struct note_datagram));
+	dp->datagrams =
+		ring_new(LIM_CONTROL_QUEUE, sizeof(struct note_datagram) + WIRE_CONTROL_MAX);
+	dp->longs = ring_new(LIM_PROBE_QUEUE, sizeof(struct note_datagram) + CTL_RX_BUF);
 	dp->events = ring_new(EVENT_RING, sizeof(struct note_event));
-	if (!dp->endpoints || !dp->datagrams || !dp->events)
+	if (!dp->endpoints || !dp->datagrams || !dp->longs || !dp->events)
 		return ERR_NOMEM;
 	return winpool_fill(&dp->windows) == 0 ? ERR_NOMEM : 0;
 }
@@ -337,6 +340,7 @@ void dp_free(struct dp *dp)
 		close(dp->epfd);
 	winpool_fini(&dp->windows);
 	ring_free(dp->events);
+	ring_free(dp->longs);
 	ring_free(dp->datagrams);
 	lpm_free(dp->endpoints);
 	idx_fini(&dp->labels);
@@ -498,17 +502,23 @@ static void give_event(
 	}
 }
 
-static void give_datagram(struct note_datagram *d, const struct dp_ops *ops, void *ctx)
+/* Give what waits longest in @ring to control. False: nothing waits. */
+static bool give_datagram(struct ring *ring, const struct dp_ops *ops, void *ctx)
 {
+	struct note_datagram *d = ring_peek(ring);
+
+	if (!d)
+		return false;
 	if (d->back.n == 0)
 		ops->datagram(ctx, &d->from, &d->local, d->buf, d->len);
 	else if (ops->relayed)
 		ops->relayed(ctx, &d->back, d->buf, d->len);
+	ring_done(ring);
+	return true;
 }
 
 void dp_poll(struct dp *dp, unsigned budget, const struct dp_ops *ops, void *ctx)
 {
-	struct note_datagram *d;
 	struct note_event *e;
 	unsigned done = 0, from_socket = 0;
 	uint64_t count;
@@ -526,11 +536,10 @@ void dp_poll(struct dp *dp, unsigned budget, const struct dp_ops *ops, void *ctx
 		give_event(dp, &copy, ops, ctx);
 	}
 	/* Half of the budget for what workers passed on, the rest for the socket. */
-	while (done < (budget + 1) / 2 && (d = ring_peek(dp->datagrams)) != NULL) {
-		give_datagram(d, ops, ctx);
-		ring_done(dp->datagrams);
+	while (done < (budget + 1) / 2 && give_datagram(dp->longs, ops, ctx))
 		done++;
-	}
+	while (done < (budget + 1) / 2 && give_datagram(dp->datagrams, ops, ctx))
+		done++;
 	if (dp->control.fd >= 0 && done < budget) {
 		dp->rx.now_ns = dp_now_ns();
 		dp->rx.ops = ops;
@@ -538,11 +547,9 @@ void dp_poll(struct dp *dp, unsigned budget, const struct dp_ops *ops, void *ctx
 		from_socket = rx_turn(&dp->rx, &dp->control, budget - done);
 		dp->rx.ops = NULL;
 	}
-	for (; done + from_socket < budget && (d = ring_peek(dp->datagrams)) != NULL; done++) {
-		give_datagram(d, ops, ctx);
-		ring_done(dp->datagrams);
-	}
+	while (done + from_socket < budget && give_datagram(dp->datagrams, ops, ctx))
+		done++;
 	rcu_empty(&dp->bin);
-	if (ring_peek(dp->datagrams) || ring_peek(dp->events))
+	if (ring_peek(dp->datagrams) || ring_peek(dp->longs) || ring_peek(dp->events))
 		dp_wake(dp);
 }

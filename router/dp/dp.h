@@ -157,7 +157,8 @@ int dp_send_way(struct dp *dp, const struct dp_way *way, const void *buf, size_t
 
 /* Events for the control thread. */
 struct dp_ops {
-	/* A datagram that is not a data packet of a known lane. May be written to. */
+	/* A datagram that is not a data packet of a known lane: at most WIRE_CONTROL_MAX bytes, those
+	 * of lane 0 up to what a jumbo frame carries (probes of the path). May be written to. */
 	void (*datagram)(
 		void *ctx, const struct ep *from, const struct ip *local, uint8_t *buf, size_t len);
 	void (*key_confirmed)(void *ctx, uint32_t local_index);
@@ -238,6 +239,7 @@ struct dp_counters {
 	uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes; /* inner packets and bytes */
 	uint64_t tx_datagrams, rx_datagrams, tx_calls, rx_calls, tun_reads, tun_writes;
 	uint64_t gso_fallbacks;        /* peers that went back to unsegmented sends */
+	uint64_t toobig_told;          /* ICMP answers to packets that no longer fit the path */
 	uint64_t tx_halves, rx_halves; /* IPv6 packets that went, or came, as two halves (5.14) */
 	uint64_t relay_forwarded, relay_bytes; /* datagrams of others, by the peer they came from */
 	uint64_t drops[DP_DROP_COUNT];

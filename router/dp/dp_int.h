@@ -43,7 +43,7 @@ struct note_datagram {
 	struct ip local;
 	struct dp_way back; /* n > 0: it came through relays */
 	uint16_t len;
-	uint8_t buf[WIRE_CONTROL_MAX];
+	uint8_t buf[]; /* WIRE_CONTROL_MAX, or CTL_RX_BUF of a long one */
 };
 
 struct note_event {
@@ -126,6 +126,7 @@ struct worker {
 	struct hold hold;
 	bool releasing;             /* what waited is being sent */
 	uint8_t *tunbuf;            /* TUN_READ_MAX */
+	uint64_t toobig_at_ns;      /* until then the rate of answers is used up */
 	uint8_t cut[WIRE_HALF_MAX]; /* an IPv6 packet that goes as two halves */
 	struct rx rx;
 	struct dp_counters c DP_ALIGN; /* written by [own], read by [ctl] */
@@ -153,7 +154,8 @@ struct dp {
 	struct list active;         /* [ctl] peers with traffic: dppeer.by_active */
 
 	struct winpool windows;             /* [atomic] */
-	struct ring *datagrams;             /* workers -> control */
+	struct ring *datagrams;             /* workers -> control, up to WIRE_CONTROL_MAX */
+	struct ring *longs;                 /* the longer ones: probes of a path's MTU */
 	struct ring *events;                /* workers -> control */
 	uint32_t woken;                     /* [atomic] wakefd was written and not read yet */
 	int wakefd, epfd;                   /* [const] */

@@ -39,8 +39,10 @@ void rx_drop(struct rx *rx, struct dppeer *p, enum dp_drop why, uint64_t n)
 static void pass_to_control(struct rx *rx, const struct udp_in *in, uint8_t *buf, size_t len)
 {
 	struct udp_in one = *in;
+	size_t most = WIRE_TYPE_OF(buf[0]) == WIRE_DATA ? CTL_RX_BUF : WIRE_CONTROL_MAX;
 
-	if (len > WIRE_CONTROL_MAX) {
+	/* Only sealed control messages may be longer: they probe the path. */
+	if (len > most) {
 		rx_drop(rx, NULL, DP_DROP_MALFORMED, 1);
 		return;
 	}

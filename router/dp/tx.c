@@ -22,6 +22,7 @@
 #include "ecn.h"
 #include "gso.h"
 #include "pkt.h"
+#include "toobig.h"
 
 void tx_drop(struct worker *w, struct dppeer *p, enum dp_drop why, uint64_t n)
 {
@@ -435,6 +436,27 @@ static bool may_halve(const struct flight *f, const struct pkt_info *pi, const s
 	       (it->seg_bytes + 1) / 2 + WIRE_HALF_HDR <= f->room;
 }
 
+/* Tell the sender: the kernel let the packet pass by an older route, or has none for this path. */
+static void answer_too_big(struct worker *w, const struct segment *s, const struct flight *f,
+	const struct pkt_info *pi)
+{
+	const uint64_t each = UINT64_C(1000000000) / LIM_TOOBIG_RATE, now = w->rx.now_ns;
+	struct virtio_net_hdr vh = {.gso_type = VIRTIO_NET_HDR_GSO_NONE};
+	uint64_t at = w->toobig_at_ns > now ? w->toobig_at_ns : now;
+	uint8_t answer[TOOBIG_MAX];
+	struct iovec iov[2] = {{&vh, sizeof(vh)}, {answer, 0}};
+
+	/* A burst of a tenth of a second. */
+	if (at - now > 100 * 1000 * 1000)
+		return;
+	iov[1].iov_len = toobig_make(pi, f->room, answer);
+	if (iov[1].iov_len == 0)
+		return;
+	w->toobig_at_ns = at + each;
+	if (tun_write(s->fd[w->number], iov, 2) == 0)
+		stat_add(&w->c.toobig_told, 1);
+}
+
 static void count_packets(struct worker *w, const struct flight *f, const struct pkt_info *pi,
 	const struct gso_iter *it)
 {
@@ -482,6 +504,7 @@ static void tx_packet(struct worker *w, const struct segment *s, uint8_t *buf, s
 	halves = it.seg_bytes > f.room;
 	if (halves && !may_halve(&f, &pi, &it)) {
 		tx_drop(w, f.peer, DP_DROP_TOO_BIG, it.segs);
+		answer_too_big(w, s, &f, &pi);
 		return;
 	}
 	datagrams = halves ? 2 * it.segs : it.segs;

@@ -36,7 +36,7 @@ struct rig {
 	int tun[2][LIM_WORKERS]; /* the kernel's end */
 	/* Events, by side */
 	unsigned datagrams[2], confirmed[2], soft[2], hard[2], roamed[2], wanted[2], active[2];
-	uint8_t last[2][2048];
+	uint8_t last[2][9216];
 	size_t last_len[2];
 	struct ep roamed_to[2];
 	uint32_t wanted_peer[2];
