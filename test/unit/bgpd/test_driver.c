@@ -1,0 +1,404 @@
+/* The driver with real sockets on the loopback: two of them establish over TCP, exchange routes, lose and
+ * find each other again; GTSM, TCP-MD5 and a change of its key; unknown callers; no descriptors left. Each
+ * test has a network namespace of its own, so ports and addresses are free. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "bgp_filter.h"
+#include "bgpd.h"
+#include "weft/err.h"
+#include "weft/log.h"
+
+#define LIMIT DUR_SEC(20)
+
+/* One speaker at 127.0.0.N, AS 64512 + N. */
+struct speaker {
+	struct bgpd *d;
+	uint32_t peer;
+	unsigned routes, gone, flushes;
+};
+
+struct rig {
+	struct loop *loop;
+	struct loop_timer *poll;
+	ts_t deadline;
+	struct speaker a, b;
+	bool (*done)(struct rig *r);
+	bool timed_out;
+};
+
+static void on_route(void *ctx, const struct bgp_act *a)
+{
+	struct speaker *s = ctx;
+
+	if (a->attrs && a->peer != BGP_LOCAL)
+		s->routes++;
+	else if (!a->attrs)
+		s->gone++;
+}
+
+static void on_flush(void *ctx)
+{
+	((struct speaker *)ctx)->flushes++;
+}
+
+static const struct bgpd_ops ops = {.route = on_route, .flush = on_flush};
+static struct bgp_filter all = {.all = true};
+static const struct bgp_policy accept_all = {&bgp_filter_ops, &all};
+
+static struct ep at(unsigned n, uint16_t port)
+{
+	return (struct ep){.ip = ip_v4(0x7f000000u + n), .port = port};
+}
+
+static void speaker_new(struct rig *r, struct speaker *s, unsigned n, bool listens)
+{
+	struct bgpd_cfg cfg = {
+		.loop = r->loop,
+		.core = {.local_as = 64512 + n, .router_id = n, .seed = n},
+		.vni = 1,
+		.nlisten = listens,
+		.ops = &ops,
+		.ctx = s,
+	};
+	char why[200];
+
+	memset(s, 0, sizeof(*s));
+	cfg.listen[0] = at(n, 179);
+	if (bgpd_new(&cfg, &s->d, why, sizeof(why)) != 0)
+		fail_msg("%s", why);
+}
+
+/* The peer at 127.0.0.N; extra options by the caller. */
+static struct bgpd_peer_cfg peer_of(unsigned self, unsigned n)
+{
+	return (struct bgpd_peer_cfg){
+		.core = {.vni = 1,
+			.remote = at(n, 179),
+			.local = at(self, 0).ip,
+			.remote_as = 64512 + n,
+			.families = BGP_FAM(BGP_IPV4),
+			.next_hop = {ip_v4(0xc0000200u + self)}, /* not the loopback: refused */
+			.connect_retry_secs = 1,
+			.import = accept_all,
+			.export = accept_all},
+	};
+}
+
+static void on_poll(void *ctx)
+{
+	struct rig *r = ctx;
+
+	r->timed_out = ts_due(r->deadline, loop_now());
+	if (r->done(r) || r->timed_out)
+		loop_stop(r->loop);
+	else
+		loop_timer_set(r->poll, ts_add(loop_now(), DUR_MS(5)));
+}
+
+/* Run the loop until @done; false: it did not come in @limit. */
+static bool until(struct rig *r, bool (*done)(struct rig *r), dur_t limit)
+{
+	r->done = done;
+	r->deadline = ts_add(loop_now(), limit);
+	loop_timer_set(r->poll, loop_now());
+	assert_int_equal(loop_run(r->loop), 0);
+	return !r->timed_out;
+}
+
+static enum bgp_state state_of(const struct speaker *s)
+{
+	struct bgp_peer_info i;
+
+	assert_int_equal(bgp_peer_get(bgpd_core(s->d), s->peer, &i), 0);
+	return i.state;
+}
+
+static bool both_up(struct rig *r)
+{
+	return state_of(&r->a) == BGP_ESTABLISHED && state_of(&r->b) == BGP_ESTABLISHED;
+}
+static bool both_down(struct rig *r)
+{
+	return state_of(&r->a) != BGP_ESTABLISHED && state_of(&r->b) != BGP_ESTABLISHED;
+}
+static bool b_has_all(struct rig *r)
+{
+	return r->b.routes >= 1000;
+}
+static bool b_has_none(struct rig *r)
+{
+	return r->b.gone >= 1000;
+}
+static bool never(struct rig *r)
+{
+	(void)r;
+	return false;
+}
+
+static int setup(void **state)
+{
+	static struct rig r;
+	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+	int fd;
+
+	if (unshare(CLONE_NEWNET) != 0)
+		return -1;
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &lo) != 0)
+		return -1;
+	close(fd);
+	memset(&r, 0, sizeof(r));
+	r.loop = loop_new();
+	r.poll = loop_timer_new(r.loop, on_poll, &r);
+	log_set_level(LOG_LVL_ERROR);
+	*state = &r;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct rig *r = *state;
+
+	bgpd_free(r->a.d);
+	bgpd_free(r->b.d);
+	loop_timer_free(r->poll);
+	loop_free(r->loop);
+	return 0;
+}
+
+static void pair(struct rig *r, struct bgpd_peer_cfg *a, struct bgpd_peer_cfg *b)
+{
+	speaker_new(r, &r->a, 1, true);
+	speaker_new(r, &r->b, 2, true);
+	assert_int_equal(bgpd_peer_add(r->a.d, a, &r->a.peer), 0);
+	assert_int_equal(bgpd_peer_add(r->b.d, b, &r->b.peer), 0);
+}
+
+static void originate(struct rig *r, bool add)
+{
+	for (unsigned i = 0; i < 1000; i++) {
+		struct bgp_nlri n = {.family = BGP_IPV4};
+		struct ip ip = ip_v4(0x0a000000u + (i << 8));
+
+		assert_int_equal(pfx_make(&ip, 24, &n.pfx), 0);
+		if (add)
+			assert_int_equal(
+				bgp_originate(bgpd_core(r->a.d), 1, &n, NULL, loop_now()), 0);
+		else
+			assert_int_equal(bgp_withdraw(bgpd_core(r->a.d), 1, &n, loop_now()), 0);
+	}
+	bgpd_kick(r->a.d);
+}
+
+static void routes(void **state)
+{
+	struct rig *r = *state;
+	struct bgpd_peer_cfg a = peer_of(1, 2), b = peer_of(2, 1);
+	struct bgpd_stats st;
+
+	pair(r, &a, &b);
+	assert_true(until(r, both_up, LIMIT));
+	originate(r, true);
+	assert_true(until(r, b_has_all, LIMIT));
+	assert_true(r->b.flushes > 0);
+	originate(r, false);
+	assert_true(until(r, b_has_none, LIMIT));
+
+	/* a reset, and the same again */
+	assert_int_equal(bgp_peer_reset(bgpd_core(r->a.d), r->a.peer, "test", loop_now()), 0);
+	bgpd_kick(r->a.d);
+	assert_true(until(r, both_down, LIMIT));
+	assert_true(until(r, both_up, LIMIT));
+	bgpd_stats(r->a.d, &st);
+	assert_int_equal(st.socket_errors, 0);
+	assert_true(st.connections >= 1);
+}
+
+/* Only one of them can be dialled, and only one dials. */
+static void passive(void **state)
+{
+	struct rig *r = *state;
+	struct bgpd_peer_cfg a = peer_of(1, 2), b = peer_of(2, 1);
+	struct bgpd_stats st;
+
+	a.core.passive = true;
+	speaker_new(r, &r->a, 1, true);
+	speaker_new(r, &r->b, 2, false);
+	assert_int_equal(bgpd_peer_add(r->a.d, &a, &r->a.peer), 0);
+	assert_int_equal(bgpd_peer_add(r->b.d, &b, &r->b.peer), 0);
+	assert_true(until(r, both_up, LIMIT));
+	bgpd_stats(r->a.d, &st);
+	assert_int_equal(st.accepted, 1);
+}
+
+static void unknown_caller(void **state)
+{
+	struct rig *r = *state;
+	struct bgpd_peer_cfg a = peer_of(1, 3), b = peer_of(2, 1);
+	struct bgpd_stats st;
+
+	pair(r, &a, &b);
+	assert_false(until(r, both_up, DUR_MS(500)));
+	bgpd_stats(r->a.d, &st);
+	assert_true(st.refused >= 1);
+	assert_int_equal(st.accepted, 0);
+}
+
+/* RFC 5082: both ends, and one that sends with a TTL of 1. */
+static void gtsm(void **state)
+{
+	struct rig *r = *state;
+	struct bgpd_peer_cfg a = peer_of(1, 2), b = peer_of(2, 1);
+
+	a.ttl_security = b.ttl_security = true;
+	pair(r, &a, &b);
+	assert_true(until(r, both_up, LIMIT));
+}
+
+static void gtsm_one_side(void **state)
+{
+	struct rig *r = *state;
+	struct bgpd_peer_cfg a = peer_of(1, 2), b = peer_of(2, 1);
+
+	a.ttl_security = true;
+	pair(r, &a, &b);
+	assert_false(until(r, both_up, DUR_SEC(2)));
+}
+
+/* RFC 2385, or skip where the kernel has none. */
+static void md5(void **state)
+{
+	struct rig *r = *state;
+	struct bgpd_peer_cfg a = peer_of(1, 2), b = peer_of(2, 1);
+	int err;
+
+	strcpy(a.password, "sesame");
+	strcpy(b.password, "sesame");
+	speaker_new(r, &r->a, 1, true);
+	speaker_new(r, &r->b, 2, true);
+	err = bgpd_peer_add(r->a.d, &a, &r->a.peer);
+	if (err == -ENOPROTOOPT)
+		skip();
+	assert_int_equal(err, 0);
+	assert_int_equal(bgpd_peer_add(r->b.d, &b, &r->b.peer), 0);
+	assert_true(until(r, both_up, LIMIT));
+
+	/* Another key at both ends: the session lives on and carries routes. */
+	assert_int_equal(bgpd_peer_password(r->a.d, r->a.peer, "open"), 0);
+	assert_int_equal(bgpd_peer_password(r->b.d, r->b.peer, "open"), 0);
+	originate(r, true);
+	assert_true(until(r, b_has_all, LIMIT));
+	assert_true(both_up(r));
+
+	/* At one end only, the next connection does not come up. */
+	assert_int_equal(bgpd_peer_password(r->b.d, r->b.peer, "closed"), 0);
+	assert_int_equal(bgp_peer_reset(bgpd_core(r->b.d), r->b.peer, NULL, loop_now()), 0);
+	bgpd_kick(r->b.d);
+	assert_false(until(r, both_up, DUR_SEC(3)));
+	assert_int_equal(bgpd_peer_password(r->b.d, 77, "x"), ERR_NOT_FOUND);
+}
+
+/* With no descriptor left the listener waits, and goes on when there is one. */
+static void no_descriptors(void **state)
+{
+	struct rig *r = *state;
+	struct bgpd_peer_cfg a = peer_of(1, 2), b = peer_of(2, 1);
+	struct rlimit old, none;
+	struct bgpd_stats st;
+	int top = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	pair(r, &a, &b);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = old;
+	none.rlim_cur = (rlim_t)top; /* below what is open: no new one */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_false(until(r, both_up, DUR_SEC(2)));
+	bgpd_stats(r->a.d, &st);
+	assert_true(st.socket_errors > 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	close(top);
+	assert_true(until(r, both_up, LIMIT));
+}
+
+static void busy_port(void **state)
+{
+	struct rig *r = *state;
+	struct bgpd_cfg cfg = {.loop = r->loop,
+		.core = {.local_as = 1, .router_id = 1},
+		.nlisten = 1,
+		.ops = &ops,
+		.ctx = &r->b};
+	struct bgpd *d = NULL;
+	char why[200];
+
+	speaker_new(r, &r->a, 1, true);
+	cfg.listen[0] = at(1, 179);
+	assert_int_equal(bgpd_new(&cfg, &d, why, sizeof(why)), -EADDRINUSE);
+	assert_non_null(strstr(why, "127.0.0.1:179"));
+	cfg.core.local_as = 0;
+	assert_int_equal(bgpd_new(&cfg, &d, why, sizeof(why)), ERR_CONFIG);
+	assert_false(until(r, never, DUR_MS(20)));
+}
+
+static void filters(void **state)
+{
+	static const struct {
+		const char *pfx;
+		bool takes;
+	} rows[] = {
+		{"10.0.0.0/8", false},
+		{"10.1.0.0/16", true},
+		{"10.1.2.0/24", true},
+		{"10.1.2.0/25", false},
+		{"10.32.1.0/24", false}, /* guarded */
+		{"11.0.0.0/16", false},
+		{"192.0.2.0/24", true},
+		{"fd00::/64", false},
+	};
+	struct bgp_filter_match list[2] = {{.ge = 16, .le = 24}, {.ge = 24, .le = 24}};
+	struct pfx guard, p;
+	struct bgp_filter f = {.list = list, .n = 2, .guard = &guard, .nguard = 1};
+
+	(void)state;
+	assert_int_equal(pfx_parse("10.0.0.0/8", &list[0].pfx), 0);
+	assert_int_equal(pfx_parse("192.0.2.0/24", &list[1].pfx), 0);
+	assert_int_equal(pfx_parse("10.32.0.0/16", &guard), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(pfx_parse(rows[i].pfx, &p), 0);
+		assert_int_equal(bgp_filter_takes(&f, &p), rows[i].takes);
+	}
+	f.all = true;
+	assert_int_equal(pfx_parse("10.32.1.0/24", &p), 0);
+	assert_false(bgp_filter_takes(&f, &p));
+	assert_int_equal(pfx_parse("fd00::/64", &p), 0);
+	assert_true(bgp_filter_takes(&f, &p));
+}
+
+int main(void)
+{
+#define NET(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {NET(routes), NET(passive), NET(unknown_caller),
+		NET(gtsm), NET(gtsm_one_side), NET(md5), NET(no_descriptors), NET(busy_port),
+		cmocka_unit_test(filters)};
+
+	if (unshare(CLONE_NEWNET) != 0) {
+		printf("no network namespaces here: %s\n", strerror(errno));
+		return 77;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
