@@ -1,0 +1,140 @@
+#!/bin/bash
+# t_options.sh - BIRD 2 and the options of a session: iBGP, TCP-MD5 (RFC 2385), GTSM (RFC 5082), multihop,
+# maximum-prefix, passive. Each row is a pair of configurations that must, or must not, come up.
+set -euo pipefail
+root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
+build=${build:-$root/build}
+. "$root/test/netns/lib.sh"
+. "$root/test/interop/lib.sh"
+command -v bird >/dev/null || { echo "BIRD is not installed"; exit 77; }
+net_init options "$(mktemp -d)"
+trap net_end EXIT
+mesh_hosts 1
+bgp_router r 9
+
+# bird_with ASN NEIGHBOUR OPTIONS: one session over that address.
+bird_with() {
+	local family=ipv4
+	[[ $2 = *:* ]] && family=ipv6
+	cat >"$net_dir/r.bird" <<CONF
+router id 192.0.2.9;
+log "$net_dir/r.says" all;
+protocol device { }
+protocol direct { interface "u0"; ipv4; ipv6; } # BIRD resolves the next hops of iBGP by these
+protocol static nets4 { ipv4; route 198.51.100.0/24 via "c0"; route 203.0.113.0/24 blackhole; }
+protocol static nets6 { ipv6; route 2001:db8:c::/64 via "c0"; route 2001:db8:d::/64 blackhole; }
+protocol bgp w {
+	local as $1;
+	neighbor $2 as 64512;
+	connect retry time 2;
+	error wait time 1, 2;
+	$3
+	$family { import all; export where source = RTS_STATIC; next hop self; };
+}
+CONF
+}
+# weft_with ADDRESS ASN KEYS: the keys one a line.
+weft_with() {
+	cat >"$net_dir/h1.yaml" <<CONF
+bgp:
+  asn: 64512
+  router-id: 192.0.2.1
+  listen: [192.0.2.1, "[2001:db8::1]"]
+  announce: {pods: own}
+  peers:
+  - address: $1
+    asn: $2
+    import: accept
+    export: accept
+CONF
+	sed 's/^/    /' <<<"$3" >>"$net_dir/h1.yaml"
+}
+# begin ADDRESS-OF-R ASN BIRD-OPTIONS WEFT-KEYS
+begin() {
+	local us=192.0.2.1
+	[[ $1 = *:* ]] && us=2001:db8::1
+	bird_with "$2" $us "$3"
+	weft_with "$1" "$2" "$4"
+	SEED="" weft_bgp 1
+	bird_start r
+}
+end() {
+	birdc_at r down >/dev/null
+	wait_for "BIRD to end" not test -e "$net_dir/r.birdctl"
+	weftd_stop h1
+}
+# both_ways ADDRESS: established, each has the other's routes.
+both_ways() {
+	local own=10.32.1.0/24 learned=198.51.100.0/24
+	[[ $1 = *:* ]] && own=fd32:0:0:1::/64 learned=2001:db8:c::/64
+	wait_for "the session with $1" established h1 "$1"
+	wait_for "BIRD to have $own" bird_has r $own via
+	wait_for "weft to have $learned" kernel_has h1 $learned "via $1"
+}
+# never ADDRESS WHY: not established in 4 s, in which both ends dial more than once.
+never() {
+	for _ in $(seq 40); do
+		not established h1 "$1" || fail "established although $2"
+		not bird_up r w || fail "BIRD is established although $2"
+		sleep 0.1
+	done
+}
+
+for a in 192.0.2.9 2001:db8::9; do
+	step "iBGP with $a: local preference arrives, the next hop is BIRD's"
+	begin $a 64512 "" "next-hop-self: yes"
+	both_ways $a
+	neighbour_is h1 $a kind ibgp || fail "it is not iBGP"
+	json_at h1 "all(r['local_pref'] == 100 and r['as_path'] == '' for r in d['routes'])" status bgp routes --neighbour $a ||
+		fail "the attributes are not those of iBGP"
+	end
+
+	step "MD5 with $a: the same password"
+	begin $a 64999 'password "sesame";' "password: sesame"
+	both_ways $a
+	end
+
+	step "GTSM with $a, both ends"
+	begin $a 64999 "ttl security on;" "ttl-security: yes"
+	both_ways $a
+	end
+done
+
+step "MD5: another password, and none at one end"
+begin 192.0.2.9 64999 'password "sesame";' "password: open"
+never 192.0.2.9 "the passwords differ"
+end
+begin 192.0.2.9 64999 "" "password: sesame"
+never 192.0.2.9 "BIRD has no password"
+end
+
+step "GTSM at weft alone: BIRD sends with a TTL of 1"
+begin 192.0.2.9 64999 "" "ttl-security: yes"
+never 192.0.2.9 "BIRD's packets might come from anywhere"
+end
+
+step "multihop, with GTSM counting its hops"
+begin 192.0.2.9 64999 "multihop 2; ttl security on;" $'multihop: 2\nttl-security: yes'
+both_ways 192.0.2.9
+end
+
+step "passive: BIRD dials"
+begin 192.0.2.9 64999 "" "passive: yes"
+both_ways 192.0.2.9
+json_at h1 "d['connections']['accepted'] >= 1" status bgp || fail "nobody dialled in"
+end
+
+step "maximum-prefix: one too many ends the session, and says why at both ends"
+begin 192.0.2.9 64999 "" "max-prefixes: 1"
+wait_for "weft to tell it" eval "neighbour_at h1 192.0.2.9 last_error | grep -qi 'prefix'"
+wait_for "BIRD to be told" grep -qi 'Maximum number of prefixes' "$net_dir/r.says"
+kernel_lacks h1 198.51.100.0/24 || fail "its routes stayed"
+end
+
+step "another AS than configured: refused with a word"
+begin 192.0.2.9 64998 "" ""
+weftd_stop h1
+weft_with 192.0.2.9 64999 ""
+SEED="" weft_bgp 1
+wait_for "weft to tell it" eval "neighbour_at h1 192.0.2.9 last_error | grep -qi 'peer AS'"
+end
