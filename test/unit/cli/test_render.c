@@ -450,6 +450,74 @@ static void routes_and_targets(void **state)
 		"host2:6793  failed  -         the name does not resolve\n");
 }
 
+static void ipam_prefix(struct ctl_w *w, const char *prefix, const char *node, const char *right,
+	const char *state, const char *to, uint64_t left_ms)
+{
+	ctl_w_map(w, NULL);
+	ctl_w_u64(w, "vni", 1);
+	ctl_w_str(w, "prefix", prefix);
+	ctl_w_str(w, "node", node);
+	ctl_w_str(w, "right", right);
+	ctl_w_str(w, "state", state);
+	ctl_w_str(w, "to", to);
+	ctl_w_u64(w, "left_ms", left_ms);
+}
+
+static void ipam(void **state)
+{
+	struct ctl_w *w = ctl_w_new();
+
+	ctl_w_map(w, NULL);
+	ctl_w_array(w, "ranges");
+	ctl_w_map(w, NULL);
+	ctl_w_u64(w, "vni", 1);
+	ctl_w_str(w, "range", "10.32.0.0/16");
+	ctl_w_u64(w, "block_length", 24);
+	ctl_w_u64(w, "size", 256);
+	ctl_w_u64(w, "owned", 3);
+	ctl_w_u64(w, "leased", 1);
+	ctl_w_u64(w, "expired", 2);
+	ctl_w_u64(w, "free", 252);
+	ctl_w_end(w);
+	ctl_w_end(w);
+	ctl_w_array(w, "prefixes");
+	ipam_prefix(w, "10.32.5.0/24", "host1", "claim", "in_use", "", 0);
+	ctl_w_map(w, "pods");
+	ctl_w_u64(w, "size", 253);
+	ctl_w_u64(w, "used", 3);
+	ctl_w_end(w);
+	ctl_w_end(w);
+	ipam_prefix(w, "10.32.6.0/24", "host1", "configuration", "lost", "host2", 0);
+	ctl_w_end(w);
+	ipam_prefix(w, "10.32.7.0/24", "host3", "claim", "leased", "", 3600000);
+	ctl_w_end(w);
+	ipam_prefix(w, "10.32.8.0/24", "host4", "other", "new word", "", 0);
+	ctl_w_end(w);
+	ctl_w_end(w);
+	ctl_w_array(w, "wanted");
+	ctl_w_map(w, NULL);
+	ctl_w_u64(w, "vni", 1);
+	ctl_w_u64(w, "length", 64);
+	ctl_w_str(w, "state", "exhausted");
+	ctl_w_u64(w, "next_ms", 28000);
+	ctl_w_end(w);
+	ctl_w_end(w);
+	ctl_w_end(w);
+	expect_text(w, render_ipam, false,
+		"VNI  PREFIX        NODE   RIGHT          STATE       PODS  NOTES\n"
+		"  1  10.32.0.0/16  -      range          free           -  256 of /24: 3 owned, 1 "
+		"leased, 252 free (2 had an owner once)\n"
+		"  1  10.32.5.0/24  host1  claim          in use     3/253  -\n"
+		"  1  10.32.6.0/24  host1  configuration  lost           -  to host2\n"
+		"  1  10.32.7.0/24  host3  claim          leased         -  its node is gone; "
+		"1h00m "
+		"left\n"
+		"  1  10.32.8.0/24  host4  other          new word       -  -\n"
+		"  1  auto/64       -      claim          exhausted      -  no range has room for "
+		"it; "
+		"again in 28s\n");
+}
+
 static void message(void **state)
 {
 	struct ctl_w *w = ctl_w_new();
@@ -467,10 +535,10 @@ static void message(void **state)
 static void wrong_types(void **state)
 {
 	static const cli_render_fn fns[] = {render_status, render_peers, render_connections,
-		render_routes, render_targets, render_message};
+		render_routes, render_targets, render_message, render_ipam};
 	static const char *const keys[] = {"version", "ready", "not_ready", "node", "cluster",
 		"prefixes", "offloads", "kernel", "traffic", "warnings", "peers", "connections",
-		"routes", "targets", "message", "own", "drops"};
+		"routes", "targets", "message", "own", "drops", "ranges", "wanted"};
 
 	for (unsigned type = 0; type < 6; type++)
 		for (size_t i = 0; i < COUNT(fns); i++) {
@@ -635,6 +703,7 @@ int main(void)
 		cmocka_unit_test(connections),
 		cmocka_unit_test(colour),
 		cmocka_unit_test(routes_and_targets),
+		cmocka_unit_test(ipam),
 		cmocka_unit_test(message),
 		cmocka_unit_test(wrong_types),
 		cmocka_unit_test(units),
