@@ -366,8 +366,9 @@ int priv_sysctl(const char *path, const char *value)
 
 	if (!sysctl_ok(path, value))
 		return ERR_REFUSED;
-	if (snprintf(full, sizeof(full), "/proc/sys/%s", path) >= (int)sizeof(full))
+	if (strlen(path) >= sizeof(full) - sizeof("/host/proc/sys/"))
 		return ERR_REFUSED;
+	snprintf(full, sizeof(full), "/proc/sys/%s", path);
 	/* What stands there already needs no write: in containers /proc/sys is often read-only, and
 	 * writing ip_forward resets other settings even if it does not change. */
 	fd = open(full, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -382,6 +383,13 @@ int priv_sysctl(const char *path, const char *value)
 			return 0;
 	}
 	fd = open(full, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 && errno == EROFS) {
+		/* A pod that is not privileged has the host's own net/ mounted here, and nothing else. */
+		snprintf(full, sizeof(full), "/host/proc/sys/%s", path);
+		fd = open(full, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+		if (fd < 0)
+			errno = EROFS;
+	}
 	if (fd < 0)
 		return -errno;
 	if (write(fd, value, strlen(value)) < 0)

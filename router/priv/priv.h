@@ -28,7 +28,8 @@ int priv_bpf_load(const void *insns, size_t count, int prog_type);
 /* Write @value, a decimal number, to /proc/sys/@path ("net/ipv4/conf/weft0/rp_filter") if that is
  * on the allowed list in priv.c (forwarding, rp_filter, src_valid_mark, redirects, accept_ra,
  * linkdown, of devices); ERR_REFUSED if it is not. A value that stands there already is not written
- * again. -errno: -ENOENT if there is no such device or family. */
+ * again. Where /proc/sys is read-only, as in a pod, /host/proc/sys/@path is written, which leads to the same
+ * network namespace. -errno: -ENOENT if there is no such device or family, -EROFS. */
 int priv_sysctl(const char *path, const char *value);
 /* Feed @ruleset to `nft -f -`, which carries out all of it or nothing. -EINVAL: nft refuses it,
  * @why gets the first line of what it says; ERR_UNSUPPORTED: no nft program; -ETIMEDOUT: it hung
