@@ -211,9 +211,9 @@ void members_tick(struct members *m, ts_t now)
 	fact_tick(m);
 	if (m->left)
 		return;
-	slot_tick(m);
 	probe_tick(m);
 	doubt_tick(m);
+	slot_tick(m); /* last: a death changes the rings */
 }
 
 ts_t members_deadline(const struct members *m)
