@@ -57,6 +57,19 @@ static void reason(void *ctx, const char *why)
 	ctl_w_str(ctx, NULL, why);
 }
 
+/* As this node publishes them. */
+static void overview_endpoints(struct daemon *d, struct ctl_w *w)
+{
+	struct gossip_node_info self = {.neps = 0};
+	char text[EP_STRLEN];
+
+	(void)gossip_node_get(d->gossip, &d->id.pub, &self);
+	ctl_w_array(w, "endpoints");
+	for (size_t i = 0; i < self.neps; i++)
+		ctl_w_str(w, NULL, ep_fmt(&self.eps[i], text));
+	ctl_w_end(w);
+}
+
 static void overview_node(struct daemon *d, struct ctl_w *w)
 {
 	char text[IP_STRLEN];
@@ -72,6 +85,7 @@ static void overview_node(struct daemon *d, struct ctl_w *w)
 				ctl_w_str(w, NULL, ip_fmt(&d->segments[i].mesh_addrs[f], text));
 	ctl_w_end(w);
 	ctl_w_str(w, "control_address", d->has_ipv6 ? ip_fmt(&d->control_addr, text) : "");
+	overview_endpoints(d, w);
 	ctl_w_end(w);
 }
 

@@ -20,14 +20,16 @@ DROPS = Counts()
 PREFIX = {'vni': N, 'prefix': S}
 STATUS = {
     'version': S, 'ready': B, 'not_ready': [S], 'uptime_ms': N,
-    'node': {'name': S, 'key': KEY, 'short': S, 'epoch': N, 'mesh_addresses': [S], 'control_address': S},
+    'node': {'name': S, 'key': KEY, 'short': S, 'epoch': N, 'mesh_addresses': [S], 'control_address': S,
+             'endpoints': [S]},
     'cluster': {'id': S, 'nodes': N, 'up': N},
     'encryption': {'mode': S, 'suites': [S], 'provider': S, 'sessions': N},
     'peers': {'known': N, 'up': N, 'dialling': N},
     'prefixes': {'own': [dict(PREFIX, device=S, kind=S)], 'ranges': [PREFIX], 'remote': N,
                  'refused': [{'prefix': S, 'node': S, 'why': S}]},
     'offloads': {'on': [S], 'off': [{'name': S, 'why': S}], 'workers': N, 'side_ports': N, 'mtu': N},
-    'kernel': {'routes': N, 'rules': N, 'repaired': N, 'errors': N, 'notrack': B, 'notrack_why': S},
+    'kernel': {'routes': N, 'rules': N, 'repaired': N, 'errors': N, 'notrack': B, 'notrack_why': S,
+               'host_nat': B},
     'traffic': {'tx_packets': N, 'tx_bytes': N, 'rx_packets': N, 'rx_bytes': N, 'drops': DROPS},
     'warnings': [S], 'tune': [S],
 }
@@ -39,11 +41,20 @@ CONNECTION = {
     'rx_bytes': Opt(N), 'rx_packets': Opt(N), 'drops': Opt(DROPS), 'side_ports': Opt([N]), 'attempts': Opt(N),
     'retry_ms': Opt(N + (NONE,)), 'error': S}
 ROUTE = dict(PREFIX, kind=S, node=S, via=S, device=S, mtu=N, why=S)
+IPAM = {
+    'ranges': [{'vni': N, 'range': S, 'block_length': N, 'size': N, 'owned': N, 'leased': N, 'free': N, 'expired': N}],
+    'prefixes': [dict(PREFIX, node=S, key=KEY, short=S, self=B, right=S, since_unix_secs=N, state=S, to=S, left_ms=N,
+                      device=Opt(S), pods=Opt((dict, NONE)))],
+    'wanted': [{'vni': N, 'family': N, 'length': N, 'state': S, 'next_ms': N}],
+    'leases': {'running': N, 'paused': B, 'members': N, 'missing': N, 'ended': N},
+    'claims': N, 'objections': N}
 TARGET = {'text': S, 'state': S, 'endpoint': S, 'error': S}
 VALUES = {  # what a field may say
     'kind': {'peer', 'local', 'exit', 'unreachable', 'refused'},
     'direction': {'->', '<-'},
-    'state': {'established', 'dialling', 'waiting', 'resolving', 'failed', 'self'},
+    'state': {'established', 'dialling', 'waiting', 'resolving', 'failed', 'self',
+              'in_use', 'lost', 'leased', 'expired', 'exhausted'},
+    'right': {'orchestrator', 'configuration', 'claim', 'other'},
 }
 SHAPES = {
     'status': STATUS,
@@ -51,8 +62,9 @@ SHAPES = {
     'status connections': {'connections': [CONNECTION]},
     'status routes': {'routes': [ROUTE]},
     'status targets': {'targets': [TARGET]},
+    'status ipam': IPAM,
     'report': {'status': STATUS, 'peers': [PEER], 'connections': [CONNECTION], 'routes': [ROUTE], 'targets': [TARGET],
-               'counters': {'session': DROPS, 'gossip': DROPS, 'dataplane': DROPS}, 'config': {}},
+               'ipam': IPAM, 'counters': {'session': DROPS, 'gossip': DROPS, 'dataplane': DROPS}, 'config': {}},
     'message': {'message': S},
     'error': {'error': S, 'hint': Opt(S)},
     'version': {'version': S, 'schema': N},
