@@ -78,7 +78,7 @@ exits 0 weft_at h2 status
 step "every verb as JSON, in the documented shape"
 weft_at h1 connect 192.0.2.99 >/dev/null
 wait_for "traffic" pings p1 10.32.2.2
-for verb in status 'status peers' 'status connections' 'status routes' 'status targets' report; do
+for verb in status 'status peers' 'status connections' 'status routes' 'status targets' 'status ipam' report; do
 	# shellcheck disable=SC2086 # words
 	weft_at h1 -o json $verb >"$net_dir/json" || fail "weft -o json $verb: status $?"
 	# shellcheck disable=SC2086
@@ -98,7 +98,7 @@ json_at h1 "all(c['path_mtu'] == 1500 and c['rtt_ms'] > 0 for c in d['connection
 json_at h1 "any(r['kind'] == 'refused' and r['prefix'] == '203.0.113.0/24' for r in d['routes'])" status routes || fail "the refused exit is missing"
 
 step "every verb as text: columns line up, no escape codes off a terminal"
-for verb in 'status peers' 'status connections' 'status routes' 'status targets'; do
+for verb in 'status peers' 'status connections' 'status routes' 'status targets' 'status ipam'; do
 	# shellcheck disable=SC2086
 	weft_at h1 $verb >"$net_dir/text"
 	lines_up <"$net_dir/text" || { cat "$net_dir/text"; fail "weft $verb: columns do not line up"; }
