@@ -44,6 +44,7 @@
 #define LIM_PREFIXES           131072 /* summed over nodes: the record is kept, prefixes unused */
 #define LIM_ENDPOINTS_PER_NODE 16
 #define LIM_NODES              8192
+#define LIM_GRAVES             4096 /* dropped nodes that are remembered: the oldest goes */
 #define LIM_DIALS_PER_SEC      256 /* nodes that gossip asks to be dialled: they wait */
 
 /* Membership */

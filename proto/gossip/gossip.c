@@ -21,20 +21,6 @@
 #include "weft/err.h"
 #include "gossip_int.h"
 
-static int start_membership(struct gossip *g, const struct gossip_cfg *cfg, ts_t now)
-{
-	const struct members_cfg mc = {
-		.id = cfg->id,
-		.cluster = cfg->cluster,
-		.epoch = cfg->epoch,
-		.seed = prng_next(&g->prng),
-	};
-
-	if (!cfg->full_mesh)
-		g->membership = members_new(&mc, now);
-	return cfg->full_mesh || g->membership ? 0 : ERR_NOMEM;
-}
-
 struct gossip *gossip_new(const struct gossip_cfg *cfg, ts_t now)
 {
 	struct gossip *g = calloc(1, sizeof(*g));
@@ -51,6 +37,7 @@ struct gossip *gossip_new(const struct gossip_cfg *cfg, ts_t now)
 	g->now = g->dial_window = g->fill_window = now;
 	g->names_at = TS_NEVER;
 	list_init(&g->overlay);
+	list_init(&g->graves_by_age);
 	list_init(&g->senders);
 	list_init(&g->updown);
 	list_init(&g->dials);
@@ -63,7 +50,7 @@ struct gossip *gossip_new(const struct gossip_cfg *cfg, ts_t now)
 		seed[i] = (uint8_t)prng_next(&g->prng);
 	g->nodes = map_new(sizeof(struct node_key), LIM_NODES, seed);
 	g->store = store_new(LIM_RECORDS, LIM_RECORDS_PER_NODE, seed);
-	if (!g->nodes || !g->store || start_membership(g, cfg, now) < 0)
+	if (!g->nodes || !g->store || life_init(g, cfg, seed, now) < 0)
 		goto fail;
 	g->self = node_make(g, &g->id->pub, &err);
 	if (!g->self || own_init(g, cfg->epoch, now) < 0)
@@ -91,7 +78,7 @@ void gossip_free(struct gossip *g)
 	own_fini(g);
 	claims_fini(&g->claims);
 	tq_fini(&g->timers);
-	members_free(g->membership);
+	life_fini(g);
 	store_free(g->store);
 	map_free(g->nodes);
 	free(g);
@@ -143,7 +130,7 @@ int gossip_demand(struct gossip *g, const struct node_key *node, ts_t now)
 		return ERR_NOT_FOUND;
 	if (m->self || !node_visible(m))
 		return ERR_REFUSED;
-	node_demand(g, m, now);
+	life_demand(g, m, now);
 	return 0;
 }
 
@@ -298,7 +285,7 @@ static bool next_membership(struct gossip *g, struct gossip_act *out)
 		wr_u64(&w, root);
 		members_attach(g->membership, buf, sizeof(buf));
 	}
-	return node_membership(g, out);
+	return life_next(g, out);
 }
 
 static bool next_release(struct gossip *g, struct gossip_act *out)

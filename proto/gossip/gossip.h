@@ -152,6 +152,8 @@ struct gossip_stats {
 	uint64_t equivocations;    /* two records under one version */
 	uint64_t rx_limited;       /* news of nodes that say too much: not heard for a while */
 	uint64_t descents;         /* into the tree of sums, begun by us */
+	uint64_t expired;          /* nodes that were gone for long: their records were dropped */
+	uint64_t rx_buried;        /* records of such that came again and were not taken */
 	uint64_t dropped; /* queued records and notices dropped at a bound; mended by descents */
 };
 void gossip_stats(const struct gossip *g, struct gossip_stats *out);

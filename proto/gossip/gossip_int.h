@@ -2,6 +2,7 @@
  *
  *	gossip.c	the public face: calls in, actions out, the clock
  *	gossip_node.c	members: who is known, linked, dialled, named; what a record changes
+ *	gossip_life.c	what membership says of members; members that are gone for long
  *	gossip_own.c	what we publish, our epoch, clones of our key
  *	gossip_link.c	links: queues, pacing, push of news, who already has what
  *	gossip_sync.c	anti-entropy: roots, sums, keys, wants */
@@ -54,6 +55,11 @@
 #define USED_FOR       DUR_SEC(20) /* a peer that compares roots with us uses the link */
 #define DEMAND_FOR     DUR_SEC(10) /* a link on demand is dialled */
 #define HEARD_MIN      DUR_MS(500) /* between two words to membership that a peer was heard */
+#define GONE_AFTER     DUR_SEC(60) /* then its records are no news but history */
+#define NODE_EXPIRE    DUR_SEC(48 * 3600) /* gone for so long: its records are dropped here */
+#define NODE_RETELL    DUR_SEC(24 * 3600) /* from then on also when a peer has dropped them */
+#define EXPIRE_RETRY   DUR_SEC(3600)      /* too many are gone: not now */
+#define GRAVE_KEEP     DUR_SEC(14 * 24 * 3600)
 #define IDLE_CHECK     DUR_SEC(3600)
 
 /* Who gets news: so many links a copy at once, so many an offer a little later. */
@@ -100,6 +106,7 @@ struct link {
 	struct keyq fill;   /* records to send that the peer lacks, with time */
 	struct keyq offers; /* news to offer at offer_at */
 	struct keyq wants;  /* keys to ask for */
+	struct keyq buried; /* keys that the peer sent and we had dropped */
 	struct rangeq ranges;
 	unsigned asked;  /* records asked for that have not come, since asked_at */
 	bool startup;    /* from a time when we had no neighbours */
@@ -140,6 +147,8 @@ struct node {
 	struct link *link;
 	ts_t dial_at; /* TS_NEVER: not to be dialled */
 	dur_t backoff;
+	ts_t gone_since;                   /* not alive and no link; TS_NEVER: it isn't so */
+	ts_t expire_at;                    /* look whether its records are to be dropped */
 	ts_t demand;                       /* a link is wanted until then; TS_NEVER: not */
 	ts_t retry_at;                     /* want of memory; TS_NEVER: none */
 	ts_t probation;                    /* TS_NEVER: none */
@@ -172,6 +181,14 @@ struct own {
 	struct ep clone_ep; /* what a clone publishes as its address */
 };
 
+/* A node whose records were dropped, and how far they had come. */
+struct grave {
+	struct list all; /* oldest first */
+	struct node_key key;
+	uint64_t epoch, seq;
+	ts_t at;
+};
+
 struct notice {
 	enum gossip_act_type type;
 	struct node_key node, other;
@@ -195,6 +212,8 @@ struct gossip {
 	struct claims claims;
 	struct own own;
 	struct timerq timers;
+	struct map *graves; /* by key: struct grave */
+	struct list graves_by_age;
 	struct list overlay, senders, updown, dials, hangups, releases;
 	ts_t dial_window; /* start of the second in which dials are counted */
 	unsigned dialled;
@@ -237,12 +256,8 @@ int node_commit(
 bool node_may_say(struct node *m, ts_t now);
 int node_link_up(struct gossip *g, struct node *m, const struct ep *ep, ts_t now);
 void node_link_down(struct gossip *g, struct node *m, ts_t now);
-/* Its link is wanted for data. */
-void node_demand(struct gossip *g, struct node *m, ts_t now);
 /* Is it known, not gone, and alive? */
 bool node_up(const struct node *m);
-/* Take what membership has to say. True: *@out is a datagram for a link. */
-bool node_membership(struct gossip *g, struct gossip_act *out);
 void node_forget(struct gossip *g, struct node *m, ts_t now);
 void node_tick(struct gossip *g, struct node *m, ts_t now);
 /* Set the member's timer to the earliest thing that it waits for. */
@@ -255,6 +270,25 @@ bool node_visible(const struct node *m);
 void node_names_tick(struct gossip *g, ts_t now);
 /* Bring routes, the up state and dialling of @m in line with what is known of it. */
 void node_refresh(struct gossip *g, struct node *m, ts_t now);
+
+/* gossip_life.c */
+int life_init(struct gossip *g, const struct gossip_cfg *cfg, const uint8_t seed[16], ts_t now);
+void life_fini(struct gossip *g);
+/* A link with @m is wanted for data. */
+void life_demand(struct gossip *g, struct node *m, ts_t now);
+/* Take what membership has to say. True: *@out is a datagram for a link. */
+bool life_next(struct gossip *g, struct gossip_act *out);
+/* Since when is @m gone? */
+void life_refresh(struct node *m, ts_t now);
+/* It is gone for so long that its records may go too: true if they did, and @m with them. */
+bool life_expire(struct gossip *g, struct node *m, ts_t now);
+/* Is @m gone, for so long that what is said of it is history? */
+bool life_gone(const struct node *m, ts_t now);
+/* May this record of a node that we don't know come in? False: its node's records were dropped here,
+ * and the peer that sends it holds the node for gone too (@gone). */
+bool life_admit(struct gossip *g, const struct record *r, bool gone, ts_t now);
+/* A peer has dropped the record with this key. */
+void life_buried(struct gossip *g, uint64_t key, ts_t now);
 
 /* gossip_own.c */
 /* Publish what differs from what stands in the store. */

@@ -120,8 +120,8 @@ static bool may_send(struct link *l, ts_t now)
 void link_stir(struct gossip *g, struct node *m)
 {
 	struct link *l = m->link;
-	bool now = l->root_due || l->news.count || l->ranges.count || may_ask(l) ||
-		   may_offer(l, g->now);
+	bool now = l->root_due || l->buried.count || l->news.count || l->ranges.count ||
+		   may_ask(l) || may_offer(l, g->now);
 
 	list_del(&l->sending);
 	l->blocked_to = TS_NEVER;
@@ -208,6 +208,7 @@ void link_free(struct link *l)
 	free(l->fill.v);
 	free(l->offers.v);
 	free(l->wants.v);
+	free(l->buried.v);
 	free(l->ranges.v);
 	free(l);
 }
@@ -330,10 +331,14 @@ static int recv_stale(struct gossip *g, struct node *m, const struct record *r)
 	return ERR_STALE;
 }
 
-/* One record out of RECORDS or FILL. */
-static int recv_record(
-	struct gossip *g, struct node *m, const struct record *r, bool news, ts_t now)
+/* How a record comes: as news; as what we lack; the same, of a node that the peer holds for gone. */
+enum how { HOW_NEWS, HOW_FILL, HOW_GONE };
+
+/* One record out of RECORDS, FILL or GONE. */
+static int recv_record(struct gossip *g, struct node *m, const struct record *r, enum how how,
+	bool asked, ts_t now)
 {
+	bool news = how == HOW_NEWS;
 	struct node *origin;
 	int err;
 
@@ -356,7 +361,13 @@ static int recv_record(
 		return err;
 	}
 	origin = node_get(g, &r->node);
-	if (news && origin && !node_may_say(origin, now)) {
+	if (!origin && !life_admit(g, r, how == HOW_GONE, now)) {
+		g->stats.rx_buried++;
+		(void)keyq_put(&m->link->buried, record_key_hash(&r->node, r->type, r->sub),
+			LINK_WANT_MAX);
+		return ERR_STALE;
+	}
+	if ((news || !asked) && origin && !node_may_say(origin, now)) {
 		g->stats.rx_limited++;
 		return ERR_LIMIT;
 	}
@@ -384,7 +395,7 @@ static void came(struct gossip *g, struct link *l, const struct record *r, ts_t 
 	g->asked[key % ASKED_SLOTS].at = now;
 }
 
-static int recv_list(struct gossip *g, struct node *m, struct rd *r, bool news, ts_t now)
+static int recv_list(struct gossip *g, struct node *m, struct rd *r, enum how how, ts_t now)
 {
 	int first = 0;
 
@@ -401,7 +412,9 @@ static int recv_list(struct gossip *g, struct node *m, struct rd *r, bool news, 
 		rd_take(r, (size_t)len);
 		came(g, m->link, &rec, now);
 		/* Old news is believed to be that only from who was asked. */
-		note(&first, recv_record(g, m, &rec, news || !asked, now));
+		if (how == HOW_FILL && !asked)
+			how = HOW_NEWS;
+		note(&first, recv_record(g, m, &rec, how, asked, now));
 	}
 	sync_progress(m->link);
 	link_stir(g, m);
@@ -410,12 +423,27 @@ static int recv_list(struct gossip *g, struct node *m, struct rd *r, bool news, 
 
 static int recv_records(struct gossip *g, struct node *m, struct rd *r, ts_t now)
 {
-	return recv_list(g, m, r, true, now);
+	return recv_list(g, m, r, HOW_NEWS, now);
 }
 
 static int recv_fill(struct gossip *g, struct node *m, struct rd *r, ts_t now)
 {
-	return recv_list(g, m, r, false, now);
+	return recv_list(g, m, r, HOW_FILL, now);
+}
+
+static int recv_gone(struct gossip *g, struct node *m, struct rd *r, ts_t now)
+{
+	return recv_list(g, m, r, HOW_GONE, now);
+}
+
+static int recv_buried(struct gossip *g, struct node *m, struct rd *r, ts_t now)
+{
+	int err = gossip_want_decode(r, &g->want);
+
+	(void)m;
+	for (size_t i = 0; err == 0 && i < g->want.n; i++)
+		life_buried(g, g->want.v[i], now);
+	return err;
 }
 
 static int recv_have(struct gossip *g, struct node *m, struct rd *r, ts_t now)
@@ -465,6 +493,8 @@ int link_recv(struct gossip *g, struct node *m, const uint8_t *buf, size_t len, 
 	} handlers[] = {
 		[GOSSIP_MSG_RECORDS] = {recv_records, true},
 		[GOSSIP_MSG_FILL] = {recv_fill, true},
+		[GOSSIP_MSG_GONE] = {recv_gone, true},
+		[GOSSIP_MSG_BURIED] = {recv_buried, false},
 		[GOSSIP_MSG_HAVE] = {recv_have, false},
 		[GOSSIP_MSG_WANT] = {recv_want, false},
 		[GOSSIP_MSG_ROOT] = {sync_recv_root, false},
@@ -517,20 +547,25 @@ ts_t link_deadline(const struct link *l)
 
 	if (l->asked > 0)
 		t = ts_min(t, ts_add(l->asked_at, ASK_PATIENCE));
-	if (l->offers.count > 0 && list_empty(&l->sending))
+	if (l->offers.count > 0 && list_empty(&l->sending) && ts_is_never(l->blocked_to))
 		t = ts_min(t, l->offer_at);
 	return t;
 }
 
-static void produce_records(struct gossip *g, struct keyq *q, uint8_t type, struct wr *w)
+static void produce_records(struct gossip *g, struct keyq *q, enum gossip_msg type, struct wr *w)
 {
+	enum gossip_msg first = type;
+
 	while (q->count > 0) {
 		const struct store_entry *e = store_get(g->store, keyq_peek(q));
 
 		if (e) {
+			const struct node *m = node_get(g, &e->r.node);
+			enum gossip_msg as = m && life_gone(m, g->now) ? GOSSIP_MSG_GONE : type;
+
 			if (wr_len(w) == 0)
-				wr_u8(w, type);
-			if (wr_left(w) < e->r.len)
+				wr_u8(w, (uint8_t)(first = as));
+			if (as != first || wr_left(w) < e->r.len)
 				return;
 			wr_copy(w, e->bytes, e->r.len);
 		}
@@ -557,7 +592,16 @@ static void produce_wants(struct gossip *g, struct link *l, struct wr *w)
 	}
 	l->asked_at = g->now;
 	if (k->n > 0)
-		gossip_want_encode(w, k);
+		gossip_want_encode(w, GOSSIP_MSG_WANT, k);
+}
+
+static void produce_buried(struct gossip *g, struct link *l, struct wr *w)
+{
+	struct gossip_want *k = &g->want;
+
+	for (k->n = 0; k->n < GOSSIP_WANT_MAX && l->buried.count > 0; keyq_pop(&l->buried))
+		k->v[k->n++] = keyq_peek(&l->buried);
+	gossip_want_encode(w, GOSSIP_MSG_BURIED, k);
 }
 
 static void produce_offers(struct gossip *g, struct link *l, struct wr *w)
@@ -592,6 +636,8 @@ size_t link_produce(struct gossip *g, struct node *m)
 	}
 	if (wr_len(&w) == 0)
 		produce_records(g, &l->news, GOSSIP_MSG_RECORDS, &w);
+	if (wr_len(&w) == 0 && l->buried.count > 0)
+		produce_buried(g, l, &w);
 	if (wr_len(&w) == 0 && may_ask(l))
 		produce_wants(g, l, &w);
 	if (wr_len(&w) == 0 && may_offer(l, g->now))

@@ -46,6 +46,7 @@ struct node *node_make(struct gossip *g, const struct node_key *key, int *err)
 	list_init(&m->releases);
 	m->since = g->now;
 	m->dial_at = m->probation = m->demand = m->retry_at = TS_NEVER;
+	m->gone_since = m->expire_at = TS_NEVER;
 	m->backoff = DIAL_FIRST;
 	m->news = NEWS_BURST;
 	m->news_at = g->now;
@@ -98,7 +99,7 @@ void node_arm(struct gossip *g, struct node *m)
 	ts_t when = ts_min(ts_add(g->now, IDLE_CHECK), ts_min(m->dial_at, m->probation));
 	int err;
 
-	when = ts_min(when, ts_min(m->demand, m->retry_at));
+	when = ts_min(when, ts_min(m->demand, ts_min(m->retry_at, m->expire_at)));
 
 	if (m->link)
 		when = ts_min(when, link_deadline(m->link));
@@ -285,6 +286,7 @@ void node_refresh(struct gossip *g, struct node *m, ts_t now)
 	if (node_up(m) && !m->was_up)
 		names_check(g, m, now);
 	m->was_up = node_up(m);
+	life_refresh(m, now);
 	if (m->link)
 		link_overlay(g, m->link);
 	refresh_release(g, m);
@@ -667,90 +669,12 @@ void node_forget(struct gossip *g, struct node *m, ts_t now)
 	node_refresh(g, m, now);
 }
 
-void node_demand(struct gossip *g, struct node *m, ts_t now)
-{
-	if (m->link)
-		return;
-	m->demand = ts_add(now, DEMAND_FOR);
-	node_refresh(g, m, now);
-	/* There are packets waiting: not after the usual spread of dials. */
-	if (!ts_is_never(m->dial_at) && m->backoff.ns == DIAL_FIRST.ns)
-		m->dial_at = now;
-	node_arm(g, m);
-}
-
 static void dial_due(struct gossip *g, struct node *m, ts_t now)
 {
 	list_del(&m->dials);
 	list_add_tail(&g->dials, &m->dials);
 	m->dial_at = ts_add(now, prng_jitter(&g->prng, m->backoff, 25));
 	m->backoff = DUR_NS(m->backoff.ns * 2 < DIAL_MAX.ns ? m->backoff.ns * 2 : DIAL_MAX.ns);
-}
-
-static void told_alive(struct gossip *g, struct node *m, bool alive)
-{
-	m->alive = alive;
-	node_refresh(g, m, g->now);
-}
-
-static void told_watch(struct gossip *g, struct node *m, bool watch)
-{
-	m->watched = watch;
-	if (watch)
-		m->backoff = DIAL_FIRST;
-	node_refresh(g, m, g->now);
-}
-
-static void told_extra(struct gossip *g, struct node *m, const struct member_act *a)
-{
-	uint64_t root;
-	struct rd r;
-
-	rd_init(&r, a->buf, a->len);
-	root = rd_u64(&r);
-	if (m->link && rd_done(&r))
-		sync_heard_root(g, m, root, g->now);
-}
-
-static void told_liar(struct gossip *g, const struct node *m)
-{
-	static struct log_limit limit;
-	char text[NODE_KEY_SHORT + 1];
-
-	log_limited(&limit, g->now.ns, LOG_LVL_WARN, "gossip",
-		"%s suspects nodes that live: it is not believed for now",
-		node_key_fmt_short(&m->key, text));
-}
-
-bool node_membership(struct gossip *g, struct gossip_act *out)
-{
-	struct member_act a;
-
-	while (members_next(g->membership, &a)) {
-		struct node *m = node_get(g, &a.node);
-
-		if (!m || m->self)
-			continue;
-		if (a.type == MEMBER_SEND && m->link) {
-			g->tx[0] = GOSSIP_MSG_MEMBER;
-			memcpy(g->tx + 1, a.buf, a.len);
-			out->type = GOSSIP_SEND;
-			out->node = m->key;
-			out->buf = g->tx;
-			out->len = 1 + a.len;
-			g->stats.tx++;
-			return true;
-		}
-		if (a.type == MEMBER_WATCH || a.type == MEMBER_UNWATCH)
-			told_watch(g, m, a.type == MEMBER_WATCH);
-		else if (a.type == MEMBER_ALIVE || a.type == MEMBER_DEAD || a.type == MEMBER_LEFT)
-			told_alive(g, m, a.type == MEMBER_ALIVE);
-		else if (a.type == MEMBER_EXTRA)
-			told_extra(g, m, &a);
-		else if (a.type == MEMBER_LIAR)
-			told_liar(g, m);
-	}
-	return false;
 }
 
 void node_tick(struct gossip *g, struct node *m, ts_t now)
@@ -761,6 +685,8 @@ void node_tick(struct gossip *g, struct node *m, ts_t now)
 	}
 	if (ts_due(m->dial_at, now))
 		dial_due(g, m, now);
+	if (ts_due(m->expire_at, now) && life_expire(g, m, now))
+		return; /* it is no more */
 	if (ts_due(m->probation, now)) {
 		m->probation = ts_add(now, PROBATION);
 		list_del(&m->hangups);

@@ -91,9 +91,9 @@ void gossip_root_encode(struct wr *w, uint64_t root)
 	assert(!wr_bad(w));
 }
 
-void gossip_want_encode(struct wr *w, const struct gossip_want *k)
+void gossip_want_encode(struct wr *w, enum gossip_msg type, const struct gossip_want *k)
 {
-	wr_u8(w, GOSSIP_MSG_WANT);
+	wr_u8(w, (uint8_t)type);
 	for (size_t i = 0; i < k->n; i++)
 		wr_u64(w, k->v[i]);
 	assert(!wr_bad(w));

@@ -3,6 +3,8 @@
  *	RECORDS	records end to end (record.h): news
  *	FILL	the same, but what the receiver was found to lack: old news
  *	HAVE	entries (key 64, hash 64): news that the sender has and the receiver may ask for
+ *	GONE	as FILL, of nodes that the sender holds for gone
+ *	BURIED	keys 64: records that came in GONE, and that the sender has dropped with their node
  *	WANT	keys 64
  *	ROOT	the root of the sender's tree of sums 64
  *	SUMS	groups (level 8, index 16, the sums of its 16 children 64 each): nodes of the tree
@@ -32,6 +34,8 @@ enum gossip_msg {
 	GOSSIP_MSG_HAVE = 6,
 	GOSSIP_MSG_SUMS = 7,
 	GOSSIP_MSG_MEMBER = 8,
+	GOSSIP_MSG_GONE = 9,
+	GOSSIP_MSG_BURIED = 10,
 };
 
 #define GOSSIP_KEYS_HDR    2  /* type, flags */
@@ -76,14 +80,14 @@ struct gossip_group {
  * ERR_MALFORMED (keys out of order or range, a level or index that is none, bytes left over, more
  * than a message can hold). */
 int gossip_root_decode(struct rd *r, uint64_t *root);
-int gossip_want_decode(struct rd *r, struct gossip_want *out);
+int gossip_want_decode(struct rd *r, struct gossip_want *out); /* BURIED too */
 int gossip_have_decode(struct rd *r, struct gossip_have *out);
 int gossip_section_decode(struct rd *r, struct gossip_section *out);
 int gossip_group_decode(struct rd *r, struct gossip_group *out);
 /* Encoders write the whole message, or one section or group behind what the caller wrote; there is
  * room. */
 void gossip_root_encode(struct wr *w, uint64_t root);
-void gossip_want_encode(struct wr *w, const struct gossip_want *k);
+void gossip_want_encode(struct wr *w, enum gossip_msg type, const struct gossip_want *k);
 void gossip_have_encode(struct wr *w, const struct gossip_have *k);
 void gossip_section_encode(struct wr *w, const struct gossip_section *s);
 void gossip_group_encode(struct wr *w, const struct gossip_group *g);

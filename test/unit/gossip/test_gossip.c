@@ -566,7 +566,7 @@ static void test_pacing(void **state)
 		if (want.n < GOSSIP_WANT_MAX && i + 1 < h.keys)
 			continue;
 		wr_init(&w, buf, sizeof(buf));
-		gossip_want_encode(&w, &want);
+		gossip_want_encode(&w, GOSSIP_MSG_WANT, &want);
 		assert_int_equal(gossip_recv(g, &other.pub, buf, wr_len(&w), t), 0);
 		want.n = 0;
 	}
@@ -667,7 +667,7 @@ static void test_codec(void **state)
 	struct rd r;
 
 	wr_init(&w, buf, sizeof(buf));
-	gossip_want_encode(&w, &want);
+	gossip_want_encode(&w, GOSSIP_MSG_WANT, &want);
 	prefixes_of(buf + 1, wr_len(&w) - 1, 8, decode_want);
 	rd_init(&r, buf + 1, 8 * (GOSSIP_WANT_MAX + 1));
 	assert_int_equal(decode_want(&r), ERR_MALFORMED);
