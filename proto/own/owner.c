@@ -528,7 +528,7 @@ void owner_tick(struct owner *o, ts_t now)
 			continue;
 		c->is.state = OWNER_IN_USE;
 		c->is.usable_at = TS_NEVER;
-		o->changed = true;
+		o->changed = o->save = true;
 	}
 	if (ts_due(o->save_at, now)) {
 		o->save |= owner_keeps(o);

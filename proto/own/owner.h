@@ -146,7 +146,8 @@ bool owner_published(const struct owner *o, size_t *it, struct owner_prefix *out
  * alive. Returns owned in *@buf. ERR_NOMEM. */
 int owner_encode(struct owner *o, ts_t now, uint8_t **buf, size_t *len);
 /* Take it back, once, before the first tick. Claims that are still wanted go on at once, with their
- * age; if the node was away for as long as a lease they are claimed anew, the same block if it is free.
+ * age, if they had stood; if not, or if the node was away for as long as a lease, they are claimed anew,
+ * the same block if it is free.
  * What the configuration has no place for is dropped. ERR_FOREIGN: another node's (a copied disk);
  * ERR_TRUNCATED, ERR_MALFORMED: nothing is taken; ERR_NOMEM: perhaps a part. */
 int owner_restore(struct owner *o, const uint8_t *buf, size_t len, ts_t now);

@@ -2,7 +2,7 @@
  *
  *	node key 32 bytes, alive at 64 (Unix time)
  *	orchestrator's prefixes 16, each: VNI 24, family 8, length 8, address 4 or 16 bytes, since 64
- *	claims 16, each: the same, flags 8 (1: extra)
+ *	claims 16, each: the same, flags 8 (1: extra; 2: did not yet stand for the objection time)
  *
  * The key binds the file to its node: a disk that was copied, and given another identity, must not bring
  * the claims of the first one into the world with their age. */
@@ -18,6 +18,7 @@
 #define ROW_BYTES  (3 + 1 + 1 + 16 + 8 + 1)
 #define HEAD_BYTES (32 + 8 + 2 + 2)
 #define F_EXTRA    1
+#define F_WAITING  2
 
 static size_t ip_bytes(uint8_t family)
 {
@@ -83,7 +84,8 @@ static void put_all(const struct owner *o, uint8_t right, struct wr *w)
 			continue;
 		put(w, &c->is.p);
 		if (right == OWNER_BY_CLAIM)
-			wr_u8(w, c->is.extra ? F_EXTRA : 0);
+			wr_u8(w, (uint8_t)((c->is.extra ? F_EXTRA : 0) |
+					   (c->is.state == OWNER_WAITING ? F_WAITING : 0)));
 	}
 }
 
@@ -107,7 +109,7 @@ int owner_encode(struct owner *o, ts_t now, uint8_t **buf, size_t *len)
 
 struct kept {
 	struct owner_prefix p;
-	bool extra;
+	bool extra, waiting;
 };
 struct blob {
 	uint64_t alive_at;
@@ -149,7 +151,10 @@ static int decode(const struct owner *o, const uint8_t *buf, size_t len, struct 
 		return ERR_NOMEM;
 	for (size_t i = 0; !err && i < b->nclaims; i++) {
 		err = get(&r, OWNER_BY_CLAIM, &b->claims[i].p);
-		b->claims[i].extra = rd_u8(&r) & F_EXTRA;
+		uint8_t flags = rd_u8(&r);
+
+		b->claims[i].extra = flags & F_EXTRA;
+		b->claims[i].waiting = flags & F_WAITING;
 	}
 	if (!err && rd_bad(&r))
 		err = ERR_TRUNCATED;
@@ -203,7 +208,7 @@ static int take_claim(struct owner *o, const struct kept *k, bool stale, ts_t no
 	w = want_for(o, k, now);
 	if (!w)
 		return 0;
-	if (stale) {
+	if (stale || k->waiting) {
 		w->prefer = k->p.pfx;
 		return 0;
 	}

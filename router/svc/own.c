@@ -320,8 +320,11 @@ bool own_svc_conflict(struct daemon *d, const struct gossip_act *a)
 	while (owner_own_next(d->own->owner, &it, &own))
 		if (own.p.vni == a->prefix.vni && pfx_eq(&own.p.pfx, &a->prefix.pfx))
 			claim = own.p.right == OWNER_BY_CLAIM;
-	if (owner_objection(d->own->owner, a->prefix.vni, &a->prefix.pfx, &a->other, loop_now()) ||
-		!claim)
+	if (a->prefix.exit)
+		return false;
+	if (owner_objection(d->own->owner, a->prefix.vni, &a->prefix.pfx, &a->other, loop_now()))
+		return true; /* it was given up already */
+	if (!claim)
 		return false;
 	log_info("own", "%s is node %s's by the better claim: another is chosen",
 		pfx_fmt(&a->prefix.pfx, text), node_key_fmt_short(&a->other, other));

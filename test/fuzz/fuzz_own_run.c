@@ -40,36 +40,26 @@ static void event(struct owner *o, struct rd *r, ts_t *now)
 {
 	struct owner_prefix v[3];
 	struct owner_own own;
-	struct node_key k = {{0}};
-	size_t n, it = 0;
 	uint8_t what = rd_u8(r);
+	struct node_key k = {{(uint8_t)(rd_u8(r) % 8)}}; /* 0: ourselves */
+	size_t n = rd_u8(r) % 4, it = 0;
 
-	k.b[0] = (uint8_t)(rd_u8(r) % 8); /* 0: ourselves */
-	n = rd_u8(r) % 4;
 	for (size_t i = 0; i < n; i++)
 		v[i] = prefix(r);
 	*now = ts_add(*now, DUR_MS((int64_t)rd_u16(r) << (rd_u8(r) % 14)));
-	switch (what % 6) {
-	case 0:
+	what %= 18;
+	if (what == 0)
 		(void)owner_orchestrator_set(o, v, n, NULL, *now);
-		break;
-	case 1:
+	else if (what == 1)
 		(void)owner_forgotten(o, &k, *now);
-		break;
-	case 2:
+	else if (what == 2)
 		(void)owner_want_more(o, 1, IP_V4, *now);
-		break;
-	case 3:
-		if (owner_own_next(o, &it, &own))
-			(void)owner_objection(o, 1, &own.p.pfx, &k, *now);
-		break;
-	case 4:
-		if (owner_own_next(o, &it, &own) && owner_undisputed(o, 1, &own.p.pfx, *now) == 0)
-			(void)owner_refuse(o, 1, &own.p.pfx, *now);
-		break;
-	default:
-		(void)owner_node_set(o, &k, (enum owner_node_state)(what / 6 % 3), v, n, *now);
-	}
+	else if (what < 9)
+		(void)owner_node_set(o, &k, (enum owner_node_state)(what % 3), v, n, *now);
+	else if (owner_own_next(o, &it, &own) && what < 14)
+		(void)owner_objection(o, 1, &own.p.pfx, &k, *now);
+	else if (it > 0 && owner_undisputed(o, 1, &own.p.pfx, *now) == 0)
+		(void)owner_refuse(o, 1, &own.p.pfx, *now);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

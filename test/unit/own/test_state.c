@@ -99,6 +99,31 @@ static void state_round_trip(void **state)
 	owner_free(o);
 }
 
+/* Killed before the objection time was over: it must stand anew. */
+static void waiting_is_not_standing(void **state)
+{
+	struct owner *o = core_new("10.0.0.0/16", 24, false), *back;
+	struct owner_own own;
+	struct pfx last;
+	ts_t now = at_ms(0);
+	size_t len, it = 0;
+	uint8_t *buf;
+
+	(void)state;
+	owner_tick(o, now);
+	assert_true(owner_own_next(o, &it, &own));
+	assert_int_equal(owner_encode(o, now, &buf, &len), 0);
+	back = core_new("10.0.0.0/16", 24, false);
+	assert_int_equal(owner_restore(back, buf, len, now), 0);
+	assert_int_equal(used_by(back, &last), 0);
+	settle(back, &now);
+	assert_int_equal(used_by(back, &last), 1);
+	assert_true(pfx_eq(&last, &own.p.pfx));
+	free(buf);
+	owner_free(back);
+	owner_free(o);
+}
+
 static void state_torn(void **state)
 {
 	ts_t now = at_ms(0);
@@ -143,6 +168,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(state_round_trip),
+		cmocka_unit_test(waiting_is_not_standing),
 		cmocka_unit_test(state_torn),
 	};
 
