@@ -1,0 +1,180 @@
+/* The overlay at work: links to neighbours only, news along them, halves that grew apart, sessions on
+ * demand, and what becomes of nodes that are gone for long. */
+#include "meshnet.h"
+
+static unsigned links_of(unsigned i)
+{
+	unsigned n = 0;
+
+	for (unsigned j = 0; j < sim.count; j++)
+		n += sim.link[i][j];
+	return n;
+}
+
+/* Does everybody that runs know that node @who publishes @p in place of its first prefix? */
+static unsigned knowing(unsigned who, const struct gossip_prefix *p)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < sim.count; i++)
+		n += sim.n[i].running && i != who && has_route(&sim.n[i], &sim.n[who], &p->pfx);
+	return n;
+}
+
+/* Links to neighbours only: all join through one, know each other, hold few links, say little; a
+ * change is soon everywhere. */
+static void test_overlay(void **state)
+{
+	for (uint64_t seed = 1; seed <= 3; seed++) {
+		struct gossip_prefix changed = prefix("10.201.0.0/16", RIGHT_CONFIG);
+		unsigned few = 0;
+		uint64_t before;
+
+		sim_init(NODES_MAX, seed);
+		sim.overlay = true;
+		sim.loss_pct = seed == 1 ? 0 : 5;
+		start_all();
+		for (unsigned i = 1; i < sim.count; i++)
+			join(i, 0);
+		settle(30);
+		run(DUR_SEC(60));
+		check(converged());
+		for (unsigned i = 0; i < sim.count; i++) {
+			check(links_of(i) <= 2 * MEMBER_RINGS);
+			few += links_of(i) < sim.count - 1;
+		}
+		check(few == sim.count);
+		before = sim.bytes;
+		run(DUR_SEC(30));
+		check((sim.bytes - before) / 30 / sim.count < 3000);
+		sim.n[7].prefixes[0] = changed;
+		check(gossip_set_prefixes(sim.n[7].g, sim.n[7].prefixes, 2, sim.now) == 0);
+		pump(7);
+		for (int i = 0; i < 50 && knowing(7, &changed) < sim.count - 1; i++)
+			run(DUR_MS(100));
+		check(knowing(7, &changed) == sim.count - 1);
+		sim_fini();
+	}
+}
+
+/* Two halves that lived apart, each with its changes and one death: they find together by
+ * themselves. */
+static void test_overlay_heals(void **state)
+{
+	for (uint64_t seed = 1; seed <= 3; seed++) {
+		sim_init(20, seed);
+		sim.overlay = true;
+		start_all();
+		for (unsigned i = 1; i < sim.count; i++)
+			join(i, 0);
+		settle(30);
+		for (unsigned i = 0; i < sim.count; i++)
+			sim.group[i] = i & 1;
+		for (unsigned i = 0; i < sim.count; i++)
+			for (unsigned j = 0; j < i; j++)
+				if (sim.group[i] != sim.group[j])
+					set_link(i, j, false);
+		run(DUR_SEC(60));
+		for (unsigned i = 0; i < sim.count; i++)
+			check(sim.n[i].nup == sim.count / 2 - 1);
+		for (unsigned i = 2; i < 12; i++) {
+			char text[32];
+
+			snprintf(text, sizeof(text), "10.20%u.0.0/16", i % 10);
+			sim.n[i].prefixes[1] = prefix(text, RIGHT_CONFIG);
+			check(gossip_set_prefixes(sim.n[i].g, sim.n[i].prefixes, 2, sim.now) == 0);
+			pump(i);
+		}
+		crash(13);
+		run(DUR_SEC(20));
+		memset(sim.group, 0, sizeof(sim.group));
+		settle(90);
+		sim_fini();
+	}
+}
+
+/* A demand makes a link to whom no neighbour is, and it is released. */
+static void test_demand(void **state)
+{
+	struct node_key nobody = {{9}};
+	unsigned j = 1;
+
+	sim_init(NODES_MAX, 21);
+	sim.overlay = true;
+	start_all();
+	for (unsigned i = 1; i < sim.count; i++)
+		join(i, 0);
+	settle(30);
+	run(DUR_SEC(60));
+	while (j < sim.count && sim.link[0][j])
+		j++;
+	check(j < sim.count);
+	sim.n[0].releases = 0;
+	check(gossip_demand(sim.n[0].g, &sim.n[j].id.pub, sim.now) == 0);
+	check(gossip_demand(sim.n[0].g, &sim.n[0].id.pub, sim.now) == ERR_REFUSED);
+	check(gossip_demand(sim.n[0].g, &nobody, sim.now) == ERR_NOT_FOUND);
+	sim.n[0].dials = 0;
+	pump(0);
+	run(DUR_MS(400));
+	check(sim.n[0].dials == 1 && sim.n[0].releases == 1);
+	sim_fini();
+}
+
+static bool knows(unsigned i, unsigned j)
+{
+	struct gossip_node_info info;
+
+	return gossip_node_get(sim.n[i].g, &sim.n[j].id.pub, &info) == 0;
+}
+
+/* Gone for two days: the records go too, and who was away doesn't bring them back; who was away and
+ * lives does come back. Node 6 is cut off with 7, which dies there. */
+static void test_expiry(void **state)
+{
+	sim_init(8, 22);
+	start_all();
+	for (unsigned i = 1; i < 8; i++)
+		join(i, 0);
+	settle(10);
+	sim.group[6] = sim.group[7] = 1;
+	for (unsigned i = 0; i < 6; i++) {
+		set_link(i, 6, false);
+		set_link(i, 7, false);
+	}
+	run(DUR_SEC(3600));
+	crash(7);
+	run(DUR_SEC(46 * 3600));
+	for (unsigned i = 0; i < 6; i++)
+		check(knows(i, 6) && knows(i, 7));
+	run(DUR_SEC(3600 + 1800));
+	for (unsigned i = 0; i < 6; i++)
+		check(!knows(i, 6) && !knows(i, 7));
+	check(knows(6, 0) && knows(6, 7)); /* who is cut off drops nobody */
+	memset(sim.group, 0, sizeof(sim.group));
+	join(6, 0);
+	settle(60);
+	run(DUR_SEC(120));
+	for (unsigned i = 0; i < 7; i++) {
+		check(!knows(i, 7));
+		check(has_route(&sim.n[(i + 1) % 7], &sim.n[i], &sim.n[i].prefixes[0].pfx));
+	}
+	start(7);
+	join(7, 3);
+	settle(30);
+	sim_fini();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_overlay),
+		cmocka_unit_test(test_overlay_heals),
+		cmocka_unit_test(test_demand),
+		cmocka_unit_test(test_expiry),
+	};
+
+	if (sodium_init() < 0)
+		return 1;
+	log_set_level(LOG_LVL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
