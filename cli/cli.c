@@ -63,6 +63,10 @@ const struct cli_verb cli_verbs[] = {
 	{"key new", "[--out FILE]", "make a cluster secret", NULL, NULL, NULL, NULL, cmd_key_new},
 	{"key show", "FILE", "print the cluster id of a secret", NULL, NULL, NULL, NULL,
 		cmd_key_show},
+	{"install kubernetes", "[OPTION VALUE]...", "print the manifests of a DaemonSet", NULL, NULL,
+		NULL, NULL, cmd_install_kubernetes},
+	{"install cni", "DIR [FILE]", "put the CNI plugin into DIR", NULL, NULL, NULL, NULL,
+		cmd_install_cni},
 	{"help", "[VERB]", "this text", NULL, NULL, NULL, NULL, cmd_help},
 	{"version", "", "the version of this program", NULL, NULL, NULL, NULL, cmd_version},
 };

@@ -68,6 +68,8 @@ int cmd_key_new(struct cli *c, int argc, char **argv);
 int cmd_key_show(struct cli *c, int argc, char **argv);
 int cmd_bgp_routes(struct cli *c, int argc, char **argv);
 int cmd_bgp_shutdown(struct cli *c, int argc, char **argv);
+int cmd_install_kubernetes(struct cli *c, int argc, char **argv);
+int cmd_install_cni(struct cli *c, int argc, char **argv);
 int cmd_help(struct cli *c, int argc, char **argv);
 int cmd_version(struct cli *c, int argc, char **argv);
 

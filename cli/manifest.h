@@ -1,0 +1,10 @@
+/* manifest.h - deploy/k8s/weft.yaml, put into the program by the build (cli/CMakeLists.txt). */
+#ifndef WEFT_MANIFEST_H
+#define WEFT_MANIFEST_H
+
+#include <stddef.h>
+
+extern const unsigned char manifest_weft[]; /* no NUL behind it */
+extern const size_t manifest_weft_len;
+
+#endif
