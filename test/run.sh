@@ -1,7 +1,7 @@
 #!/bin/bash
 # run.sh [SET...]: sets up what the tests need, builds, runs. Sets:
-#	short	what runs at each change (the default): lint unit sanitizers sim netns fuzz-smoke demo
-#	lint unit sanitizers clang sim netns fallbacks interop demo
+#	short	what runs at each change (the default): lint unit sanitizers sim netns interop-short fuzz-smoke demo
+#	lint unit sanitizers clang sim netns fallbacks interop interop-short demo
 #	fuzz	each target FUZZ_SECS (600) of CPU time	 fuzz-smoke  the corpus and 4 s each
 #	bench	test/bench/*.sh, figures to stdout	 long	     sweeps, ten-minute transfers, fuzz
 # ONLY=PATTERN runs the netns tests and fuzz targets whose name matches. WEFT_BUILD: the build directory (build).
@@ -109,12 +109,26 @@ fuzz_all() { # SECONDS
 }
 set_fuzz-smoke() { fuzz_all 4; }
 set_fuzz() { fuzz_all "${FUZZ_SECS:-600}"; }
-set_interop() {
-	local t
-	for t in "$root"/test/interop/t_*.sh; do
-		[ -e "$t" ] || continue
-		run_one "interop/$(basename "$t" .sh)" "$t"
+interop_set() { # PATTERN: the tests in whose text it stands
+	local t name
+	for t in $(grep -l -- "$1" "$root"/test/interop/t_*.sh); do
+		name=$(basename "$t" .sh)
+		[[ $name =~ ${ONLY:-.} ]] || continue
+		run_one "interop/${name#t_}" "$t"
 	done
+}
+set_interop() {
+	install_packages bird2 frr
+	build_tree "$build"
+	export build
+	interop_set .
+}
+# What is short enough to run at each change.
+set_interop-short() {
+	install_packages bird2
+	build_tree "$build"
+	export build
+	interop_set '^# short: yes'
 }
 set_bench() {
 	install_packages iperf3 ethtool wireguard-go wireguard-tools nebula tinc # what weft is compared with
@@ -134,7 +148,7 @@ set_long() {
 	set_fuzz
 }
 set_short() {
-	set_lint; set_unit; set_clang; set_sanitizers; set_sim; set_netns; set_fallbacks; set_fuzz-smoke; set_demo
+	set_lint; set_unit; set_clang; set_sanitizers; set_sim; set_netns; set_interop-short; set_fallbacks; set_fuzz-smoke; set_demo
 }
 
 install_packages "${build_packages[@]}" "${run_packages[@]}" tcpdump iperf3 ethtool jq socat clang-format
