@@ -30,7 +30,7 @@ install_packages() {
 }
 
 build_packages=(gcc libc6-dev cmake ninja-build pkg-config libsodium-dev libmnl-dev libevent-dev libmsgpack-dev
-	libyaml-dev libjansson-dev liburcu-dev libcmocka-dev linux-libc-dev)
+	libyaml-dev libjansson-dev libcurl4-openssl-dev liburcu-dev libcmocka-dev linux-libc-dev)
 # libipsec-mb exists for x86-64 only; without it libsodium does the work.
 [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] && build_packages+=(libipsec-mb-dev)
 run_packages=(iproute2 iputils-ping nftables procps python3)

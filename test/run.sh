@@ -90,6 +90,14 @@ set_fallbacks() {
 	done
 	unset WEFTD_EXTRA
 }
+# weft-kube against an API server of the test's own; the manifests against the API's schema.
+set_kube() {
+	install_packages openssl python3-jsonschema python3-yaml
+	build_tree "$build"
+	export build
+	run_one kube/suite "$root/test/kube/suite.sh"
+	run_one kube/manifests /usr/bin/python3 -W ignore "$root/test/kube/manifests.py" "$build/cli/weft"
+}
 set_demo() { run_one demo "$root/deploy/demo.sh"; }
 fuzz_build() {
 	install_packages clang libclang-rt-14-dev llvm
