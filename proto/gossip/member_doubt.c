@@ -344,16 +344,19 @@ static void rest_after_notice(struct members *m)
 	m->notice_at = ts_add(m->now, m->notice_gap);
 }
 
+/* Who doubts us at an incarnation that is past did not hear our last word: it is said again. */
 static void refute(struct members *m)
 {
 	if (m->refute_noticed)
 		rest_after_notice(m);
 	m->refute = false;
-	m->inc = m->refute_above + 1;
 	m->refute_at = ts_add(m->now, REFUTE_EVERY);
-	m->stats.self_refutes++;
-	m->refute_told = true;
-	health_worse(m); /* perhaps it is us: Lifeguard 3.1 */
+	if (m->refute_above >= m->inc) {
+		m->inc = m->refute_above + 1;
+		m->stats.self_refutes++;
+		m->refute_told = true;
+		health_worse(m); /* perhaps it is us: Lifeguard 3.1 */
+	}
 	fact_say(m, MEMBER_FACT_ALIVE, SELF, m->inc);
 }
 
@@ -367,14 +370,14 @@ static ts_t refute_due(const struct members *m)
 
 bool self_meant(const struct members *m, uint64_t epoch, uint64_t inc)
 {
-	return epoch == m->epoch && inc >= m->inc && inc - m->inc <= INC_AHEAD_MAX;
+	return epoch == m->epoch && (inc < m->inc || inc - m->inc <= INC_AHEAD_MAX);
 }
 
 void self_doubted(struct members *m, uint64_t epoch, uint64_t inc, uint32_t by)
 {
 	if (!self_meant(m, epoch, inc))
 		return;
-	if (by != NO_NODE)
+	if (by != NO_NODE && inc >= m->inc)
 		count_lie(m, by);
 	m->refute_noticed = by == NO_NODE && (!m->refute || m->refute_noticed);
 	if (!m->refute || m->refute_above < inc)

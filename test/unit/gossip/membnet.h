@@ -266,7 +266,8 @@ static inline void net_linked(struct net *w, const struct net_event *e)
 
 	w->pair[i][j].dialling = false;
 	if (!w->node[i].up || w->node[j].life != e->life || !net_path(w, i, j) ||
-		!net_path(w, j, i) || ts_before(w->now, w->node[j].stalled))
+		!net_path(w, j, i) || ts_before(w->now, w->node[i].stalled) ||
+		ts_before(w->now, w->node[j].stalled))
 		return; /* dialled again within a second */
 	net_link(w, i, j, true);
 	net_link(w, j, i, true);
@@ -280,6 +281,8 @@ static inline void net_second(struct net *w)
 			continue;
 		if (i < w->stall_nodes && net_chance(w, w->stall_chance))
 			w->node[i].stalled = ts_add(w->now, DUR_MS(500));
+		if (ts_before(w->now, w->node[i].stalled))
+			continue;
 		for (int j = 0; j < w->n; j++) {
 			struct net_pair *p = &w->pair[i][j];
 
@@ -328,9 +331,13 @@ static inline void net_event(struct net *w, struct net_event *e)
 		d->wake = TS_NEVER;
 		members_tick(d->m, w->now);
 	} else {
-		w->pair[e->to][e->from].last_rx = w->now;
-		if (w->pair[e->to][e->from].linked)
+		struct net_pair *p = &w->pair[e->to][e->from];
+
+		p->last_rx = w->now;
+		if (p->linked)
 			(void)members_recv(d->m, &w->node[e->from].id.pub, e->buf, e->len, w->now);
+		else /* a reset: the sender's session is unknown here */
+			net_link(w, e->from, e->to, false);
 	}
 	net_drain(w, e->to);
 }

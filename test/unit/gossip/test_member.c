@@ -467,12 +467,22 @@ static void test_self(void **state)
 	assert_int_equal(drain(m, MEMBER_REFUTE, NULL), 0);
 	members_stats(m, &s);
 	assert_int_equal(s.incarnation, 1);
+	/* Who doubts what is past did not hear our word: it is said again, not raised. */
+	run(m, at(5000), MEMBER_NONE, -1);
+	f = fact(MEMBER_FACT_NOTICE, US, 5, 0, 0);
+	assert_int_equal(push(m, 3, &f, at(5000)), 0);
+	assert_int_equal(drain(m, MEMBER_REFUTE, NULL), 0);
+	for (int i = 1; i < 8; i++)
+		members_heard(m, &ids[i].pub, at(5010));
+	assert_true(run(m, at(5020), MEMBER_SEND, 4) > 0);
+	members_stats(m, &s);
+	assert_int_equal(s.incarnation, 1);
 	/* Ahead of us, as after a restart with an old disk: we jump above it. */
 	f = fact(MEMBER_FACT_SUSPECT, US, 5, 8, 2);
-	assert_int_equal(push(m, 1, &f, at(1200)), 0);
+	assert_int_equal(push(m, 1, &f, at(6000)), 0);
 	members_stats(m, &s);
 	assert_int_equal(s.incarnation, 9);
-	members_set_epoch(m, 6, at(1300));
+	members_set_epoch(m, 6, at(6100));
 	members_stats(m, &s);
 	assert_int_equal(s.incarnation, 0);
 	members_free(m);

@@ -213,7 +213,7 @@ static void test_long_stall(void **state)
 
 static void test_partition(void **state)
 {
-	struct net *w = cluster(60);
+	struct net *w = cluster((int)env("WEFT_NODES", 60));
 	ts_t healed;
 
 	for (int i = 0; i < w->n; i++)
