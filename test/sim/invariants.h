@@ -11,10 +11,12 @@
  *	owners		two live nodes that nothing keeps apart, and that both know both owners, route
  *			overlapping prefixes to different ones for at most 10 s
  *	routable	a live node's prefix is routed by each that can reach it, but for 10 s at most
+ *			(20 s while there are faults; who started 20 s ago or less is left out)
  *	key-match	what one of a connected pair seals the other opens, but for 5 s
  *	false-down	no session times out between two nodes that nothing disturbed but at most 5 % loss
  *	false-death	nobody is declared dead whom nothing disturbed
  *	size		no datagram of the control plane is above what every path carries
+ *	counted		what liars did shows in counters and notices
  *	spin		a deadline that was served moves on
  *
  * Up to routes, and from false-down on, they are checked as things happen; owners, routable and
@@ -46,6 +48,7 @@ enum check {
 	CHECK_ROUTABLE,
 	CHECK_FALSE_DEATH,
 	CHECK_SIZE,
+	CHECK_COUNTED,
 	CHECK_COUNT
 };
 const char *check_name(unsigned check);

@@ -92,6 +92,7 @@ struct sim {
 	struct sim_node **nodes; /* cfg.nodes */
 	struct map *by_key;      /* key of a running node: struct sim_node */
 	struct route_names *routes;
+	struct sim_node *clone; /* the last that got another one's disk */
 	struct truth *truth;
 	struct sim_faults *faults;
 	struct checks *checks;

@@ -161,5 +161,8 @@ void sim_dial_tick(struct sim_node *n, ts_t now)
 
 ts_t sim_dial_deadline(const struct sim_node *n)
 {
-	return n->target.is ? n->target.next : TS_NEVER;
+	ts_t when = n->target.is ? n->target.next : TS_NEVER;
+
+	/* Candidates are looked over each second while there are any. */
+	return map_count(n->candidates) ? ts_min(when, n->second_at) : when;
 }

@@ -4,12 +4,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "gossip_wire.h"
-#include "record.h"
+#include "invariants.h"
 #include "sim.h"
+#include "sim_hostile.h"
 #include "sim_net.h"
 #include "sim_node.h"
-#include "truth.h"
 
 #define TICK      DUR_MS(100)
 #define TICKS_SEC 10
@@ -25,12 +24,19 @@ enum kind {
 	KIND_PREFIX,
 	KIND_REPLAY,
 	KIND_LIE,
+	KIND_FLOOD,
+	KIND_DEAF,
+	KIND_GREED,
+	KIND_CLONE,
+	KIND_NAT,
+	KIND_MTU,
 	KINDS
 };
 
 struct profile {
 	const char *name;
-	unsigned every[KINDS]; /* mean seconds between two; 0: never. REPLAY, LIE: ms */
+	unsigned every[KINDS]; /* mean seconds between two; 0: never. REPLAY, LIE, FLOOD: ms */
+	unsigned counted;      /* enum hostile_act: must show in counters when faults end */
 	struct sim_link link;  /* from the start on; zero: the base */
 	uint32_t corrupt;      /* while faults last */
 };
@@ -58,6 +64,13 @@ static const struct profile profiles[] = {
 			[KIND_PREFIX] = 10,
 			[KIND_CRASH] = 60},
 		.corrupt = 10000},
+	{.name = "forge", .every = {[KIND_LIE] = 100}, .counted = ACT_LIE},
+	{.name = "flood", .every = {[KIND_FLOOD] = 200}, .counted = ACT_FLOOD},
+	{.name = "deaf", .every = {[KIND_DEAF] = 20}},
+	{.name = "greed", .every = {[KIND_GREED] = 3}, .counted = ACT_GREED},
+	{.name = "clone", .every = {[KIND_CLONE] = 5}, .counted = ACT_CLONE},
+	{.name = "nat", .every = {[KIND_NAT] = 10}},
+	{.name = "mtu", .every = {[KIND_MTU] = 2}},
 	{.name = "all",
 		.every = {[KIND_PART] = 60,
 			[KIND_CUT] = 10,
@@ -67,7 +80,10 @@ static const struct profile profiles[] = {
 			[KIND_ROAM] = 40,
 			[KIND_PREFIX] = 5,
 			[KIND_REPLAY] = 300,
-			[KIND_LIE] = 500},
+			[KIND_LIE] = 500,
+			[KIND_GREED] = 30,
+			[KIND_NAT] = 60,
+			[KIND_MTU] = 5},
 		.link = LOSSY_LINK,
 		.corrupt = 1000},
 };
@@ -221,31 +237,41 @@ static void replay_begin(struct sim_faults *f)
 	sim_net_replay(f->s->net);
 }
 
-/* A member says what somebody once said, as it was or changed. */
 static void lie_begin(struct sim_faults *f)
 {
-	struct sim_node *liar = f->s->nodes[any_host(f)], *to = f->s->nodes[any_host(f)];
-	uint8_t msg[1 + LIM_RECORD_BYTES];
-	const uint8_t *raw;
-	size_t len;
+	hostile_lie(f->s);
+}
 
-	raw = truth_any(f->s->truth, &f->s->prng, &len);
-	if (!raw || liar == to || !liar->running || !to->running ||
-		!ts_due(liar->stalled_until, f->s->now))
-		return;
-	msg[0] = GOSSIP_MSG_RECORDS;
-	memcpy(msg + 1, raw, len);
-	switch (below(f, 3)) {
-	case 0: /* old, but as it was */
-		break;
-	case 1: /* newer than it was: the last byte of its epoch */
-		msg[1 + 15]++;
-		break;
-	default: /* something in it is otherwise */
-		msg[1 + below(f, len)] ^= (uint8_t)(1u << below(f, 8));
-		break;
-	}
-	sim_node_say(liar, &to->id.pub, msg, len + 1);
+static void flood_begin(struct sim_faults *f)
+{
+	hostile_flood(f->s);
+}
+
+static void deaf_begin(struct sim_faults *f)
+{
+	hostile_deaf(f->s);
+}
+
+static void greed_begin(struct sim_faults *f)
+{
+	hostile_greed(f->s);
+}
+
+static void clone_begin(struct sim_faults *f)
+{
+	hostile_clone(f->s);
+}
+
+static void nat_begin(struct sim_faults *f)
+{
+	sim_net_nat(f->s->net, any_host(f), (enum sim_nat_kind)below(f, NAT_KINDS));
+}
+
+static void mtu_begin(struct sim_faults *f)
+{
+	static const unsigned mtus[] = {1280, 1400, 1500, 9000};
+
+	sim_net_mtu(f->s->net, any_host(f), mtus[below(f, sizeof(mtus) / sizeof(mtus[0]))]);
 }
 
 static void (*const begin[KINDS])(struct sim_faults *f) = {
@@ -258,6 +284,12 @@ static void (*const begin[KINDS])(struct sim_faults *f) = {
 	[KIND_PREFIX] = prefix_begin,
 	[KIND_REPLAY] = replay_begin,
 	[KIND_LIE] = lie_begin,
+	[KIND_FLOOD] = flood_begin,
+	[KIND_DEAF] = deaf_begin,
+	[KIND_GREED] = greed_begin,
+	[KIND_CLONE] = clone_begin,
+	[KIND_NAT] = nat_begin,
+	[KIND_MTU] = mtu_begin,
 };
 
 /* --- the whole --- */
@@ -282,7 +314,7 @@ static void on_tick(struct sim *s, struct sim_event *e)
 	for (int k = 0; k < KINDS && !s->failed; k++) {
 		uint64_t ticks = (uint64_t)f->p->every[k] * TICKS_SEC;
 
-		if (k == KIND_REPLAY || k == KIND_LIE)
+		if (k == KIND_REPLAY || k == KIND_LIE || k == KIND_FLOOD)
 			ticks /= 1000;
 		if (f->p->every[k] && below(f, ticks ? ticks : 1) == 0)
 			begin[k](f);
@@ -339,8 +371,13 @@ void sim_faults_begin(struct sim_faults *f)
 
 void sim_faults_heal(struct sim_faults *f)
 {
+	const char *missing;
+
 	sim_at(f->s, &f->tick, TS_NEVER);
+	if (f->p->counted && !hostile_counted(f->s, f->p->counted, &missing))
+		sim_fail(f->s, CHECK_COUNTED, "nobody counted %s", missing);
 	set_corrupt(f, 0);
+	hostile_heal(f->s);
 	if (f->part_until.ns)
 		part_end(f);
 	for (int i = 0; i < CUTS_MAX; i++)
@@ -349,6 +386,7 @@ void sim_faults_heal(struct sim_faults *f)
 	for (unsigned i = 0; i < f->s->cfg.nodes; i++) {
 		struct sim_node *n = f->s->nodes[i];
 
+		sim_net_nat(f->s->net, i, NAT_NONE);
 		if (!n->running)
 			sim_node_start_at(n, f->s->now);
 		else if (!ts_due(n->stalled_until, f->s->now))

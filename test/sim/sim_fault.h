@@ -11,7 +11,14 @@
  *	conflict	nodes publish, change, withdraw prefixes that overlap with others'
  *	hostile		datagrams are corrupted, recorded, sent again; a member lies with forged and old
  *			records
- *	all		all of these */
+ *	forge		a member sends records that are forged, old, too large, foreign, from the future
+ *	flood		a member sends senseless and false messages without end
+ *	deaf		a member hears nobody for a while, suspects everyone and says so
+ *	greed		a member claims all prefixes, or a part of another one's, by the weakest right
+ *	clone		a node runs from a copy of another one's disk
+ *	nat		a host gets a translator or firewall before it, of each kind, or loses it
+ *	mtu		hosts' MTUs change between 1280 and 9000
+ *	all		most of these at once: not flood, deaf, clone */
 #ifndef WEFT_SIM_FAULT_H
 #define WEFT_SIM_FAULT_H
 

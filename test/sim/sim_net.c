@@ -255,11 +255,21 @@ static ts_t later(ts_t a, ts_t b)
 	return ts_before(a, b) ? b : a;
 }
 
+/* A host behind a translator can't be called; one of two with one identity is not itself. */
+static bool troubled(const struct sim_net *n, unsigned host)
+{
+	const struct sim_node *x = n->s->nodes[host];
+
+	return sim_nat_kind(n->hosts[host].nat) != NAT_NONE || x->clone ||
+	       (x->running && sim_node_cloned(x));
+}
+
 ts_t sim_net_calm_since(const struct sim_net *n, unsigned a, unsigned b)
 {
 	ts_t t = later(n->hosts[a].disturbed, n->hosts[b].disturbed);
 	const struct pair *ab = pair_get(n, a, b), *ba = pair_get(n, b, a);
-	bool cut = (ab && ab->cut) || (ba && ba->cut) || n->hosts[a].side != n->hosts[b].side;
+	bool cut = (ab && ab->cut) || (ba && ba->cut) || n->hosts[a].side != n->hosts[b].side ||
+		   troubled(n, a) || troubled(n, b);
 
 	if (cut || n->link.loss > SIM_HEALTHY_LOSS)
 		return n->s->now;
@@ -274,7 +284,7 @@ ts_t sim_net_alone_since(const struct sim_net *n, unsigned host)
 {
 	const struct host *h = &n->hosts[host];
 
-	if (h->cuts || n->link.loss > SIM_HEALTHY_LOSS)
+	if (h->cuts || troubled(n, host) || n->link.loss > SIM_HEALTHY_LOSS)
 		return n->s->now;
 	return later(later(h->cut, h->disturbed), n->rough_until);
 }

@@ -72,11 +72,12 @@ struct sim_node {
 	unsigned index;
 	char name[NODE_NAME_MAX + 1];
 	bool running;
+	bool clone; /* it runs from a copy of another one's disk */
 	unsigned boots;
 	uint64_t mono; /* its monotonic clock is ahead of the simulation's by so much */
 	int64_t wall;  /* its wall clock is off by so much, in ns */
 	ts_t started;  /* of this life; simulation time, as all times here but target's and *_at */
-	ts_t stalled_until;
+	ts_t stalled_until, deaf_until;
 	struct sim_disk disk, before; /* before: as of the start before this one */
 	struct identity id;
 	struct gossip_prefix prefixes[SIM_PREFIXES];
@@ -127,6 +128,15 @@ void sim_node_datagram(struct sim_node *n, const struct ep *from, const struct i
 	uint8_t *buf, size_t len);
 /* Send a gossip message of the caller's making to a peer, as a member that lies would. */
 void sim_node_say(struct sim_node *n, const struct node_key *to, const uint8_t *buf, size_t len);
+
+/* Hear nothing until @until, and go on speaking. */
+void sim_node_deafen(struct sim_node *n, ts_t until);
+/* A stopped node gets a copy of another one's disk, as of now. */
+void sim_node_clone(struct sim_node *n, const struct sim_node *of);
+/* Does another node run from a copy of this one's disk? */
+bool sim_node_cloned(const struct sim_node *n);
+/* The cluster's secret, and its id. */
+void sim_node_secret(struct secret_keys *keys, struct cluster_id *cluster);
 
 /* Its clock now. */
 ts_t sim_node_now(const struct sim_node *n);

@@ -8,15 +8,19 @@
 #include "invariants.h"
 #include "sim.h"
 
-/* The full mesh dials with a back-off of up to 30 s. */
-#define ROUTABLE DUR_SEC(60)
-
 struct bug {
 	enum sim_plant plant;
 	enum check found_by;
 	const char *profile;
 	unsigned off; /* checks that would see it too, and first */
 };
+
+/* Who says nothing is taken for dead. */
+#define NOT_ALIVE (1u << CHECK_FALSE_DEATH | 1u << CHECK_ROUTABLE | 1u << CHECK_OWNERS)
+/* Forged records are believed: all that follows from that. */
+#define NOT_RECORDS                                                                                \
+	(1u << CHECK_RECORDS | 1u << CHECK_ROUTES | 1u << CHECK_OWNERS | 1u << CHECK_AGREE |       \
+		1u << CHECK_ROUTABLE | 1u << CHECK_FALSE_DEATH | 1u << CHECK_FALSE_DOWN)
 
 static const struct bug bugs[] = {
 	{PLANT_KEY_LEAK, CHECK_KEYS, "crash", 0},
@@ -26,15 +30,16 @@ static const struct bug bugs[] = {
 	{PLANT_ROUTE_LEAK, CHECK_ROUTES, "crash", 0},
 	{PLANT_ROUTE_SPLIT, CHECK_ROUTES, "none", 0},
 	{PLANT_ROUTE_SPLIT, CHECK_OWNERS, "none", 1u << CHECK_ROUTES},
-	{PLANT_MUTE, CHECK_AGREE, "conflict", 0},
+	{PLANT_MUTE, CHECK_AGREE, "conflict", NOT_ALIVE},
 	{PLANT_NO_SIGNATURE, CHECK_RECORDS, "hostile", 0},
 	{PLANT_OLD_IS_NEW, CHECK_RECORDS, "hostile", 1u << CHECK_ROUTES | 1u << CHECK_OWNERS},
 	{PLANT_DEAF, CHECK_FALSE_DOWN, "none", 0},
 	{PLANT_SPIN, CHECK_SPIN, "none", 0},
 	{PLANT_ROUTE_LOST, CHECK_ROUTES, "crash", 0},
-	{PLANT_ROUTE_LOST, CHECK_ROUTABLE, "roam", 1u << CHECK_ROUTES},
+	{PLANT_ROUTE_LOST, CHECK_ROUTABLE, "crash", 1u << CHECK_ROUTES},
 	{PLANT_FALSE_DEATH, CHECK_FALSE_DEATH, "none", 0},
 	{PLANT_BIG, CHECK_SIZE, "none", 0},
+	{PLANT_NO_SIGNATURE, CHECK_COUNTED, "forge", NOT_RECORDS},
 };
 
 /* Seeds until one shows it; each bug shows within a few. */
@@ -53,7 +58,6 @@ static void plant(const struct bug *b)
 		cfg.profile = b->profile;
 		cfg.plant = b->plant;
 		cfg.checks = b->off;
-		cfg.routable = ROUTABLE;
 		s = sim_new(&cfg);
 		assert_non_null(s);
 		if (!sim_live(s, DUR_SEC(220), &r)) {

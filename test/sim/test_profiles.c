@@ -8,15 +8,13 @@
 #include "sim.h"
 #include "sim_fault.h"
 
-static uint64_t live(struct sim_cfg *cfg, dur_t length)
+static uint64_t live(const struct sim_cfg *cfg, dur_t length)
 {
 	struct sim *s;
 	struct sim_result r;
 	uint64_t digest;
 	bool ok;
 
-	/* The full mesh dials with a back-off of up to 30 s. */
-	cfg->routable = DUR_SEC(60);
 	s = sim_new(cfg);
 	assert_non_null(s);
 	ok = sim_live(s, length, &r);

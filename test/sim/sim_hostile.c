@@ -1,0 +1,226 @@
+/* sim_hostile.c - lies. In: whose turn it is, at random. Out: messages over the liar's sessions,
+ * prefixes, disks. Nothing here may change what honest members end up with: the invariants tell. */
+#include "sim_hostile.h"
+
+#include <string.h>
+#include "weft/bounds.h"
+#include "weft/buf.h"
+#include "gossip_wire.h"
+#include "record.h"
+#include "sim.h"
+#include "sim_net.h"
+#include "sim_node.h"
+#include "truth.h"
+
+#define EPOCH_LOW_BYTE 15 /* of a record */
+#define CLUSTER_BYTE   24
+#define FLOOD_BURST    50 /* messages */
+/* Who was cloned jumps over what the clone said, at most once a minute. */
+#define TAKES_BACK     DUR_SEC(70)
+#define FUTURE_EPOCHS  1000
+
+static uint64_t below(struct sim *s, uint64_t n)
+{
+	return prng_below(&s->prng, n);
+}
+
+static bool awake(const struct sim_node *n)
+{
+	return n->running && ts_due(n->stalled_until, n->s->now);
+}
+
+static struct sim_node *any(struct sim *s)
+{
+	return s->nodes[below(s, s->cfg.nodes)];
+}
+
+/* --- records --- */
+
+enum lie { LIE_OLD, LIE_NEWER, LIE_BIT, LIE_LARGE, LIE_CLUSTER, LIE_FUTURE, LIES };
+
+/* A record that the liar itself signs, so far ahead that its own next ones seem old. */
+static size_t from_the_future(const struct sim_node *liar, uint8_t *out)
+{
+	struct record_node node = {.version = "sim"};
+	uint8_t body[RECORD_BODY_MAX];
+	struct gossip_node_info me;
+	struct record r = {.type = RECORD_NODE, .body = body};
+	struct secret_keys keys;
+	int len;
+
+	if (gossip_node_get(liar->gossip, &liar->id.pub, &me) != 0)
+		return 0;
+	memcpy(node.name, liar->name, sizeof(node.name));
+	len = record_node_encode(&node, body);
+	if (len < 0)
+		return 0;
+	r.body_len = (size_t)len;
+	r.epoch = me.epoch + FUTURE_EPOCHS;
+	r.seq = 1;
+	sim_node_secret(&keys, &r.cluster);
+	len = record_sign(&liar->id, &r, out);
+	return len < 0 ? 0 : (size_t)len;
+}
+
+/* Make one of what somebody once said. 0: nothing was said yet. */
+static size_t make_lie(struct sim *s, const struct sim_node *liar, enum lie what,
+	uint8_t out[LIM_RECORD_BYTES + 1])
+{
+	size_t len = 0;
+	const uint8_t *raw = truth_any(s->truth, &s->prng, &len);
+
+	if (!raw)
+		return 0;
+	memcpy(out, raw, len);
+	switch (what) {
+	case LIE_NEWER:
+		out[EPOCH_LOW_BYTE]++;
+		break;
+	case LIE_BIT:
+		out[below(s, len)] ^= (uint8_t)(1u << below(s, 8));
+		break;
+	case LIE_LARGE: /* its own length says so */
+		memset(out + len, 0, LIM_RECORD_BYTES + 1 - len);
+		out[2] = (LIM_RECORD_BYTES + 1) >> 8;
+		out[3] = (LIM_RECORD_BYTES + 1) & 0xff;
+		return LIM_RECORD_BYTES + 1;
+	case LIE_CLUSTER:
+		out[CLUSTER_BYTE] ^= 1;
+		break;
+	case LIE_FUTURE:
+		return from_the_future(liar, out);
+	default:
+		break;
+	}
+	return len;
+}
+
+static void tell(struct sim *s, struct sim_node *liar, enum lie what)
+{
+	uint8_t msg[1 + LIM_RECORD_BYTES + 1];
+	struct sim_node *to = any(s);
+	size_t len;
+
+	if (liar == to || !awake(liar) || !awake(to))
+		return;
+	len = make_lie(s, liar, what, msg + 1);
+	msg[0] = GOSSIP_MSG_RECORDS;
+	if (len)
+		sim_node_say(liar, &to->id.pub, msg, len + 1);
+}
+
+void hostile_lie(struct sim *s)
+{
+	enum lie what = (enum lie)below(s, LIES);
+
+	/* The future is for one of ten: each takes its author an epoch to get over. */
+	if (what == LIE_FUTURE && below(s, 10))
+		what = LIE_OLD;
+	tell(s, any(s), what);
+}
+
+void hostile_flood(struct sim *s)
+{
+	struct sim_node *liar = s->nodes[s->cfg.nodes - 1];
+	uint8_t noise[200];
+
+	for (int i = 0; i < FLOOD_BURST && awake(liar); i++) {
+		struct sim_node *to = any(s);
+
+		if (below(s, 2)) {
+			tell(s, liar, (enum lie)below(s, LIE_FUTURE));
+			continue;
+		}
+		for (size_t k = 0; k < sizeof(noise); k++)
+			noise[k] = (uint8_t)below(s, 256);
+		noise[0] = (uint8_t)below(s, 12);
+		if (to != liar && awake(to))
+			sim_node_say(liar, &to->id.pub, noise, 1 + below(s, sizeof(noise)));
+	}
+}
+
+/* --- liveness --- */
+
+void hostile_deaf(struct sim *s)
+{
+	struct sim_node *n = any(s);
+
+	if (awake(n))
+		sim_node_deafen(n, ts_add(s->now, DUR_SEC(5 + (int64_t)below(s, 25))));
+}
+
+/* --- prefixes --- */
+
+void hostile_greed(struct sim *s)
+{
+	struct gossip_prefix v[2];
+	struct sim_node *n = any(s);
+	struct ip ten = ip_v4(0x0a000000);
+
+	sim_node_own_prefix(n->index, &v[0]);
+	sim_node_own_prefix((unsigned)below(s, s->cfg.nodes), &v[1]);
+	v[1].right = RIGHT_CLAIM;
+	v[1].claimed_at_secs = 1; /* older than any */
+	if (below(s, 2))
+		(void)pfx_make(&ten, 8, &v[1].pfx);
+	else
+		(void)pfx_make(&v[1].pfx.ip, 28, &v[1].pfx);
+	sim_node_set_prefixes(n, v, n->nprefixes > 1 ? 1 : 2);
+}
+
+/* --- clones --- */
+
+void hostile_clone(struct sim *s)
+{
+	struct sim_node *a = any(s), *b = any(s);
+
+	for (unsigned i = 0; i < s->cfg.nodes; i++)
+		if (s->nodes[i]->clone)
+			return;
+	if (a == b || !a->running || b->index == 0)
+		return;
+	sim_node_stop(b);
+	sim_node_clone(b, a);
+	sim_node_start_at(b, ts_add(s->now, DUR_SEC(1)));
+}
+
+void hostile_heal(struct sim *s)
+{
+	for (unsigned i = 0; i < s->cfg.nodes; i++) {
+		sim_node_deafen(s->nodes[i], TS_ZERO);
+		if (sim_node_cloned(s->nodes[i]))
+			sim_net_disturb(s->net, i, ts_add(s->now, TAKES_BACK));
+	}
+	for (unsigned i = 0; i < s->cfg.nodes; i++)
+		if (s->nodes[i]->clone)
+			sim_node_crash(s->nodes[i], DISK_LOST);
+}
+
+/* --- counters --- */
+
+bool hostile_counted(struct sim *s, unsigned acts, const char **missing)
+{
+	uint64_t bad = 0, forged = 0, foreign = 0, conflicts = 0, clones = 0;
+
+	for (unsigned i = 0; i < s->cfg.nodes; i++) {
+		struct gossip_stats st = {0};
+
+		if (s->nodes[i]->running)
+			gossip_stats(s->nodes[i]->gossip, &st);
+		bad += st.rx_bad;
+		forged += st.rx_forged;
+		foreign += st.rx_foreign;
+		conflicts += s->nodes[i]->conflicts;
+		clones += s->nodes[i]->clones;
+	}
+	*missing = NULL;
+	if (acts & ACT_LIE && (!forged || !foreign))
+		*missing = !forged ? "forged records" : "records of another cluster";
+	if (acts & (ACT_LIE | ACT_FLOOD) && !bad)
+		*missing = "malformed messages";
+	if (acts & ACT_GREED && !conflicts)
+		*missing = "conflicting claims";
+	if (acts & ACT_CLONE && !clones)
+		*missing = "a cloned key";
+	return !*missing;
+}

@@ -1,0 +1,29 @@
+/* sim_hostile.h - members that lie: what one with the cluster's secret can do to the others. Each
+ * act goes through the liar's own sessions, as in life. */
+#ifndef WEFT_SIM_HOSTILE_H
+#define WEFT_SIM_HOSTILE_H
+
+#include <stdbool.h>
+
+struct sim;
+
+/* A random member sends another one a record that nobody may believe: old, with a changed version,
+ * with a changed bit, too large, of another cluster; or one of its own from far in the future. */
+void hostile_lie(struct sim *s);
+/* The last node sends a burst of true, false and senseless messages to random others. */
+void hostile_flood(struct sim *s);
+/* A random member hears nobody for a while, and takes all others for dead; it says so to all. */
+void hostile_deaf(struct sim *s);
+/* A random member claims everything, or a part of what another one has, by the weakest right; or
+ * takes that back. */
+void hostile_greed(struct sim *s);
+/* A node starts with another one's disk, while that one runs on. One at a time. */
+void hostile_clone(struct sim *s);
+/* Clones get a disk of their own again. */
+void hostile_heal(struct sim *s);
+
+/* Did the cluster count and name what it was told? Which: bits. */
+enum hostile_act { ACT_LIE = 1, ACT_FLOOD = 2, ACT_GREED = 4, ACT_CLONE = 8 };
+bool hostile_counted(struct sim *s, unsigned acts, const char **missing);
+
+#endif
