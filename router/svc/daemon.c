@@ -71,6 +71,11 @@ bool daemon_ready(struct daemon *d, void (*fn)(void *ctx, const char *why), void
 			fn(ctx, "no peer answers yet (weft status targets tells more)");
 		ready = false;
 	}
+	if (!d->was_ready && own_svc_waits(d)) {
+		if (fn)
+			fn(ctx, "a prefix is still to be claimed (weft status ipam tells more)");
+		ready = false;
+	}
 	if (ready)
 		d->was_ready = true;
 	return ready;

@@ -384,6 +384,16 @@ ts_t own_svc_deadline(const struct daemon *d)
 	return when;
 }
 
+bool own_svc_waits(const struct daemon *d)
+{
+	struct owner_want_info want;
+	struct owner_stats st;
+	size_t it = 0;
+
+	owner_stats(d->own->owner, &st);
+	return st.waiting > 0 || owner_want_next(d->own->owner, &it, &want);
+}
+
 size_t own_svc_list(struct daemon *d, struct gossip_prefix *out, size_t cap)
 {
 	struct owner_prefix p;

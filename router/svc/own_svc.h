@@ -30,6 +30,8 @@ void own_svc_close(struct daemon *d); /* writes the file once more */
 bool own_svc_drain(struct daemon *d);
 void own_svc_tick(struct daemon *d, ts_t now);
 ts_t own_svc_deadline(const struct daemon *d);
+/* Is there a wanted block that isn't in use? */
+bool own_svc_waits(const struct daemon *d);
 /* A node went up or down. */
 void own_svc_changed(struct daemon *d);
 /* One of our prefixes lost (GOSSIP_PREFIX_CONFLICT). True: a claim, which is given up for another block,

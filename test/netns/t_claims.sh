@@ -89,6 +89,14 @@ claim_start 2
 [ "$(own h2 4)" = "$was4" ] && [ "$(since h2)" = "$age" ] || fail "other blocks after kill -9"
 wait_for "p1 to reach p2" pings p1 "$(addr_of h2)"
 
+step "status ipam tells how many addresses of a block pods have"
+ns_add q1
+echo "{\"cniVersion\":\"1.0.0\",\"name\":\"weft\",\"type\":\"weft-cni\",\"socket\":\"$net_dir/h1/run/weft.sock\",\"dataDir\":\"$net_dir/h1/run/cni\"}" |
+	nsenter "--net=/run/netns/$(ns_of h1)" env CNI_COMMAND=ADD CNI_CONTAINERID=q1 CNI_NETNS="/run/netns/$(ns_of q1)" \
+		CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin "${WEFT_CNI:-$build/cli/cni/weft-cni}" >"$net_dir/out" || { cat "$net_dir/out"; fail "ADD"; }
+ipam h1 "[p['pods']['used'] for p in d['prefixes'] if p['prefix'] == '$(own h1 6)'] == [1]" || fail "the pod is not counted"
+ipam h1 "[p['pods'] for p in d['prefixes'] if p['prefix'] == '$(own h1 4)'] == [None]" || fail "a device's block has no pods"
+
 step "a dead node's block is leased, and free when it is forgotten"
 weftd_stop h3
 : >"$net_dir/h3/log"
@@ -133,7 +141,7 @@ wait_for "h2 to use blocks" has_own h2
 [ "$(own h2 4)" != "$(own h1 4)" ] || fail "the copy brought h1's block along"
 for n in 1 2; do weftd_stop h$n; done
 
-step "a range that is full is told"
+step "a range that is full is told, and a node that wants a block of it isn't ready"
 rm -rf "$net_dir"/h?/state
 export RANGE=10.33.0.0/23
 for n in 1 2; do claim_start $n; done
@@ -141,6 +149,8 @@ for n in 1 2; do wait_for "h$n to use a block" own h$n 4; done
 claim_start 3
 exhausted() { ipam h3 "d['wanted'][0]['state'] == 'exhausted'"; }
 wait_for "h3 to find no room" exhausted
+json_at h3 "not d['ready'] and 'claimed' in d['not_ready'][0]" status || fail "h3 claims to be ready"
+json_at h1 "d['ready']" status || fail "h1 is not ready"
 shows 'no /24 is free' json_at h3 "'\n'.join(d['warnings'])" status || fail "no warning of it"
 weft_at h3 status ipam | grep -qE 'auto/24 .*exhausted' || fail "status ipam does not tell"
 in_host h3 curl -s http://127.0.0.1:6794/metrics | grep -qx 'weft_range_exhausted 1' || fail "no metric of it"
