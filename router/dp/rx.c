@@ -205,26 +205,39 @@ static bool rx_packet(struct rx *rx, struct dppeer *p, const struct segment *s, 
 	return true;
 }
 
-/* Half of an inner packet; when the other is there, the packet. */
-static void rx_half(struct rx *rx, struct dppeer *p, const struct segment *s, struct half_in *h)
+/* Half of an inner packet, @len bytes behind the shim; when the other half is there, the packet. */
+static void rx_half(struct rx *rx, const struct dpkey *k, const struct segment *s,
+	const struct data_hdr *hdr, uint8_t inner_flags, uint8_t tos, const uint8_t *body,
+	size_t len)
 {
+	struct half_in h = {
+		.index = hdr->index,
+		.vni = s->vni,
+		.counter = hdr->counter,
+		.lane = hdr->lane,
+		.inner_flags = inner_flags,
+		.tos = tos,
+	};
 	uint64_t lost = rx->halves.lost;
-	uint8_t *packet, tos;
-	int len = half_add(&rx->halves, h, rx->now_ns, &packet, &tos);
+	struct dppeer *p = k->peer;
+	uint8_t *packet;
+	struct rd r;
+	int got;
 
+	rd_init(&r, body, len);
+	h.number = rd_u8(&r);
+	h.len = rd_left(&r);
+	h.bytes = rd_take(&r, h.len);
+	got = rd_bad(&r) ? ERR_MALFORMED : half_add(&rx->halves, &h, rx->now_ns, &packet, &tos);
 	if (rx->halves.lost != lost)
 		rx_drop(rx, NULL, DP_DROP_HALF_LOST, rx->halves.lost - lost);
-	if (len < 0)
-		rx_drop(rx, p, DP_DROP_MALFORMED, 1);
-	if (len <= 0)
-		return;
 	/* Only IPv6 packets are cut, and nothing may stand behind them. */
-	if (packet[0] >> 4 != 6 || len < WIRE_IPV6_HDR ||
-		(unsigned)len != WIRE_IPV6_HDR + (packet[4] * 256u + packet[5])) {
+	if (got > 0 && (got < WIRE_IPV6_HDR || packet[0] >> 4 != 6 ||
+			       (unsigned)got != WIRE_IPV6_HDR + (packet[4] * 256u + packet[5])))
+		got = ERR_MALFORMED;
+	if (got < 0)
 		rx_drop(rx, p, DP_DROP_MALFORMED, 1);
-		return;
-	}
-	if (!rx_packet(rx, p, s, packet, (size_t)len, h->inner_flags, tos))
+	if (got <= 0 || !rx_packet(rx, p, s, packet, (size_t)got, inner_flags, tos))
 		return;
 	/* The next half may want the place of this packet. */
 	coal_flush(&rx->coal);
@@ -236,9 +249,6 @@ static void rx_half(struct rx *rx, struct dppeer *p, const struct segment *s, st
 static void rx_body(struct rx *rx, const struct dpkey *k, const struct data_hdr *h,
 	const struct udp_in *in, uint8_t *body, size_t len)
 {
-	struct half_in half = {
-		.index = h->index, .counter = h->counter, .lane = h->lane, .tos = in->tos};
-	struct dppeer *p = k->peer;
 	const struct segment *s;
 	uint8_t inner_flags;
 	struct rd r;
@@ -249,27 +259,18 @@ static void rx_body(struct rx *rx, const struct dpkey *k, const struct data_hdr 
 	inner_flags = rd_u8(&r);
 	/* Control messages travel on lane 0 only. */
 	if (rd_bad(&r) || (inner_flags & ~(WIRE_IF_CSUM_PARTIAL | WIRE_IF_HALF))) {
-		rx_drop(rx, p, DP_DROP_MALFORMED, 1);
+		rx_drop(rx, k->peer, DP_DROP_MALFORMED, 1);
 		return;
 	}
 	s = idx_get(&rx->dp->segments, vni);
-	if (!s) {
-		rx_drop(rx, p, DP_DROP_BAD_VNI, 1);
-		return;
-	}
-	if (!(inner_flags & WIRE_IF_HALF)) {
-		(void)rx_packet(rx, p, s, body + WIRE_SHIM, len - WIRE_SHIM, inner_flags, in->tos);
-		return;
-	}
-	half.vni = vni;
-	half.inner_flags = inner_flags & (uint8_t)~WIRE_IF_HALF;
-	half.number = rd_u8(&r);
-	half.len = rd_left(&r);
-	half.bytes = rd_take(&r, half.len);
-	if (rd_bad(&r))
-		rx_drop(rx, p, DP_DROP_MALFORMED, 1);
+	if (!s)
+		rx_drop(rx, k->peer, DP_DROP_BAD_VNI, 1);
+	else if (inner_flags & WIRE_IF_HALF)
+		rx_half(rx, k, s, h, inner_flags & (uint8_t)~WIRE_IF_HALF, in->tos,
+			body + WIRE_SHIM, len - WIRE_SHIM);
 	else
-		rx_half(rx, p, s, &half);
+		(void)rx_packet(
+			rx, k->peer, s, body + WIRE_SHIM, len - WIRE_SHIM, inner_flags, in->tos);
 }
 
 bool rx_open(struct rx *rx, struct dpkey *k, uint8_t lane, uint64_t counter, uint8_t *buf,

@@ -436,9 +436,10 @@ static bool may_halve(const struct flight *f, const struct pkt_info *pi, const s
 	       (it->seg_bytes + 1) / 2 + WIRE_HALF_HDR <= f->room;
 }
 
-/* Tell the sender: the kernel let the packet pass by an older route, or has none for this path. */
-static void answer_too_big(struct worker *w, const struct segment *s, const struct flight *f,
-	const struct pkt_info *pi)
+/* Tell the sender: the kernel let the packet pass by an older route, or has none for this path. Kept out
+ * of the way of packets that fit. */
+static __attribute__((noinline)) void answer_too_big(struct worker *w, const struct segment *s,
+	const struct flight *f, const struct pkt_info *pi)
 {
 	const uint64_t each = UINT64_C(1000000000) / LIM_TOOBIG_RATE, now = w->rx.now_ns;
 	struct virtio_net_hdr vh = {.gso_type = VIRTIO_NET_HDR_GSO_NONE};
