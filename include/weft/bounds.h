@@ -45,12 +45,12 @@
 #define LIM_ENDPOINTS_PER_NODE 16
 #define LIM_NODES              8192
 #define LIM_GRAVES             4096 /* dropped nodes that are remembered: the oldest goes */
-#define LIM_DIALS_PER_SEC      256 /* nodes that gossip asks to be dialled: they wait */
+#define LIM_DIALS_PER_SEC      256  /* nodes that gossip asks to be dialled: they wait */
 
 /* Membership */
 #define LIM_MEMBER_HEARD_SECS 5    /* a node heard that lately is never declared dead */
 #define LIM_MEMBER_NEIGHBOURS 24   /* overlay neighbours and dead nodes tried again: no more */
-#define LIM_MEMBER_SUSPECTORS 12   /* nodes whose suspicion of one is kept: more add nothing */
+#define LIM_MEMBER_SUSPECTORS 6    /* nodes whose suspicion of one is kept: more add nothing */
 #define LIM_MEMBER_HELPS      64   /* probes for others under way: answered "no" beyond */
 #define LIM_MEMBER_ANSWERS    64   /* answers not yet taken: the oldest is dropped */
 #define LIM_MEMBER_FACTS      1024 /* facts being told on: the oldest is dropped, counted */
