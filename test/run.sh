@@ -1,7 +1,7 @@
 #!/bin/bash
 # run.sh [SET...]: sets up what the tests need, builds, runs. Sets:
-#	short	what runs at each change (the default): lint unit sanitizers sim netns interop-short fuzz-smoke demo
-#	lint unit sanitizers clang sim netns fallbacks interop interop-short demo
+#	short	what runs at each change (the default): lint unit sanitizers sim netns interop-short kube fuzz-smoke demo
+#	lint unit sanitizers clang sim netns fallbacks interop interop-short kube demo
 #	fuzz	each target FUZZ_SECS (600) of CPU time	 fuzz-smoke  the corpus and 4 s each
 #	bench	test/bench/*.sh, figures to stdout	 long	     sweeps, ten-minute transfers, fuzz
 # ONLY=PATTERN runs the netns tests and fuzz targets whose name matches. WEFT_BUILD: the build directory (build).
@@ -96,6 +96,7 @@ set_kube() {
 	build_tree "$build"
 	export build
 	run_one kube/suite "$root/test/kube/suite.sh"
+	run_one kube/mesh "$root/test/kube/mesh.sh"
 	run_one kube/manifests /usr/bin/python3 -W ignore "$root/test/kube/manifests.py" "$build/cli/weft"
 }
 set_demo() { run_one demo "$root/deploy/demo.sh"; }
@@ -156,7 +157,7 @@ set_long() {
 	set_fuzz
 }
 set_short() {
-	set_lint; set_unit; set_clang; set_sanitizers; set_sim; set_netns; set_interop-short; set_fallbacks; set_fuzz-smoke; set_demo
+	set_lint; set_unit; set_clang; set_sanitizers; set_sim; set_netns; set_interop-short; set_fallbacks; set_kube; set_fuzz-smoke; set_demo
 }
 
 install_packages "${build_packages[@]}" "${run_packages[@]}" tcpdump iperf3 ethtool jq socat clang-format

@@ -3,7 +3,7 @@
 _weft()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} i verb= sub=
-	local verbs="status connect forget down report key help version"
+	local verbs="status connect forget down report key install help version"
 
 	case $prev in
 	--socket | --out)
@@ -46,6 +46,7 @@ _weft()
 	"bgp ") mapfile -t COMPREPLY < <(compgen -W "refresh shutdown start clear" -- "$cur") ;;
 	"status bgp") mapfile -t COMPREPLY < <(compgen -W "routes" -- "$cur") ;;
 	"key ") mapfile -t COMPREPLY < <(compgen -W "new show" -- "$cur") ;;
+	"install ") mapfile -t COMPREPLY < <(compgen -W "kubernetes cni" -- "$cur") ;;
 	"key show")
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")

@@ -231,7 +231,7 @@ static void tell(struct kubed *k, const struct kube_fleet_act *a)
 	if (a->type == KUBE_FLEET_PREFIX_SET)
 		log_info("kube", "pod CIDRs of node %s: %s", k->conf->node, a->text);
 	else if (a->type == KUBE_FLEET_NODE_DELETED)
-		log_info("kube", "node %s was deleted: its prefixes are free", a->text);
+		log_info("kube", "node %s was deleted: its leases end", a->text);
 	if (!kube_weftd_request(a, &rq) || kube_ctl_ask(k->ctl, &rq, told, k) != 0)
 		kube_fleet_result(k->fleet, a->type, KUBE_FLEET_FAILED, loop_now());
 }
