@@ -168,6 +168,110 @@ static void test_bad_direct(void **state)
 	net_free(t);
 }
 
+/* A direct way that drops seven of ten packets answers now and then, but not three rounds in a row often
+ * enough to be worth leaving a relay that works. */
+static void test_lossy_direct(void **state)
+{
+	struct net *t = net_new(4, 13);
+
+	(void)state;
+	net_start(t, 1500);
+	join_all(t);
+	struct flow *ab = flow(t, 0, 1, 0, 500);
+	flow(t, 1, 0, 0, 500);
+	run(t, 2000);
+	cut_both(t, 0, 1, true);
+	run(t, 3000);
+	assert_int_equal(info(t, 0, 1).state, PATH_ST_RELAYED);
+	uint64_t tx = ab->tx, rx = ab->rx;
+	for (unsigned k = 0; k < 10000; k++) {
+		cut_both(t, 0, 1, prng_below(&t->prng, 10) < 7);
+		run(t, 20);
+	}
+	if ((ab->rx - rx) * 100 < (ab->tx - tx) * 97)
+		fail_msg("%llu of %llu arrived", (unsigned long long)(ab->rx - rx),
+			(unsigned long long)(ab->tx - tx));
+	net_free(t);
+}
+
+/* The id of the ask that @p has queued; everything else is dropped. *@route: told by PATH_USE. */
+static bool take_ask(struct path *p, uint32_t *id, uint8_t *route)
+{
+	struct path_act a;
+	struct path_ask ask;
+	bool found = false;
+	struct rd r;
+
+	while (path_next(p, &a)) {
+		if (a.type == PATH_USE)
+			*route = a.route.n;
+		if (a.type != PATH_SEND || a.buf[0] != PATH_MSG_ASK)
+			continue;
+		rd_init(&r, a.buf + 1, a.len - 1);
+		assert_int_equal(path_ask_decode(&r, &ask), 0);
+		*id = ask.id;
+		found = true;
+	}
+	return found;
+}
+
+/* A candidate that promises a way which visits a node twice is not believed; the same with other nodes
+ * is used. */
+static void test_lying_answer(void **state)
+{
+	const struct node_key us = {{1}}, target = {{2}}, relay = {{3}}, other = {{4}},
+			      third = {{5}};
+	const struct node_key *const rest[][2] = {
+		{&us, &other},
+		{&other, &us},
+		{&relay, &other},
+		{&target, &other},
+		{&other, &other},
+		{&other, &third},
+	};
+	const unsigned cases = sizeof(rest) / sizeof(rest[0]);
+
+	(void)state;
+	for (unsigned k = 0; k < cases; k++) {
+		struct path_cfg cfg = {.self = us, .relay = true, .has_v4 = true, .mtu = 1500};
+		const struct ep ep = {ip_v4(0x0a000001), PORT, 0};
+		const struct path_node of = {true, &ep, 1};
+		const struct path_from from = {.node = relay, .ep = ep};
+		struct path_answer m = {.target = path_label_of(&target),
+			.verdict = PATH_ANSWER_OK,
+			.cost_us = 100,
+			.n = 2};
+		ts_t now = {DUR_SEC(1).ns}, sent = now;
+		uint8_t buf[PATH_MSG_MAX], used = 0;
+		unsigned answered = 0;
+		struct wr w;
+
+		path_tune_default(&cfg.tune);
+		struct path *p = path_new(&cfg, now);
+		assert_non_null(p);
+		assert_int_equal(path_node_set(p, &target, &of, now), 0);
+		assert_int_equal(path_node_set(p, &relay, &of, now), 0);
+		assert_int_equal(path_link_up(p, &target, &ep, NULL, now), 0);
+		assert_int_equal(path_link_up(p, &relay, &ep, NULL, now), 0);
+		for (unsigned i = 0; i < 2; i++)
+			m.rest[i] = path_label_of(rest[k][i]);
+		for (unsigned ms = 0; ms < 3000 && used == 0; ms += 10) {
+			now = ts_add(now, DUR_MS(10));
+			path_tick(p, now);
+			assert_int_equal(path_traffic(p, &target, 0, now, sent, now), 0);
+			if (!take_ask(p, &m.id, &used))
+				continue;
+			wr_init(&w, buf, sizeof(buf));
+			path_answer_encode(&w, &m);
+			assert_int_equal(path_recv(p, &from, buf, wr_len(&w), now), 0);
+			answered++;
+		}
+		assert_true(answered > 0);
+		assert_int_equal(used, k == cases - 1 ? 3 : 0);
+		path_free(p);
+	}
+}
+
 /* A line of nodes, each linked to its neighbours alone: its ends find each other through two relays,
  * and five nodes of a line through three. */
 static void test_chain(void **state)
@@ -275,6 +379,8 @@ int main(void)
 		cmocka_unit_test(test_hysteresis),
 		cmocka_unit_test(test_relay_dies),
 		cmocka_unit_test(test_bad_direct),
+		cmocka_unit_test(test_lossy_direct),
+		cmocka_unit_test(test_lying_answer),
 		cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_random),
 	};
