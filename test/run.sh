@@ -154,6 +154,8 @@ set_long() {
 		TEST_TIMEOUT=3600 run_one "long/$(basename "$t" .sh)" "$t"
 	done
 	unset LONG
+	WEFT_SIM_SEEDS=1-1000 WEFT_SIM_JOURNAL="$build/sweep.txt" TEST_TIMEOUT=43200 \
+		run_one long/sim-sweep "$build/test/sim/test_sim_each"
 	set_fuzz
 }
 set_short() {

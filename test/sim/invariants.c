@@ -115,11 +115,16 @@ void check_up(struct sim_node *n, const struct sess_act *a)
 static void check_false_down(struct sim_node *n, const struct sess_act *a)
 {
 	const struct sim_node *o = sim_node_of(n->s, &a->key);
+	const struct sim_slot *other;
 	dur_t calm;
 
 	/* Ends that somebody wanted are none of ours. */
 	if (!o || a->reason == SESS_DOWN_CLOSED || a->reason == SESS_DOWN_FORGOTTEN ||
 		a->reason == SESS_DOWN_EXPIRED)
+		return;
+	/* The other side may have ended it, and its word that it did was lost. */
+	other = sim_node_slot(o, &n->id.pub);
+	if (!other || !other->up)
 		return;
 	calm = ts_sub(n->s->now, sim_net_calm_since(n->s->net, n->index, o->index));
 	if (calm.ns > n->s->cfg.tune.peer_timeout.ns + DOWN_MARGIN.ns)

@@ -1,0 +1,59 @@
+/* The set of every change: 50 nodes, all faults, 5 virtual minutes, EACH_SEEDS seeds, on all
+ * processors; fewer under a sanitizer. WEFT_SIM_SEEDS=A-B runs other seeds, WEFT_SIM_JOURNAL=FILE goes on from a journal. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "sim_sweep.h"
+
+#define EACH_NODES 50
+#ifdef __SANITIZE_ADDRESS__
+#define EACH_SEEDS 4
+#else
+#define EACH_SEEDS 20
+#endif
+
+static void fifty_nodes_all_faults(void **state)
+{
+	const char *seeds = getenv("WEFT_SIM_SEEDS");
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned long long from = 1, to = EACH_SEEDS;
+	struct sweep_result r;
+	struct sweep w = {
+		.length = DUR_SEC(300),
+		.jobs = cpus > 1 ? (unsigned)cpus : 1,
+		.journal = getenv("WEFT_SIM_JOURNAL"),
+		.out = stdout,
+	};
+
+	sim_cfg_default(&w.cfg);
+	w.cfg.nodes = EACH_NODES;
+	w.cfg.profile = "all";
+	w.cfg.data = true;
+	if (seeds)
+		assert_int_equal(sscanf(seeds, "%llu-%llu", &from, &to), 2);
+	w.from = from;
+	w.to = to;
+	assert_int_equal(sim_sweep(&w, &r), 0);
+	assert_int_equal(r.done + r.known, to - from + 1);
+	for (uint64_t i = 0; i < r.failed; i++)
+		print_error("seed %llu failed: weft-sim --nodes %u --for 5m --faults all --data "
+			    "--seed %llu\n",
+			(unsigned long long)r.seeds[i], EACH_NODES, (unsigned long long)r.seeds[i]);
+	assert_int_equal(r.failed, 0);
+	free(r.seeds);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(fifty_nodes_all_faults),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
