@@ -22,9 +22,13 @@ static ts_t now = {1000000000};
 
 static struct gossip *core(void)
 {
-	struct gossip_cfg cfg = {
-		.full_mesh = true,
-		.id = &us, .cluster = cluster, .name = "us", .version = "1", .epoch = 7, .seed = 1};
+	struct gossip_cfg cfg = {.full_mesh = true,
+		.id = &us,
+		.cluster = cluster,
+		.name = "us",
+		.version = "1",
+		.epoch = 7,
+		.seed = 1};
 
 	return gossip_new(&cfg, now);
 }
@@ -584,6 +588,61 @@ static void test_pacing(void **state)
 	gossip_free(g);
 }
 
+/* Who changes its record all the time is heard up to its allowance, and again with time. */
+static void test_news_allowance(void **state)
+{
+	struct gossip *g = linked();
+	unsigned taken = 0;
+
+	for (uint64_t seq = 1; seq <= 300; seq++) {
+		int err = recv_node(g, &other, "other", 1, seq);
+
+		assert_true(err == 0 || err == ERR_LIMIT);
+		taken += err == 0;
+		drain(g, GOSSIP_NONE);
+	}
+	/* Its first record made it known; the allowance is for what follows. */
+	assert_int_equal(taken, 1 + 2 * LIM_RECORDS_PER_NODE);
+	assert_int_equal(stats(g).rx_limited, 300 - taken);
+	/* Others are heard. */
+	assert_int_equal(recv_node(g, &peer, "peer", 1, 1), 0);
+	ts_t before = now;
+	now = ts_add(now, DUR_SEC(1));
+	for (uint64_t seq = 301; seq <= 310; seq++)
+		taken += recv_node(g, &other, "other", 1, seq) == 0;
+	assert_int_equal(taken, 1 + 2 * LIM_RECORDS_PER_NODE + 4);
+	now = before;
+	gossip_free(g);
+}
+
+/* What is offered is asked for once, and comes. */
+static void test_offer(void **state)
+{
+	struct gossip_have have = {.n = 2, .v = {{77, 1}, {78, 1}}};
+	struct gossip *g = linked();
+	struct gossip_want want;
+	uint8_t buf[WIRE_CTL_BODY_MAX];
+	struct drained d;
+	struct wr w;
+	struct rd r;
+
+	assert_int_equal(gossip_link_up(g, &other.pub, NULL, now), 0);
+	drain(g, GOSSIP_NONE);
+	wr_init(&w, buf, sizeof(buf));
+	gossip_have_encode(&w, &have);
+	assert_int_equal(gossip_recv(g, &peer.pub, buf, wr_len(&w), now), 0);
+	d = drain(g, GOSSIP_SEND);
+	assert_int_equal(d.n[GOSSIP_SEND], 1);
+	assert_int_equal(d.buf[0], GOSSIP_MSG_WANT);
+	rd_init(&r, d.buf + 1, d.last.len - 1);
+	assert_int_equal(gossip_want_decode(&r, &want), 0);
+	assert_true(want.n == 2 && want.v[0] == 77 && want.v[1] == 78);
+	/* From another at the same time: it is under way. */
+	assert_int_equal(gossip_recv(g, &other.pub, buf, wr_len(&w), now), 0);
+	assert_int_equal(drain(g, GOSSIP_SEND).n[GOSSIP_SEND], 0);
+	gossip_free(g);
+}
+
 /* Every shorter prefix of a message is refused or is a shorter list. */
 static void prefixes_of(const uint8_t *buf, size_t len, size_t unit, int (*fn)(struct rd *r))
 {
@@ -855,6 +914,8 @@ int main(void)
 		cmocka_unit_test(test_own_most),
 		cmocka_unit_test(test_dial),
 		cmocka_unit_test(test_pacing),
+		cmocka_unit_test(test_news_allowance),
+		cmocka_unit_test(test_offer),
 		cmocka_unit_test(test_codec),
 		cmocka_unit_test(test_codec_section),
 		cmocka_unit_test(test_bit_flips),
