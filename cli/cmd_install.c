@@ -33,7 +33,7 @@ struct plan {
 static void plan_init(struct plan *p)
 {
 	static const char *const defaults[P_COUNT] = {
-		[P_IMAGE] = "localhost/weft:" WEFT_VERSION,
+		[P_IMAGE] = ("localhost/weft:" WEFT_VERSION),
 		[P_NAMESPACE] = "weft-system",
 		[P_CONFIG] = "cluster-range: [10.244.0.0/16]\n",
 		[P_CNI] = "\"cniVersion\": \"1.0.0\"",
