@@ -59,7 +59,7 @@ static void sync_kernel(struct bgp_svc *s)
 	if (err < 0) {
 		snprintf(s->kernel_why, sizeof(s->kernel_why), "%s", why);
 		daemon_warn(s->d, "BGP: %s", why);
-	} else if (err == 0) {
+	} else if (err == 0 && s->kernel_why[0]) {
 		struct kfib_stats st;
 
 		kfib_stats(s->kfib, &st);

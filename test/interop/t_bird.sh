@@ -127,6 +127,7 @@ wait_for "the routes to come" kernel_has h1 198.51.100.0/24 'via 192\.0\.2\.9'
 weft_at h2 down >/dev/null
 wait_for "BIRD to lose h2's pods" bird_lacks r 10.32.2.0/24
 bird_has r 10.32.0.0/16 via || fail "the aggregate went with one of its parts"
+wait_for "weftd on h2 to end" not weftd_running h2
 node_start 2 $(printf -- '--accept %s ' "${exits[@]}")
 wait_for "BIRD to have them again" bird_has r 10.32.2.0/24 via
 
