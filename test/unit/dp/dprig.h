@@ -28,7 +28,7 @@
 #define RIG_PEER 5
 #define RIG_VNI  1
 #define RIG_MTU  1400
-#define RIG_WAIT 5000 /* ms until something that must happen counts as failed */
+#define RIG_WAIT 20000 /* ms until something that must happen counts as failed */
 
 struct rig {
 	struct dp *dp[2];
