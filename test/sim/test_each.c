@@ -35,6 +35,7 @@ static void fifty_nodes_all_faults(void **state)
 	w.cfg.nodes = EACH_NODES;
 	w.cfg.profile = "all";
 	w.cfg.data = true;
+	w.cfg.converge = DUR_SEC(10);
 	if (seeds)
 		assert_int_equal(sscanf(seeds, "%llu-%llu", &from, &to), 2);
 	w.from = from;
