@@ -54,6 +54,10 @@ int cli_fail(struct cli *c, int code, const char *fmt, ...) __attribute__((forma
 /* Usage of @verb, or of all if NULL, on the error stream; CLI_USAGE. */
 int cli_usage(struct cli *c, const struct cli_verb *verb);
 
+/* The next cell of a table: a text field of @item; a count, empty where the field is absent or null. */
+void cli_cell(struct out *o, const msgpack_object *item, const char *key);
+void cli_number(struct out *o, const msgpack_object *item, const char *key);
+
 void render_status(struct out *o, const msgpack_object *data);
 void render_peers(struct out *o, const msgpack_object *data);
 void render_connections(struct out *o, const msgpack_object *data);

@@ -6,23 +6,6 @@
 
 #define TEXT 512
 
-static void cell(struct out *o, const msgpack_object *item, const char *key)
-{
-	char text[TEXT];
-
-	out_cell(o, OUT_PLAIN, "%s", ctl_get_str(item, key, text, sizeof(text)));
-}
-
-static void number(struct out *o, const msgpack_object *item, const char *key)
-{
-	const msgpack_object *v = ctl_get(item, key);
-
-	if (v && v->type == MSGPACK_OBJECT_POSITIVE_INTEGER)
-		out_cell(o, OUT_PLAIN, "%" PRIu64, v->via.u64);
-	else
-		out_cell(o, OUT_PLAIN, "%s", "");
-}
-
 void render_bgp(struct out *o, const msgpack_object *data)
 {
 	static const char *const titles[] = {"<NEIGHBOUR", ">AS", "<KIND", "<STATE", ">SINCE",
@@ -32,16 +15,16 @@ void render_bgp(struct out *o, const msgpack_object *data)
 
 	out_table(o, titles, sizeof(titles) / sizeof(titles[0]));
 	for (size_t i = 0; (n = cli_item(data, "neighbours", i)) != NULL; i++) {
-		cell(o, n, "address");
-		number(o, n, "asn");
-		cell(o, n, "kind");
+		cli_cell(o, n, "address");
+		cli_number(o, n, "asn");
+		cli_cell(o, n, "kind");
 		ctl_get_str(n, "state", text, sizeof(text));
 		out_cell(o, strcmp(text, "Established") == 0 ? OUT_GOOD : OUT_WARN, "%s", text);
 		out_cell(o, OUT_PLAIN, "%s", out_duration(ctl_get_u64(n, "since_ms"), unit));
-		number(o, n, "received");
-		number(o, n, "accepted");
-		number(o, n, "announced");
-		cell(o, n, "last_error");
+		cli_number(o, n, "received");
+		cli_number(o, n, "accepted");
+		cli_number(o, n, "announced");
+		cli_cell(o, n, "last_error");
 	}
 }
 
@@ -57,18 +40,18 @@ void render_bgp_routes(struct out *o, const msgpack_object *data)
 			ctl_get_bool(r, "best")        ? "*"
 			: !ctl_get_bool(r, "accepted") ? "refused"
 						       : "");
-		cell(o, r, "prefix");
-		cell(o, r, "next_hop");
+		cli_cell(o, r, "prefix");
+		cli_cell(o, r, "next_hop");
 		if (ctl_get_bool(r, "own"))
 			out_cell(o, OUT_PLAIN, "%s", "own");
 		else
-			cell(o, r, "neighbour");
-		number(o, r, "local_pref");
-		number(o, r, "med");
-		cell(o, r, "as_path");
-		cell(o, r, "origin");
-		cell(o, r, "communities");
-		cell(o, r, "step");
+			cli_cell(o, r, "neighbour");
+		cli_number(o, r, "local_pref");
+		cli_number(o, r, "med");
+		cli_cell(o, r, "as_path");
+		cli_cell(o, r, "origin");
+		cli_cell(o, r, "communities");
+		cli_cell(o, r, "step");
 	}
 	if (ctl_get_bool(data, "truncated")) {
 		out_cell(o, OUT_WARN, "%s", "...");

@@ -11,20 +11,13 @@ static void empty(struct out *o)
 	out_cell(o, OUT_PLAIN, "%s", "");
 }
 
-static void cell(struct out *o, const msgpack_object *item, const char *key)
-{
-	char text[TEXT];
-
-	out_cell(o, OUT_PLAIN, "%s", ctl_get_str(item, key, text, sizeof(text)));
-}
-
 static void range_row(struct out *o, const msgpack_object *r)
 {
 	uint64_t expired = ctl_get_u64(r, "expired"), free_blocks = ctl_get_u64(r, "free");
 	char more[64] = "";
 
 	out_cell(o, OUT_PLAIN, "%" PRIu64, ctl_get_u64(r, "vni"));
-	cell(o, r, "range");
+	cli_cell(o, r, "range");
 	empty(o);
 	out_cell(o, OUT_PLAIN, "%s", "range");
 	out_cell(o, free_blocks ? OUT_GOOD : OUT_WARN, "%s", free_blocks ? "free" : "full");
@@ -76,9 +69,9 @@ static void prefix_row(struct out *o, const msgpack_object *p)
 	size_t i = 0;
 
 	out_cell(o, OUT_PLAIN, "%" PRIu64, ctl_get_u64(p, "vni"));
-	cell(o, p, "prefix");
-	cell(o, p, "node");
-	cell(o, p, "right");
+	cli_cell(o, p, "prefix");
+	cli_cell(o, p, "node");
+	cli_cell(o, p, "right");
 	ctl_get_str(p, "state", state, sizeof(state));
 	while (i < sizeof(states) / sizeof(states[0]) && strcmp(states[i].state, state) != 0)
 		i++;

@@ -7,25 +7,14 @@
 
 #define TEXT 1024
 
-static enum out_tone state_tone(const char *state)
-{
-	if (strcmp(state, "established") == 0 || strcmp(state, "up") == 0)
-		return OUT_GOOD;
-	if (strcmp(state, "failed") == 0 || strcmp(state, "down") == 0)
-		return OUT_BAD;
-	return strcmp(state, "self") == 0 ? OUT_PLAIN : OUT_WARN;
-}
-
-/* A text field as a cell. */
-static void cell(struct out *o, const msgpack_object *item, const char *key)
+void cli_cell(struct out *o, const msgpack_object *item, const char *key)
 {
 	char text[TEXT];
 
 	out_cell(o, OUT_PLAIN, "%s", ctl_get_str(item, key, text, sizeof(text)));
 }
 
-/* A count as a cell, empty where the field is absent or null. */
-static void number(struct out *o, const msgpack_object *item, const char *key)
+void cli_number(struct out *o, const msgpack_object *item, const char *key)
 {
 	const msgpack_object *v = ctl_get(item, key);
 
@@ -33,6 +22,15 @@ static void number(struct out *o, const msgpack_object *item, const char *key)
 		out_cell(o, OUT_PLAIN, "%" PRIu64, v->via.u64);
 	else
 		out_cell(o, OUT_PLAIN, "%s", "");
+}
+
+static enum out_tone state_tone(const char *state)
+{
+	if (strcmp(state, "established") == 0 || strcmp(state, "up") == 0)
+		return OUT_GOOD;
+	if (strcmp(state, "failed") == 0 || strcmp(state, "down") == 0)
+		return OUT_BAD;
+	return strcmp(state, "self") == 0 ? OUT_PLAIN : OUT_WARN;
 }
 
 static void size(struct out *o, const msgpack_object *item, const char *key)
@@ -100,11 +98,11 @@ void render_peers(struct out *o, const msgpack_object *data)
 				    : ctl_get_bool(p, "up")   ? "up"
 				    : ctl_get_bool(p, "left") ? "left"
 							      : "down";
-		cell(o, p, "name");
-		cell(o, p, "short");
+		cli_cell(o, p, "name");
+		cli_cell(o, p, "short");
 		out_cell(o, state_tone(state), "%s", state);
 		duration(o, p, "since_ms");
-		cell(o, p, "version");
+		cli_cell(o, p, "version");
 		out_cell(o, OUT_PLAIN, "%s", cli_join(p, "endpoints", text, sizeof(text)));
 		prefix_list(o, p);
 	}
@@ -141,20 +139,20 @@ void render_connections(struct out *o, const msgpack_object *data)
 
 	out_table(o, titles, sizeof(titles) / sizeof(titles[0]));
 	for (size_t i = 0; (c = cli_item(data, "connections", i)) != NULL; i++) {
-		cell(o, c, "direction");
-		cell(o, c, "endpoint");
-		cell(o, c, "name");
-		cell(o, c, "short");
+		cli_cell(o, c, "direction");
+		cli_cell(o, c, "endpoint");
+		cli_cell(o, c, "name");
+		cli_cell(o, c, "short");
 		ctl_get_str(c, "state", text, sizeof(text));
 		out_cell(o, state_tone(text), "%s", text);
-		cell(o, c, "suite");
-		number(o, c, "path_mtu");
+		cli_cell(o, c, "suite");
+		cli_number(o, c, "path_mtu");
 		rtt(o, c, "rtt_ms");
 		duration(o, c, "key_age_ms");
 		size(o, c, "tx_bytes");
-		number(o, c, "tx_packets");
+		cli_number(o, c, "tx_packets");
 		size(o, c, "rx_bytes");
-		number(o, c, "rx_packets");
+		cli_number(o, c, "rx_packets");
 		notes(o, c);
 	}
 }
@@ -170,18 +168,18 @@ void render_routes(struct out *o, const msgpack_object *data)
 	for (size_t i = 0; (r = cli_item(data, "routes", i)) != NULL; i++) {
 		uint64_t mtu = ctl_get_u64(r, "mtu");
 
-		number(o, r, "vni");
-		cell(o, r, "prefix");
+		cli_number(o, r, "vni");
+		cli_cell(o, r, "prefix");
 		ctl_get_str(r, "kind", text, sizeof(text));
 		out_cell(o, strcmp(text, "refused") == 0 ? OUT_WARN : OUT_PLAIN, "%s", text);
-		cell(o, r, "node");
-		cell(o, r, "via");
-		cell(o, r, "device");
+		cli_cell(o, r, "node");
+		cli_cell(o, r, "via");
+		cli_cell(o, r, "device");
 		if (mtu)
 			out_cell(o, OUT_PLAIN, "%" PRIu64, mtu);
 		else
 			out_cell(o, OUT_PLAIN, "%s", "");
-		cell(o, r, "why");
+		cli_cell(o, r, "why");
 	}
 }
 
@@ -193,11 +191,11 @@ void render_targets(struct out *o, const msgpack_object *data)
 
 	out_table(o, titles, sizeof(titles) / sizeof(titles[0]));
 	for (size_t i = 0; (t = cli_item(data, "targets", i)) != NULL; i++) {
-		cell(o, t, "text");
+		cli_cell(o, t, "text");
 		ctl_get_str(t, "state", text, sizeof(text));
 		out_cell(o, state_tone(text), "%s", text);
-		cell(o, t, "endpoint");
-		cell(o, t, "error");
+		cli_cell(o, t, "endpoint");
+		cli_cell(o, t, "error");
 	}
 }
 

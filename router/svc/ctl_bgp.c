@@ -11,19 +11,12 @@
 #define TEXT      160
 #define LIST_TEXT 400
 
-static void refuse(struct ctl_answer *a, const char *error, const char *hint)
-{
-	a->ok = false;
-	snprintf(a->error, sizeof(a->error), "%s", error);
-	snprintf(a->hint, sizeof(a->hint), "%s", hint);
-}
-
 /* Is there BGP? Refuses otherwise. */
 static struct bgp_svc *svc(struct daemon *d, struct ctl_answer *a)
 {
 	if (!d->bgp)
-		refuse(a, "this node speaks no BGP",
-			"give it the section bgp: in its --config file");
+		ctl_refuse(a, "give it the section bgp: in its --config file",
+			"this node speaks no BGP");
 	return d->bgp;
 }
 
@@ -328,20 +321,21 @@ void ctl_bgp_routes(struct daemon *d, const struct ctl_request *rq, struct ctl_a
 	if (!s)
 		return;
 	if (neighbour && !n) {
-		refuse(a, "no such neighbour", "weft status bgp names them by address");
+		ctl_refuse(a, "weft status bgp names them by address", "no such neighbour");
 		return;
 	}
 	if (table && !neighbour && strcmp(table, "best") != 0) {
-		refuse(a, "whose table?", "add --neighbour ADDRESS");
+		ctl_refuse(a, "add --neighbour ADDRESS", "whose table?");
 		return;
 	}
 	if (prefix && pfx_parse(prefix, &p) != 0) {
-		refuse(a, "that is no prefix or address", "weft status bgp routes 192.0.2.0/24");
+		ctl_refuse(
+			a, "weft status bgp routes 192.0.2.0/24", "that is no prefix or address");
 		return;
 	}
 	(void)collect(s, rq, n, prefix ? &p : NULL, &rows); /* not found: an empty answer */
 	if (rows.no_memory) {
-		refuse(a, "no memory for the answer", "ask for one prefix or neighbour");
+		ctl_refuse(a, "ask for one prefix or neighbour", "no memory for the answer");
 		free(rows.v);
 		return;
 	}
@@ -412,8 +406,8 @@ void ctl_bgp_act(struct daemon *d, const struct ctl_request *rq, struct ctl_answ
 	if (!s)
 		return;
 	if (!n) {
-		refuse(a, neighbour ? "no such neighbour" : "which neighbour?",
-			"weft status bgp names them by address");
+		ctl_refuse(a, "weft status bgp names them by address", "%s",
+			neighbour ? "no such neighbour" : "which neighbour?");
 		return;
 	}
 	for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++)
@@ -422,7 +416,8 @@ void ctl_bgp_act(struct daemon *d, const struct ctl_request *rq, struct ctl_answ
 				bgpd_core(s->bgpd), n->peer, ctl_request_arg(rq, "message"), &said);
 	bgpd_kick(s->bgpd);
 	if (err) {
-		refuse(a, err == ERR_STATE || err == ERR_UNSUPPORTED ? said : err_str(err), "");
+		ctl_refuse(a, "", "%s",
+			err == ERR_STATE || err == ERR_UNSUPPORTED ? said : err_str(err));
 		return;
 	}
 	ctl_w_map(a->w, NULL);

@@ -8,10 +8,7 @@
 #include "ctl_status.h"
 #include "own_svc.h"
 
-static void refuse(struct ctl_answer *a, const char *hint, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static void refuse(struct ctl_answer *a, const char *hint, const char *fmt, ...)
+void ctl_refuse(struct ctl_answer *a, const char *hint, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -90,12 +87,12 @@ static void cmd_connect(struct daemon *d, const struct ctl_request *rq, struct c
 	int e;
 
 	if (!target || !*target) {
-		refuse(a, "weft connect HOST:PORT", "connect needs a target");
+		ctl_refuse(a, "weft connect HOST:PORT", "connect needs a target");
 		return;
 	}
 	e = dial_add_target(d, target, err, sizeof(err));
 	if (e) {
-		refuse(a, "", "%s", err[0] ? err : err_str(e));
+		ctl_refuse(a, "", "%s", err[0] ? err : err_str(e));
 		return;
 	}
 	dial_tick(d, loop_now());
@@ -110,7 +107,7 @@ static void cmd_forget(struct daemon *d, const struct ctl_request *rq, struct ct
 	int e;
 
 	if (!what || !*what) {
-		refuse(a, "weft forget NODE, or weft forget HOST:PORT",
+		ctl_refuse(a, "weft forget NODE, or weft forget HOST:PORT",
 			"forget needs a node or a target");
 		return;
 	}
@@ -120,13 +117,13 @@ static void cmd_forget(struct daemon *d, const struct ctl_request *rq, struct ct
 	if (target || e == 0)
 		message(a, "", what, " is forgotten");
 	else if (e == ERR_CONFLICT)
-		refuse(a, "weft status peers shows the keys",
+		ctl_refuse(a, "weft status peers shows the keys",
 			"several nodes are called %s; say the key", what);
 	else if (e == ERR_REFUSED)
-		refuse(a, "weft down takes this node out of the mesh", "%s is this node itself",
+		ctl_refuse(a, "weft down takes this node out of the mesh", "%s is this node itself",
 			what);
 	else
-		refuse(a, "see weft status peers and weft status targets",
+		ctl_refuse(a, "see weft status peers and weft status targets",
 			"no node or target is called %s", what);
 }
 
@@ -178,5 +175,6 @@ void ctl_cmds_run(struct daemon *d, const struct ctl_request *rq, struct ctl_ans
 			commands[i].run(d, rq, a);
 			return;
 		}
-	refuse(a, "see weft help", "this weftd (%s) has no command '%s'", WEFT_VERSION, rq->cmd);
+	ctl_refuse(
+		a, "see weft help", "this weftd (%s) has no command '%s'", WEFT_VERSION, rq->cmd);
 }

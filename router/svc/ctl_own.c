@@ -11,23 +11,10 @@
 #include "weft/err.h"
 #include "file.h"
 #include "ipam.h"
+#include "ctl_status.h"
 #include "own_svc.h"
 
 #define PODS_FORMAT 1
-
-static void refuse(struct ctl_answer *a, const char *hint, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static void refuse(struct ctl_answer *a, const char *hint, const char *fmt, ...)
-{
-	va_list ap;
-
-	a->ok = false;
-	va_start(ap, fmt);
-	vsnprintf(a->error, sizeof(a->error), fmt, ap);
-	va_end(ap);
-	snprintf(a->hint, sizeof(a->hint), "%s", hint);
-}
 
 static void message(struct ctl_answer *a, const char *text)
 {
@@ -119,17 +106,6 @@ static void prefix_head(struct ctl_w *w, const struct owner_prefix *p, const cha
 	ctl_w_u64(w, "since_unix_secs", p->since_secs);
 }
 
-static const char *name_of(struct daemon *d, const struct node_key *k, char out[NODE_NAME_MAX + 1])
-{
-	struct gossip_node_info n;
-
-	if (gossip_node_get(d->gossip, k, &n) == 0 && n.name[0])
-		snprintf(out, NODE_NAME_MAX + 1, "%s", n.name);
-	else
-		node_key_fmt_short(k, out);
-	return out;
-}
-
 static void own_prefixes(struct daemon *d, struct ctl_w *w)
 {
 	static const char *const states[] = {
@@ -148,7 +124,8 @@ static void own_prefixes(struct daemon *d, struct ctl_w *w)
 				device = s->prefixes[i].device;
 		prefix_head(w, &own.p, d->conf->name, &d->id.pub, true);
 		ctl_w_str(w, "state", states[own.state]);
-		ctl_w_str(w, "to", own.state == OWNER_LOST ? name_of(d, &own.by, name) : "");
+		ctl_w_str(
+			w, "to", own.state == OWNER_LOST ? status_node_name(d, &own.by, name) : "");
 		ctl_w_u64(w, "left_ms", left_ms(own.usable_at));
 		ctl_w_str(w, "device", device);
 		pods_of(w, m, &own.p, device);
@@ -183,7 +160,8 @@ static void other_prefixes(struct daemon *d, struct ctl_w *w)
 					    : is_lost(&g, &n.prefixes[i]) ? "lost"
 									  : "in_use";
 
-			prefix_head(w, &n.prefixes[i], name_of(d, &n.key, name), &n.key, false);
+			prefix_head(w, &n.prefixes[i], status_node_name(d, &n.key, name), &n.key,
+				false);
 			ctl_w_str(w, "state", state);
 			ctl_w_str(w, "to", "");
 			ctl_w_u64(w, "left_ms",
@@ -283,23 +261,23 @@ static bool take_list(
 		snprintf(one, sizeof(one), "%.*s", (int)(len < sizeof(one) ? len : 0), text);
 		text += len;
 		if (pfx_parse(one, &p.pfx) != 0) {
-			refuse(a, "prefixes are CIDRs without host bits, between commas",
+			ctl_refuse(a, "prefixes are CIDRs without host bits, between commas",
 				"'%s' is no prefix", one);
 			return false;
 		}
 		for (size_t i = 0; i < s->nranges; i++)
 			inside |= pfx_contains(&s->ranges[i], &p.pfx);
 		if (!inside) {
-			refuse(a, "weftd needs a --cluster-range that contains it",
+			ctl_refuse(a, "weftd needs a --cluster-range that contains it",
 				"%s is in no cluster-range", one);
 			return false;
 		}
 		if (segment_prefix_overlaps(d, VNI_DEFAULT, &p, why, sizeof(why))) {
-			refuse(a, "", "%s overlaps %s", one, why);
+			ctl_refuse(a, "", "%s overlaps %s", one, why);
 			return false;
 		}
 		if (*n == LIM_PREFIXES_PER_NODE) {
-			refuse(a, "", "more than %d prefixes", LIM_PREFIXES_PER_NODE);
+			ctl_refuse(a, "", "more than %d prefixes", LIM_PREFIXES_PER_NODE);
 			return false;
 		}
 		v[(*n)++] = (struct owner_prefix){.vni = VNI_DEFAULT, .pfx = p.pfx};
@@ -316,7 +294,7 @@ void ctl_own_set(struct daemon *d, const struct ctl_request *rq, struct ctl_answ
 	int e;
 
 	if (!v) {
-		refuse(a, "", "%s", err_str(ERR_NOMEM));
+		ctl_refuse(a, "", "%s", err_str(ERR_NOMEM));
 		return;
 	}
 	/* A long list comes in several arguments: prefixes, prefixes-2, ... */
@@ -328,15 +306,15 @@ void ctl_own_set(struct daemon *d, const struct ctl_request *rq, struct ctl_answ
 			goto out;
 	}
 	if (!given) {
-		refuse(a, "", "prefix-set needs prefixes: a list, which may be empty");
+		ctl_refuse(a, "", "prefix-set needs prefixes: a list, which may be empty");
 		goto out;
 	}
 	e = owner_orchestrator_set(d->own->owner, v, n, &bad, loop_now());
 	if (e == ERR_EXISTS)
-		refuse(a, "", "%s overlaps another of this node's prefixes",
+		ctl_refuse(a, "", "%s overlaps another of this node's prefixes",
 			pfx_fmt(&v[bad].pfx, text));
 	else if (e)
-		refuse(a, "", "%s", err_str(e));
+		ctl_refuse(a, "", "%s", err_str(e));
 	if (e)
 		goto out;
 	mesh_drain(d);
@@ -352,7 +330,7 @@ void ctl_own_more(struct daemon *d, const struct ctl_request *rq, struct ctl_ans
 	int e;
 
 	if (!family || (strcmp(family, "4") != 0 && strcmp(family, "6") != 0)) {
-		refuse(a, "", "prefix-more needs a family: 4 or 6");
+		ctl_refuse(a, "", "prefix-more needs a family: 4 or 6");
 		return;
 	}
 	e = owner_want_more(d->own->owner, VNI_DEFAULT, *family == '4' ? IP_V4 : IP_V6, loop_now());
@@ -362,10 +340,11 @@ void ctl_own_more(struct daemon *d, const struct ctl_request *rq, struct ctl_ans
 	else if (e == ERR_BUSY)
 		message(a, "a block is being claimed already");
 	else if (e == ERR_NOT_FOUND)
-		refuse(a, "start weftd with --prefix auto/LEN", "no blocks are claimed in IPv%s",
-			family);
+		ctl_refuse(a, "start weftd with --prefix auto/LEN",
+			"no blocks are claimed in IPv%s", family);
 	else
-		refuse(a, "", "this node has claimed as many more as it may (%d)", LIM_OWN_EXTRA);
+		ctl_refuse(
+			a, "", "this node has claimed as many more as it may (%d)", LIM_OWN_EXTRA);
 }
 
 void ctl_own_deleted(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a)
@@ -373,7 +352,7 @@ void ctl_own_deleted(struct daemon *d, const struct ctl_request *rq, struct ctl_
 	const char *node = ctl_request_arg(rq, "node");
 
 	if (!node || !*node) {
-		refuse(a, "", "node-deleted needs the name of a node");
+		ctl_refuse(a, "", "node-deleted needs the name of a node");
 		return;
 	}
 	if (own_svc_deleted(d, node) == 0) {

@@ -12,8 +12,7 @@ static void key_short(struct ctl_w *w, const struct node_key *k)
 	ctl_w_str(w, "short", node_key_fmt_short(k, abbrev));
 }
 
-/* The node's name, or its short key while only that is known. */
-static const char *node_name(
+const char *status_node_name(
 	struct daemon *d, const struct node_key *k, char out[NODE_NAME_MAX + 1])
 {
 	struct gossip_node_info n;
@@ -181,7 +180,7 @@ static void overview_prefixes(struct daemon *d, struct ctl_w *w)
 			continue;
 		ctl_w_map(w, NULL);
 		ctl_w_str(w, "prefix", pfx_fmt(&e->pfx, text));
-		ctl_w_str(w, "node", node_name(d, &e->node, name));
+		ctl_w_str(w, "node", status_node_name(d, &e->node, name));
 		ctl_w_str(w, "why", e->refused);
 		ctl_w_end(w);
 	}
@@ -349,7 +348,7 @@ static void one_connection(struct daemon *d, struct ctl_w *w, const struct sess_
 	ctl_w_str(w, "direction", p->initiator ? "->" : "<-");
 	ctl_w_str(w, "endpoint", ep_fmt(&p->ep, text));
 	ctl_w_str(w, "local", p->local.family != IP_NONE ? ip_fmt(&p->local, text) : "");
-	ctl_w_str(w, "name", node_name(d, &p->key, name));
+	ctl_w_str(w, "name", status_node_name(d, &p->key, name));
 	key_short(w, &p->key);
 	ctl_w_str(w, "state", p->up ? "established" : "dialling");
 	ctl_w_str(w, "suite", aead_suite_name(p->suite));
@@ -380,7 +379,7 @@ static void one_dial(struct daemon *d, struct ctl_w *w, const struct sess_dial_i
 	ctl_w_str(w, "direction", "->");
 	ctl_w_str(w, "endpoint", ep_fmt(&p->to, text));
 	ctl_w_str(w, "local", "");
-	ctl_w_str(w, "name", p->has_key ? node_name(d, &p->key, name) : "");
+	ctl_w_str(w, "name", p->has_key ? status_node_name(d, &p->key, name) : "");
 	if (p->has_key) {
 		key_short(w, &p->key);
 	} else {
@@ -472,11 +471,11 @@ void status_routes(struct daemon *d, struct ctl_w *w, const char *key)
 		const struct segment *s = segment_find(d, e->vni);
 
 		if (e->peer)
-			one_route(w, e->vni, &e->pfx, "peer", node_name(d, &e->node, name),
+			one_route(w, e->vni, &e->pfx, "peer", status_node_name(d, &e->node, name),
 				ep_fmt(&d->peers[e->peer].ep, via), s ? s->tun : "", e->mtu, "");
 		else
-			one_route(w, e->vni, &e->pfx, "refused", node_name(d, &e->node, name), "",
-				"", 0, e->refused);
+			one_route(w, e->vni, &e->pfx, "refused",
+				status_node_name(d, &e->node, name), "", "", 0, e->refused);
 	}
 	ctl_w_end(w);
 }

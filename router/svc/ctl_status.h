@@ -13,6 +13,10 @@ void status_targets(struct daemon *d, struct ctl_w *w, const char *key);
 void status_counters(struct daemon *d, struct ctl_w *w, const char *key);
 void status_config(struct daemon *d, struct ctl_w *w, const char *key);
 
+/* The node's name, or its short key while only that is known. Returns @out. */
+const char *status_node_name(
+	struct daemon *d, const struct node_key *k, char out[NODE_NAME_MAX + 1]);
+
 /* One table of the gossip core's counters, for report and metrics. */
 struct gossip_counter {
 	const char *name;

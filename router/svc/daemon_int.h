@@ -197,6 +197,9 @@ struct ctl_answer {
 	char error[512], hint[512];
 	bool stop_after; /* stop the daemon when the reply was sent */
 };
+/* The answer is no: why, and what to do about it. */
+void ctl_refuse(struct ctl_answer *a, const char *hint, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 void ctl_cmds_run(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);
 
 /* metrics.c */
