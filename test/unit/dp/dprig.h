@@ -409,6 +409,20 @@ static inline size_t rig_body(uint8_t *out, uint32_t vni, uint8_t inner_flags, c
 	return WIRE_SHIM + mk_build(m, out + WIRE_SHIM);
 }
 
+/* Neither side counted a drop. */
+static inline void rig_no_drops(const struct rig *r)
+{
+	for (int s = 0; s < 2; s++) {
+		struct dp_counters c = rig_counters(r, s);
+
+		for (int i = 0; i < DP_DROP_COUNT; i++) {
+			if (c.drops[i])
+				fail_msg("side %d: %s %lu", s, dp_drop_names[i],
+					(unsigned long)c.drops[i]);
+		}
+	}
+}
+
 /* A socket on the underlay that belongs to nobody. */
 static inline int rig_stranger(void)
 {

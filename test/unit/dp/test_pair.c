@@ -74,19 +74,6 @@ static void pass_supers(struct rig *r)
 		pass_super(r, i & 1, i & 2 ? 6 : 4, i & 4);
 }
 
-static void no_drops(const struct rig *r)
-{
-	for (int s = 0; s < 2; s++) {
-		struct dp_counters c = rig_counters(r, s);
-
-		for (int i = 0; i < DP_DROP_COUNT; i++) {
-			if (c.drops[i])
-				fail_msg("side %d: %s %lu", s, dp_drop_names[i],
-					(unsigned long)c.drops[i]);
-		}
-	}
-}
-
 static void every_size(void **state)
 {
 	struct dp_cfg c = rig_cfg(1);
@@ -94,7 +81,7 @@ static void every_size(void **state)
 
 	pass_sizes(r, 1);
 	pass_supers(r);
-	no_drops(r);
+	rig_no_drops(r);
 	/* A packet is counted just after it was written. */
 	RIG_UNTIL(r, rig_counters(r, 0).tx_bytes == rig_counters(r, 1).rx_bytes);
 	RIG_UNTIL(r, rig_counters(r, 1).tx_bytes == rig_counters(r, 0).rx_bytes);
@@ -129,7 +116,7 @@ static void fall_backs(void **state)
 		assert_non_null(strstr(o.why, "forced off"));
 		pass_sizes(r, 97);
 		pass_supers(r);
-		no_drops(r);
+		rig_no_drops(r);
 		rig_free(r);
 	}
 }
@@ -146,7 +133,7 @@ static void aes(void **state)
 	r = rig_new(&c, &k);
 	pass_sizes(r, 61);
 	pass_supers(r);
-	no_drops(r);
+	rig_no_drops(r);
 	rig_free(r);
 }
 
@@ -177,7 +164,7 @@ static void halves(void **state)
 	assert_int_equal(rig_counters(r, 0).tx_halves, cut);
 	RIG_UNTIL(r, rig_counters(r, 0).tx_datagrams == whole + 2 * cut);
 	assert_int_equal(rig_counters(r, 1).rx_packets, rig_counters(r, 0).tx_packets);
-	no_drops(r);
+	rig_no_drops(r);
 	m.payload = WIRE_HALF_MAX - hdr + 1;
 	rig_tun_write(r, 0, 0, &plain, pkt, mk_build(&m, pkt));
 	RIG_UNTIL(r, rig_drops(r, 0, DP_DROP_TOO_BIG) == 1);
@@ -218,113 +205,8 @@ static void halves_of_segments(void **state)
 		assert_memory_equal(got + hdr, pkt + hdr + have, n - hdr);
 		have += n - hdr;
 	}
-	no_drops(r);
+	rig_no_drops(r);
 	rig_free(r);
-}
-
-/* ---- path MTU ---- */
-
-/* The path takes less from one moment to the next: what is on its way is dropped and its sender told,
- * as often as is good for it; then smaller segments pass, segmented as before. */
-static void path_shrinks(void **state)
-{
-	struct dp_cfg c = rig_cfg(1);
-	struct rig *r = rig_new(&c, NULL);
-	struct mk m = rig_packet(0, 4, true);
-	struct virtio_net_hdr vh = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-				      .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
-				      .gso_size = 1300},
-			      was;
-	unsigned inner = 1000;
-	uint64_t calls, segs, began = rig_ms();
-	struct dp_offloads o;
-	size_t len;
-
-	m.frag = MK_DF;
-	m.sum = MK_PARTIAL;
-	m.payload = 40000;
-	vh.csum_start = (uint16_t)mk_l4_off(&m);
-	vh.csum_offset = (uint16_t)(mk_sum_off(&m) - mk_l4_off(&m));
-	dp_peer_pmtu(r->dp[0], RIG_PEER, inner + WIRE_OVERHEAD_V4);
-	len = mk_build(&m, pkt);
-	rig_tun_write(r, 0, 0, &vh, pkt, len);
-	segs = (m.payload + 1299) / 1300;
-	RIG_UNTIL(r, rig_drops(r, 0, DP_DROP_TOO_BIG) == segs);
-	assert_true(rig_tun_read(r, 0, &was, got, RIG_WAIT) > 28);
-	assert_int_equal(got[20], 3);
-	assert_int_equal(got[21], 4);
-	assert_int_equal(got[26] << 8 | got[27], inner);
-	assert_memory_equal(got + 28, pkt, 40);
-	RIG_UNTIL(r, rig_counters(r, 0).toobig_told == 1);
-	/* Not more than the rate, whatever comes: a burst, and what the time of the test allows. */
-	for (unsigned i = 2; i <= 301; i++) {
-		rig_tun_write(r, 0, 0, &vh, pkt, len);
-		if (i % 20 == 1) /* as many as the queue takes */
-			RIG_UNTIL(r, rig_drops(r, 0, DP_DROP_TOO_BIG) == i * segs);
-	}
-	assert_true(rig_counters(r, 0).toobig_told <=
-		    2 + LIM_TOOBIG_RATE / 10 + LIM_TOOBIG_RATE * (rig_ms() - began + 1) / 1000);
-	while (rig_tun_read(r, 0, &was, got, 10)) {
-	}
-	calls = rig_counters(r, 0).tx_calls;
-	vh.gso_size = (uint16_t)(inner - mk_hdr_len(&m));
-	rig_tun_write(r, 0, 0, &vh, pkt, len);
-	for (size_t have = 0; have < m.payload;) {
-		size_t n = rig_tun_read(r, 1, &was, got, RIG_WAIT);
-
-		assert_true(n > mk_hdr_len(&m));
-		have += n - mk_hdr_len(&m);
-	}
-	RIG_UNTIL(r, rig_counters(r, 0).tx_packets == (m.payload + vh.gso_size - 1) / vh.gso_size);
-	/* One call, where the kernel segments. */
-	dp_offloads(r->dp[0], &o);
-	RIG_UNTIL(r, rig_counters(r, 0).tx_calls > calls);
-	if (o.udp_gso)
-		assert_int_equal(rig_counters(r, 0).tx_calls, calls + 1);
-	rig_free(r);
-}
-
-static ssize_t refuse_large(int fd, const struct msghdr *m, int flags)
-{
-	if (m->msg_iov[0].iov_len > 1000) {
-		errno = EMSGSIZE;
-		return -1;
-	}
-	return sendmsg(fd, m, flags);
-}
-
-/* A probe that the interface refuses is an answer, not a drop; one that it takes arrives whole, also
- * where a worker gets it. */
-static void probes(void **state)
-{
-	for (unsigned steered = 0; steered < 2; steered++) {
-		struct dp_cfg c = rig_cfg(2);
-		uint8_t probe[8972] = {WIRE_TYPE_BYTE(WIRE_DATA), 0, WIRE_LANE_CONTROL};
-		struct rig *r;
-		struct ep to;
-
-		c.force.no_udp_steering = !steered;
-		r = rig_new(&c, NULL);
-		to = rig_ep(r, 1);
-		udp_sys.sendmsg = refuse_large;
-		assert_int_equal(dp_send_probe(r->dp[0], &to, NULL, 0, probe, 1400), -EMSGSIZE);
-		assert_int_equal(rig_drops(r, 0, DP_DROP_TOO_BIG), 0);
-		assert_int_equal(dp_send(r->dp[0], &to, NULL, 0, probe, 1400), -EMSGSIZE);
-		assert_int_equal(rig_drops(r, 0, DP_DROP_TOO_BIG), 1);
-		assert_int_equal(rig_counters(r, 0).tx_datagrams, 0);
-		udp_sys.sendmsg = sendmsg;
-		for (size_t len = WIRE_CONTROL_MAX; len <= sizeof(probe); len += 860) {
-			unsigned before = r->datagrams[1];
-
-			probe[len - 1] = 7;
-			assert_int_equal(dp_send_probe(r->dp[0], &to, NULL, 0, probe, len), 0);
-			RIG_UNTIL(r, r->datagrams[1] == before + 1);
-			assert_int_equal(r->last_len[1], len);
-			assert_memory_equal(r->last[1], probe, len);
-			probe[len - 1] = 0;
-		}
-		rig_free(r);
-	}
 }
 
 /* ---- what must not pass ---- */
@@ -602,132 +484,6 @@ static void limits(void **state)
 	rig_shoot(r, fd, 1, dgram, len);
 	RIG_UNTIL(r, rig_drops(r, 1, DP_DROP_KEY_LIMIT) == 1 && r->hard[1] == 1);
 	close(fd);
-	rig_free(r);
-}
-
-/* ---- sessions on demand ---- */
-
-/* Packets of one flow, told apart by their payload. */
-static struct mk nth(int from, unsigned n)
-{
-	struct mk m = rig_packet(from, 4, false);
-
-	m.payload = 50 + n;
-	m.fill = n;
-	return m;
-}
-
-static void send_nth(struct rig *r, unsigned from, unsigned to)
-{
-	for (unsigned n = from; n < to; n++) {
-		struct mk m = nth(0, n);
-
-		rig_tun_write(r, 0, 0, &plain, pkt, mk_build(&m, pkt));
-	}
-}
-
-static void expect_nth(struct rig *r, unsigned from, unsigned to)
-{
-	for (unsigned n = from; n < to; n++) {
-		struct mk m = nth(0, n);
-		struct virtio_net_hdr vh;
-		size_t len = mk_build(&m, pkt);
-
-		assert_int_equal(rig_tun_read(r, 1, &vh, got, RIG_WAIT), len);
-		assert_memory_equal(got, pkt, len);
-	}
-}
-
-static void use_key(struct rig *r, uint32_t index)
-{
-	struct dp_key k = rig_dp_key(0, r->workers);
-
-	k.local_index = index;
-	assert_int_equal(dp_key_add(r->dp[0], RIG_PEER, &k), 0);
-	dp_key_use(r->dp[0], RIG_PEER, index);
-}
-
-/* A peer without a key: packets wait, the session is asked for once, then all go out in order, and
- * what comes meanwhile stays behind them. */
-static void on_demand(void **state)
-{
-	struct dp_cfg c = rig_cfg(1);
-	struct rig *r = rig_new(&c, NULL);
-
-	/* All of this counts on the counters of the first key being unused. */
-	dp_key_del(r->dp[0], rig_index(0));
-	send_nth(r, 0, 40);
-	RIG_UNTIL(r, r->wanted[0] == 1);
-	assert_int_equal(r->wanted_peer[0], RIG_PEER);
-	RIG_UNTIL(r, rig_counters(r, 0).tun_reads == 40);
-	assert_int_equal(rig_counters(r, 0).tx_packets, 0);
-	use_key(r, 5000);
-	send_nth(r, 40, 60);
-	expect_nth(r, 0, 60);
-	/* At the bound the oldest go, and are counted. */
-	dp_key_del(r->dp[0], 5000);
-	send_nth(r, 0, LIM_HOLD_PACKETS + 9);
-	RIG_UNTIL(r, rig_drops(r, 0, DP_DROP_NO_SESSION) == 9);
-	dp_key_del(r->dp[1], rig_index(1)); /* a new session: its counters begin anew */
-	{
-		struct dp_key k = rig_dp_key(1, 1);
-
-		assert_int_equal(dp_key_add(r->dp[1], RIG_PEER, &k), 0);
-	}
-	use_key(r, 5001);
-	expect_nth(r, 9, LIM_HOLD_PACKETS + 9);
-	rig_free(r);
-}
-
-/* The endpoint may come after the key. */
-static void endpoint_last(void **state)
-{
-	struct dp_cfg c = rig_cfg(1);
-	struct rig *r = rig_new(&c, NULL);
-	struct ep to = rig_ep(r, 1);
-	struct pfx p = rig_pfx("10.0.1.0/24");
-
-	dp_peer_del(r->dp[0], RIG_PEER);
-	assert_int_equal(dp_peer_add(r->dp[0], RIG_PEER), 0);
-	assert_int_equal(dp_route_set(r->dp[0], RIG_VNI, &p, DP_ROUTE_PEER, RIG_PEER), 0);
-	send_nth(r, 0, 3);
-	RIG_UNTIL(r, r->wanted[0] == 1);
-	use_key(r, 5000);
-	poll(NULL, 0, 20);
-	assert_int_equal(rig_counters(r, 0).tx_packets, 0);
-	assert_int_equal(dp_peer_endpoint(r->dp[0], RIG_PEER, &to, NULL), 0);
-	expect_nth(r, 0, 3);
-	no_drops(r);
-	rig_free(r);
-}
-
-/* No session comes: the packets go after a while, and the wish is told again each second only. */
-static void never_comes(void **state)
-{
-	struct dp_cfg c = rig_cfg(1);
-	struct rig *r;
-	uint64_t began, sent = 10;
-
-	c.hold_ms = 300;
-	r = rig_new(&c, NULL);
-	dp_key_del(r->dp[0], rig_index(0));
-	began = rig_ms();
-	send_nth(r, 0, 5);
-	RIG_UNTIL(r, rig_drops(r, 0, DP_DROP_NO_SESSION) == 5);
-	assert_true(rig_ms() - began >= 290);
-	send_nth(r, 0, 5);
-	RIG_UNTIL(r, rig_drops(r, 0, DP_DROP_NO_SESSION) == 10);
-	assert_int_equal(r->wanted[0], 1);
-	for (began = rig_ms(); r->wanted[0] == 1 && rig_ms() - began < RIG_WAIT; sent++) {
-		send_nth(r, 0, 1);
-		poll(NULL, 0, 20);
-		rig_poll(r);
-	}
-	assert_int_equal(r->wanted[0], 2);
-	/* The peer goes while something waits for it; its handle comes back as somebody else. */
-	dp_peer_del(r->dp[0], RIG_PEER);
-	assert_int_equal(dp_peer_add(r->dp[0], RIG_PEER), 0);
-	RIG_UNTIL(r, rig_drops(r, 0, DP_DROP_NO_SESSION) == sent);
 	rig_free(r);
 }
 
@@ -1024,8 +780,6 @@ int main(void)
 		cmocka_unit_test(every_size),
 		cmocka_unit_test(fall_backs),
 		cmocka_unit_test(aes),
-		cmocka_unit_test(path_shrinks),
-		cmocka_unit_test(probes),
 		cmocka_unit_test(halves),
 		cmocka_unit_test(halves_of_segments),
 		cmocka_unit_test(inner_checks),
@@ -1035,9 +789,6 @@ int main(void)
 		cmocka_unit_test(ecn),
 		cmocka_unit_test(way_out),
 		cmocka_unit_test(limits),
-		cmocka_unit_test(on_demand),
-		cmocka_unit_test(endpoint_last),
-		cmocka_unit_test(never_comes),
 		cmocka_unit_test(roaming),
 		cmocka_unit_test(side_ports),
 		cmocka_unit_test(traffic),
