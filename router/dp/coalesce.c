@@ -30,27 +30,12 @@
 #include "coalesce.h"
 #include "csum.h"
 #include "gso.h"
+#include "weft/be.h"
 #include "weft/err.h"
 #include "weft/wire.h"
 
 #define TCP_NEVER (PKT_TCP_SYN | PKT_TCP_RST | PKT_TCP_URG | PKT_TCP_CWR)
 #define TCP_ENDS  (PKT_TCP_PSH | PKT_TCP_FIN)
-
-static inline uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static inline void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static inline uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
 
 /* memcmp of a few bytes, so that it becomes one comparison. */
 static inline bool same2(const uint8_t *a, const uint8_t *b)
@@ -101,14 +86,14 @@ static void make_super(struct coal_run *r)
 	uint32_t l4_len = out->bytes - pi->l4_off;
 
 	if (pi->family == IP_V4) {
-		put16(pkt + 2, out->bytes);
+		be16_put(pkt + 2, out->bytes);
 		csum_store(pkt + 10, 0);
 		csum_store(pkt + 10, csum_finish(csum_add(0, pkt, pi->l4_off)));
 	} else {
-		put16(pkt + 4, out->bytes - 40);
+		be16_put(pkt + 4, out->bytes - 40);
 	}
 	if (pi->proto == PKT_UDP)
-		put16(l4 + 4, l4_len);
+		be16_put(l4 + 4, l4_len);
 	csum_store(pkt + pkt_csum_off(pi), csum_fold(r->pseudo + csum_word((uint16_t)l4_len)));
 
 	out->vnet = (struct virtio_net_hdr){
@@ -258,9 +243,9 @@ static bool continues(const struct coal_run *r, const struct pkt_info *pi)
 
 	if (payload > r->gso_size || r->out.bytes + payload > PKT_MAX)
 		return false;
-	if (pi->family == IP_V4 && get16(pi->pkt + 4) != r->next_id)
+	if (pi->family == IP_V4 && be16_get(pi->pkt + 4) != r->next_id)
 		return false;
-	if (pi->proto == PKT_TCP && get32(pi->pkt + pi->l4_off + 4) != r->next_seq)
+	if (pi->proto == PKT_TCP && be32_get(pi->pkt + pi->l4_off + 4) != r->next_seq)
 		return false;
 	return same_headers(&r->first, pi);
 }
@@ -303,9 +288,9 @@ static void start(struct coal *c, uint32_t vni, uint8_t *pkt, const struct pkt_i
 	r->pseudo = pkt_pseudo(pi);
 	r->gso_size = pi->len - pi->payload_off;
 	if (pi->proto == PKT_TCP)
-		r->next_seq = get32(pkt + pi->l4_off + 4) + r->gso_size;
+		r->next_seq = be32_get(pkt + pi->l4_off + 4) + r->gso_size;
 	if (pi->family == IP_V4)
-		r->next_id = (uint16_t)(get16(pkt + 4) + 1);
+		r->next_id = (uint16_t)(be16_get(pkt + 4) + 1);
 	r->first_flags = inner_flags;
 	r->first_checked = false;
 }

@@ -16,6 +16,7 @@
 #include <string.h>
 #include "gso.h"
 #include "csum.h"
+#include "weft/be.h"
 #include "weft/err.h"
 #include "weft/wire.h"
 
@@ -25,28 +26,6 @@ enum sum_mode {
 	SUM_COMPLETE, /* TCP or UDP at csum_start: completed here */
 	SUM_FOREIGN,  /* some other header's sum at csum_start: completed here */
 };
-
-static inline uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static inline void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static inline uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static inline void put32(uint8_t *p, uint32_t v)
-{
-	put16(p, v >> 16);
-	put16(p + 2, v);
-}
 
 /* Complete the sum over @buf from @start to its end, in the field @off behind it, which holds the
  * seed. @tcp: a zero stays zero, in every other sum it is written as all ones, as the kernel
@@ -182,12 +161,12 @@ static void segment_ip(const struct gso_iter *it, uint8_t *dst, uint32_t len)
 	uint16_t id;
 
 	if (it->pi->family == IP_V6) {
-		put16(dst + 4, len - 40);
+		be16_put(dst + 4, len - 40);
 		return;
 	}
-	id = (uint16_t)(get16(dst + 4) + it->next);
-	put16(dst + 2, len);
-	put16(dst + 4, id);
+	id = (uint16_t)(be16_get(dst + 4) + it->next);
+	be16_put(dst + 2, len);
+	be16_put(dst + 4, id);
 	csum_store(dst + 10, csum_finish(it->ip_sum + csum_word((uint16_t)len) + csum_word(id)));
 }
 
@@ -195,10 +174,10 @@ static void segment_ip(const struct gso_iter *it, uint8_t *dst, uint32_t len)
 static void segment_l4(const struct gso_iter *it, uint8_t *l4, uint32_t l4_len, bool last)
 {
 	if (it->pi->proto == PKT_UDP) {
-		put16(l4 + 4, l4_len);
+		be16_put(l4 + 4, l4_len);
 		return;
 	}
-	put32(l4 + 4, get32(l4 + 4) + it->next * it->payload);
+	be32_put(l4 + 4, be32_get(l4 + 4) + it->next * it->payload);
 	if (!last)
 		l4[13] &= (uint8_t) ~(PKT_TCP_FIN | PKT_TCP_PSH);
 	/* CWR speaks of the first segment (RFC 3168 6.1.2); kernels that mean AccECN's use of the

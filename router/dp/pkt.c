@@ -5,6 +5,7 @@
  * that was not compared. */
 #include "pkt.h"
 #include "csum.h"
+#include "weft/be.h"
 
 #define EXT_HBH      0
 #define EXT_ROUTING  43
@@ -16,11 +17,6 @@
 #define EXT_SHIM6    140
 #define EXT_MAX      8 /* a longer chain counts as not understood: nobody sends it, and it is work */
 
-static inline uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
 static int parse_v4(struct pkt_info *pi, const uint8_t *pkt, size_t len)
 {
 	uint32_t ihl, total;
@@ -28,13 +24,13 @@ static int parse_v4(struct pkt_info *pi, const uint8_t *pkt, size_t len)
 	if (len < 20)
 		return ERR_MALFORMED;
 	ihl = (pkt[0] & 15u) * 4;
-	total = get16(pkt + 2);
+	total = be16_get(pkt + 2);
 	if (ihl < 20 || total < ihl || total > len)
 		return ERR_MALFORMED;
 	pi->family = IP_V4;
 	pi->tos = pkt[1];
 	pi->len = total;
-	pi->fragment = (get16(pkt + 6) & 0x3fff) != 0; /* offset or more fragments */
+	pi->fragment = (be16_get(pkt + 6) & 0x3fff) != 0; /* offset or more fragments */
 	pi->ttl = pkt[8];
 	pi->proto = pkt[9];
 	pi->src = pkt + 12;
@@ -90,7 +86,7 @@ static int parse_v6(struct pkt_info *pi, const uint8_t *pkt, size_t len)
 
 	if (len < 40)
 		return ERR_MALFORMED;
-	total = 40u + get16(pkt + 4);
+	total = 40u + be16_get(pkt + 4);
 	if (total > len || total > PKT_MAX)
 		return ERR_MALFORMED;
 	pi->family = IP_V6;
@@ -114,8 +110,8 @@ static void parse_l4(struct pkt_info *pi)
 		return;
 	if (pi->proto != PKT_TCP && pi->proto != PKT_UDP && pi->proto != PKT_SCTP)
 		return;
-	pi->sport = get16(l4);
-	pi->dport = get16(l4 + 2);
+	pi->sport = be16_get(l4);
+	pi->dport = be16_get(l4 + 2);
 	pi->ports = true;
 	if (pi->proto == PKT_TCP) {
 		if (have < 20)
@@ -125,7 +121,7 @@ static void parse_l4(struct pkt_info *pi)
 			return;
 	} else if (pi->proto == PKT_UDP) {
 		hdr = 8;
-		if (have < hdr || get16(l4 + 4) < hdr || get16(l4 + 4) > have)
+		if (have < hdr || be16_get(l4 + 4) < hdr || be16_get(l4 + 4) > have)
 			return;
 	} else {
 		return;
@@ -161,7 +157,7 @@ bool pkt_may_partial(const struct pkt_info *pi)
 {
 	if (!pi->l4_ok)
 		return false;
-	return pi->proto == PKT_TCP || get16(pi->pkt + pi->l4_off + 4) == pi->len - pi->l4_off;
+	return pi->proto == PKT_TCP || be16_get(pi->pkt + pi->l4_off + 4) == pi->len - pi->l4_off;
 }
 
 uint64_t pkt_pseudo(const struct pkt_info *pi)

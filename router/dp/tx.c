@@ -17,6 +17,7 @@
  * Failure: a packet that can't go is dropped and counted by reason. What becomes of batches: txq.c. */
 #include <assert.h>
 #include <string.h>
+#include "weft/be.h"
 #include "weft/err.h"
 #include "dp_int.h"
 #include "ecn.h"
@@ -79,12 +80,6 @@ static struct batch *stage_for(struct worker *w, const struct flight *f, size_t 
 	return b;
 }
 
-static void put_u32(uint8_t *p, uint32_t v)
-{
-	for (int i = 0; i < 4; i++)
-		p[i] = (uint8_t)(v >> (24 - 8 * i));
-}
-
 /* Header, shim and seal around the @len bytes that stand behind them already. */
 static void seal(const struct flight *f, uint8_t *p, uint32_t vni, uint8_t inner_flags, size_t len,
 	uint64_t counter)
@@ -95,10 +90,10 @@ static void seal(const struct flight *f, uint8_t *p, uint32_t vni, uint8_t inner
 	p[WIRE_OFF_FLAGS] = f->flags;
 	p[WIRE_OFF_LANE] = f->lane;
 	p[WIRE_OFF_RESERVED] = 0;
-	put_u32(p + WIRE_OFF_INDEX, f->key->remote_index);
-	put_u32(p + WIRE_OFF_COUNTER, (uint32_t)(counter >> 32));
-	put_u32(p + WIRE_OFF_COUNTER + 4, (uint32_t)counter);
-	put_u32(p + WIRE_DATA_HDR, vni << 8 | inner_flags);
+	be32_put(p + WIRE_OFF_INDEX, f->key->remote_index);
+	be32_put(p + WIRE_OFF_COUNTER, (uint32_t)(counter >> 32));
+	be32_put(p + WIRE_OFF_COUNTER + 4, (uint32_t)counter);
+	be32_put(p + WIRE_DATA_HDR, vni << 8 | inner_flags);
 	aead_data_nonce(nonce, f->lane, counter);
 	len += WIRE_SHIM;
 	aead_seal(f->key->tx, nonce, p, WIRE_DATA_HDR, p + WIRE_DATA_HDR, len, p + WIRE_DATA_HDR,
