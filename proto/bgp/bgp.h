@@ -13,7 +13,8 @@
  *	end or error    bgp_closed(c); no BGP_CLOSE follows
  *
  * Implemented: RFC 4271, 1997, 2918, 4360, 4364 and 4659 (codec and table), 4456, 4486, 4760, 5492,
- * 6286, 6608, 6793, 7313, 7606, 7607, 8092, 8212, 8326 (receiving and sending), 9003, 9072, 9687.
+ * 4724, 6286, 6608, 6793, 7313, 7606, 7607, 7705, 8092, 8212, 8326 (receiving and sending), 8538,
+ * 9003, 9072, 9234, 9384, 9687, 9774.
  * docs/bgp.md maps their demands to tests. */
 #ifndef WEFT_BGP_H
 #define WEFT_BGP_H
@@ -60,6 +61,7 @@ enum bgp_origin { BGP_ORIGIN_IGP, BGP_ORIGIN_EGP, BGP_ORIGIN_INCOMPLETE };
 #define BGP_HAS_ORIGINATOR 0x10u
 #define BGP_HAS_ORIGIN     0x20u
 #define BGP_HAS_AS_PATH    0x40u /* an empty path is a path too */
+#define BGP_HAS_OTC        0x80u
 
 /* A run of bytes, borrowed. */
 struct bgp_span {
@@ -78,6 +80,7 @@ struct bgp_attrs {
 	uint32_t med, local_pref;
 	uint32_t aggregator_as, aggregator_id; /* host order */
 	uint32_t originator_id;                /* host order */
+	uint32_t otc;                          /* RFC 9234 5: Only to Customer */
 	struct bgp_span as_path, communities, cluster_list, ext_communities, large_communities;
 	struct bgp_span unknown;
 };
@@ -130,6 +133,11 @@ enum bgp_list { BGP_LIST_COMMUNITY, BGP_LIST_EXT, BGP_LIST_LARGE };
 int bgp_edit_add(struct bgp_edit *e, enum bgp_list list, const uint8_t *value);
 int bgp_edit_del(struct bgp_edit *e, enum bgp_list list, const uint8_t *value);
 int bgp_edit_clear(struct bgp_edit *e, enum bgp_list list);
+/* The same for many: delete what @drop says (NULL: nothing), then add the @n values at @add. The list
+ * is copied once. */
+typedef bool (*bgp_drop_fn)(void *ctx, const uint8_t *value);
+int bgp_edit_list(struct bgp_edit *e, enum bgp_list list, bgp_drop_fn drop, void *ctx,
+	const uint8_t *add, size_t n);
 
 /* Readers of attributes, for policies and drivers. */
 bool bgp_attrs_has(const struct bgp_attrs *a, enum bgp_list list, const uint8_t *value);
@@ -157,6 +165,28 @@ struct bgp_cfg {
 	uint64_t seed;                         /* of timer jitter and of the hashes' key */
 	const struct bgp_nexthop_ops *nexthop; /* kept; NULL: all reachable at cost 0 */
 	void *nexthop_ctx;
+	/* RFC 4724 4.1: this is a restart, and the routes of the process before still forward. Nothing
+	 * is decided, told or announced of a family before the peers have told all of theirs, or
+	 * defer_secs have passed (0: 60). */
+	bool restarting;
+	uint16_t defer_secs;
+};
+
+/* RFC 4724: what is done about restarts. */
+enum bgp_restart {
+	BGP_RESTART_NONE,   /* the capability is not sent */
+	BGP_RESTART_HELPER, /* the peer's routes are kept while it restarts; ours need not be */
+	BGP_RESTART_FULL,   /* and we say that ours forward on while we restart */
+};
+
+/* Our role towards a peer (RFC 9234 3). */
+enum bgp_role {
+	BGP_ROLE_NONE,
+	BGP_ROLE_PROVIDER,
+	BGP_ROLE_RS, /* route server */
+	BGP_ROLE_RS_CLIENT,
+	BGP_ROLE_CUSTOMER,
+	BGP_ROLE_PEER,
 };
 
 struct bgp_peer_cfg {
@@ -177,6 +207,21 @@ struct bgp_peer_cfg {
 	uint16_t connect_retry_secs; /* 0: 30 */
 	uint16_t send_hold_secs;     /* 0: max(480, 2 * hold time) as in RFC 9687 */
 	uint32_t max_prefixes;       /* over all families; 0: LIM_BGP_PEER_PREFIXES */
+	uint32_t warn_prefixes;      /* told once when there are more; 0: never */
+	uint16_t max_restart_secs;   /* down so long after max_prefixes; 0: as after other errors */
+	enum bgp_restart restart;
+	uint16_t restart_secs; /* what we ask for: at most 4095; 0: 120 */
+	uint16_t stale_secs;   /* how long at most we keep what a restarting peer said; 0: 360 */
+	uint16_t mrai_secs;    /* MinRouteAdvertisementIntervalTimer (RFC 4271 9.2.1.1); 0: none */
+	/* eBGP, about AS numbers. */
+	uint32_t local_as;    /* RFC 7705: we are that AS to this peer; 0: bgp_cfg.local_as */
+	bool no_prepend;      /* with local_as: not put in front of paths that come in */
+	bool replace_as;      /* with local_as: it stands alone in front of paths that go out */
+	bool as_override;     /* the peer's AS in paths that go out becomes ours */
+	bool remove_private;  /* RFC 6996 numbers go from paths that go out, but for the peer's */
+	uint8_t allow_own_as; /* how often our AS may be in a path that comes in, iBGP too */
+	enum bgp_role role;   /* ours */
+	bool role_strict;     /* refuse a peer that doesn't tell its role */
 	struct bgp_policy import, export;
 };
 
@@ -207,6 +252,16 @@ int bgp_peer_repolicy(struct bgp *b, uint32_t peer, const struct bgp_policy *imp
 /* RFC 8326: announce all routes with GRACEFUL_SHUTDOWN (and local preference 0 over iBGP), or stop
  * to. ERR_NOT_FOUND, ERR_NOMEM as above. */
 int bgp_peer_graceful_shutdown(struct bgp *b, uint32_t peer, bool on, ts_t now);
+
+/* The session's BFD neighbour went down. @c_bit: neither end's BFD shares fate with its control plane
+ * (RFC 5882 4.3.2), so that it is forwarding that failed: Cease/BFD Down (RFC 9384), and nothing of
+ * the peer is kept. Else it may be restarting: the connection is closed without a word, and routes
+ * are kept as RFC 4724 says. ERR_NOT_FOUND, ERR_STATE (no session, nothing kept). */
+int bgp_peer_bfd_down(struct bgp *b, uint32_t peer, bool c_bit, ts_t now);
+/* The process ends but its routes stay for the next one: close the connection of a peer with
+ * BGP_RESTART_FULL that knows RFC 4724 without a word, so that it keeps ours; others get a
+ * Cease/Administrative Shutdown. As after bgp_peer_stop(). ERR_NOT_FOUND. */
+int bgp_peer_leave(struct bgp *b, uint32_t peer, ts_t now);
 
 /* Announce a route of our own into @vni, or change it. @attrs (borrowed, NULL: origin IGP and
  * nothing else) may leave the next hop open: it is then self at each export. ERR_RANGE: a family,
@@ -280,10 +335,15 @@ struct bgp_peer_info {
 	const char *last_error; /* "" if there was none yet */
 	uint32_t families;      /* negotiated; 0 unless established */
 	bool as4, refresh, enhanced_refresh;
+	bool restart;            /* the peer knows RFC 4724 */
+	bool restarting;         /* its routes are kept while it is away, or until its End-of-RIB */
+	uint32_t stale_families; /* of which */
+	enum bgp_role remote_role;
 	uint16_t hold_secs; /* negotiated */
 	uint32_t prefixes_received, prefixes_accepted, prefixes_announced;
 	uint64_t rx_msgs, tx_msgs, rx_updates, tx_updates, rx_bytes, tx_bytes;
 	uint64_t treated_as_withdraw, attrs_discarded, loops, flaps;
+	uint64_t leaks; /* routes refused by RFC 9234 */
 	size_t queued_bytes;
 };
 /* Walk the peers: start with *@it = 0; false at the end. */
@@ -313,6 +373,7 @@ struct bgp_stats {
 	uint64_t nets, paths, attr_sets, out_entries;
 	uint64_t bytes; /* held in tables, about */
 	uint64_t decisions, policy_calls, out_encoded, nomem, full;
+	uint32_t deferred; /* families that wait for the peers after a restart */
 };
 void bgp_stats(const struct bgp *b, struct bgp_stats *out);
 

@@ -394,6 +394,40 @@ int bgp_edit_del(struct bgp_edit *e, enum bgp_list list, const uint8_t *value)
 	return 0;
 }
 
+int bgp_edit_list(struct bgp_edit *e, enum bgp_list list, bgp_drop_fn drop, void *ctx,
+	const uint8_t *add, size_t n)
+{
+	struct bgp_span *s = list_of(&e->a, list), out = {0};
+	unsigned width = list_width[list];
+	bool same = true;
+	uint8_t *at;
+
+	for (unsigned i = 0; drop && same && i < s->len; i += width)
+		same = !drop(ctx, s->p + i);
+	for (size_t i = 0; same && i < n; i++)
+		same = find_value(s, width, add + i * width) >= 0;
+	if (same)
+		return 0;
+	at = edit_room(e, s->len + n * width);
+	if (!at)
+		return ERR_FULL;
+	out.p = at;
+	for (unsigned i = 0; i < s->len; i += width) {
+		if (drop && drop(ctx, s->p + i))
+			continue;
+		memcpy(at + out.len, s->p + i, width);
+		out.len = (uint16_t)(out.len + width);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (find_value(&out, width, add + i * width) >= 0)
+			continue;
+		memcpy(at + out.len, add + i * width, width);
+		out.len = (uint16_t)(out.len + width);
+	}
+	*s = out;
+	return 0;
+}
+
 int bgp_edit_clear(struct bgp_edit *e, enum bgp_list list)
 {
 	*list_of(&e->a, list) = (struct bgp_span){0};
