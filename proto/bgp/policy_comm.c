@@ -269,19 +269,19 @@ bool policy_comm_in(const struct policy_comm *c, const struct bgp_attrs *a)
 
 static void ext_fmt(const uint8_t *wire, char out[POLICY_COMM_TEXT])
 {
-	char text[IP_STRLEN];
 	uint32_t first, second;
-	struct ip ip;
 
 	for (size_t i = 0; i < COUNT(kinds); i++) {
 		if (wire[1] != kinds[i].subtype || !ext_numbers(wire, &first, &second))
 			continue;
 		if (wire[0] == EXT_AS4 && first <= UINT16_MAX)
 			break; /* read back, it would be another value */
-		ip = ip_v4(first);
-		(void)snprintf(text, sizeof(text), "%" PRIu32, first);
-		(void)snprintf(out, POLICY_COMM_TEXT, "%s:%s:%" PRIu32, kinds[i].name,
-			wire[0] == EXT_ADDR ? ip_fmt(&ip, text) : text, second);
+		if (wire[0] == EXT_ADDR)
+			(void)snprintf(out, POLICY_COMM_TEXT, "%s:%u.%u.%u.%u:%" PRIu32,
+				kinds[i].name, wire[2], wire[3], wire[4], wire[5], second);
+		else
+			(void)snprintf(out, POLICY_COMM_TEXT, "%s:%" PRIu32 ":%" PRIu32,
+				kinds[i].name, first, second);
 		return;
 	}
 	(void)snprintf(out, POLICY_COMM_TEXT, "ext:0x%02x%02x%02x%02x%02x%02x%02x%02x", wire[0],
