@@ -229,6 +229,22 @@ static void end_or_arm(struct members *m, struct doubt *x)
 		arm(m, x);
 }
 
+static void doubt_withdraw(struct members *m, struct doubt *x)
+{
+	for (unsigned i = x->n; i-- > 0;)
+		if (x->by[i].node == SELF)
+			drop_suspector(x, i);
+	end_or_arm(m, x);
+}
+
+void doubt_unwatched(struct members *m, uint32_t n)
+{
+	struct doubt *x = m->nodes[n].doubt;
+
+	if (x && x->own)
+		doubt_withdraw(m, x);
+}
+
 void doubt_heard(struct members *m, uint32_t n)
 {
 	struct member_node *d = &m->nodes[n];
@@ -243,12 +259,7 @@ void doubt_heard(struct members *m, uint32_t n)
 			probe_start(m, s);
 		fact_say(m, MEMBER_FACT_NOTICE, n, d->inc);
 	} else if (d->state == MEMBER_DOUBTED) {
-		struct doubt *x = d->doubt;
-
-		for (unsigned i = x->n; i-- > 0;)
-			if (x->by[i].node == SELF)
-				drop_suspector(x, i);
-		end_or_arm(m, x);
+		doubt_withdraw(m, d->doubt);
 	}
 }
 

@@ -259,6 +259,9 @@ int doubt_add(struct members *m, uint32_t n, uint32_t by, uint64_t inc);
 void doubt_own(struct members *m, uint32_t n);
 /* We heard from @n. */
 void doubt_heard(struct members *m, uint32_t n);
+/* @n is not watched by us any more, so it is not ours to suspect: nobody would notice that it answers
+ * again. */
+void doubt_unwatched(struct members *m, uint32_t n);
 /* @n itself spoke at incarnation @inc: suspicions below it are over, and were wrong. */
 void doubt_refuted(struct members *m, uint32_t n, uint64_t inc);
 /* No reason to suspect @n is left, or it is about to be something else than suspected. */

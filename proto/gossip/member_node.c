@@ -501,6 +501,7 @@ bool slot_next(struct members *m, struct member_act *out)
 		if (s->node != NO_NODE) {
 			fact_clear_slot(m, i);
 			m->nodes[s->node].slot = NO_SLOT;
+			doubt_unwatched(m, s->node);
 		}
 		s->used = false;
 		if (s->told)

@@ -26,8 +26,7 @@
 #define OBSERVERS    64 /* of more nodes than that only so many have their views checked */
 #define AGREE_SAMPLE 8  /* so many are compared before all are */
 #define DOWN_MARGIN  DUR_SEC(5)
-#define DEATH_CALM   DUR_SEC(20) /* who was left alone for so long may not be declared dead */
-#define JUDGE_CALM   DUR_SEC(60) /* by one who was well for so long: others give themselves time */
+#define DEATH_CALM   DUR_SEC(20) /* who was left alone for so long is not declared dead by such */
 #define TICKS_MAX    5000
 
 struct checks {
@@ -148,7 +147,7 @@ void check_node_down(struct sim_node *n, const struct node_key *key)
 	if (ts_before(calm, alone))
 		calm = alone;
 	if (ts_due(ts_add(calm, DEATH_CALM), n->s->now) &&
-		ts_due(ts_add(well, JUDGE_CALM), n->s->now))
+		ts_due(ts_add(well, DEATH_CALM), n->s->now))
 		sim_fail(n->s, CHECK_FALSE_DEATH,
 			"n%u takes n%u for dead, though nothing happened to that one for %.1f s",
 			n->index, o->index, (double)ts_sub(n->s->now, calm).ns / 1e9);

@@ -277,6 +277,39 @@ static void test_cuts(void **state)
 	net_free(w);
 }
 
+static void deafen(struct net *w, int i, bool deaf)
+{
+	for (int j = 0; j < w->n; j++)
+		w->pair[j][i].cut = deaf && i != j;
+}
+
+/* Nodes that heard nobody for a while suspected everybody. When they are well again for as long as
+ * it takes to hear of it, nothing of that is left to kill anybody: not even where they don't watch
+ * a suspect any more, and missed its word. */
+static void test_deaf(void **state)
+{
+	struct net *w = cluster(12);
+
+	for (int trial = 0; trial < 60; trial++) {
+		int a = (int)prng_below(&w->prng, 12), b = (a + 1) % 12;
+
+		deafen(w, a, true);
+		net_run(w, DUR_MS((int64_t)prng_below(&w->prng, 20000)));
+		deafen(w, b, true);
+		net_run(w, DUR_MS(3000 + (int64_t)prng_below(&w->prng, 4000)));
+		deafen(w, a, false);
+		deafen(w, b, false);
+		net_run(w, DUR_SEC(15));
+		w->false_deaths = 0;
+		net_run(w, DUR_SEC(40));
+		if (w->false_deaths > 0 || !net_agreed(w))
+			fail_msg("seed %llu, trial %d: a well node took another for dead",
+				(unsigned long long)w->seed, trial);
+	}
+	tell_sum(w, "nodes went deaf");
+	net_free(w);
+}
+
 static void test_leave(void **state)
 {
 	struct net *w = cluster(40);
@@ -474,6 +507,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_partition),
 		cmocka_unit_test(test_isolated),
 		cmocka_unit_test(test_cuts),
+		cmocka_unit_test(test_deaf),
 		cmocka_unit_test(test_leave),
 		cmocka_unit_test(test_joiner_learns_deaths),
 		cmocka_unit_test(test_suspects_everyone),
