@@ -2,7 +2,7 @@
  *
  * Parts: bgp_fsm.c (peers, connections, state machine), bgp_conn.c (output queue), bgp_msg.c,
  * bgp_cap.c, bgp_update.c, bgp_attr.c, bgp_attr_out.c (codecs), bgp_session.c (what an Established
- * peer's messages do), bgp_route.c (import, decision, export), rib.c, bgp_intern.c, bgp_pool.c
+ * peer's messages do), bgp_restart.c (graceful restart), bgp_route.c (import, decision, export), rib.c, bgp_intern.c, bgp_pool.c
  * (tables), decide.c (which path is best), ribout.c (what is announced to whom).
  *
  * In: configured peers, routes of our own, events and bytes of connections, the clock. A byte's way:
@@ -24,6 +24,23 @@
 #include <string.h>
 #include "weft/err.h"
 #include "bgp_int.h"
+
+/* Room in the heap for the core's timer and those of one more peer, so that setting one can't fail
+ * later. */
+static int reserve_timers(struct bgp *b)
+{
+	size_t need = (size_t)(b->npeers + 1) * TIMERS_PER_PEER + 1;
+	struct tq_node **heap;
+
+	if (need <= b->timers.cap)
+		return 0;
+	heap = realloc(b->timers.heap, 2 * need * sizeof(struct tq_node *));
+	if (!heap)
+		return ERR_NOMEM;
+	b->timers.heap = heap;
+	b->timers.cap = 2 * need;
+	return 0;
+}
 
 struct bgp *bgp_new(const struct bgp_cfg *cfg, ts_t now)
 {
@@ -50,6 +67,11 @@ struct bgp *bgp_new(const struct bgp_cfg *cfg, ts_t now)
 		free(b);
 		return NULL;
 	}
+	if (reserve_timers(b) < 0) {
+		bgp_free(b);
+		return NULL;
+	}
+	bgp_restart_init(b);
 	return b;
 }
 
@@ -73,6 +95,7 @@ static void peer_free(struct bgp *b, struct bgp_peer *p)
 	b->peers[p->idx] = NULL;
 	b->npeers--;
 	free(p);
+	bgp_restart_check(b);
 }
 
 static void empty_rib(struct bgp *b, struct rib *r)
@@ -83,7 +106,7 @@ static void empty_rib(struct bgp *b, struct rib *r)
 	while ((n = rib_next(r, &at, &cursor)) != NULL) {
 		if (n->paths)
 			bgp_path_remove(b, r, n, n->paths, NULL);
-		while (rib_pop(r))
+		while (rib_pop(r, UINT32_MAX))
 			; /* nobody will decide these any more */
 		assert(!n->paths && !n->outs);
 		attr_put(&b->attrs, n->best);
@@ -156,27 +179,12 @@ void bgp_timer_set(struct bgp *b, struct bgp_timer *t, ts_t when)
 	assert(err == 0);
 }
 
-/* Room in the heap for the timers of one more peer, so that setting one can't fail later. */
-static int reserve_timers(struct bgp *b)
-{
-	size_t need = (size_t)(b->npeers + 1) * TIMERS_PER_PEER;
-	struct tq_node **heap;
-
-	if (need <= b->timers.cap)
-		return 0;
-	heap = realloc(b->timers.heap, 2 * need * sizeof(struct tq_node *));
-	if (!heap)
-		return ERR_NOMEM;
-	b->timers.heap = heap;
-	b->timers.cap = 2 * need;
-	return 0;
-}
-
 static bool peer_cfg_ok(const struct bgp_peer_cfg *c)
 {
 	return ip_bits(&c->remote.ip) && !ip_is_unspecified(&c->remote.ip) && c->remote_as &&
 	       c->remote_as != BGP_AS_TRANS && c->families && c->families < BGP_FAM(BGP_FAMILIES) &&
-	       (c->hold_secs == 0 || c->hold_secs >= 3) &&
+	       (c->hold_secs == 0 || c->hold_secs >= 3) && c->local_as != BGP_AS_TRANS &&
+	       c->restart_secs <= RESTART_TIME_MAX && c->role <= BGP_ROLE_PEER &&
 	       (c->next_hop[0].family == IP_NONE || c->next_hop[0].family == IP_V4) &&
 	       (c->next_hop[1].family == IP_NONE || c->next_hop[1].family == IP_V6);
 }
@@ -213,12 +221,14 @@ static void peer_init(struct bgp *b, struct bgp_peer *p, const struct bgp_peer_c
 	if (!p->cfg.max_prefixes)
 		p->cfg.max_prefixes = LIM_BGP_PEER_PREFIXES;
 	p->ebgp = cfg->remote_as != b->cfg.local_as;
+	p->local_as = p->ebgp && cfg->local_as ? cfg->local_as : b->cfg.local_as;
 	p->idle = true;
 	p->since = b->now;
 	list_init(&p->state_link);
 	p->idle_hold = (struct bgp_timer){.kind = TIMER_IDLE_HOLD, .owner = p};
 	p->retry = (struct bgp_timer){.kind = TIMER_RETRY, .owner = p};
 	p->stale = (struct bgp_timer){.kind = TIMER_STALE, .owner = p};
+	p->mrai = (struct bgp_timer){.kind = TIMER_MRAI, .owner = p};
 	for (unsigned f = 0; f < BGP_FAMILIES; f++) {
 		p->out[f].peer = p;
 		list_init(&p->out[f].marker.l);
@@ -278,6 +288,39 @@ int bgp_peer_stop(struct bgp *b, uint32_t peer, const char *text, ts_t now)
 	p->stopped = true;
 	p->backoff = 0;
 	bgp_peer_cease(p, CEASE_SHUTDOWN, text);
+	bgp_restart_check(b);
+	return 0;
+}
+
+int bgp_peer_leave(struct bgp *b, uint32_t peer, ts_t now)
+{
+	struct bgp_peer *p = peer_of(b, peer);
+
+	b->now = now;
+	if (!p)
+		return ERR_NOT_FOUND;
+	if (p->cfg.restart != BGP_RESTART_FULL || !p->up || !p->caps.restart)
+		return bgp_peer_stop(b, peer, NULL, now);
+	p->stopped = true;
+	bgp_peer_down(p, NULL, false, NULL);
+	return 0;
+}
+
+int bgp_peer_bfd_down(struct bgp *b, uint32_t peer, bool c_bit, ts_t now)
+{
+	struct bgp_peer *p = peer_of(b, peer);
+
+	b->now = now;
+	if (!p)
+		return ERR_NOT_FOUND;
+	if (p->up && c_bit)
+		bgp_peer_cease(p, CEASE_BFD_DOWN, NULL);
+	else if (p->up)
+		bgp_peer_down(p, NULL, false, "BFD: down");
+	else if (p->kept && c_bit)
+		bgp_restart_expire(p);
+	else
+		return ERR_STATE;
 	return 0;
 }
 
@@ -392,7 +435,8 @@ int bgp_originate(struct bgp *b, uint32_t vni, const struct bgp_nlri *nlri,
 	if (!(a.has & BGP_HAS_ORIGIN))
 		a.origin = BGP_ORIGIN_INCOMPLETE;
 	a.has |= BGP_HAS_ORIGIN | BGP_HAS_AS_PATH;
-	if (!bgp_path_ok(a.as_path.p, a.as_path.len, 4))
+	if (!bgp_path_ok(a.as_path.p, a.as_path.len, 4) ||
+		bgp_path_has_set(a.as_path.p, a.as_path.len, 4))
 		return ERR_RANGE;
 	r = bgp_rib_make(b, vni, &err);
 	if (!r)
@@ -484,7 +528,9 @@ void bgp_tick(struct bgp *b, ts_t now)
 	while ((n = tq_pop(&b->timers, now)) != NULL) {
 		struct bgp_timer *t = tq_entry(n, struct bgp_timer, n);
 
-		if (t->kind >= TIMER_HOLD)
+		if (t->kind == TIMER_DEFER)
+			bgp_restart_timer(b);
+		else if (t->kind >= TIMER_HOLD)
 			bgp_conn_timer(t->owner, t->kind);
 		else
 			bgp_peer_timer(t->owner, t->kind);

@@ -145,6 +145,7 @@ bool bgp_attrs_has_community(const struct bgp_attrs *a, uint32_t community);
 /* Route targets (RFC 4360 4): does @a carry @rt, 8 bytes of wire form? */
 bool bgp_attrs_has_rt(const struct bgp_attrs *a, const uint8_t rt[8]);
 bool bgp_attrs_path_has(const struct bgp_attrs *a, uint32_t as);
+unsigned bgp_attrs_path_count(const struct bgp_attrs *a, uint32_t as); /* how often */
 /* Length as the decision process counts it: an AS_SET is 1 (RFC 4271 9.1.2.2 a). */
 unsigned bgp_attrs_path_len(const struct bgp_attrs *a);
 uint32_t bgp_attrs_first_as(const struct bgp_attrs *a);  /* 0: empty, or it starts with a set */

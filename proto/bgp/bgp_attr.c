@@ -59,6 +59,14 @@ bool bgp_path_ok(const uint8_t *p, size_t len, unsigned width)
 	return rd_done(&r);
 }
 
+bool bgp_path_has_set(const uint8_t *p, size_t len, unsigned width)
+{
+	for (size_t i = 0; i < len; i += 2 + (size_t)width * p[i + 1])
+		if (p[i] == SEG_SET)
+			return true;
+	return false;
+}
+
 /* Widen a path of 2-octet numbers into in->room. */
 static struct bgp_span widen(struct bgp_attr_in *in, const uint8_t *p, size_t len)
 {
@@ -86,7 +94,10 @@ static enum bgp_fix get_as_path(struct rd *v, const struct bgp_from *from, struc
 {
 	struct bgp_span s = span_of(v);
 
-	if (!bgp_path_ok(s.p, s.len, from->as4 ? 4 : 2))
+	unsigned width = from->as4 ? 4 : 2;
+
+	/* RFC 9774 3: a set says nothing that could be checked. */
+	if (!bgp_path_ok(s.p, s.len, width) || bgp_path_has_set(s.p, s.len, width))
 		return FIX_WITHDRAW;
 	in->a.as_path = from->as4 ? s : widen(in, s.p, s.len);
 	in->a.has |= BGP_HAS_AS_PATH;
@@ -268,6 +279,8 @@ static enum bgp_fix get_as4_path(struct rd *v, const struct bgp_from *from, stru
 
 	if (from->as4 || s.len == 0 || !bgp_path_ok(s.p, s.len, 4))
 		return FIX_DISCARD;
+	if (bgp_path_has_set(s.p, s.len, 4))
+		return FIX_WITHDRAW; /* RFC 9774 3 */
 	in->as4_path = s;
 	return FIX_NONE;
 }
@@ -291,6 +304,16 @@ static enum bgp_fix get_large(struct rd *v, const struct bgp_from *from, struct 
 	return get_list(v, 12, &in->a.large_communities);
 }
 
+/* RFC 9234 5. */
+static enum bgp_fix get_otc(struct rd *v, const struct bgp_from *from, struct bgp_attr_in *in)
+{
+	in->a.otc = rd_u32(v);
+	if (!rd_done(v))
+		return FIX_WITHDRAW;
+	in->a.has |= BGP_HAS_OTC;
+	return FIX_NONE;
+}
+
 struct attr_row {
 	uint8_t flags; /* of Optional and Transitive, as they must be */
 	enum bgp_fix (*get)(struct rd *v, const struct bgp_from *from, struct bgp_attr_in *in);
@@ -298,7 +321,7 @@ struct attr_row {
 };
 #define WELL_KNOWN AF_TRANSITIVE
 #define OPT_TRANS  (AF_OPTIONAL | AF_TRANSITIVE)
-static const struct attr_row rows[AT_LARGE_COMMUNITIES + 1] = {
+static const struct attr_row rows[AT_OTC + 1] = {
 	[AT_ORIGIN] = {WELL_KNOWN, get_origin, UPD_ORIGIN},
 	[AT_AS_PATH] = {WELL_KNOWN, get_as_path, UPD_AS_PATH},
 	[AT_NEXT_HOP] = {WELL_KNOWN, get_next_hop, UPD_NEXT_HOP},
@@ -315,6 +338,7 @@ static const struct attr_row rows[AT_LARGE_COMMUNITIES + 1] = {
 	[AT_AS4_PATH] = {OPT_TRANS, get_as4_path, UPD_OPTIONAL},
 	[AT_AS4_AGGREGATOR] = {OPT_TRANS, get_as4_aggregator, UPD_OPTIONAL},
 	[AT_LARGE_COMMUNITIES] = {OPT_TRANS, get_large, UPD_OPTIONAL},
+	[AT_OTC] = {OPT_TRANS, get_otc, UPD_OPTIONAL},
 };
 
 /* Keep an attribute that we don't know and that wants to travel, marked as partial (RFC 4271 5). */

@@ -62,6 +62,8 @@ void bgp_attr_header(struct wr *w, unsigned flags, unsigned type, size_t len);
 
 /* Do the segments of a path of numbers of @width bytes (2, 4) make sense (RFC 7606 7.2, 7607)? */
 bool bgp_path_ok(const uint8_t *p, size_t len, unsigned width);
+/* Is there an AS_SET in such a path (RFC 9774 3)? */
+bool bgp_path_has_set(const uint8_t *p, size_t len, unsigned width);
 /* Path of 4-octet numbers to one of 2-octet numbers; false in *@exact when one became AS_TRANS
  * (RFC 6793 4.2.2). Returns the bytes written to @out, which has room for @len. */
 size_t bgp_path_narrow(const uint8_t *p, size_t len, uint8_t *out, bool *exact);
@@ -75,6 +77,11 @@ struct bgp_edit {
 };
 void bgp_edit_init(struct bgp_edit *e, const struct bgp_attrs *a);
 /* RFC 4456 8: put @cluster in front of the cluster list. */
+/* RFC 9234 5. */
+void bgp_edit_otc(struct bgp_edit *e, uint32_t as);
+/* Change numbers of the path: those for private use (RFC 6996 5) go if @no_private, but for @peer;
+ * @peer becomes @instead where that is not 0. ERR_FULL as of other edits. */
+int bgp_edit_path(struct bgp_edit *e, bool no_private, uint32_t peer, uint32_t instead);
 int bgp_edit_reflect(struct bgp_edit *e, uint32_t originator, uint32_t cluster);
 
 #endif

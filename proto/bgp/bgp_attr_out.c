@@ -62,6 +62,8 @@ void bgp_attrs_encode(struct wr *w, const struct bgp_attrs *a)
 	put_span(w, AF_OPTIONAL, AT_CLUSTER_LIST, a->cluster_list);
 	put_span(w, AF_OPTIONAL | AF_TRANSITIVE, AT_EXT_COMMUNITIES, a->ext_communities);
 	put_span(w, AF_OPTIONAL | AF_TRANSITIVE, AT_LARGE_COMMUNITIES, a->large_communities);
+	if (a->has & BGP_HAS_OTC)
+		put_u32(w, AF_OPTIONAL | AF_TRANSITIVE, AT_OTC, a->otc);
 	wr_copy(w, a->unknown.p, a->unknown.len);
 }
 
@@ -125,6 +127,10 @@ void bgp_attrs_view(const uint8_t *wire, size_t len, struct bgp_attrs *a)
 			break;
 		case AT_LARGE_COMMUNITIES:
 			a->large_communities = s;
+			break;
+		case AT_OTC:
+			a->has |= BGP_HAS_OTC;
+			a->otc = be32(v);
 			break;
 		default: /* unknown ones stand last */
 			a->unknown = (struct bgp_span){.p = start, .len = (uint16_t)(end - start)};
@@ -196,15 +202,20 @@ bool bgp_attrs_has_rt(const struct bgp_attrs *a, const uint8_t rt[8])
 	return find_value(&a->ext_communities, 8, rt) >= 0;
 }
 
-bool bgp_attrs_path_has(const struct bgp_attrs *a, uint32_t as)
+unsigned bgp_attrs_path_count(const struct bgp_attrs *a, uint32_t as)
 {
 	const uint8_t *p = a->as_path.p;
+	unsigned n = 0;
 
 	for (unsigned i = 0; i < a->as_path.len; i += 2 + 4u * p[i + 1])
 		for (unsigned k = 0; k < p[i + 1]; k++)
-			if (be32(p + i + 2 + 4 * k) == as)
-				return true;
-	return false;
+			n += be32(p + i + 2 + 4 * k) == as;
+	return n;
+}
+
+bool bgp_attrs_path_has(const struct bgp_attrs *a, uint32_t as)
+{
+	return bgp_attrs_path_count(a, as) > 0;
 }
 
 unsigned bgp_attrs_path_len(const struct bgp_attrs *a)
@@ -351,6 +362,51 @@ int bgp_edit_prepend(struct bgp_edit *e, uint32_t as, unsigned n)
 		wr_copy(&w, old + skip, old_len - skip);
 	e->a.as_path = (struct bgp_span){.p = at, .len = (uint16_t)wr_len(&w)};
 	e->a.has |= BGP_HAS_AS_PATH;
+	return 0;
+}
+
+void bgp_edit_otc(struct bgp_edit *e, uint32_t as)
+{
+	e->a.has |= BGP_HAS_OTC;
+	e->a.otc = as;
+	e->changed = true;
+}
+
+/* RFC 6996 5. */
+static bool is_private(uint32_t as)
+{
+	return (as >= 64512 && as <= 65534) || (as >= 4200000000u && as <= 4294967294u);
+}
+
+int bgp_edit_path(struct bgp_edit *e, bool no_private, uint32_t peer, uint32_t instead)
+{
+	const uint8_t *old = e->a.as_path.p;
+	size_t len = e->a.as_path.len;
+	uint8_t *at = len ? edit_room(e, len) : NULL;
+	struct wr w;
+
+	if (!len)
+		return 0;
+	if (!at)
+		return ERR_FULL;
+	wr_init(&w, at, len);
+	for (size_t i = 0; i < len; i += 2 + 4u * old[i + 1]) {
+		uint8_t *head = wr_skip(&w, 2), kept = 0;
+
+		for (unsigned k = 0; k < old[i + 1]; k++) {
+			uint32_t as = be32(old + i + 2 + 4 * k);
+
+			if (no_private && as != peer && is_private(as))
+				continue;
+			wr_u32(&w, as == peer && instead ? instead : as);
+			kept++;
+		}
+		head[0] = old[i];
+		head[1] = kept;
+		if (!kept)
+			w.p = head; /* an empty segment is none */
+	}
+	e->a.as_path = (struct bgp_span){.p = at, .len = (uint16_t)wr_len(&w)};
 	return 0;
 }
 

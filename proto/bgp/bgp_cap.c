@@ -78,12 +78,50 @@ static int cap_as4(struct rd *r, struct bgp_caps *c)
 	return rd_done(r) ? 0 : ERR_MALFORMED;
 }
 
+/* RFC 4724 3. Flags of a family that we don't know mean nothing to us. */
+static int cap_restart(struct rd *r, struct bgp_caps *c)
+{
+	uint16_t head = rd_u16(r);
+
+	c->restart = true;
+	c->restart_state = head & RESTART_STATE;
+	c->restart_notify = head & RESTART_NOTIFY;
+	c->restart_secs = head & RESTART_TIME_MAX;
+	c->restart_families = c->forward_families = 0;
+	while (rd_left(r)) {
+		uint16_t afi = rd_u16(r);
+		int f = bgp_family_of(afi, rd_u8(r));
+		uint8_t flags = rd_u8(r);
+
+		if (f < 0)
+			continue;
+		c->restart_families |= BGP_FAM(f);
+		if (flags & RESTART_FORWARD)
+			c->forward_families |= BGP_FAM(f);
+	}
+	return rd_done(r) ? 0 : ERR_MALFORMED;
+}
+
+/* RFC 9234 4.1. */
+static int cap_role(struct rd *r, struct bgp_caps *c)
+{
+	uint8_t role = (uint8_t)(rd_u8(r) + 1);
+
+	if (!rd_done(r))
+		return ERR_MALFORMED;
+	c->role_unequal = c->role_unequal || (c->role && c->role != role);
+	c->role = role;
+	return 0;
+}
+
 static const struct {
 	uint8_t code;
 	int (*decode)(struct rd *r, struct bgp_caps *c);
 } known[] = {
 	{CAP_MP, cap_mp},
 	{CAP_REFRESH, cap_refresh},
+	{CAP_ROLE, cap_role},
+	{CAP_RESTART, cap_restart},
 	{CAP_AS4, cap_as4},
 	{CAP_ENHANCED_REFRESH, cap_enhanced_refresh},
 };
@@ -102,6 +140,25 @@ int bgp_caps_decode(struct rd *r, struct bgp_caps *c)
 				return ERR_MALFORMED;
 	}
 	return rd_done(r) ? 0 : ERR_MALFORMED;
+}
+
+static void put_restart(struct wr *w, const struct bgp_caps *c)
+{
+	unsigned n = 0;
+
+	for (unsigned f = 0; f < BGP_FAMILIES; f++)
+		n += (c->restart_families & BGP_FAM(f)) != 0;
+	wr_u8(w, CAP_RESTART);
+	wr_u8(w, (uint8_t)(2 + 4 * n));
+	wr_u16(w, (uint16_t)((c->restart_state ? RESTART_STATE : 0) |
+			     (c->restart_notify ? RESTART_NOTIFY : 0) | c->restart_secs));
+	for (unsigned f = 0; f < BGP_FAMILIES; f++) {
+		if (!(c->restart_families & BGP_FAM(f)))
+			continue;
+		wr_u16(w, families[f].afi);
+		wr_u8(w, families[f].safi);
+		wr_u8(w, c->forward_families & BGP_FAM(f) ? RESTART_FORWARD : 0);
+	}
 }
 
 void bgp_caps_encode(struct wr *w, const struct bgp_caps *c)
@@ -127,5 +184,12 @@ void bgp_caps_encode(struct wr *w, const struct bgp_caps *c)
 		wr_u8(w, CAP_AS4);
 		wr_u8(w, 4);
 		wr_u32(w, c->as);
+	}
+	if (c->restart)
+		put_restart(w, c);
+	if (c->role) {
+		wr_u8(w, CAP_ROLE);
+		wr_u8(w, 1);
+		wr_u8(w, (uint8_t)(c->role - 1));
 	}
 }

@@ -12,6 +12,12 @@ struct bgp_caps {
 	uint32_t families;
 	bool refresh, enhanced_refresh, as4;
 	uint32_t as; /* with as4 */
+	/* RFC 4724 3, 8538 2: R, N, seconds; the families that are kept, and those of them with F. */
+	bool restart, restart_state, restart_notify;
+	uint16_t restart_secs;
+	uint32_t restart_families, forward_families;
+	uint8_t role;      /* RFC 9234 4.1: one more than its value; 0: none */
+	bool role_unequal; /* told twice, and not the same */
 };
 
 /* Read the value of one capabilities parameter into @c, adding to what is there. Unknown ones are

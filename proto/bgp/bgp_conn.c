@@ -66,14 +66,14 @@ void bgp_peer_wake(struct bgp_peer *p)
 }
 
 /* Put what one family has due; false: no room for more. */
-static bool fill_family(struct bgp_conn *c, unsigned f)
+static bool fill_family(struct bgp_conn *c, unsigned f, unsigned *updates)
 {
 	struct bgp_peer *p = c->peer;
 	struct peer_out *po = &p->out[f];
 	struct wr w;
 	unsigned n = 0, refresh = 0;
 
-	if (!po->group || (po->at_end && !po->begin && !po->end))
+	if (!po->group || (po->at_end && !po->begin && !po->end && !po->eor))
 		return true;
 	make_room(c);
 	if (LIM_BGP_OUT_BYTES - c->out_tail < RESERVE + BGP_MSG_MAX)
@@ -91,6 +91,12 @@ static bool fill_family(struct bgp_conn *c, unsigned f)
 		po->end = false;
 		refresh++;
 	}
+	if (po->at_end && po->eor && !bgp_restart_waits(p->b, f) && wr_left(&w) >= BGP_EOR_MAX) {
+		bgp_eor_encode(&w, f);
+		po->eor = false;
+		n++;
+	}
+	*updates += n;
 	p->n.tx_updates += n;
 	p->b->st.out_encoded += n;
 	bgp_conn_end(c, &w, n + refresh);
@@ -99,11 +105,17 @@ static bool fill_family(struct bgp_conn *c, unsigned f)
 
 void bgp_conn_fill(struct bgp_conn *c)
 {
-	if (c->peer->up != c)
-		return;
+	struct bgp_peer *p = c->peer;
+	unsigned updates = 0;
+
+	if (p->up != c || p->mrai.n.pos)
+		return; /* when MRAI is over, the newest state is told, once */
 	for (unsigned f = 0; f < BGP_FAMILIES; f++)
-		if (!fill_family(c, f))
-			break;
+		if (!fill_family(c, f, &updates))
+			return;
+	if (updates && p->cfg.mrai_secs)
+		bgp_timer_set(p->b, &p->mrai,
+			ts_add(p->b->now, prng_jitter(&p->b->prng, DUR_SEC(p->cfg.mrai_secs), 25)));
 }
 
 int bgp_written(struct bgp *b, uint32_t conn, size_t n, ts_t now)

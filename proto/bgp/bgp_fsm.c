@@ -25,6 +25,7 @@
 #define STABLE_SECS    60 /* a session this long starts the doubling over */
 #define HOLD_DEFAULT   90
 #define RETRY_DEFAULT  30
+#define RETRY_KEPT     2 /* while it restarts */
 
 enum conn_event {
 	EV_CONNECTED,
@@ -138,11 +139,15 @@ static void detach(struct bgp_conn *c, bool told)
 
 static void drop_conn(struct bgp_conn *c, const struct bgp_error *e)
 {
+	struct bgp_error wire;
 	struct wr w;
 
 	if (e && c->out) {
+		wire = *e;
+		if (c->state == CONN_ESTABLISHED)
+			bgp_restart_harden(c->peer, &wire);
 		bgp_conn_begin(c, &w);
-		bgp_notification_encode(&w, e);
+		bgp_notification_encode(&w, &wire);
 		bgp_conn_end(c, &w, 1);
 	}
 	detach(c, false);
@@ -162,28 +167,43 @@ static void set_error(struct bgp_peer *p, const struct bgp_error *e, bool by_the
 	p->tell_error = true;
 }
 
-static void session_end(struct bgp_peer *p)
+/* @e: the NOTIFICATION that ends it, NULL: none. */
+static void session_end(struct bgp_peer *p, const struct bgp_error *e)
 {
 	if (ts_sub(p->b->now, p->since).ns >= DUR_SEC(STABLE_SECS).ns)
 		p->backoff = 0;
-	bgp_session_down(p);
+	bgp_session_down(p, bgp_restart_keep(p, e));
+}
+
+/* How long to stay Idle. A peer that restarts is waited for at once, the first time. */
+static ts_t idle_until(struct bgp_peer *p, const struct bgp_error *e)
+{
+	dur_t wait = DUR_SEC((int64_t)IDLE_HOLD_SECS << p->backoff);
+
+	if (p->stopped)
+		return TS_NEVER;
+	if (e && e->code == NOTIFY_CEASE && e->subcode == CEASE_MAX_PREFIX &&
+		p->cfg.max_restart_secs && p->max_hit)
+		return ts_add(p->b->now, DUR_SEC(p->cfg.max_restart_secs));
+	if (p->kept && p->backoff == 0)
+		return p->b->now;
+	return ts_add(p->b->now, prng_jitter(&p->b->prng, wait, 25));
 }
 
 void bgp_peer_down(struct bgp_peer *p, const struct bgp_error *e, bool by_them, const char *why)
 {
-	dur_t wait;
-
 	if (p->up)
-		session_end(p);
-	wait = DUR_SEC((int64_t)IDLE_HOLD_SECS << p->backoff);
+		session_end(p, e);
+	else if (p->stopped || bgp_restart_is_hard(e))
+		bgp_session_forget(p);
 	set_error(p, e, by_them, why);
 	for (unsigned i = 0; i < SLOTS; i++)
 		if (p->conn[i])
 			drop_conn(p->conn[i], by_them ? NULL : e);
 	p->idle = true;
 	bgp_timer_set(p->b, &p->retry, TS_NEVER);
-	bgp_timer_set(p->b, &p->idle_hold,
-		p->stopped ? TS_NEVER : ts_add(p->b->now, prng_jitter(&p->b->prng, wait, 25)));
+	bgp_timer_set(p->b, &p->idle_hold, idle_until(p, e));
+	p->max_hit = false;
 	if (!p->stopped && p->backoff < BACKOFF_MAX)
 		p->backoff++;
 	note_state(p);
@@ -263,13 +283,15 @@ static void send_open(struct bgp_conn *c)
 		.refresh = true,
 		.enhanced_refresh = true,
 		.as4 = true,
-		.as = p->b->cfg.local_as};
-	struct bgp_open o = {.as = p->b->cfg.local_as,
+		.as = p->local_as,
+		.role = p->ebgp ? (uint8_t)p->cfg.role : 0};
+	struct bgp_open o = {.as = p->local_as,
 		.hold_secs = (uint16_t)offered_hold(p),
 		.id = p->b->cfg.router_id};
 	uint8_t buf[128];
 	struct wr cw, w;
 
+	bgp_restart_offer(p, &caps);
 	wr_init(&cw, buf, sizeof(buf));
 	if (!p->no_caps)
 		bgp_caps_encode(&cw, &caps);
@@ -296,6 +318,8 @@ static void retry_start(struct bgp_peer *p)
 {
 	unsigned secs = p->cfg.connect_retry_secs ? p->cfg.connect_retry_secs : RETRY_DEFAULT;
 
+	if (p->kept && secs > RETRY_KEPT)
+		secs = RETRY_KEPT;
 	if (!p->cfg.passive)
 		bgp_timer_set(p->b, &p->retry,
 			ts_add(p->b->now, prng_jitter(&p->b->prng, DUR_SEC(secs), 25)));
@@ -329,8 +353,9 @@ void bgp_peer_timer(struct bgp_peer *p, enum timer_kind kind)
 	if (kind == TIMER_IDLE_HOLD) {
 		bgp_peer_begin(p);
 	} else if (kind == TIMER_STALE) {
-		bgp_say(p->b, p->idx, "refresh did not end: stale routes removed");
-		bgp_session_stale_end(p, UINT32_MAX);
+		bgp_restart_expire(p);
+	} else if (kind == TIMER_MRAI) {
+		bgp_peer_wake(p);
 	} else if (!p->conn[SLOT_ACCEPT] || p->conn[SLOT_DIAL]) {
 		/* ConnectRetryTimer: RFC 4271 8.2.2, Connect and Active, event 9 */
 		if (p->conn[SLOT_DIAL] && p->conn[SLOT_DIAL]->state == CONN_CONNECT)
@@ -367,7 +392,7 @@ static void on_lost(struct bgp_conn *c, struct event *ev)
 	bool alone = p->up == c || !p->conn[!c->slot];
 
 	if (p->up == c)
-		session_end(p);
+		session_end(p, NULL);
 	detach(c, true);
 	if (alone)
 		bgp_peer_down(p, NULL, false, "connection closed by the peer");
@@ -436,14 +461,37 @@ static bool collide(struct bgp_conn *c)
 
 	if (!other || other->state < CONN_OPENCONFIRM)
 		return true;
+	if (other->state == CONN_ESTABLISHED && bgp_restart_keep(p, NULL)) {
+		/* RFC 4724 5: it has restarted before TCP noticed. The old connection gets no
+		 * NOTIFICATION. */
+		session_end(p, NULL);
+		detach(other, false);
+		return true;
+	}
 	ours = cfg->router_id != c->open.id ? cfg->router_id > c->open.id
-					    : cfg->local_as > c->open.as;
+					    : p->local_as > c->open.as;
 	loser = (c->slot == SLOT_DIAL) == ours ? other : c;
 	if (other->state == CONN_ESTABLISHED)
 		loser = c;
 	bgp_error_set(&e, NOTIFY_CEASE, CEASE_COLLISION, NULL, 0);
 	drop_conn(loser, &e);
 	return loser != c;
+}
+
+/* RFC 9234 4.2: roles that fit together, ours first. */
+static bool roles_fit(const struct bgp_peer *p, const struct bgp_caps *theirs)
+{
+	static const uint8_t fits[] = {[BGP_ROLE_PROVIDER] = BGP_ROLE_CUSTOMER,
+		[BGP_ROLE_CUSTOMER] = BGP_ROLE_PROVIDER,
+		[BGP_ROLE_RS] = BGP_ROLE_RS_CLIENT,
+		[BGP_ROLE_RS_CLIENT] = BGP_ROLE_RS,
+		[BGP_ROLE_PEER] = BGP_ROLE_PEER};
+
+	if (!p->ebgp || p->cfg.role == BGP_ROLE_NONE)
+		return true;
+	if (theirs->role == BGP_ROLE_NONE)
+		return !p->cfg.role_strict;
+	return !theirs->role_unequal && theirs->role == fits[p->cfg.role];
 }
 
 /* What an OPEN must be like for this peer (RFC 4271 6.2). */
@@ -457,6 +505,8 @@ static int check_open(struct bgp_peer *p, const struct bgp_open *o, struct bgp_e
 		return bgp_error_set(e, NOTIFY_OPEN, OPEN_BAD_AS, NULL, 0);
 	if (!p->ebgp && o->id == p->b->cfg.router_id) /* RFC 6286 2.2 */
 		return bgp_error_set(e, NOTIFY_OPEN, OPEN_BAD_ID, NULL, 0);
+	if (!roles_fit(p, &o->caps))
+		return bgp_error_set(e, NOTIFY_OPEN, OPEN_BAD_ROLE, NULL, 0);
 	if (o->caps.families & p->cfg.families)
 		return 0;
 	wr_init(&w, buf, sizeof(buf));
@@ -509,6 +559,10 @@ static void on_confirmed(struct bgp_conn *c, struct event *ev)
 	p->refresh = c->open.caps.refresh && !p->no_caps;
 	p->enhanced = c->open.caps.enhanced_refresh && p->refresh;
 	p->remote_id = c->open.id;
+	p->caps = c->open.caps;
+	if (p->no_caps) /* we told them nothing, so nothing of it holds */
+		p->caps.restart = false;
+	p->notify = p->caps.restart_notify && p->caps.restart && p->cfg.restart;
 	p->last_error[0] = '\0';
 	hold_restart(c);
 	if (bgp_session_up(p, c) < 0) {
@@ -629,14 +683,23 @@ void bgp_fsm_connected(struct bgp_conn *c, const struct ip *local)
 
 int bgp_fsm_accept(struct bgp_peer *p, const struct ip *local, uint32_t *id)
 {
+	enum conn_slot slot = SLOT_ACCEPT;
 	struct bgp_conn *c;
 	int err;
 
-	if (p->idle || p->stopped) /* RFC 4271 8.2.2, Idle: refuse */
+	if (p->stopped || (p->idle && !p->kept)) /* RFC 4271 8.2.2, Idle: refuse */
 		return ERR_REFUSED;
-	if (p->conn[SLOT_ACCEPT])
+	/* RFC 4724 5: the one that stands may be dead; the other slot is free then. */
+	if (p->conn[SLOT_ACCEPT] && p->up == p->conn[SLOT_ACCEPT] && bgp_restart_keep(p, NULL))
+		slot = SLOT_DIAL;
+	if (p->conn[slot])
 		return ERR_EXISTS;
-	c = conn_new(p, SLOT_ACCEPT);
+	if (p->idle) {
+		p->idle = false;
+		bgp_timer_set(p->b, &p->idle_hold, TS_NEVER);
+		retry_start(p);
+	}
+	c = conn_new(p, slot);
 	if (!c)
 		return ERR_NOMEM;
 	err = open_conn(c, local);

@@ -17,7 +17,9 @@ struct bgp_peer;
 enum timer_kind {
 	TIMER_IDLE_HOLD, /* peer: IdleHoldTimer, RFC 4271 8.1.1 */
 	TIMER_RETRY,     /* peer: ConnectRetryTimer */
-	TIMER_STALE,     /* peer: an enhanced refresh that doesn't end (RFC 7313 4) */
+	TIMER_STALE,     /* peer: a refresh that doesn't end (RFC 7313 4), a restart (4724 4.2) */
+	TIMER_MRAI,      /* peer: RFC 4271 9.2.1.1 */
+	TIMER_DEFER,     /* core: Selection_Deferral_Timer, RFC 4724 4.1 */
 	TIMER_HOLD,      /* connection */
 	TIMER_KEEPALIVE, /* connection */
 	TIMER_SEND_HOLD, /* connection: RFC 9687 */
@@ -28,7 +30,7 @@ struct bgp_timer {
 	enum timer_kind kind;
 	void *owner;
 };
-#define TIMERS_PER_PEER 9 /* its own three and those of two connections */
+#define TIMERS_PER_PEER 10 /* its own four and those of two connections */
 
 enum conn_slot { SLOT_DIAL, SLOT_ACCEPT, SLOTS };
 
@@ -66,7 +68,7 @@ struct bgp_peer {
 	bool tell_error;        /* with the text */
 	struct bgp_conn *conn[SLOTS];
 	struct bgp_conn *up; /* the one that is Established */
-	struct bgp_timer idle_hold, retry, stale;
+	struct bgp_timer idle_hold, retry, stale, mrai;
 	unsigned backoff; /* doublings of the idle hold time */
 	uint16_t gen;     /* of connection numbers */
 	struct rib *rib;
@@ -75,7 +77,15 @@ struct bgp_peer {
 	bool as4, refresh, enhanced;
 	uint16_t hold_secs;
 	uint32_t remote_id;
-	uint32_t stale_families;
+	uint32_t stale_families; /* have routes that were not told again yet; also while away */
+	uint32_t eor_families;   /* whose End-of-RIB has not come */
+	bool was_up;             /* there was a session since the start */
+	bool kept;               /* away, and stale_families are kept (RFC 4724 4.2) */
+	bool notify;             /* both know RFC 8538 */
+	bool warned;             /* of warn_prefixes */
+	bool max_hit;            /* went down by max_prefixes */
+	uint32_t local_as;       /* what we are to this peer */
+	struct bgp_caps caps;    /* theirs */
 	struct peer_out out[BGP_FAMILIES];
 	uint32_t received, accepted; /* paths in the table */
 	struct bgp_peer_info n;      /* counters alone are used */
@@ -89,6 +99,8 @@ struct log_line {
 struct bgp {
 	struct bgp_cfg cfg;
 	ts_t now;
+	uint32_t deferred; /* families that are not decided yet (bgp_restart.c) */
+	struct bgp_timer defer;
 	struct prng prng;
 	uint8_t seed[16];
 	struct timerq timers;
@@ -149,18 +161,38 @@ void bgp_peer_wake(struct bgp_peer *p);
 
 /* bgp_session.c: an Established peer */
 int bgp_session_up(struct bgp_peer *p, struct bgp_conn *c); /* ERR_NOMEM */
-void bgp_session_down(struct bgp_peer *p);
+/* @keep: families whose routes become stale instead of going. */
+void bgp_session_down(struct bgp_peer *p, uint32_t keep);
 /* Bodies of messages. Negative: @e is to be sent and the session is over. */
 int bgp_session_update(struct bgp_peer *p, const uint8_t *body, size_t len, struct bgp_error *e);
 int bgp_session_refresh(struct bgp_peer *p, const uint8_t *msg, size_t len, struct bgp_error *e);
+void bgp_session_forget(struct bgp_peer *p); /* what is kept of a peer that is away goes */
 void bgp_session_stale_end(struct bgp_peer *p, uint32_t families);
 int bgp_session_regroup(struct bgp_peer *p);  /* export again; ERR_NOMEM */
 int bgp_session_reimport(struct bgp_peer *p); /* import again; ERR_NOMEM */
 
+/* bgp_restart.c: RFC 4724 and 8538 */
+void bgp_restart_init(struct bgp *b);
+void bgp_restart_offer(struct bgp_peer *p, struct bgp_caps *caps);
+/* Does @e end more than the connection (RFC 8538 3)? */
+bool bgp_restart_is_hard(const struct bgp_error *e);
+/* Wrap @e as a Hard Reset where the peer expects that. */
+void bgp_restart_harden(const struct bgp_peer *p, struct bgp_error *e);
+/* Families to keep when the session ends with @e (NULL: without NOTIFICATION). */
+uint32_t bgp_restart_keep(const struct bgp_peer *p, const struct bgp_error *e);
+/* The routes of @families are stale now, and the peer is away. */
+void bgp_restart_away(struct bgp_peer *p, uint32_t families);
+void bgp_restart_up(struct bgp_peer *p);
+void bgp_restart_eor(struct bgp_peer *p, unsigned family);
+void bgp_restart_expire(struct bgp_peer *p); /* the stale timer */
+void bgp_restart_check(struct bgp *b);       /* what is awaited may be less by now */
+void bgp_restart_timer(struct bgp *b);
+bool bgp_restart_waits(const struct bgp *b, unsigned family);
+
 /* bgp_route.c: paths into the table, best ones out of it */
 /* Judge @in by the import rules and policy of @p; 0 and *@out (held, or NULL: rejected). */
-int bgp_import(struct bgp *b, const struct bgp_peer *p, const struct bgp_nlri *n,
-	struct attr_set *in, struct attr_set **out);
+int bgp_import(struct bgp *b, struct bgp_peer *p, const struct bgp_nlri *n, struct attr_set *in,
+	struct attr_set **out);
 int bgp_path_set(struct bgp *b, struct rib *r, struct bgp_peer *p, const struct bgp_nlri *n,
 	struct attr_set *in);
 bool bgp_path_del(struct bgp *b, struct rib *r, struct bgp_peer *p, const struct bgp_nlri *n);

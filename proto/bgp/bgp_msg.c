@@ -45,6 +45,7 @@ static const struct {
 	{NOTIFY_OPEN, OPEN_BAD_PARAM, "unsupported optional parameter"},
 	{NOTIFY_OPEN, OPEN_BAD_HOLD, "unacceptable hold time"},
 	{NOTIFY_OPEN, OPEN_BAD_CAP, "unsupported capability"},
+	{NOTIFY_OPEN, OPEN_BAD_ROLE, "role mismatch"},
 	{NOTIFY_UPDATE, UPD_ATTR_LIST, "malformed attribute list"},
 	{NOTIFY_UPDATE, UPD_UNKNOWN_WELL_KNOWN, "unrecognized well-known attribute"},
 	{NOTIFY_UPDATE, UPD_MISSING, "missing well-known attribute"},
@@ -66,6 +67,8 @@ static const struct {
 	{NOTIFY_CEASE, CEASE_CONFIG_CHANGE, "other configuration change"},
 	{NOTIFY_CEASE, CEASE_COLLISION, "connection collision resolution"},
 	{NOTIFY_CEASE, CEASE_RESOURCES, "out of resources"},
+	{NOTIFY_CEASE, CEASE_HARD_RESET, "hard reset"},
+	{NOTIFY_CEASE, CEASE_BFD_DOWN, "BFD down"},
 	{NOTIFY_REFRESH, REFRESH_BAD_LEN, "invalid message length"},
 };
 

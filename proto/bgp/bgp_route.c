@@ -11,15 +11,48 @@
 #include "weft/err.h"
 #include "bgp_int.h"
 
-/* RFC 8326 5.1: the routes of a link that is going down are the last choice. */
-static void import_defaults(const struct bgp_peer *p, const struct attr_set *in, struct bgp_edit *e)
+/* RFC 9234 5, ingress: false: a leak. What may only go to customers is marked so. */
+static bool import_otc(const struct bgp_peer *p, const struct bgp_nlri *n, struct bgp_edit *e)
 {
-	if (p->ebgp && in->flags & SET_GSHUT)
-		bgp_edit_local_pref(e, 0);
+	enum bgp_role role = n->family <= BGP_IPV6 ? p->cfg.role : BGP_ROLE_NONE;
+	bool has = e->a.has & BGP_HAS_OTC;
+
+	switch (role) {
+	case BGP_ROLE_PROVIDER:
+	case BGP_ROLE_RS:
+		return !has;
+	case BGP_ROLE_PEER:
+		if (has && e->a.otc != p->cfg.remote_as)
+			return false;
+		break;
+	case BGP_ROLE_CUSTOMER:
+	case BGP_ROLE_RS_CLIENT:
+		break;
+	default:
+		return true;
+	}
+	if (!has)
+		bgp_edit_otc(e, p->cfg.remote_as);
+	return true;
 }
 
-int bgp_import(struct bgp *b, const struct bgp_peer *p, const struct bgp_nlri *n,
-	struct attr_set *in, struct attr_set **out)
+/* What is done to routes of an external peer before the policy; false: not for use. */
+static bool import_rules(struct bgp *b, struct bgp_peer *p, const struct bgp_nlri *n,
+	const struct attr_set *in, struct bgp_edit *e)
+{
+	/* RFC 8326 5.1: the routes of a link that is going down are the last choice. */
+	if (in->flags & SET_GSHUT)
+		bgp_edit_local_pref(e, 0);
+	if (p->local_as != b->cfg.local_as && !p->cfg.no_prepend) /* RFC 7705 3.2 */
+		bgp_edit_prepend(e, p->local_as, 1);
+	if (import_otc(p, n, e))
+		return true;
+	p->n.leaks++;
+	return false;
+}
+
+int bgp_import(struct bgp *b, struct bgp_peer *p, const struct bgp_nlri *n, struct attr_set *in,
+	struct attr_set **out)
 {
 	const struct bgp_policy *policy = &p->cfg.import;
 	struct bgp_edit *e = &b->edit;
@@ -38,7 +71,8 @@ int bgp_import(struct bgp *b, const struct bgp_peer *p, const struct bgp_nlri *n
 	}
 	attr_view(in, &b->view);
 	bgp_edit_init(e, &b->view);
-	import_defaults(p, in, e);
+	if (p->ebgp && !import_rules(b, p, n, in, e))
+		return 0;
 	r.attrs = &e->a;
 	b->st.policy_calls++;
 	if (policy->ops->apply(policy->ctx, &r, e) != BGP_ACCEPT || e->overflow)
@@ -202,7 +236,7 @@ static struct net *next_dirty(struct bgp *b, struct rib **r)
 
 	for (unsigned i = 0; i < b->nribs && !n; i++) {
 		*r = b->ribs[i];
-		n = rib_pop(*r);
+		n = rib_pop(*r, ~b->deferred);
 	}
 	return n;
 }
@@ -269,7 +303,14 @@ static void export_ebgp(
 	/* RFC 4271 5.1.4: what one neighbour said is not for another. */
 	if (src && !e->med_set)
 		e->a.has &= ~BGP_HAS_MED;
-	bgp_edit_prepend(e, b->cfg.local_as, 1); /* 5.1.2 b */
+	if (g->key.remove_private)
+		bgp_edit_path(e, true, g->key.remote_as, 0);
+	if (g->key.as_override)
+		bgp_edit_path(e, false, g->key.remote_as, g->key.local_as);
+	if (!g->key.replace_as || g->key.local_as == b->cfg.local_as)
+		bgp_edit_prepend(e, b->cfg.local_as, 1); /* 5.1.2 b */
+	if (g->key.local_as != b->cfg.local_as)          /* RFC 7705 3.3 */
+		bgp_edit_prepend(e, g->key.local_as, 1);
 	if (!e->next_hop_set)
 		e->a.next_hop = g->key.next_hop;
 }
@@ -287,6 +328,20 @@ static void export_ibgp(
 		bgp_edit_local_pref(e, 0); /* RFC 8326 4.2 */
 }
 
+/* RFC 9234 5, egress: false: it may not go there. */
+static bool export_otc(const struct bgp_group *g, struct bgp_edit *e)
+{
+	enum bgp_role role = g->key.family <= BGP_IPV6 ? g->key.role : BGP_ROLE_NONE;
+	bool has = e->a.has & BGP_HAS_OTC;
+
+	if (has &&
+		(role == BGP_ROLE_CUSTOMER || role == BGP_ROLE_PEER || role == BGP_ROLE_RS_CLIENT))
+		return false;
+	if (!has && (role == BGP_ROLE_PROVIDER || role == BGP_ROLE_PEER || role == BGP_ROLE_RS))
+		bgp_edit_otc(e, g->key.local_as);
+	return true;
+}
+
 /* The rules after the policy, into an interned set; *@out stays NULL when the route has no next hop
  * of its family or no longer fits. */
 static int finish(
@@ -295,6 +350,8 @@ static int finish(
 	static const uint8_t gshut[4] = {0xff, 0xff, 0, 0};
 	struct bgp_edit *e = &b->edit;
 
+	if (g->key.ebgp && !export_otc(g, e))
+		return 0;
 	(g->key.ebgp ? export_ebgp : export_ibgp)(b, g, src, e);
 	if (g->key.gshut)
 		bgp_edit_add(e, BGP_LIST_COMMUNITY, gshut);

@@ -18,8 +18,17 @@ static void group_key_of(const struct bgp_peer *p, unsigned family, struct group
 		.rr_client = !p->ebgp && p->cfg.rr_client,
 		.next_hop_self = p->ebgp || p->cfg.next_hop_self,
 		.gshut = p->gshut,
+		.local_as = p->local_as,
 		.next_hop = p->cfg.next_hop[v6],
 		.export = p->cfg.export};
+	if (p->ebgp) {
+		key->replace_as = p->cfg.replace_as;
+		key->remove_private = p->cfg.remove_private;
+		key->as_override = p->cfg.as_override;
+		key->role = (uint8_t)p->cfg.role;
+		if (key->remove_private || key->as_override)
+			key->remote_as = p->cfg.remote_as;
+	}
 	if (key->next_hop.family == IP_NONE && p->up &&
 		ip_bits(&p->up->local) == bgp_family_bits(family))
 		key->next_hop = p->up->local;
@@ -80,6 +89,9 @@ int bgp_session_up(struct bgp_peer *p, struct bgp_conn *c)
 		attr_put(&p->b->attrs, g->cache_out);
 		g->cache_in = g->cache_out = NULL;
 	}
+	for (unsigned f = 0; f < BGP_FAMILIES; f++)
+		p->out[f].eor = p->caps.restart && p->cfg.restart && p->families & BGP_FAM(f);
+	bgp_restart_up(p);
 	return bgp_session_regroup(p);
 }
 
@@ -99,18 +111,49 @@ static void flush(struct bgp_peer *p, uint32_t families, bool stale_only)
 	}
 }
 
-void bgp_session_down(struct bgp_peer *p)
+/* The paths of @families are to be told again. */
+static void mark_stale(struct bgp_peer *p, uint32_t families)
+{
+	struct net *n, *cursor = NULL;
+	size_t at = 0;
+
+	while (families && p->received && (n = rib_next(p->rib, &at, &cursor)) != NULL) {
+		struct path *path = families & BGP_FAM(n->family) ? net_path(n, p->idx) : NULL;
+
+		if (path)
+			path->flags |= PATH_STALE;
+	}
+}
+
+void bgp_session_forget(struct bgp_peer *p)
+{
+	flush(p, UINT32_MAX, false);
+	assert(p->received == 0 && p->accepted == 0);
+	p->kept = false;
+	p->stale_families = 0;
+	bgp_timer_set(p->b, &p->stale, TS_NEVER);
+}
+
+void bgp_session_down(struct bgp_peer *p, uint32_t keep)
 {
 	for (unsigned f = 0; f < BGP_FAMILIES; f++) {
 		ribout_leave(p->b, &p->out[f]);
-		p->out[f].begin = p->out[f].end = false;
+		p->out[f].begin = p->out[f].end = p->out[f].eor = false;
 	}
-	flush(p, UINT32_MAX, false);
-	assert(p->received == 0 && p->accepted == 0);
+	/* RFC 4724 4.2: what was stale before has had its time. */
+	flush(p, ~keep, false);
+	flush(p, keep, true);
+	bgp_timer_set(p->b, &p->mrai, TS_NEVER);
 	p->up = NULL;
 	p->n.flaps++;
-	p->families = p->stale_families = 0;
-	bgp_timer_set(p->b, &p->stale, TS_NEVER);
+	p->families = p->eor_families = 0;
+	p->warned = false;
+	if (!p->received)
+		keep = 0;
+	if (!keep)
+		bgp_session_forget(p);
+	mark_stale(p, keep);
+	bgp_restart_away(p, keep);
 }
 
 void bgp_session_stale_end(struct bgp_peer *p, uint32_t families)
@@ -123,15 +166,7 @@ void bgp_session_stale_end(struct bgp_peer *p, uint32_t families)
 
 static void stale_begin(struct bgp_peer *p, unsigned family)
 {
-	struct net *n, *cursor = NULL;
-	size_t at = 0;
-
-	while ((n = rib_next(p->rib, &at, &cursor)) != NULL) {
-		struct path *path = n->family == family ? net_path(n, p->idx) : NULL;
-
-		if (path)
-			path->flags |= PATH_STALE;
-	}
+	mark_stale(p, BGP_FAM(family));
 	p->stale_families |= BGP_FAM(family);
 	bgp_timer_set(p->b, &p->stale, ts_add(p->b->now, DUR_SEC(STALE_SECS)));
 }
@@ -177,7 +212,8 @@ static bool is_looped(const struct bgp_peer *p, const struct bgp_attrs *a)
 	const struct bgp_cfg *cfg = &p->b->cfg;
 	struct rd r;
 
-	if (bgp_attrs_path_has(a, cfg->local_as))
+	if (bgp_attrs_path_count(a, cfg->local_as) > p->cfg.allow_own_as ||
+		bgp_attrs_path_count(a, p->local_as) > p->cfg.allow_own_as)
 		return true;
 	if (a->has & BGP_HAS_ORIGINATOR && a->originator_id == cfg->router_id)
 		return true;
@@ -200,6 +236,20 @@ static void withdraw_all(struct bgp_peer *p, const struct bgp_mp *mp)
 		bgp_path_del(p->b, p->rib, p, &n);
 }
 
+/* RFC 4271 6.7; the warning comes before that. */
+static int check_max(struct bgp_peer *p, struct bgp_error *e)
+{
+	if (p->cfg.warn_prefixes && p->received > p->cfg.warn_prefixes && !p->warned) {
+		bgp_say(p->b, p->idx, "more than %u prefixes; the session ends beyond %u",
+			p->cfg.warn_prefixes, p->cfg.max_prefixes);
+		p->warned = true;
+	}
+	if (p->received <= p->cfg.max_prefixes)
+		return 0;
+	p->max_hit = true;
+	return bgp_error_set(e, NOTIFY_CEASE, CEASE_MAX_PREFIX, NULL, 0);
+}
+
 static int announce_all(
 	struct bgp_peer *p, const struct bgp_mp *mp, const struct bgp_attrs *a, struct bgp_error *e)
 {
@@ -219,10 +269,10 @@ static int announce_all(
 			continue;
 		}
 		err = bgp_path_set(b, p->rib, p, &n, set);
-		if (p->received > p->cfg.max_prefixes)
-			err = bgp_error_set(e, NOTIFY_CEASE, CEASE_MAX_PREFIX, NULL, 0);
-		else if (err < 0)
+		if (err < 0)
 			bgp_error_set(e, NOTIFY_CEASE, CEASE_RESOURCES, NULL, 0);
+		else
+			err = check_max(p, e);
 	}
 	attr_put(&b->attrs, set);
 	return err;
@@ -296,6 +346,8 @@ int bgp_session_update(struct bgp_peer *p, const uint8_t *body, size_t len, stru
 	/* RFC 4271 9: what is withdrawn and announced in one message is announced. */
 	withdraw_all(p, &u->withdrawn);
 	withdraw_all(p, &u->attrs.unreach);
+	if (u->end_of_rib && u->eor_family >= 0)
+		bgp_restart_eor(p, (unsigned)u->eor_family);
 	if (!routes)
 		return 0;
 	if (u->attrs.fix == FIX_WITHDRAW || is_looped(p, &u->attrs.a)) {

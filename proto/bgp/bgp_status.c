@@ -36,6 +36,10 @@ static void fill_info(const struct bgp_peer *p, struct bgp_peer_info *out)
 	out->as4 = p->up && p->as4;
 	out->refresh = p->up && p->refresh;
 	out->enhanced_refresh = p->up && p->enhanced;
+	out->restart = p->up && p->caps.restart;
+	out->stale_families = p->stale_families;
+	out->restarting = p->kept || (p->eor_families & p->stale_families);
+	out->remote_role = p->up ? p->caps.role : BGP_ROLE_NONE;
 	out->hold_secs = p->up ? p->hold_secs : 0;
 	out->prefixes_received = p->received;
 	out->prefixes_accepted = p->accepted;
@@ -179,6 +183,7 @@ void bgp_stats(const struct bgp *b, struct bgp_stats *out)
 	out->paths = b->npaths;
 	out->attr_sets = b->attrs.count;
 	out->out_entries = b->outs.in_use;
+	out->deferred = b->deferred;
 	out->bytes = sizeof(*b) + b->attrs.bytes + b->attrs.cap * sizeof(void *) + b->outs.bytes;
 	for (unsigned i = 0; i < b->nribs; i++) {
 		const struct rib *r = b->ribs[i];

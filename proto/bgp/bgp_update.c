@@ -134,3 +134,19 @@ void bgp_update_decode(
 		u->eor_family = in->unreach.present ? in->unreach.family : BGP_IPV4;
 	}
 }
+
+void bgp_eor_encode(struct wr *w, unsigned family)
+{
+	uint8_t *at = bgp_msg_begin(w, MSG_UPDATE);
+
+	wr_u16(w, 0);
+	if (family == BGP_IPV4) {
+		wr_u16(w, 0);
+	} else {
+		wr_u16(w, 6);
+		bgp_attr_header(w, AF_OPTIONAL, AT_MP_UNREACH, 3);
+		wr_u16(w, bgp_family_afi(family));
+		wr_u8(w, bgp_family_safi(family));
+	}
+	bgp_msg_end(w, at);
+}

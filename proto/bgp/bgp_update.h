@@ -23,4 +23,8 @@ struct bgp_update {
 void bgp_update_decode(
 	const uint8_t *body, size_t len, const struct bgp_from *from, struct bgp_update *u);
 
+/* End-of-RIB of @family (RFC 4724 2). */
+void bgp_eor_encode(struct wr *w, unsigned family);
+#define BGP_EOR_MAX 30 /* bytes of one */
+
 #endif

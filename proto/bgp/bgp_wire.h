@@ -27,7 +27,8 @@ enum {
 	OPEN_BAD_ID,
 	OPEN_BAD_PARAM,
 	OPEN_BAD_HOLD = 6,
-	OPEN_BAD_CAP, /* RFC 5492 5 */
+	OPEN_BAD_CAP,       /* RFC 5492 5 */
+	OPEN_BAD_ROLE = 11, /* RFC 9234 4.2 */
 };
 enum {
 	UPD_ATTR_LIST = 1,
@@ -42,7 +43,7 @@ enum {
 	UPD_AS_PATH,
 };
 enum { FSM_OPENSENT = 1, FSM_OPENCONFIRM, FSM_ESTABLISHED }; /* RFC 6608 */
-enum {                                                       /* RFC 4486 */
+enum {                                                       /* RFC 4486, 8538, 9384 */
 	CEASE_MAX_PREFIX = 1,
 	CEASE_SHUTDOWN,
 	CEASE_DECONFIGURED,
@@ -51,6 +52,8 @@ enum {                                                       /* RFC 4486 */
 	CEASE_CONFIG_CHANGE,
 	CEASE_COLLISION,
 	CEASE_RESOURCES,
+	CEASE_HARD_RESET,
+	CEASE_BFD_DOWN,
 };
 enum { REFRESH_BAD_LEN = 1 };
 
@@ -71,6 +74,7 @@ enum bgp_attr_type {
 	AT_AS4_PATH,
 	AT_AS4_AGGREGATOR,
 	AT_LARGE_COMMUNITIES = 32,
+	AT_OTC = 35, /* RFC 9234 5 */
 };
 #define AF_OPTIONAL   0x80u
 #define AF_TRANSITIVE 0x40u
@@ -79,7 +83,18 @@ enum bgp_attr_type {
 
 enum { SEG_SET = 1, SEG_SEQUENCE }; /* AS_PATH segments; 3 and 4 are of confederations */
 
-enum bgp_cap_code { CAP_MP = 1, CAP_REFRESH = 2, CAP_AS4 = 65, CAP_ENHANCED_REFRESH = 70 };
+enum bgp_cap_code {
+	CAP_MP = 1,
+	CAP_REFRESH = 2,
+	CAP_ROLE = 9,     /* RFC 9234 4.1 */
+	CAP_RESTART = 64, /* RFC 4724 3 */
+	CAP_AS4 = 65,
+	CAP_ENHANCED_REFRESH = 70,
+};
+#define RESTART_STATE    0x8000u /* RFC 4724 3: R, over the restart time */
+#define RESTART_NOTIFY   0x4000u /* RFC 8538 2: N */
+#define RESTART_TIME_MAX 0x0fffu /* seconds */
+#define RESTART_FORWARD  0x80u   /* F, of a family */
 
 enum { REFRESH_NORMAL, REFRESH_BEGIN, REFRESH_END }; /* RFC 7313 4 */
 

@@ -24,10 +24,11 @@ struct rib *rib_new(uint32_t vni, const uint8_t seed[16])
 		return NULL;
 	r->vni = vni;
 	r->cap = CAP_MIN;
-	r->dirty_tail = &r->dirty;
 	memcpy(r->seed, seed, sizeof(r->seed));
-	for (unsigned f = 0; f < BGP_FAMILIES; f++)
+	for (unsigned f = 0; f < BGP_FAMILIES; f++) {
+		r->dirty_tail[f] = &r->dirty[f];
 		bgp_pool_init(&r->nets[f], offsetof(struct net, key) + key_len[f]);
+	}
 	bgp_pool_init(&r->paths, sizeof(struct path));
 	r->buckets = calloc(r->cap, sizeof(struct net *));
 	if (!r->buckets) {
@@ -154,19 +155,25 @@ void rib_mark(struct rib *r, struct net *n)
 		return;
 	n->flags |= NET_QUEUED;
 	n->qnext = NULL;
-	*r->dirty_tail = n;
-	r->dirty_tail = &n->qnext;
+	*r->dirty_tail[n->family] = n;
+	r->dirty_tail[n->family] = &n->qnext;
 }
 
-struct net *rib_pop(struct rib *r)
+struct net *rib_pop(struct rib *r, uint32_t families)
 {
-	struct net *n = r->dirty;
+	struct net *n = NULL;
+	unsigned f;
 
+	for (f = 0; f < BGP_FAMILIES; f++) {
+		n = families & BGP_FAM(f) ? r->dirty[f] : NULL;
+		if (n)
+			break;
+	}
 	if (!n)
 		return NULL;
-	r->dirty = n->qnext;
-	if (!r->dirty)
-		r->dirty_tail = &r->dirty;
+	r->dirty[f] = n->qnext;
+	if (!r->dirty[f])
+		r->dirty_tail[f] = &r->dirty[f];
 	n->flags &= (uint8_t)~NET_QUEUED;
 	return n;
 }

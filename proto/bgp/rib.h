@@ -40,7 +40,8 @@ struct rib {
 	uint32_t vni;
 	struct net **buckets;
 	size_t cap, count;
-	struct net *dirty, **dirty_tail; /* to be decided, oldest first */
+	struct net *dirty[BGP_FAMILIES]; /* to be decided, oldest first */
+	struct net **dirty_tail[BGP_FAMILIES];
 	struct bgp_pool nets[BGP_FAMILIES], paths;
 	uint8_t seed[16];
 };
@@ -54,8 +55,8 @@ struct net *rib_get(struct rib *r, const struct bgp_nlri *n);
 /* Free the net if nothing depends on it any more. */
 void rib_release(struct rib *r, struct net *n);
 void rib_mark(struct rib *r, struct net *n); /* to be decided */
-/* Take the oldest one that is to be decided, or NULL. */
-struct net *rib_pop(struct rib *r);
+/* Take the oldest one of a family in @families that is to be decided, or NULL. */
+struct net *rib_pop(struct rib *r, uint32_t families);
 void net_nlri(const struct net *n, struct bgp_nlri *out); /* label 0 */
 struct path *net_path(const struct net *n, uint16_t peer);
 /* Put a new path to the end; NULL: no memory. */

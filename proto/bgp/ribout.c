@@ -42,8 +42,11 @@ static bool key_eq(const struct group_key *a, const struct group_key *b)
 {
 	return a->vni == b->vni && a->family == b->family && a->ebgp == b->ebgp &&
 	       a->rr_client == b->rr_client && a->next_hop_self == b->next_hop_self &&
-	       a->gshut == b->gshut && ip_eq(&a->next_hop, &b->next_hop) &&
-	       a->export.ops == b->export.ops && a->export.ctx == b->export.ctx;
+	       a->gshut == b->gshut && a->replace_as == b->replace_as &&
+	       a->remove_private == b->remove_private && a->as_override == b->as_override &&
+	       a->role == b->role && a->local_as == b->local_as && a->remote_as == b->remote_as &&
+	       ip_eq(&a->next_hop, &b->next_hop) && a->export.ops == b->export.ops &&
+	       a->export.ctx == b->export.ctx;
 }
 
 static struct out *find_out(const struct net *n, const struct bgp_group *g)

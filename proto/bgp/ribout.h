@@ -34,6 +34,10 @@ struct group_key {
 	uint32_t vni;
 	uint8_t family;
 	bool ebgp, rr_client, next_hop_self, gshut;
+	bool replace_as, remove_private, as_override;
+	uint8_t role;       /* enum bgp_role, ours */
+	uint32_t local_as;  /* what we are to them */
+	uint32_t remote_as; /* 0 unless the path depends on it */
 	struct ip next_hop; /* self, of the family */
 	struct bgp_policy export;
 };
@@ -63,6 +67,7 @@ struct peer_out {
 	bool at_end;
 	bool rewound;    /* nothing was sent since the start or the last rewind */
 	bool begin, end; /* BoRR, EoRR are due (RFC 7313 4) */
+	bool eor;        /* End-of-RIB is due (RFC 4724 2) */
 };
 
 /* Let @po join the group of @key, made if need be: its whole table is due. If it is in another
