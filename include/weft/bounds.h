@@ -79,7 +79,7 @@
 #define LIM_BGP_LOG_LINES     32      /* told by BGP_LOG and not yet taken: dropped, counted */
 #define LIM_POLICY_SETS       1024    /* named sets of route policy: refused, as the next three */
 #define LIM_POLICY_SET        65536   /* values of one set */
-#define LIM_POLICIES          1024    /* with those of peers without a name */
+#define LIM_POLICIES          4096    /* with those of peers without a name */
 #define LIM_POLICY_RULES      4096    /* of all policies */
 #define LIM_BGP_ROAS          1048576 /* entries of the file for origin validity: it is refused */
 #define LIM_BFD_SESSIONS      1024    /* one per neighbour with `bfd`: more are refused */

@@ -2,7 +2,7 @@
 the table of allowed arrows; also which folders may use which library, and what proto/ may not call."""
 import os, re, sys, tempfile
 
-CORES = ['noise', 'gossip', 'ctl', 'bgp', 'ipam', 'kube', 'path', 'policy', 'own']
+CORES = ['noise', 'gossip', 'ctl', 'bgp', 'bfd', 'ipam', 'kube', 'path', 'policy', 'own']
 ALLOWED = {'include': set(), 'proto/base': {'include'}, 'proto/key': {'proto/base', 'include'}}
 for c in CORES:
     ALLOWED['proto/' + c] = {'proto/key', 'proto/base', 'include'}
@@ -13,7 +13,7 @@ ROUTER = {
     'router/ev': set(), 'router/file': set(), 'router/priv': set(), 'router/conf': set(),
     'router/nl': {'router/priv'},
     'router/dp': {'router/priv', 'proto/noise'},
-    'router/bgp': {'router/ev', 'proto/bgp'},
+    'router/bgp': {'router/ev', 'proto/bgp', 'proto/bfd'},
 }
 LIBS = {  # header pattern: folders that may include it
     r'event2?/|event\.h': {'router/ev'},
