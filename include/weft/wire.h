@@ -129,8 +129,10 @@ enum wire_suite {
 #define WIRE_HALF_MAX 1280 /* RFC 8200 5: IPv6 needs no more of a link */
 
 /* The largest datagram that carries anything but data (fits every IPv6 path, DESIGN 6.4) */
-#define WIRE_CONTROL_MAX  1232
-/* The largest control message body behind its type byte */
-#define WIRE_CTL_BODY_MAX (WIRE_CONTROL_MAX - WIRE_DATA_OVERHEAD - 1)
+#define WIRE_CONTROL_MAX 1232
+/* The largest control message body behind its type byte, padded probes aside. It leaves room for a
+ * relay header, so that control takes any way whose MTU is 1280, through three relays too. */
+#define WIRE_CTL_BODY_MAX                                                                          \
+	(WIRE_CONTROL_MAX - WIRE_DATA_OVERHEAD - 1 - WIRE_RELAY_OVERHEAD(WIRE_RELAY_LABELS_MAX))
 
 #endif

@@ -24,8 +24,10 @@
 
 #define NO_MEMORY_RETRY DUR_MS(100)
 #define LOST_REDIAL     DUR_SEC(30) /* how long a peer that lost its state is dialled */
+#define REDIAL_PATIENCE                                                                            \
+	2 /* a FINAL was sent so often at most: its dial is not given up for another */
 /* A timer always stands somewhere: queueing it again can't fail. */
-#define IDLE_TIMER      DUR_SEC(60)
+#define IDLE_TIMER DUR_SEC(60)
 
 const char *const sess_stat_names[SESS_ST_COUNT] = {
 	[SESS_ST_HS_INIT_RX] = "handshake_init_rx",
@@ -191,6 +193,33 @@ void sess_set_wall(struct sess *s, uint64_t unix_ns, ts_t now)
 uint64_t sess_wall_secs(const struct sess *s, ts_t now)
 {
 	return (s->wall_ns + (now.ns - s->wall_at.ns)) / 1000000000u;
+}
+
+/* --- endpoints that stand for relays --- */
+
+static const uint8_t discard_prefix[8] = {0x01, 0x00}; /* 100::/64, RFC 6666 */
+
+struct ep sess_relayed_ep(uint64_t label)
+{
+	struct ep ep = {.ip.family = IP_V6, .port = WIRE_DEFAULT_PORT};
+
+	memcpy(ep.ip.b, discard_prefix, sizeof(discard_prefix));
+	for (int i = 0; i < 8; i++)
+		ep.ip.b[8 + i] = (uint8_t)(label >> (56 - 8 * i));
+	return ep;
+}
+
+bool sess_relayed_label(const struct ep *ep, uint64_t *label)
+{
+	uint64_t v = 0;
+
+	if (ep->ip.family != IP_V6 || memcmp(ep->ip.b, discard_prefix, sizeof(discard_prefix)) != 0)
+		return false;
+	for (int i = 0; i < 8; i++)
+		v = v << 8 | ep->ip.b[8 + i];
+	if (label)
+		*label = v;
+	return true;
 }
 
 /* --- receiver indexes --- */
@@ -501,6 +530,30 @@ static void drop_dial(struct sess *s, struct sess_dial *d)
 		sess_peer_end(s, p, 0);
 }
 
+int sess_redial(
+	struct sess *s, const struct ep *to, const struct node_key *expect, ts_t give_up, ts_t now)
+{
+	struct list *n, *t;
+
+	list_each(&s->dials, n, t)
+	{
+		struct sess_dial *d = list_entry(n, struct sess_dial, link);
+
+		if (d->rekey || !d->has_expect || !node_key_eq(&d->expect, expect))
+			continue;
+		if (ep_eq(&d->to, to)) {
+			d->give_up = give_up;
+			continue;
+		}
+		if (d->state == DIAL_FINAL && d->attempts <= REDIAL_PATIENCE)
+			return 0;
+		if (sess_act_reserve(s))
+			return ERR_NOMEM;
+		drop_dial(s, d);
+	}
+	return sess_connect(s, to, expect, give_up, now);
+}
+
 void sess_disconnect(struct sess *s, const struct node_key *key, ts_t now)
 {
 	struct sess_peer *p = sess_peer_by_key(s, key);
@@ -548,7 +601,7 @@ void sess_cancel(struct sess *s, const struct ep *to, ts_t now)
 int sess_recv(struct sess *s, const struct ep *from, const struct ip *local, uint8_t *buf,
 	size_t len, ts_t now)
 {
-	if (sess_act_reserve(s))
+	if (sess_act_reserve_bytes(s, len > WIRE_CONTROL_MAX ? len : 0))
 		return ERR_NOMEM;
 	if (len == 0) {
 		sess_count(s, SESS_ST_MALFORMED);
@@ -593,6 +646,39 @@ int sess_send(struct sess *s, uint32_t peer, uint8_t type, const void *body, siz
 	return err;
 }
 
+int sess_seal(struct sess *s, const struct sess_msg *m, uint8_t *out, size_t cap, ts_t now)
+{
+	const size_t least = WIRE_DATA_OVERHEAD + 1 + m->len, size = m->size ? m->size : least;
+	struct sess_peer *p = peer_by_handle(s, m->peer);
+	int err;
+
+	if (!p || !p->up || p->doom)
+		return ERR_NOT_FOUND;
+	if (m->len > WIRE_CTL_BODY_MAX || size < least || size > cap || size > UINT16_MAX)
+		return ERR_RANGE;
+	p->last_use = now;
+	err = p->seal ? sess_ctl_write(p->seal, &s->tune, m, out, size) : ERR_STATE;
+	if (p->seal && p->seal->soft)
+		sess_timer_arm(s, &p->timer, now);
+	return err ? err : (int)size;
+}
+
+int sess_move(struct sess *s, uint32_t peer, const struct ep *to, ts_t now)
+{
+	struct sess_peer *p = peer_by_handle(s, peer);
+
+	if (!p || !p->up || p->doom)
+		return ERR_NOT_FOUND;
+	if (ep_eq(&p->ep, to))
+		return 0;
+	if (sess_act_reserve(s))
+		return ERR_NOMEM;
+	p->ep = *to;
+	p->local = (struct ip){.family = IP_NONE};
+	sess_ctl_moved(s, p, now);
+	return 0;
+}
+
 void sess_key_confirmed(struct sess *s, uint32_t index, ts_t now)
 {
 	struct sess_ix *ix = sess_ix_find(s, index);
@@ -626,6 +712,14 @@ void sess_traffic(struct sess *s, uint32_t peer, ts_t last_rx, ts_t now)
 		p->last_data = last_rx;
 	if (ts_before(p->last_use, last_rx))
 		p->last_use = last_rx;
+}
+
+void sess_used(struct sess *s, uint32_t peer, ts_t when, ts_t now)
+{
+	struct sess_peer *p = peer_by_handle(s, peer);
+
+	if (p && !ts_before(now, when) && ts_before(p->last_use, when))
+		p->last_use = when;
 }
 
 void sess_roam_hint(

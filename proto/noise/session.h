@@ -24,6 +24,15 @@
 
 struct sess;
 
+/* A way through relays, as an endpoint (DESIGN 5.2, 7.7). Whom a relayed datagram came from is told by
+ * a label alone (weft/wire.h, RELAY), so the label stands where the address would: in 100::/64, which
+ * no packet may ever come from or go to (RFC 6666, discard-only). What the core sends there is the
+ * caller's to wrap. Such a peer has no side ports; no packet moves its endpoint, nor does a relayed one
+ * move another's: sess_move() alone does. The caller drops what arrives on the underlay from 100::/64. */
+struct ep sess_relayed_ep(uint64_t label);
+/* Is it one? @label may be NULL. */
+bool sess_relayed_label(const struct ep *ep, uint64_t *label);
+
 /* Times and limits; sess_tune_default() gives DESIGN's values. */
 struct sess_tune {
 	dur_t rekey_initiator;     /* 120 s */
@@ -145,6 +154,10 @@ void sess_set_wall(struct sess *s, uint64_t unix_ns, ts_t now);
  * (TS_NEVER: no end), then SESS_DIAL_FAILED. */
 int sess_connect(
 	struct sess *s, const struct ep *to, const struct node_key *expect, ts_t give_up, ts_t now);
+/* The same with a key that is known, in place of every other dial that expects it: one whose answer has
+ * come a moment ago goes on instead (0), for the peer may have its session by then. */
+int sess_redial(
+	struct sess *s, const struct ep *to, const struct node_key *expect, ts_t give_up, ts_t now);
 /* End the session and every dial with @key; tells the peer (CLOSE) if a session stands. */
 void sess_disconnect(struct sess *s, const struct node_key *key, ts_t now);
 /* We don't want the session with @key any more: it ends (SESS_DOWN_EXPIRED) once neither data
@@ -166,6 +179,24 @@ int sess_recv(struct sess *s, const struct ep *from, const struct ip *local, uin
  * ERR_NOT_FOUND: no session, ERR_RANGE: too long, ERR_STATE: the key is at its hard limit,
  * ERR_NOMEM. Unreliable, like any datagram. */
 int sess_send(struct sess *s, uint32_t peer, uint8_t type, const void *body, size_t len, ts_t now);
+/* A control message that the caller sends itself, by a way of its own. */
+struct sess_msg {
+	uint32_t peer;
+	uint8_t type;
+	bool side; /* from a worker's own source port */
+	const void *body;
+	size_t len; /* at most WIRE_CTL_BODY_MAX */
+	/* Bytes of the datagram, for a probe of the path's MTU: zeros fill it up behind the body. 0: as
+	 * long as it is. What exceeds WIRE_CONTROL_MAX is taken by the peer for WIRE_CTL_PATH alone */
+	size_t size;
+};
+/* Seal it into @out. Returns the datagram's length; it counts as sent. ERR_NOT_FOUND, ERR_STATE as
+ * sess_send; ERR_RANGE: too long, longer than .size, or than @cap. */
+int sess_seal(struct sess *s, const struct sess_msg *m, uint8_t *out, size_t cap, ts_t now);
+/* The peer is at @to from now on: the caller has an answer to a probe of its own from there, or has
+ * changed between the direct way and relays. The same as before: no-op. No SESS_ENDPOINT comes of it;
+ * side ports are off until they are proven anew (told). ERR_NOT_FOUND, ERR_NOMEM. */
+int sess_move(struct sess *s, uint32_t peer, const struct ep *to, ts_t now);
 
 void sess_tick(struct sess *s, ts_t now);
 ts_t sess_deadline(const struct sess *s);
@@ -179,6 +210,9 @@ void sess_key_limit(struct sess *s, uint32_t index, bool hard, ts_t now);
 /* From the data plane, about each second and peer with traffic: when something last came. Saves
  * pings. */
 void sess_traffic(struct sess *s, uint32_t peer, ts_t last_rx, ts_t now);
+/* From the data plane, at the same pace: data came or went at @when, so a session that we don't want
+ * for ourselves (sess_release) is not idle. */
+void sess_used(struct sess *s, uint32_t peer, ts_t when, ts_t now);
 /* From the data plane: an authenticated main-port packet with the newest counter came from another
  * endpoint; the core challenges it (RFC 9000 section 9). */
 void sess_roam_hint(

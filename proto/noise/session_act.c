@@ -40,6 +40,12 @@ static int grow_ents(struct sess_queue *q)
 
 int sess_act_reserve(struct sess *s)
 {
+	return sess_act_reserve_bytes(s, 0);
+}
+
+int sess_act_reserve_bytes(struct sess *s, size_t extra)
+{
+	const size_t room = ARENA_ROOM + extra;
 	struct sess_queue *q = &s->queue;
 
 	if (q->head == q->count) {
@@ -49,9 +55,13 @@ int sess_act_reserve(struct sess *s)
 	}
 	if (q->cap - q->count < SESS_ACT_ROOM && grow_ents(q))
 		return ERR_NOMEM;
-	if (q->bytes_cap - q->used < ARENA_ROOM) {
+	if (q->bytes_cap - q->used < room) {
 		size_t cap = q->bytes_cap ? q->bytes_cap * 2 : ARENA_ROOM * 2;
-		uint8_t *bytes = realloc(q->bytes, cap);
+		uint8_t *bytes;
+
+		if (cap < q->used + room)
+			cap = q->used + room;
+		bytes = realloc(q->bytes, cap);
 
 		if (!bytes)
 			return ERR_NOMEM;

@@ -6,6 +6,7 @@
  * then a CHALLENGE goes there, and only its answer from there moves the endpoint (RFC 9000 9.3). */
 #include "session_int.h"
 
+#include <assert.h>
 #include <sodium.h>
 #include <string.h>
 #include "weft/buf.h"
@@ -40,28 +41,32 @@ static uint64_t random_token(void)
 	return v;
 }
 
-int sess_ctl_seal(struct sess *s, struct sess_slot *k, const struct sess_path *path, uint8_t type,
-	const void *body, size_t len)
+static uint64_t blocks_of(size_t plain)
 {
-	const size_t plain = WIRE_SHIM + 1 + len;
-	uint64_t blocks = (plain + WIRE_TAG + BLOCK - 1) / BLOCK;
-	uint8_t nonce[12], *buf, *sealed;
-	struct sess_act *a;
+	return (plain + WIRE_TAG + BLOCK - 1) / BLOCK;
+}
+
+static bool may_seal(const struct sess_slot *k, const struct sess_tune *t, size_t plain)
+{
+	return !k->gone && !k->hard &&
+	       k->tx_blocks + blocks_of(plain) <= t->hard_blocks[k->keys.suite];
+}
+
+int sess_ctl_write(struct sess_slot *k, const struct sess_tune *t, const struct sess_msg *m,
+	uint8_t *out, size_t size)
+{
+	const size_t plain = size - WIRE_DATA_HDR - WIRE_TAG;
+	uint8_t nonce[12], *sealed;
 	struct wr w;
 
-	if (k->gone || k->hard || k->tx_blocks + blocks > s->tune.hard_blocks[k->keys.suite])
+	if (!may_seal(k, t, plain))
 		return ERR_STATE;
-	k->tx_blocks += blocks;
-	if (k->tx_blocks >= s->tune.soft_blocks[k->keys.suite])
+	k->tx_blocks += blocks_of(plain);
+	if (k->tx_blocks >= t->soft_blocks[k->keys.suite])
 		k->soft = true;
-	a = sess_act_push_buf(s, SESS_SEND, WIRE_DATA_HDR + plain + WIRE_TAG, &buf);
-	a->peer = k->peer->handle;
-	a->to = *path->to;
-	a->local = *path->local;
-	a->via = path->via;
-	wr_init(&w, buf, a->len);
+	wr_init(&w, out, size - WIRE_TAG);
 	wr_u8(&w, WIRE_TYPE_BYTE(WIRE_DATA));
-	wr_u8(&w, path->via ? WIRE_F_SIDE_PORT : 0);
+	wr_u8(&w, m->side ? WIRE_F_SIDE_PORT : 0);
 	wr_u8(&w, WIRE_LANE_CONTROL);
 	wr_u8(&w, 0);
 	wr_u32(&w, k->keys.remote_index);
@@ -69,12 +74,32 @@ int sess_ctl_seal(struct sess *s, struct sess_slot *k, const struct sess_path *p
 	sealed = w.p;
 	wr_u24(&w, VNI_CONTROL);
 	wr_u8(&w, WIRE_IF_CONTROL);
-	wr_u8(&w, type);
-	wr_copy(&w, body, len);
+	wr_u8(&w, m->type);
+	wr_copy(&w, m->body, m->len);
+	assert(!wr_bad(&w));
+	memset(w.p, 0, wr_left(&w));
 	aead_data_nonce(nonce, WIRE_LANE_CONTROL, k->tx_counter++);
-	aead_seal(k->tx, nonce, buf, WIRE_DATA_HDR, sealed, plain, sealed, w.p);
+	aead_seal(k->tx, nonce, out, WIRE_DATA_HDR, sealed, plain, sealed, sealed + plain);
 	k->peer->ctl_tx++;
 	return 0;
+}
+
+int sess_ctl_seal(struct sess *s, struct sess_slot *k, const struct sess_path *path, uint8_t type,
+	const void *body, size_t len)
+{
+	const struct sess_msg m = {.type = type, .side = path->via > 0, .body = body, .len = len};
+	const size_t plain = WIRE_SHIM + 1 + len;
+	struct sess_act *a;
+	uint8_t *buf;
+
+	if (!may_seal(k, &s->tune, plain))
+		return ERR_STATE; /* before anything is queued */
+	a = sess_act_push_buf(s, SESS_SEND, WIRE_DATA_HDR + plain + WIRE_TAG, &buf);
+	a->peer = k->peer->handle;
+	a->to = *path->to;
+	a->local = *path->local;
+	a->via = path->via;
+	return sess_ctl_write(k, &s->tune, &m, buf, a->len);
 }
 
 int sess_ctl_send(struct sess *s, struct sess_peer *p, uint8_t type, const void *body, size_t len)
@@ -225,6 +250,19 @@ static void act_endpoint(struct sess *s, struct sess_peer *p)
 	a->local = p->local;
 }
 
+void sess_ctl_moved(struct sess *s, struct sess_peer *p, ts_t now)
+{
+	p->challenge.on = false;
+	for (uint8_t n = 0; n < s->side_ports; n++) {
+		side_set(s, p, n, false);
+		p->side[n].waiting = false;
+		p->side[n].lost = 0;
+		p->side[n].at = now;
+	}
+	p->ping_at = now;
+	sess_timer_arm(s, &p->timer, now);
+}
+
 static int on_challenge_ok(struct ctl_in *in)
 {
 	struct sess *s = in->s;
@@ -236,20 +274,12 @@ static int on_challenge_ok(struct ctl_in *in)
 	if (!p->challenge.on || token != p->challenge.token || in->side ||
 		!ep_eq(in->from, &p->challenge.ep))
 		return ERR_STALE;
-	p->challenge.on = false;
 	p->ep = p->challenge.ep;
 	p->local = p->challenge.local;
 	sess_count(s, SESS_ST_ROAMS);
 	act_endpoint(s, p);
 	sess_act_note(s, SESS_NOTE_ENDPOINT_MOVED, &p->ep, &p->key);
-	for (uint8_t n = 0; n < s->side_ports; n++) { /* another way: nothing is known of it */
-		side_set(s, p, n, false);
-		p->side[n].waiting = false;
-		p->side[n].lost = 0;
-		p->side[n].at = in->now;
-	}
-	p->ping_at = in->now;
-	sess_timer_arm(s, &p->timer, in->now);
+	sess_ctl_moved(s, p, in->now);
 	return 0;
 }
 
@@ -391,10 +421,6 @@ int sess_ctl_recv_data(struct sess *s, const struct ep *from, const struct ip *l
 		return unknown_index(s, from, local, index, now);
 	if (!ix->slot || ix->slot->gone || lane != WIRE_LANE_CONTROL)
 		return ERR_NOT_FOUND; /* a race with the data plane; nobody lost anything */
-	if (len > WIRE_CONTROL_MAX) {
-		sess_count(s, SESS_ST_MALFORMED);
-		return ERR_MALFORMED;
-	}
 	in.k = ix->slot;
 	in.p = in.k->peer;
 	in.side = flags & WIRE_F_SIDE_PORT;
@@ -407,7 +433,9 @@ int sess_ctl_recv_data(struct sess *s, const struct ep *from, const struct ip *l
 	rd_init(&r, buf + WIRE_DATA_HDR, len - WIRE_DATA_HDR - WIRE_TAG);
 	vni = rd_u24(&r);
 	flags = rd_u8(&r);
-	if (vni != VNI_CONTROL || flags != WIRE_IF_CONTROL || rd_left(&r) < 1) {
+	/* More than WIRE_CONTROL_MAX is a probe of the path's MTU, or nothing. */
+	if (vni != VNI_CONTROL || flags != WIRE_IF_CONTROL || rd_left(&r) < 1 ||
+		(len > WIRE_CONTROL_MAX && r.p[0] != WIRE_CTL_PATH)) {
 		sess_count(s, SESS_ST_MALFORMED);
 		return ERR_MALFORMED;
 	}
@@ -462,7 +490,7 @@ static void challenge(struct sess *s, struct sess_peer *p, ts_t now)
 void sess_ctl_roam(struct sess *s, struct sess_peer *p, const struct ep *from,
 	const struct ip *local, ts_t now)
 {
-	if (!p->up)
+	if (!p->up || sess_relayed_label(from, NULL) || sess_relayed_label(&p->ep, NULL))
 		return;
 	if (ep_eq(from, &p->ep)) {
 		/* The peer calls another of our addresses: answers must leave from it. */
@@ -545,8 +573,15 @@ static void run_side(struct sess *s, struct sess_peer *p, uint8_t n, ts_t now)
 		(void)sess_ctl_seal(s, p->seal, &path, WIRE_CTL_PING, body, sizeof(body));
 }
 
+/* A relayed peer has none. */
+static uint8_t probed_ports(const struct sess *s, const struct sess_peer *p)
+{
+	return sess_relayed_label(&p->ep, NULL) ? 0 : s->side_ports;
+}
+
 int sess_ctl_run(struct sess *s, struct sess_peer *p, ts_t now)
 {
+	const uint8_t ports = probed_ports(s, p);
 	int probes = 0;
 
 	if (ts_due(ts_add(p->last_rx, s->tune.peer_timeout), now))
@@ -556,7 +591,7 @@ int sess_ctl_run(struct sess *s, struct sess_peer *p, ts_t now)
 	if (p->challenge.on && ts_due(ts_add(p->challenge.sent, s->tune.peer_timeout), now))
 		p->challenge.on = false;
 	run_ping(s, p, now);
-	for (uint8_t n = 0; n < s->side_ports && probes < SESS_PROBES_PER_RUN; n++) {
+	for (uint8_t n = 0; n < ports && probes < SESS_PROBES_PER_RUN; n++) {
 		if (!ts_due(p->side[n].at, now))
 			continue;
 		run_side(s, p, n, now);
@@ -573,7 +608,7 @@ ts_t sess_ctl_deadline(const struct sess *s, const struct sess_peer *p)
 		when = ts_min(when, ts_add(p->last_use, s->tune.idle_expiry));
 	if (p->challenge.on)
 		when = ts_min(when, ts_add(p->challenge.sent, s->tune.peer_timeout));
-	for (uint8_t n = 0; n < s->side_ports; n++)
+	for (uint8_t n = 0; n < probed_ports(s, p); n++)
 		when = ts_min(when, p->side[n].at);
 	return when;
 }

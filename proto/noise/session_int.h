@@ -202,6 +202,8 @@ struct sess {
 /* Before an input is handled: drop what was drained, make room for all that one input can cause.
  * ERR_NOMEM: nothing changed. */
 int sess_act_reserve(struct sess *s);
+/* The same, and @bytes more for one message that is larger than WIRE_CONTROL_MAX. */
+int sess_act_reserve_bytes(struct sess *s, size_t bytes);
 void sess_act_fini(struct sess *s); /* wipes */
 /* These need the room that sess_act_reserve made. */
 struct sess_act *sess_act_push(struct sess *s, enum sess_act_type type);
@@ -305,6 +307,11 @@ int sess_ctl_seal(struct sess *s, struct sess_slot *k, const struct sess_path *p
 	const void *body, size_t len);
 /* The same with the current key to the peer's endpoint. */
 int sess_ctl_send(struct sess *s, struct sess_peer *p, uint8_t type, const void *body, size_t len);
+/* Seal @m with @k into @out, which has room for @size bytes: exactly so many are written. ERR_STATE. */
+int sess_ctl_write(struct sess_slot *k, const struct sess_tune *t, const struct sess_msg *m,
+	uint8_t *out, size_t size);
+/* Another way: nothing is known of side ports, and what was challenged is out of date. */
+void sess_ctl_moved(struct sess *s, struct sess_peer *p, ts_t now);
 void sess_ctl_close(struct sess *s, struct sess_peer *p);
 int sess_ctl_recv_data(struct sess *s, const struct ep *from, const struct ip *local, uint8_t *buf,
 	size_t len, ts_t now);
