@@ -4,9 +4,8 @@
  *
  * Data in: a table's name. Data out: a number. Failure: a kernel without nf_tables answers EOPNOTSUPP
  * or refuses the socket. */
-#include "nl_msg.h"
+#include "nl_nftput.h"
 
-#include <arpa/inet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -190,29 +189,13 @@ int nl_nft_other_nat(struct nlx *x, const char *own, bool *out)
 
 int nl_nft_del(struct nlx *x, uint8_t nfproto, const char *table)
 {
-	char buf[512];
-	struct nlmsghdr *first, *del, *last;
-	struct nfgenmsg *g;
+	struct nl_nft b;
 	uint64_t print;
-	size_t len = 0;
 	int err = nl_nft_print(x, nfproto, table, &print);
 
 	if (err != 0)
 		return err;
-	first = nft_msg(buf, NFNL_MSG_BATCH_BEGIN, 0, NFPROTO_UNSPEC);
-	g = mnl_nlmsg_get_payload(first);
-	g->res_id = htons(NFNL_SUBSYS_NFTABLES);
-	first->nlmsg_seq = x->seq + 1;
-	len += MNL_ALIGN(first->nlmsg_len);
-	del = nft_msg(buf + len, NFT(NFT_MSG_DELTABLE), NLM_F_ACK, nfproto);
-	mnl_attr_put_strz(del, NFTA_TABLE_NAME, table);
-	del->nlmsg_seq = x->seq + 2;
-	len += MNL_ALIGN(del->nlmsg_len);
-	last = nft_msg(buf + len, NFNL_MSG_BATCH_END, 0, NFPROTO_UNSPEC);
-	g = mnl_nlmsg_get_payload(last);
-	g->res_id = htons(NFNL_SUBSYS_NFTABLES);
-	last->nlmsg_seq = x->seq + 3;
-	len += MNL_ALIGN(last->nlmsg_len);
-	x->seq += 3;
-	return nlx_talk_raw(x, buf, len, del->nlmsg_seq, NULL, NULL);
+	nl_nft_begin(&b, x);
+	nl_nft_table_del(&b, nfproto, table);
+	return nl_nft_commit(&b);
 }

@@ -16,157 +16,32 @@
  * out a batch whole or not at all. */
 #include "nl_pod.h"
 
-#include <arpa/inet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <string.h>
+#include "nl_nftput.h"
 #include "weft/err.h"
 
 #define NFT(type)    ((uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | (type)))
 #define CHAIN        "pin"
 #define PIN_PRIORITY (-290)
 
-#define BATCH_BYTES 2048
-
-struct batch {
-	char buf[BATCH_BYTES];
-	size_t len;
-	uint32_t seq;
-};
-
-static struct nlmsghdr *add(
-	struct batch *b, uint16_t type, uint16_t flags, uint8_t family, uint16_t res_id)
-{
-	struct nlmsghdr *nlh = nlx_msg(b->buf + b->len, type, flags, sizeof(struct nfgenmsg));
-	struct nfgenmsg *g = mnl_nlmsg_get_payload(nlh);
-
-	g->nfgen_family = family;
-	g->version = NFNETLINK_V0;
-	g->res_id = htons(res_id);
-	nlh->nlmsg_seq = ++b->seq;
-	return nlh;
-}
-
-static void end(struct batch *b, const struct nlmsghdr *nlh)
-{
-	b->len += MNL_ALIGN(nlh->nlmsg_len);
-}
-
-static void put_be32(struct nlmsghdr *nlh, uint16_t type, uint32_t v)
-{
-	mnl_attr_put_u32(nlh, type, htonl(v));
-}
-
-static struct nlattr *expr_begin(struct nlmsghdr *nlh, const char *name, struct nlattr **data)
-{
-	struct nlattr *elem = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
-
-	mnl_attr_put_strz(nlh, NFTA_EXPR_NAME, name);
-	*data = mnl_attr_nest_start(nlh, NFTA_EXPR_DATA);
-	return elem;
-}
-
-static void expr_end(struct nlmsghdr *nlh, struct nlattr *elem, struct nlattr *data)
-{
-	mnl_attr_nest_end(nlh, data);
-	mnl_attr_nest_end(nlh, elem);
-}
-
-/* Register 1 equals these bytes. */
-static void expr_cmp(struct nlmsghdr *nlh, const void *bytes, size_t len)
-{
-	struct nlattr *data, *elem = expr_begin(nlh, "cmp", &data), *value;
-
-	put_be32(nlh, NFTA_CMP_SREG, NFT_REG_1);
-	put_be32(nlh, NFTA_CMP_OP, NFT_CMP_EQ);
-	value = mnl_attr_nest_start(nlh, NFTA_CMP_DATA);
-	mnl_attr_put(nlh, NFTA_DATA_VALUE, len, bytes);
-	mnl_attr_nest_end(nlh, value);
-	expr_end(nlh, elem, data);
-}
-
-static void put_exprs(struct nlmsghdr *nlh, const char *prefix)
-{
-	static const uint8_t zero[4];
-	struct nlattr *list = mnl_attr_nest_start(nlh, NFTA_RULE_EXPRESSIONS);
-	struct nlattr *elem, *data, *value, *verdict;
-
-	elem = expr_begin(nlh, "meta", &data);
-	put_be32(nlh, NFTA_META_DREG, NFT_REG_1);
-	put_be32(nlh, NFTA_META_KEY, NFT_META_IIFNAME);
-	expr_end(nlh, elem, data);
-	expr_cmp(nlh, prefix, strlen(prefix)); /* the first bytes only: any name that begins so */
-
-	elem = expr_begin(nlh, "fib", &data);
-	put_be32(nlh, NFTA_FIB_DREG, NFT_REG_1);
-	put_be32(nlh, NFTA_FIB_RESULT, NFT_FIB_RESULT_OIF);
-	put_be32(nlh, NFTA_FIB_FLAGS, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF | NFTA_FIB_F_PRESENT);
-	expr_end(nlh, elem, data);
-	expr_cmp(nlh, zero, sizeof(zero));
-
-	elem = expr_begin(nlh, "counter", &data);
-	expr_end(nlh, elem, data);
-
-	elem = expr_begin(nlh, "immediate", &data);
-	put_be32(nlh, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
-	value = mnl_attr_nest_start(nlh, NFTA_IMMEDIATE_DATA);
-	verdict = mnl_attr_nest_start(nlh, NFTA_DATA_VERDICT);
-	put_be32(nlh, NFTA_VERDICT_CODE, NF_DROP);
-	mnl_attr_nest_end(nlh, verdict);
-	mnl_attr_nest_end(nlh, value);
-	expr_end(nlh, elem, data);
-	mnl_attr_nest_end(nlh, list);
-}
-
-static void put_table(struct batch *b, uint16_t type, uint16_t flags, const char *table)
-{
-	struct nlmsghdr *nlh = add(b, NFT(type), flags, NFPROTO_INET, 0);
-
-	mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, table);
-	end(b, nlh);
-}
-
-static void put_chain(struct batch *b, const char *table)
-{
-	struct nlmsghdr *nlh = add(b, NFT(NFT_MSG_NEWCHAIN), NLM_F_CREATE, NFPROTO_INET, 0);
-	struct nlattr *hook;
-
-	mnl_attr_put_strz(nlh, NFTA_CHAIN_TABLE, table);
-	mnl_attr_put_strz(nlh, NFTA_CHAIN_NAME, CHAIN);
-	hook = mnl_attr_nest_start(nlh, NFTA_CHAIN_HOOK);
-	put_be32(nlh, NFTA_HOOK_HOOKNUM, NF_INET_PRE_ROUTING);
-	put_be32(nlh, NFTA_HOOK_PRIORITY, (uint32_t)PIN_PRIORITY);
-	mnl_attr_nest_end(nlh, hook);
-	put_be32(nlh, NFTA_CHAIN_POLICY, NF_ACCEPT);
-	mnl_attr_put_strz(nlh, NFTA_CHAIN_TYPE, "filter");
-	end(b, nlh);
-}
-
 int nl_pin_put(struct nlx *x, const char *table, const char *prefix)
 {
-	struct batch b = {.seq = x->seq};
-	struct nlmsghdr *nlh;
-	uint32_t acked;
+	struct nl_nft b;
 
-	nlh = add(&b, NFNL_MSG_BATCH_BEGIN, 0, NFPROTO_UNSPEC, NFNL_SUBSYS_NFTABLES);
-	end(&b, nlh);
-	/* Made (if it isn't there), deleted, made again: empty, whatever was before. */
-	put_table(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE, table);
-	put_table(&b, NFT_MSG_DELTABLE, 0, table);
-	put_table(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE, table);
-	put_chain(&b, table);
-	nlh = add(
-		&b, NFT(NFT_MSG_NEWRULE), NLM_F_CREATE | NLM_F_APPEND | NLM_F_ACK, NFPROTO_INET, 0);
-	acked = nlh->nlmsg_seq;
-	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, table);
-	mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, CHAIN);
-	put_exprs(nlh, prefix);
-	end(&b, nlh);
-	nlh = add(&b, NFNL_MSG_BATCH_END, 0, NFPROTO_UNSPEC, NFNL_SUBSYS_NFTABLES);
-	end(&b, nlh);
-	x->seq = b.seq;
-	return nlx_talk_raw(x, b.buf, b.len, acked, NULL, NULL);
+	nl_nft_begin(&b, x);
+	nl_nft_new_table(&b, NFPROTO_INET, table);
+	nl_nft_base_chain(
+		&b, NFPROTO_INET, table, CHAIN, "filter", NF_INET_PRE_ROUTING, PIN_PRIORITY);
+	nl_nft_rule(&b, NFPROTO_INET, table, CHAIN, 0, NULL);
+	nl_nft_x_device(&b, false, prefix, true);
+	nl_nft_x_source_astray(&b);
+	nl_nft_x_counter(&b);
+	nl_nft_x_verdict(&b, NF_DROP, NULL);
+	nl_nft_rule_end(&b);
+	return nl_nft_commit(&b);
 }
 
 struct rules {

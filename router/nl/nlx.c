@@ -163,47 +163,52 @@ static bool for_us(const struct nlx *x, const struct nlmsghdr *nlh, uint32_t seq
 	return nlh->nlmsg_seq == seq && (nlh->nlmsg_pid == x->portid || nlh->nlmsg_pid == 0);
 }
 
-/* Wait for the acknowledgement of @seq; replies before it go to @fn. */
-static int talk_wait(struct nlx *x, uint32_t seq, nlx_fn fn, void *ctx)
+/* Wait for the acknowledgement of @last; replies before it go to @fn. In a transaction the kernel tells
+ * each message's error in order, and acknowledges the last one even when an earlier one has undone all. */
+static int talk_wait(struct nlx *x, uint32_t first, uint32_t last, nlx_fn fn, void *ctx)
 {
-	int err, kept = 0;
+	int err, kept = 0, told = 0;
 
 	for (unsigned stale = 0; stale < STALE_REPLIES; stale++) {
 		int len = recv_one(x);
 		const struct nlmsghdr *m = (const void *)x->buf;
 
 		if (len < 0)
-			return len;
+			return told != 0 ? told : len;
 		for (; msg_ok(m, len); m = mnl_nlmsg_next(m, &len)) {
-			if (!for_us(x, m, seq))
+			if (m->nlmsg_seq - first > last - first || !for_us(x, m, m->nlmsg_seq))
 				continue;
 			if (m->nlmsg_type == NLMSG_ERROR) {
 				err = error_code(m);
-				if (err != 0 && err != ERR_MALFORMED)
+				if (err != 0 && err != ERR_MALFORMED && told == 0)
 					said_from(m, x->said);
-				return err != 0 ? err : kept;
+				if (told == 0)
+					told = err;
+				if (m->nlmsg_seq == last || (m->nlmsg_seq == first && err != 0))
+					return told != 0 ? told : kept;
 			}
 			if (m->nlmsg_type >= NLMSG_MIN_TYPE && fn && kept == 0)
 				kept = fn(ctx, m);
 		}
 	}
-	return -ETIMEDOUT;
+	return told != 0 ? told : -ETIMEDOUT;
 }
 
 int nlx_talk(struct nlx *x, struct nlmsghdr *nlh, nlx_fn fn, void *ctx)
 {
 	nlh->nlmsg_seq = ++x->seq;
 	nlh->nlmsg_flags |= NLM_F_ACK;
-	return nlx_talk_raw(x, nlh, nlh->nlmsg_len, nlh->nlmsg_seq, fn, ctx);
+	return nlx_talk_span(x, nlh, nlh->nlmsg_len, nlh->nlmsg_seq, nlh->nlmsg_seq, fn, ctx);
 }
 
-int nlx_talk_raw(struct nlx *x, const void *buf, size_t len, uint32_t seq, nlx_fn fn, void *ctx)
+int nlx_talk_span(struct nlx *x, const void *buf, size_t len, uint32_t first, uint32_t last,
+	nlx_fn fn, void *ctx)
 {
 	int err;
 
 	x->said[0] = '\0';
 	err = send_all(x, buf, len);
-	return err != 0 ? err : talk_wait(x, seq, fn, ctx);
+	return err != 0 ? err : talk_wait(x, first, last, fn, ctx);
 }
 
 /* One try of a dump. -EAGAIN: start over. */

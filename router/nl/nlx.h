@@ -43,8 +43,10 @@ struct nlmsghdr *nlx_msg(void *buf, uint16_t type, uint16_t flags, size_t extra)
 /* Send @nlh, give the replies to @fn (may be NULL), wait for the acknowledgement. 0; -errno as the
  * kernel said; -ETIMEDOUT; -ENOBUFS: the reply was lost, what happened is unknown. */
 int nlx_talk(struct nlx *x, struct nlmsghdr *nlh, nlx_fn fn, void *ctx);
-/* The same for messages that stand ready at @buf; @seq is the one whose acknowledgement counts. */
-int nlx_talk_raw(struct nlx *x, const void *buf, size_t len, uint32_t seq, nlx_fn fn, void *ctx);
+/* The same for several messages that stand ready at @buf, numbered @first to @last, of which the last asks
+ * for an acknowledgement: the first error among them, or of the batch as a whole (told with @first). */
+int nlx_talk_span(struct nlx *x, const void *buf, size_t len, uint32_t first, uint32_t last,
+	nlx_fn fn, void *ctx);
 /* Dump: @begin (may be NULL) is called before the first and again before each repeated try. */
 int nlx_dump(struct nlx *x, struct nlmsghdr *nlh, void (*begin)(void *ctx), nlx_fn fn, void *ctx);
 /* Receive what a monitoring (non-blocking) socket holds, at most @max datagrams. Returns how many
