@@ -1,4 +1,5 @@
-/* `weft status ipam`: ranges, then who owns what in them, then what is wanted and not there. */
+/* `weft status ipam`: ranges, then who owns what in them, then what is wanted and not there, then the
+ * families in which no pod can get an address. */
 #include "cli.h"
 
 #include <inttypes.h>
@@ -103,6 +104,21 @@ static void wanted_row(struct out *o, const msgpack_object *w)
 		out_duration(ctl_get_u64(w, "next_ms"), unit));
 }
 
+static void pods_row(struct out *o, const msgpack_object *p)
+{
+	if (!ctl_get_bool(p, "exhausted"))
+		return;
+	empty(o);
+	out_cell(o, OUT_PLAIN, "IPv%" PRIu64, ctl_get_u64(p, "family"));
+	empty(o);
+	out_cell(o, OUT_PLAIN, "%s", "pods");
+	out_cell(o, OUT_BAD, "%s", "exhausted");
+	out_cell(o, OUT_PLAIN, "%" PRIu64 "/%" PRIu64, ctl_get_u64(p, "used"),
+		ctl_get_u64(p, "size"));
+	out_cell(o, OUT_PLAIN, "no address for another pod; %" PRIu64 " rest",
+		ctl_get_u64(p, "resting"));
+}
+
 void render_ipam(struct out *o, const msgpack_object *data)
 {
 	static const char *const titles[] = {
@@ -116,4 +132,6 @@ void render_ipam(struct out *o, const msgpack_object *data)
 		prefix_row(o, item);
 	for (size_t i = 0; (item = cli_item(data, "wanted", i)) != NULL; i++)
 		wanted_row(o, item);
+	for (size_t i = 0; (item = cli_item(data, "pods", i)) != NULL; i++)
+		pods_row(o, item);
 }

@@ -21,6 +21,8 @@ struct adding {
 	struct ipam_att att;
 	char name[IFNAMSIZ];
 	unsigned mtu;
+	int64_t deadline_ms;
+	bool used_up[2]; /* IPv4, IPv6: this ADD took the last address */
 };
 
 static bool kernel_has_ipv6(void)
@@ -32,7 +34,9 @@ static bool kernel_has_ipv6(void)
 	return f != NULL;
 }
 
-static int attach_error(const struct adding *a, int err, const struct ip *bad, struct cni_error *e)
+/* @why: on ERR_FULL, why there is no other prefix. */
+static int attach_error(
+	const struct adding *a, int err, const struct ip *bad, const char *why, struct cni_error *e)
 {
 	char ip[IP_STRLEN];
 
@@ -41,8 +45,7 @@ static int attach_error(const struct adding *a, int err, const struct ip *bad, s
 	switch (err) {
 	case ERR_FULL:
 		(void)cni_fail(e, CNI_E_LATER, "all pod addresses are in use (IPv%d)", bad->family);
-		cni_detail(
-			e, "freed ones rest for a while; more prefixes for this node would help");
+		cni_detail(e, "%s; freed ones rest for a while", why);
 		return ERR_REFUSED;
 	case ERR_LIMIT:
 		return cni_fail(e, CNI_E_LATER, "this node has %d attachments, and takes no more",
@@ -73,35 +76,68 @@ static int replace_leftover(struct adding *a, struct cni_error *e)
 	struct nl_veth v;
 
 	if (nl_veth_get(&a->link.host, a->name, &v) != -ENODEV)
-		return attach_error(a, ERR_EXISTS, &none, e);
+		return attach_error(a, ERR_EXISTS, &none, "", e);
 	if (old)
 		(void)ipam_detach(a->pool.m, a->c->id, a->c->ifname, a->pool.now);
 	return 0;
 }
 
-static int take_address(struct adding *a, struct cni_error *e)
+/* Enter the attachment into the file, which is then open; *@made is borrowed from it. An error of
+ * ipam_attach, with *@bad; or ERR_REFUSED, with @e filled and *@bad of no family. */
+static int reserve(
+	struct adding *a, const struct ipam_att **made, struct ip *bad, struct cni_error *e)
 {
 	unsigned families = FAMILY_V4_BIT | (kernel_has_ipv6() ? FAMILY_V6_BIT : 0);
-	const struct ipam_att *made;
-	struct ip bad;
 	int err;
 
+	*bad = (struct ip){.family = IP_NONE};
 	if (cni_pool_open(a->c, &a->link, &a->pool, e) != 0 || replace_leftover(a, e) != 0)
 		return ERR_REFUSED;
 	err = ipam_prefixes_set(a->pool.m, a->mesh.prefixes, a->mesh.nprefixes);
 	if (err)
 		return cni_fail(e, CNI_E_INTERNAL, "prefixes: %s", err_str(err));
-	err = ipam_attach(a->pool.m, &a->att, families, a->pool.now, &made, &bad);
+	err = ipam_attach(a->pool.m, &a->att, families, a->pool.now, made, bad);
 	if (err == ERR_FULL || err == ERR_LIMIT) {
 		cni_pool_reclaim(&a->pool, &a->link);
-		err = ipam_attach(a->pool.m, &a->att, families, a->pool.now, &made, &bad);
+		err = ipam_attach(a->pool.m, &a->att, families, a->pool.now, made, bad);
+	}
+	return err;
+}
+
+static int take_address(struct adding *a, struct cni_error *e)
+{
+	const struct ipam_att *made;
+	struct ipam_stats st;
+	char why[256] = "";
+	struct ip bad;
+	int err;
+
+	while ((err = reserve(a, &made, &bad, e)) == ERR_FULL) {
+		cni_pool_close(&a->pool); /* others go on while this one waits */
+		if (!cni_mesh_grow(a->c->socket, a->deadline_ms, (enum ip_family)bad.family,
+			    &a->mesh, why, sizeof(why)))
+			break;
 	}
 	if (err)
-		return attach_error(a, err, &bad, e);
+		return e->code ? ERR_REFUSED : attach_error(a, err, &bad, why, e);
 	a->att = *made;
+	for (int i = 0; i < 2; i++) {
+		ipam_stats(a->pool.m, CNI_VNI, i == 0 ? IP_V4 : IP_V6, a->pool.now, &st);
+		a->used_up[i] = st.exhausted;
+	}
 	if (a->c->pin && cni_link_pin(e) != 0)
 		return ERR_REFUSED;
 	return cni_pool_save(&a->pool, e);
+}
+
+/* Ahead of need; where nothing is claimed the answer is no, and that is fine. */
+static void ask_ahead(const struct adding *a)
+{
+	char why[256];
+
+	for (int i = 0; i < 2; i++)
+		if (a->used_up[i])
+			(void)cni_mesh_more(a->c->socket, i == 0 ? IP_V4 : IP_V6, why, sizeof(why));
 }
 
 static void give_back(struct adding *a)
@@ -157,11 +193,13 @@ static int run(struct adding *a, json_t **out, struct cni_error *e)
 	describe(a);
 	if (cni_link_open(&a->link, a->c->netns, e) != 0)
 		return ERR_REFUSED;
-	if (cni_mesh_wait(a->c->socket, a->c->wait_ms, &a->mesh, e) != 0 || choose_mtu(a, e) != 0)
+	a->deadline_ms = cni_mesh_now_ms() + a->c->wait_ms;
+	if (cni_mesh_wait(a->c->socket, a->deadline_ms, &a->mesh, e) != 0 || choose_mtu(a, e) != 0)
 		return ERR_REFUSED;
 	if (take_address(a, e) != 0)
 		return ERR_REFUSED;
 	cni_pool_close(&a->pool);
+	ask_ahead(a);
 	if (cni_link_add(&a->link, &a->att, a->name, a->mtu, a->mesh.table, e) != 0) {
 		give_back(a);
 		return ERR_REFUSED;

@@ -162,9 +162,12 @@ int cni_gc(const struct cni_call *c, struct cni_error *e)
 	return e->code ? ERR_REFUSED : 0;
 }
 
+/* Is there an address for one more pod? If not, weftd is asked for another block: a runtime that believes
+ * STATUS sends no ADD any more that could. */
 static int pool_status(const struct cni_call *c, const struct cni_mesh *mesh, struct cni_error *e)
 {
 	struct ipam_stats st;
+	char why[256];
 	struct cni_pool p;
 	struct cni_link l;
 	int err = cni_pool_peek(c, &p, e);
@@ -184,6 +187,10 @@ static int pool_status(const struct cni_call *c, const struct cni_mesh *mesh, st
 		err = cni_fail(e, CNI_E_NOT_READY, "all pod addresses are in use (IPv%d)", f);
 		cni_detail(e, "%llu of %llu, %llu more rest", (unsigned long long)st.used,
 			(unsigned long long)st.size, (unsigned long long)st.held);
+		cni_detail(e, "%s",
+			cni_mesh_more(c->socket, (enum ip_family)f, why, sizeof(why))
+				? "another block is asked for"
+				: why);
 	}
 	if (!err && p.m) {
 		ipam_stats(p.m, CNI_VNI, IP_V4, p.now, &st);

@@ -5,6 +5,10 @@
  * a peer that is linked knows this node's prefixes. With no peer linked there is nobody who would have
  * to know.
  *
+ * A pool that is full: weftd claims another block where it claims at all. It is asked by the ADD that
+ * finds no address, which then waits, and ahead of need by the ADD that took the last one and by STATUS;
+ * else a node that says 50 would get no ADD any more that could ask.
+ *
  * Data in: a socket's path. Data out: struct cni_mesh. Bounds: LIM_POD_PREFIXES; the wait. Failure: error
  * 11, for the runtime to try again. */
 #include "cni_mesh.h"
@@ -17,7 +21,7 @@
 
 #define POLL_MS 100
 
-static int64_t now_ms(void)
+int64_t cni_mesh_now_ms(void)
 {
 	struct timespec ts;
 
@@ -94,10 +98,16 @@ const char *cni_mesh_wants(const struct cni_mesh *m)
 	return NULL;
 }
 
-int cni_mesh_wait(const char *socket, unsigned wait_ms, struct cni_mesh *out, struct cni_error *e)
+static void pause_ms(void)
 {
 	const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
-	int64_t deadline = now_ms() + wait_ms;
+
+	(void)nanosleep(&pause, NULL);
+}
+
+int cni_mesh_wait(
+	const char *socket, int64_t deadline_ms, struct cni_mesh *out, struct cni_error *e)
+{
 	const char *wants;
 
 	for (;;) {
@@ -106,11 +116,74 @@ int cni_mesh_wait(const char *socket, unsigned wait_ms, struct cni_mesh *out, st
 		wants = cni_mesh_wants(out);
 		if (!wants)
 			return 0;
-		if (now_ms() >= deadline)
+		if (cni_mesh_now_ms() >= deadline_ms)
 			break;
-		(void)nanosleep(&pause, NULL);
+		pause_ms();
 	}
 	(void)cni_fail(e, CNI_E_LATER, "the mesh is not ready");
 	cni_detail(e, "%s", wants);
 	return ERR_REFUSED;
+}
+
+bool cni_mesh_more(const char *socket, enum ip_family family, char *why, size_t cap)
+{
+	struct ctl_request rq = {.cmd = "prefix-more",
+		.args = {{.key = "family", .value = {family == IP_V4 ? '4' : '6'}}},
+		.nargs = 1};
+	struct client_answer a;
+	int err = client_call(socket, &rq, CLIENT_TIMEOUT_MS, &a);
+	bool ok = false;
+
+	if (err) {
+		snprintf(why, cap, "weftd does not answer: %s", err_str(err));
+		return false;
+	}
+	ok = a.reply.ok;
+	if (!ok)
+		snprintf(why, cap, "%s%s%s", a.reply.error, a.reply.hint[0] ? ": " : "",
+			a.reply.hint);
+	client_answer_free(&a);
+	return ok;
+}
+
+/* Has @now a prefix of @family that @before has not? */
+static bool has_new(
+	const struct cni_mesh *now, const struct cni_mesh *before, enum ip_family family)
+{
+	for (size_t i = 0; i < now->nprefixes; i++) {
+		bool old = now->prefixes[i].pfx.ip.family != family;
+
+		for (size_t k = 0; k < before->nprefixes && !old; k++)
+			old = pfx_eq(&now->prefixes[i].pfx, &before->prefixes[k].pfx);
+		if (!old)
+			return true;
+	}
+	return false;
+}
+
+bool cni_mesh_grow(const char *socket, int64_t deadline_ms, enum ip_family family,
+	struct cni_mesh *m, char *why, size_t cap)
+{
+	struct cni_error spare = {0};
+	struct cni_mesh now;
+	bool asked = false;
+
+	for (;;) {
+		if (cni_mesh_ask(socket, &now, &spare) != 0) {
+			snprintf(why, cap, "%s", spare.msg);
+			return false;
+		}
+		if (has_new(&now, m, family) && !cni_mesh_wants(&now)) {
+			*m = now;
+			return true;
+		}
+		if (!asked && !cni_mesh_more(socket, family, why, cap))
+			return false;
+		asked = true;
+		if (cni_mesh_now_ms() >= deadline_ms) {
+			snprintf(why, cap, "another block is asked for, and not there yet");
+			return false;
+		}
+		pause_ms();
+	}
 }

@@ -31,26 +31,6 @@ static int64_t clock_ns(clockid_t id)
 	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-static int boot_id(uint8_t out[IPAM_BOOT_ID], struct cni_error *e)
-{
-	const char *path = "/proc/sys/kernel/random/boot_id";
-	char *text, pair[3] = "";
-	size_t len, n = 0;
-	int err = file_read(path, 256, &text, &len);
-
-	if (err)
-		return cni_fail(e, CNI_E_IO, "can't read %s: %s", path, err_str(err));
-	for (const char *s = text; *s && n < 2 * IPAM_BOOT_ID; s++) {
-		if (!strchr("0123456789abcdef", *s))
-			continue;
-		pair[n % 2] = *s;
-		if (n++ % 2)
-			out[n / 2 - 1] = (uint8_t)strtoul(pair, NULL, 16);
-	}
-	free(text);
-	return n == 2 * IPAM_BOOT_ID ? 0 : cni_fail(e, CNI_E_IO, "%s holds no boot id", path);
-}
-
 static int path_of(
 	const struct cni_call *c, const char *name, char out[PATH_MAX], struct cni_error *e)
 {
@@ -131,8 +111,11 @@ static int load(struct cni_pool *p, struct cni_link *l, struct cni_error *e)
 	size_t len;
 	int err;
 
-	if (boot_id(boot, e) != 0 || path_of(p->call, "pods", path, e) != 0)
+	if (path_of(p->call, "pods", path, e) != 0)
 		return ERR_REFUSED;
+	err = file_boot_id(boot);
+	if (err)
+		return cni_fail(e, CNI_E_IO, "can't read the kernel's boot id: %s", err_str(err));
 	err = file_state_read(path, KIND, FORMAT, &format, &buf, &len);
 	if (!err) {
 		err = ipam_decode((const uint8_t *)buf, len, boot, &p->m);

@@ -398,3 +398,22 @@ fail:
 	close(fd);
 	return err;
 }
+
+int file_boot_id(uint8_t out[FILE_BOOT_ID])
+{
+	char *text, pair[3] = "";
+	size_t len, n = 0;
+	int err = file_read("/proc/sys/kernel/random/boot_id", 256, &text, &len);
+
+	if (err)
+		return err;
+	for (const char *s = text; *s && n < 2 * FILE_BOOT_ID; s++) {
+		if (!strchr("0123456789abcdef", *s))
+			continue;
+		pair[n % 2] = *s;
+		if (n++ % 2)
+			out[n / 2 - 1] = (uint8_t)strtoul(pair, NULL, 16);
+	}
+	free(text);
+	return n == 2 * FILE_BOOT_ID ? 0 : ERR_MALFORMED;
+}

@@ -39,4 +39,9 @@ int file_mkdir(const char *path, mode_t mode);
  * *@holder, 0 if it can't be told. */
 int file_lock(const char *path, pid_t *holder);
 
+#define FILE_BOOT_ID 16 /* bytes */
+/* The kernel's id of this boot (random(4)), by which a file written before a reboot is known. -errno;
+ * ERR_MALFORMED: what the kernel says is no such id; ERR_NOMEM. */
+int file_boot_id(uint8_t out[FILE_BOOT_ID]);
+
 #endif

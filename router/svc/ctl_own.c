@@ -1,20 +1,14 @@
 /* ctl_own.c - `weft status ipam`, what an orchestrator asks (prefix-set, prefix-more, node-deleted), and
  * the metrics of ownership; shapes in docs/json.md.
- *
- * How many addresses of an own prefix pods have is read from the file that weft-cni keeps in
- * RUN-DIR/cni, where it can be read; the daemon keeps no copy. */
+ */
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "weft/err.h"
-#include "file.h"
-#include "ipam.h"
+#include "ctl_pods.h"
 #include "ctl_status.h"
 #include "own_svc.h"
-
-#define PODS_FORMAT 1
 
 static void message(struct ctl_answer *a, const char *text)
 {
@@ -24,35 +18,6 @@ static void message(struct ctl_answer *a, const char *text)
 }
 
 /* --- status ipam --- */
-
-/* The pods' addresses, NULL: not to be read. Returns owned. */
-static struct ipam *pods(struct daemon *d)
-{
-	char path[PATH_MAX], *text = NULL, *buf = NULL, pair[3] = "";
-	uint8_t boot[IPAM_BOOT_ID];
-	struct ipam *m = NULL;
-	size_t len = 0, n = 0;
-	uint16_t format;
-
-	if (file_read("/proc/sys/kernel/random/boot_id", 256, &text, &len) != 0)
-		return NULL;
-	for (const char *s = text; *s && n < 2 * IPAM_BOOT_ID; s++) {
-		if (!strchr("0123456789abcdef", *s))
-			continue;
-		pair[n % 2] = *s;
-		if (n++ % 2)
-			boot[n / 2 - 1] = (uint8_t)strtoul(pair, NULL, 16);
-	}
-	free(text);
-	snprintf(path, sizeof(path), "%s/cni/pods", d->conf->run_dir);
-	if (n != 2 * IPAM_BOOT_ID ||
-		file_state_read(path, "pods", PODS_FORMAT, &format, &buf, &len) != 0)
-		return NULL;
-	if (ipam_decode((const uint8_t *)buf, len, boot, &m) != 0)
-		m = NULL;
-	free(buf);
-	return m;
-}
 
 static void pods_of(
 	struct ctl_w *w, struct ipam *m, const struct owner_prefix *p, const char *device)
@@ -65,7 +30,7 @@ static void pods_of(
 		ctl_w_nil(w, "pods");
 		return;
 	}
-	ipam_stats(m, p->vni, (enum ip_family)p->pfx.ip.family, loop_now(), &st);
+	ipam_stats(m, p->vni, (enum ip_family)p->pfx.ip.family, pods_now(), &st);
 	ctl_w_map(w, "pods");
 	ctl_w_u64(w, "size", st.size);
 	ctl_w_u64(w, "used", st.used);
@@ -110,7 +75,7 @@ static void own_prefixes(struct daemon *d, struct ctl_w *w)
 {
 	static const char *const states[] = {
 		[OWNER_WAITING] = "waiting", [OWNER_IN_USE] = "in_use", [OWNER_LOST] = "lost"};
-	struct ipam *m = pods(d);
+	struct ipam *m = pods_read(d);
 	char name[NODE_NAME_MAX + 1];
 	struct owner_own own;
 	size_t it = 0;
@@ -222,6 +187,7 @@ void ctl_own_fill(struct daemon *d, struct ctl_w *w, const char *key)
 	other_prefixes(d, w);
 	ctl_w_end(w);
 	wanted(d, w);
+	pods_totals(d, w);
 	ctl_w_map(w, "leases");
 	ctl_w_u64(w, "running", st.leases);
 	ctl_w_bool(w, "paused", st.paused);

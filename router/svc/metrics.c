@@ -3,6 +3,7 @@
 #include <string.h>
 #include "weft/err.h"
 #include "bgp_svc.h"
+#include "ctl_pods.h"
 #include "ctl_status.h"
 #include "own_svc.h"
 
@@ -167,6 +168,7 @@ static void metrics(struct daemon *d, struct http_reply *r)
 	m_sessions(d, r);
 	m_peers(d, r);
 	metrics_own(d, r);
+	metrics_pods(d, r);
 	metrics_bgp(d, r);
 }
 

@@ -6,7 +6,7 @@ import concurrent.futures, ipaddress, json, os, re, signal, subprocess, sys, tim
 
 NAME, DIR, PLUGIN, GROUP = sys.argv[1:5]
 HOST = f'/run/netns/weft-{NAME}-h1'
-SOCKET, DATA = f'{DIR}/h1/run/weft.sock', f'{DIR}/h1/cni'
+SOCKET, DATA = f'{DIR}/h1/run/weft.sock', f'{DIR}/h1/run/cni'
 MAC = '02:77:65:66:74:01'
 GATEWAY = {4: '169.254.1.1', 6: 'fe80::1'}
 VERSIONS = ['0.3.1', '0.4.0', '1.0.0', '1.1.0']
@@ -114,6 +114,21 @@ def wait(what, fn, seconds=20):
     while not fn():
         expect(time.time() < end, f'waited in vain for {what}')
         time.sleep(0.05)
+
+
+def weft(*args):
+    return subprocess.run([os.environ.get('WEFT', f'{os.path.dirname(PLUGIN)}/../weft'), '--socket', SOCKET, *args],
+                          capture_output=True, text=True).stdout
+
+
+def pool(family=4):
+    """What weft status ipam says of the pods' addresses."""
+    return next(p for p in json.loads(weft('-o', 'json', 'status', 'ipam'))['pods'] if p['family'] == family)
+
+
+def metric(name):
+    text = host('curl -s http://127.0.0.1:6794/metrics')
+    return next(float(l.rsplit(' ', 1)[1]) for l in text.splitlines() if l.startswith(name + ' '))
 
 
 def status_is(code):
@@ -430,11 +445,11 @@ def case_killed_then_again():
 
 
 def case_parallel():
-    pods = [Pod(f'p{i}') for i in range(50)]
-    with concurrent.futures.ThreadPoolExecutor(50) as ex:
+    pods = [Pod(f'p{i}') for i in range(100)]
+    with concurrent.futures.ThreadPoolExecutor(100) as ex:
         res = list(ex.map(lambda p: good('ADD', p), pods))
         every = [a for r in res for a in addresses(r)]
-        expect(len(every) == 100 and len(set(every)) == 100, 'addresses are unique', sorted(every))
+        expect(len(every) == 200 and len(set(every)) == 200, 'addresses are unique', sorted(every))
         list(ex.map(lambda pr: good('CHECK', pr[0], with_prev(pr[1])), zip(pods[:10], res)))
         list(ex.map(lambda p: good('DEL', p), pods))
     for p in list(pods):
@@ -498,11 +513,60 @@ def case_pool_full():
     expect(all(len(addresses(r)) == 1 for r in res), 'IPv4 only', res)
     bad(11, 'ADD', pods[5], says='in use')
     bad(50, 'STATUS', says='in use')
+    # Nothing is claimed here, and both say so; weft status ipam and the metrics tell too.
+    bad(11, 'ADD', pods[5], says='no blocks are claimed')
+    bad(50, 'STATUS', says='no blocks are claimed')
+    expect(pool() == {'family': 4, 'size': 5, 'used': 5, 'resting': 0, 'free': 0, 'exhausted': True}, 'status ipam', pool())
+    expect(re.search(r'IPv4 .*pods +exhausted +5/5', weft('status', 'ipam')), 'weft status ipam', weft('status', 'ipam'))
+    expect(metric('weft_pod_addresses_exhausted{family="4"}') == 1 and metric('weft_pods') == 5 and
+           metric('weft_pod_addresses{family="4",state="used"}') == 5, 'metrics')
     good('DEL', pods[0])
+    expect(pool()['resting'] == 1 and pool()['exhausted'], 'one rests', pool())
     bad(11, 'ADD', pods[5], says='in use')  # it rests
     wait('the freed address to have rested', lambda: status_is(0))
+    expect(not pool()['exhausted'] and metric('weft_pod_addresses_exhausted{family="4"}') == 0, 'status ipam', pool())
     r = good('ADD', pods[5])
     expect(addresses(r) == addresses(res[0]), 'the rested one', r)
+    for p in pods:
+        good('DEL', p)
+    clean()
+
+
+def case_claims_more():
+    """A node that claims takes another block: of 10.34.0.0/28, as blocks of 8, 5 pods each."""
+    pods = [Pod(f'cm{i}') for i in range(11)]
+    blocks = [ipaddress.ip_network('10.34.0.0/29'), ipaddress.ip_network('10.34.0.8/29')]
+    def block(r):
+        return next(b for b in blocks if ipaddress.ip_address(addresses(r)[0]) in b)
+    res = [good('ADD', p) for p in pods[:5]]
+    expect(len({block(r) for r in res}) == 1, 'one block', res)
+    # Who takes the last address has asked already.
+    wait('the second block', lambda: len(json.loads(weft('-o', 'json', 'status', 'ipam'))['pods']) and pool()['size'] == 10)
+    res += [good('ADD', p) for p in pods[5:9]]
+    expect({block(r) for r in res[5:]} == {b for b in blocks if b != block(res[0])}, 'the other block', res)
+    good('STATUS')
+    good('ADD', pods[9])
+    # The range is full: 11 within the time, and STATUS says so.
+    t0 = time.time()
+    bad(11, 'ADD', pods[10], conf(waitMs=500), says='another block is asked for')
+    expect(0.4 < time.time() - t0 < 5, 'the wait has a bound', time.time() - t0)
+    bad(50, 'STATUS', says='another block is asked for')
+    expect(metric('weft_pod_addresses_exhausted{family="4"}') == 1, 'metric')
+    wait('the range to be told as full', lambda: metric('weft_range_exhausted') == 1)
+    for p in pods:
+        good('DEL', p)
+    clean()
+
+
+def case_claim_while_adding():
+    """Of many ADDs that find the pool full at once, each waits for the block that one asks for."""
+    pods = [Pod(f'cw{i}') for i in range(12)]
+    with concurrent.futures.ThreadPoolExecutor(12) as ex:
+        res = list(ex.map(lambda p: good('ADD', p, conf(waitMs=20000)), pods))
+    every = {addresses(r)[0] for r in res}
+    expect(len(every) == 12, 'addresses are unique', sorted(every))
+    expect({ipaddress.ip_network(a + '/29', strict=False) for a in every}.__len__() >= 3, 'three blocks', sorted(every))
+    expect(pool()['size'] <= 20, 'no more blocks than needed, and one ahead', pool())
     for p in pods:
         good('DEL', p)
     clean()
@@ -567,6 +631,8 @@ GROUPS = {
               case_static_and_args, case_chain, case_again_and_gone, case_check, case_pinned],
     'life': [case_gc, case_killed, case_killed_then_again, case_parallel, case_disk_full, case_daemon_down],
     'small': [case_pool_full, case_rest_order],
+    'claiming': [case_claims_more],
+    'claiming-much': [case_claim_while_adding],
     'no-prefix': [case_no_prefix],
     'settling': [case_settling],
     'young-bounded': [case_bounded_wait],

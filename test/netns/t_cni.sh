@@ -56,7 +56,7 @@ linked() { pod_network "$1" | grep -q '"peers_linked": 1'; }
 # plug VERB HOST POD: call the plugin there.
 plug() {
 	local verb=$1 h=$2 p=$3
-	echo "{\"cniVersion\":\"1.0.0\",\"name\":\"weft\",\"type\":\"weft-cni\",\"socket\":\"$net_dir/$h/run/weft.sock\",\"dataDir\":\"$net_dir/$h/cni\"}" |
+	echo "{\"cniVersion\":\"1.0.0\",\"name\":\"weft\",\"type\":\"weft-cni\",\"socket\":\"$net_dir/$h/run/weft.sock\",\"dataDir\":\"$net_dir/$h/run/cni\"}" |
 		nsenter "--net=/run/netns/$(ns_of "$h")" env CNI_COMMAND="$verb" CNI_CONTAINERID="c-$p" \
 			CNI_NETNS="/run/netns/$(ns_of "$p")" CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin "$plugin"
 }
@@ -73,6 +73,19 @@ suite life
 step "a small pool"
 cni_start 1 --prefix 10.32.1.0/29
 suite small
+weftd_stop h1
+step "a node that claims"
+# claiming_start RANGE: an earlier run's claims are gone.
+claiming_start() {
+	rm -rf "$net_dir/h1/state"
+	weftd_start h1 --cluster-range "$1" --prefix auto/29
+	wait_for "the first block" json_at h1 "d['prefixes'][0]['state'] == 'in_use'" status ipam
+}
+claiming_start 10.34.0.0/28
+suite claiming
+weftd_stop h1
+claiming_start 10.35.0.0/16
+suite claiming-much
 weftd_stop h1
 step "no prefix"
 cni_start 1

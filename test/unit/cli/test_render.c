@@ -502,20 +502,31 @@ static void ipam(void **state)
 	ctl_w_u64(w, "next_ms", 28000);
 	ctl_w_end(w);
 	ctl_w_end(w);
+	ctl_w_array(w, "pods");
+	for (unsigned family = 4; family <= 6; family += 2) {
+		ctl_w_map(w, NULL);
+		ctl_w_u64(w, "family", family);
+		ctl_w_u64(w, "size", 253);
+		ctl_w_u64(w, "used", 250);
+		ctl_w_u64(w, "resting", 3);
+		ctl_w_bool(w, "exhausted", family == 4);
+		ctl_w_end(w);
+	}
+	ctl_w_end(w);
 	ctl_w_end(w);
 	expect_text(w, render_ipam, false,
-		"VNI  PREFIX        NODE   RIGHT          STATE       PODS  NOTES\n"
-		"  1  10.32.0.0/16  -      range          free           -  256 of /24: 3 owned, 1 "
-		"leased, 252 free (2 had an owner once)\n"
-		"  1  10.32.5.0/24  host1  claim          in use     3/253  -\n"
-		"  1  10.32.6.0/24  host1  configuration  lost           -  to host2\n"
-		"  1  10.32.7.0/24  host3  claim          leased         -  its node is gone; "
-		"1h00m "
-		"left\n"
-		"  1  10.32.8.0/24  host4  other          new word       -  -\n"
-		"  1  auto/64       -      claim          exhausted      -  no range has room for "
-		"it; "
-		"again in 28s\n");
+		"VNI  PREFIX        NODE   RIGHT          STATE         PODS  NOTES\n"
+		"  1  10.32.0.0/16  -      range          free             -  256 of /24: 3 owned, "
+		"1 leased, 252 free (2 had an owner once)\n"
+		"  1  10.32.5.0/24  host1  claim          in use       3/253  -\n"
+		"  1  10.32.6.0/24  host1  configuration  lost             -  to host2\n"
+		"  1  10.32.7.0/24  host3  claim          leased           -  its node is gone; "
+		"1h00m left\n"
+		"  1  10.32.8.0/24  host4  other          new word         -  -\n"
+		"  1  auto/64       -      claim          exhausted        -  no range has room "
+		"for it; again in 28s\n"
+		"  -  IPv4          -      pods           exhausted  250/253  no address for "
+		"another pod; 3 rest\n");
 }
 
 static void message(void **state)

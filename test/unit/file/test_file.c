@@ -485,6 +485,20 @@ static void test_kill(void **state)
 	}
 }
 
+static void test_boot_id(void **state)
+{
+	uint8_t a[FILE_BOOT_ID] = {0}, b[FILE_BOOT_ID] = {1}, none[FILE_BOOT_ID] = {0};
+
+	(void)state;
+	assert_int_equal(file_boot_id(a), 0);
+	assert_int_equal(file_boot_id(b), 0);
+	assert_memory_equal(a, b, sizeof(a));
+	assert_memory_not_equal(a, none, sizeof(a));
+	/* A random UUID (RFC 9562 5.4): version and variant are where they belong. */
+	assert_int_equal(a[6] >> 4, 4);
+	assert_int_equal(a[8] >> 6, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -497,6 +511,7 @@ int main(void)
 		cmocka_unit_test(test_set_aside),
 		cmocka_unit_test(test_mkdir),
 		cmocka_unit_test(test_lock),
+		cmocka_unit_test(test_boot_id),
 		cmocka_unit_test(test_kill),
 	};
 
