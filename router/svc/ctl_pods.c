@@ -79,8 +79,10 @@ static void write_peers(struct daemon *d, struct ctl_w *w)
 			continue;
 		known++;
 		linked += n.linked;
-		/* Its own record came: records flow on this link. */
-		spread |= n.linked && n.epoch > 0 && ts_due(ts_add(n.since, SPREAD_AFTER), now);
+		/* A neighbour, and its own record came: records flow on this link. Links that only
+		 * data needs carry none. */
+		spread |= n.linked && n.neighbour && n.epoch > 0 &&
+			  ts_due(ts_add(n.since, SPREAD_AFTER), now);
 	}
 	ctl_w_u64(w, "peers_known", known);
 	ctl_w_u64(w, "peers_linked", linked);

@@ -104,7 +104,7 @@ static void overview_mesh(struct daemon *d, struct ctl_w *w)
 		if (n.left)
 			continue;
 		nodes++;
-		up += n.self || n.linked;
+		up += n.self || n.up;
 	}
 	while (sess_peer_next(d->sess, &it, &p, loop_now()))
 		sessions += p.up;
@@ -130,7 +130,7 @@ static void overview_mesh(struct daemon *d, struct ctl_w *w)
 	ctl_w_end(w);
 	ctl_w_map(w, "peers");
 	ctl_w_u64(w, "known", nodes ? nodes - 1 : 0);
-	ctl_w_u64(w, "up", sessions);
+	ctl_w_u64(w, "up", up ? up - 1 : 0);
 	ctl_w_u64(w, "dialling", dialling);
 	ctl_w_end(w);
 }
@@ -313,7 +313,7 @@ void status_peers(struct daemon *d, struct ctl_w *w, const char *key)
 		ctl_w_str(w, "name", n.name);
 		key_short(w, &n.key);
 		ctl_w_bool(w, "self", n.self);
-		ctl_w_bool(w, "up", n.self || n.linked);
+		ctl_w_bool(w, "up", n.self || n.up);
 		ctl_w_bool(w, "left", n.left);
 		ctl_w_str(w, "version", n.version);
 		ctl_w_u64(w, "epoch", n.epoch);
@@ -336,14 +336,20 @@ void status_peers(struct daemon *d, struct ctl_w *w, const char *key)
 	ctl_w_end(w);
 }
 
+void status_peer_counters(struct daemon *d, const struct peer *p, struct dp_counters *out)
+{
+	if (!p || dp_peer_counters(d->dp, p->handle, out) != 0)
+		memset(out, 0, sizeof(*out));
+}
+
 static void one_connection(struct daemon *d, struct ctl_w *w, const struct sess_peer_info *p)
 {
+	const struct peer *peer = peers_session(d, p->peer);
 	struct dp_counters c;
 	char text[EP_STRLEN], name[NODE_NAME_MAX + 1];
-	uint64_t side = d->peers[p->peer].side_ports;
+	uint64_t side = peer ? peer->side_ports : 0;
 
-	if (dp_peer_counters(d->dp, p->peer, &c) != 0)
-		memset(&c, 0, sizeof(c));
+	status_peer_counters(d, peer, &c);
 	ctl_w_map(w, NULL);
 	ctl_w_str(w, "direction", p->initiator ? "->" : "<-");
 	ctl_w_str(w, "endpoint", ep_fmt(&p->ep, text));
@@ -352,7 +358,7 @@ static void one_connection(struct daemon *d, struct ctl_w *w, const struct sess_
 	key_short(w, &p->key);
 	ctl_w_str(w, "state", p->up ? "established" : "dialling");
 	ctl_w_str(w, "suite", aead_suite_name(p->suite));
-	ctl_w_u64(w, "path_mtu", d->peers[p->peer].outer_mtu);
+	ctl_w_u64(w, "path_mtu", peer ? peer->outer_mtu : 0);
 	if (p->rtt.ns >= 0)
 		ctl_w_f64(w, "rtt_ms", (double)p->rtt.ns / 1e6);
 	else
@@ -448,6 +454,15 @@ static void one_route(struct ctl_w *w, uint32_t vni, const struct pfx *p, const 
 	ctl_w_end(w);
 }
 
+/* Where its datagrams go; "" before there was a session. */
+static const char *route_via(
+	const struct daemon *d, const struct rtab_entry *e, char out[EP_STRLEN])
+{
+	const struct ep *ep = &peers_at(d, e->peer)->ep;
+
+	return ep->ip.family == IP_NONE ? "" : ep_fmt(ep, out);
+}
+
 void status_routes(struct daemon *d, struct ctl_w *w, const char *key)
 {
 	const struct rtab_entry *e;
@@ -472,7 +487,7 @@ void status_routes(struct daemon *d, struct ctl_w *w, const char *key)
 
 		if (e->peer)
 			one_route(w, e->vni, &e->pfx, "peer", status_node_name(d, &e->node, name),
-				ep_fmt(&d->peers[e->peer].ep, via), s ? s->tun : "", e->mtu, "");
+				route_via(d, e, via), s ? s->tun : "", e->mtu, "");
 		else
 			one_route(w, e->vni, &e->pfx, "refused",
 				status_node_name(d, &e->node, name), "", "", 0, e->refused);

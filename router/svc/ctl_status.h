@@ -17,6 +17,9 @@ void status_config(struct daemon *d, struct ctl_w *w, const char *key);
 const char *status_node_name(
 	struct daemon *d, const struct node_key *k, char out[NODE_NAME_MAX + 1]);
 
+/* What was carried to and from @p; nothing if it is NULL. */
+void status_peer_counters(struct daemon *d, const struct peer *p, struct dp_counters *out);
+
 /* One table of the gossip core's counters, for report and metrics. */
 struct gossip_counter {
 	const char *name;

@@ -213,9 +213,11 @@ static int start(struct daemon *d)
 	int e;
 
 	d->loop = loop_new();
-	d->peers = calloc(LIM_PEERS, sizeof(*d->peers));
-	if (!d->loop || !d->peers)
+	if (!d->loop)
 		return ERR_NOMEM;
+	e = peers_new(d, &d->peers);
+	if (e)
+		return e;
 	if ((e = state_open(d)) || (e = state_load_identity(d)) || (e = state_load_cluster(d)) ||
 		(e = open_kernel(d)) || (e = own_svc_open(d)) || (e = state_next_epoch(d, 0)) ||
 		(e = open_dp(d)) || (e = ctl_srv_new(d, &d->ctl)) || (e = metrics_start(d)) ||
@@ -247,6 +249,7 @@ static void stop(struct daemon *d)
 		dial_free(d->dialer);
 	own_svc_close(d);
 	rtab_free(d->rtab);
+	peers_free(d->peers);
 	dp_free(d->dp);
 	kern_close(d->kern);
 	if (d->remove_all)
@@ -258,7 +261,6 @@ static void stop(struct daemon *d)
 		free(d->segments[i].ranges);
 		free(d->segments[i].prefixes);
 	}
-	free(d->peers);
 	free(d->saved_peers);
 	identity_wipe(&d->id);
 	explicit_bzero(d->secrets, sizeof(d->secrets));

@@ -7,7 +7,10 @@
  *	     +--------dp_send---- SESS_SEND-+<------ GOSSIP_SEND ----+
  *	dp_key_*, dp_peer_* <---- SESS_KEY_*, SESS_ENDPOINT ...      |
  *	rtab (FIB and kernel routes) <------ GOSSIP_ROUTE_ADD/DEL ---+
+ *	dp: a packet for a node without session --want_session--> gossip_demand --GOSSIP_DIAL--> dial
  *
+ * Sessions are held to the neighbours in the overlay, and to others while data goes to or comes from
+ * them (DESIGN 7.1); which nodes live, and so what is routed, membership says, not the sessions.
  * After every event mesh_drain() carries out all actions of both cores, lets kern_sync() flush, and
  * arms the one timer for the earliest deadline. */
 #ifndef WEFT_DAEMON_INT_H
@@ -24,6 +27,7 @@
 #include "list.h"
 #include "loop.h"
 #include "map.h"
+#include "peers.h"
 #include "prng.h"
 #include "session.h"
 #include "tune.h"
@@ -44,17 +48,6 @@ struct segment {
 	struct ip mesh_addrs[2]; /* IPv4, IPv6; family IP_NONE: none */
 	unsigned mtu;            /* 0: the segment is off */
 	unsigned ifindex;        /* of the device that the data plane reads; 0: none */
-};
-
-/* What the driver keeps per session handle. */
-struct peer_slot {
-	bool in_dp, up;
-	unsigned keys;
-	unsigned outer_mtu;  /* of the path to its endpoint, as the underlay's route says */
-	uint64_t side_ports; /* bit n: worker n's own source port works */
-	ts_t up_since;
-	struct node_key key;
-	struct ep ep;
 };
 
 /* A warning for status and report: kept for a while, the same text only once. */
@@ -98,7 +91,7 @@ struct daemon {
 	struct own_svc *own;
 	struct ctl_srv *ctl;
 	struct http *http;
-	struct peer_slot *peers; /* LIM_PEERS entries */
+	struct peers *peers;
 	unsigned workers;
 	bool has_ipv6;
 
@@ -149,7 +142,7 @@ struct rtab_entry {
 	uint32_t vni;
 	struct pfx pfx;
 	struct node_key node;
-	uint32_t peer; /* 0: not installed */
+	uint32_t peer; /* handle (peers.h); 0: not installed */
 	unsigned mtu;  /* of the kernel route; 0: the device's */
 	bool exit;
 	char refused[160]; /* why it isn't used; empty: in use */
@@ -158,10 +151,10 @@ int rtab_new(struct daemon *d, struct rtab **out);
 void rtab_free(struct rtab *t);
 void rtab_add(struct daemon *d, const struct node_key *node, const struct gossip_prefix *p);
 void rtab_del(struct daemon *d, const struct node_key *node, const struct gossip_prefix *p);
-/* The path MTU of @peer changed: its routes follow. */
-void rtab_peer_mtu(struct daemon *d, uint32_t peer);
-/* Control-segment route of a peer that came or went. */
-void rtab_control(struct daemon *d, uint32_t peer, const struct node_key *node, bool up);
+/* The path MTU of @p changed: its routes follow. */
+void rtab_peer_mtu(struct daemon *d, struct peer *p);
+/* Control-segment route of a node that came up or went down. */
+void rtab_control(struct daemon *d, const struct node_key *node, bool up);
 /* The FIB of @vni is new: put every learned prefix into it. */
 void rtab_reinstall(struct daemon *d, uint32_t vni);
 bool rtab_next(const struct rtab *t, size_t *it, const struct rtab_entry **out);
@@ -171,7 +164,7 @@ void rtab_count(const struct rtab *t, size_t *used, size_t *refused);
 struct target_info {
 	const char *text;
 	struct ep ep;      /* family IP_NONE: not resolved yet */
-	const char *state; /* "resolving", "dialling", "established", "waiting", "self", "failed" */
+	const char *state; /* "resolving", "dialling", "established", "known", "waiting", "self" */
 	const char *error; /* "" */
 	ts_t next;
 };
@@ -181,6 +174,7 @@ int dial_add_target(struct daemon *d, const char *text, char *err, size_t err_le
 int dial_del_target(struct daemon *d, const char *text);
 void dial_node(struct daemon *d, const struct node_key *node, const struct ep *eps, size_t n);
 void dial_failed(struct daemon *d, const struct ep *to, const struct node_key *key, int reason);
+void dial_answered(struct daemon *d, const struct ep *ep, const struct node_key *key);
 void dial_self(struct daemon *d, const struct ep *ep); /* it is ourselves */
 void dial_tick(struct daemon *d, ts_t now);
 ts_t dial_deadline(const struct daemon *d);

@@ -3,7 +3,8 @@
  *
  * A target is resolved again before each new try, so a name whose address changed is followed.
  * Target states: resolving -> dialling -> established (a session stands at one of its addresses, or
- * with the node that answered there) | waiting (failed; back-off 1 s doubling to 30 s) | self (that address is ours). A node's
+ * with the node that answered there) | known (that node lives, as membership says, and no session with
+ * it is needed) | waiting (failed; back-off 1 s doubling to 30 s) | self (that address is ours). A node's
  * candidates are tried one after another, DIAL_PATIENCE each; gossip asks again with its own
  * back-off. */
 #include <stdio.h>
@@ -20,9 +21,9 @@
 #define BACKOFF_MAX   DUR_SEC(30)
 #define SELF_RETRY    DUR_SEC(60) /* an address that was ours may be another's later */
 
-enum state { ST_RESOLVING, ST_DIALLING, ST_ESTABLISHED, ST_WAITING, ST_SELF };
+enum state { ST_RESOLVING, ST_DIALLING, ST_ESTABLISHED, ST_KNOWN, ST_WAITING, ST_SELF };
 static const char *const state_names[] = {
-	"resolving", "dialling", "established", "waiting", "self"};
+	"resolving", "dialling", "established", "known", "waiting", "self"};
 
 struct target {
 	char text[280], host[256];
@@ -31,7 +32,7 @@ struct target {
 	enum state state;
 	struct ep eps[RESOLVE_ADDRS];
 	size_t neps, cur;
-	bool has_node; /* one of its addresses was answered by node, which we have a session with */
+	bool has_node; /* one of its addresses was answered by node */
 	struct node_key node;
 	ts_t next;
 	dur_t backoff;
@@ -88,20 +89,39 @@ static int parse_target(const char *text, struct target *t, char *err, size_t er
 	return 0;
 }
 
-/* Does a session stand with the node at @ep, or with one that publishes @ep as its own? */
-static bool session_at(const struct daemon *d, const struct ep *ep)
+static enum state stronger(enum state a, enum state b)
 {
+	return a < b ? a : b;
+}
+
+/* Established, known, or neither (waiting), as far as the node at @ep goes: one that has a session
+ * there, or publishes @ep as its own. */
+static enum state state_at(const struct daemon *d, const struct ep *ep)
+{
+	enum state st = ST_WAITING;
 	struct gossip_node_info n;
+	struct peer *p;
+	uint32_t handle = 0;
 	size_t it = 0;
 
-	for (uint32_t i = 1; i < LIM_PEERS; i++)
-		if (d->peers[i].up && ep_eq(&d->peers[i].ep, ep))
-			return true;
-	while (gossip_node_next(d->gossip, &it, &n))
-		for (size_t k = 0; n.linked && !n.self && k < n.neps; k++)
+	while (peers_next(d, &handle, &p))
+		if (p->up && ep_eq(&p->ep, ep))
+			return ST_ESTABLISHED;
+	while (st != ST_ESTABLISHED && gossip_node_next(d->gossip, &it, &n))
+		for (size_t k = 0; (n.linked || n.up) && !n.self && k < n.neps; k++)
 			if (ep_eq(&n.eps[k], ep))
-				return true;
-	return false;
+				st = stronger(st, n.linked ? ST_ESTABLISHED : ST_KNOWN);
+	return st;
+}
+
+/* The same of a node. */
+static enum state state_of(const struct daemon *d, const struct node_key *key)
+{
+	struct gossip_node_info n;
+
+	if (sess_peer_find(d->sess, key))
+		return ST_ESTABLISHED;
+	return gossip_node_get(d->gossip, key, &n) == 0 && n.up ? ST_KNOWN : ST_WAITING;
 }
 
 static void wait_again(struct daemon *d, struct target *t, const char *error)
@@ -112,9 +132,9 @@ static void wait_again(struct daemon *d, struct target *t, const char *error)
 	t->backoff.ns = t->backoff.ns * 2 > BACKOFF_MAX.ns ? BACKOFF_MAX.ns : t->backoff.ns * 2;
 }
 
-static void established(struct target *t)
+static void reached(struct target *t, enum state st)
 {
-	t->state = ST_ESTABLISHED;
+	t->state = st;
 	t->backoff = BACKOFF_FIRST;
 	t->error[0] = '\0';
 	t->next = ts_add(loop_now(), TARGET_CHECK);
@@ -340,7 +360,7 @@ void dial_failed(struct daemon *d, const struct ep *to, const struct node_key *k
 		if (reason == ERR_EXISTS && key) {
 			t->has_node = true;
 			t->node = *key;
-			established(t);
+			reached(t, ST_ESTABLISHED);
 			continue;
 		}
 		if (++t->cur < t->neps)
@@ -348,6 +368,18 @@ void dial_failed(struct daemon *d, const struct ep *to, const struct node_key *k
 		else
 			wait_again(d, t, failure_text(reason));
 	}
+}
+
+void dial_answered(struct daemon *d, const struct ep *ep, const struct node_key *key)
+{
+	struct dialer *x = d->dialer;
+
+	for (size_t i = 0; i < x->ntargets; i++)
+		for (size_t k = 0; k < x->targets[i]->neps; k++)
+			if (ep_eq(&x->targets[i]->eps[k], ep)) {
+				x->targets[i]->has_node = true;
+				x->targets[i]->node = *key;
+			}
 }
 
 void dial_self(struct daemon *d, const struct ep *ep)
@@ -382,16 +414,17 @@ void dial_self(struct daemon *d, const struct ep *ep)
 
 static void check_target(struct daemon *d, struct target *t, ts_t now)
 {
-	bool up;
+	enum state st = ST_WAITING;
 
-	/* What stands is looked at now and then only: the search goes over all sessions. */
-	if (t->state == ST_ESTABLISHED && !ts_due(t->next, now))
+	/* What stands is looked at now and then only: the search goes over all nodes. */
+	if ((t->state == ST_ESTABLISHED || t->state == ST_KNOWN) && !ts_due(t->next, now))
 		return;
-	up = t->has_node && sess_peer_find(d->sess, &t->node) != 0;
-	for (size_t k = 0; k < t->neps && !up; k++)
-		up = session_at(d, &t->eps[k]);
-	if (up) {
-		established(t);
+	if (t->has_node)
+		st = state_of(d, &t->node);
+	for (size_t k = 0; k < t->neps && st != ST_ESTABLISHED; k++)
+		st = stronger(st, state_at(d, &t->eps[k]));
+	if (st != ST_WAITING) {
+		reached(t, st);
 		return;
 	}
 	if (!ts_due(t->next, now))
@@ -457,16 +490,18 @@ bool dial_target_next(const struct daemon *d, size_t *it, struct target_info *ou
 
 bool dial_pending(const struct daemon *d)
 {
+	struct peer *p;
+	uint32_t it = 0;
 	bool any = false;
 
 	/* Found through peers known from an earlier run, or called by them. */
-	for (uint32_t i = 1; i < LIM_PEERS; i++)
-		if (d->peers[i].up)
+	while (peers_next(d, &it, &p))
+		if (p->up)
 			return false;
 	for (size_t i = 0; i < d->dialer->ntargets; i++) {
 		enum state s = d->dialer->targets[i]->state;
 
-		if (s == ST_ESTABLISHED || s == ST_SELF)
+		if (s == ST_ESTABLISHED || s == ST_KNOWN || s == ST_SELF)
 			return false;
 		any = true;
 	}

@@ -26,18 +26,34 @@ static void on_send(struct daemon *d, const struct sess_act *a)
 	(void)dp_send(d->dp, &a->to, &a->local, a->via, a->buf, a->len);
 }
 
+/* The entry that session @sess of @key belongs to. NULL: no room, told. */
+static struct peer *session_peer(struct daemon *d, uint32_t sess, const struct node_key *key)
+{
+	struct peer *p = peers_session(d, sess);
+
+	if (p)
+		return p;
+	p = peers_need(d, key);
+	if (p)
+		peers_bind(d, p, sess);
+	return p;
+}
+
 static void on_up(struct daemon *d, const struct sess_act *a)
 {
-	struct peer_slot *p = &d->peers[a->peer];
+	struct peer *p = session_peer(d, a->peer, &a->key);
 	char ep[EP_STRLEN];
 
-	p->up = true;
-	p->up_since = loop_now();
-	p->key = a->key;
+	if (p) {
+		p->up = true;
+		p->up_since = loop_now();
+	}
 	log_info("mesh", "session with %s at %s", short_name(&a->key), ep_fmt(&a->ep, ep));
-	rtab_control(d, a->peer, &a->key, true);
-	if (gossip_link_up(d->gossip, &a->key, &a->ep, loop_now()) != 0)
+	dial_answered(d, &a->ep, &a->key);
+	if (!p || gossip_link_up(d->gossip, &a->key, &a->ep, loop_now()) != 0) {
 		daemon_warn(d, "no room to keep node %s", short_name(&a->key));
+		sess_disconnect(d->sess, &a->key, loop_now());
+	}
 }
 
 static const char *down_reason(int reason)
@@ -54,32 +70,34 @@ static const char *down_reason(int reason)
 	case SESS_DOWN_LIMIT:
 		return "its key was used up";
 	case SESS_DOWN_EXPIRED:
-		return "its key is too old";
+		return "nothing needs it";
 	default:
 		return "unknown";
 	}
 }
 
-static void drain_gossip(struct daemon *d);
-
-static void drop_from_dp(struct daemon *d, uint32_t peer)
+/* Neither session nor keys are left. Handle and routes stay while something needs them, and so does
+ * the endpoint: what is sent to it waits for the next session. */
+static void session_gone(struct daemon *d, struct peer *p)
 {
-	struct peer_slot *p = &d->peers[peer];
-
-	if (p->in_dp)
-		dp_peer_del(d->dp, peer);
-	memset(p, 0, sizeof(*p));
+	for (unsigned n = 0; n < 64; n++)
+		if (p->side_ports >> n & 1)
+			dp_peer_side_port(d->dp, p->handle, (uint8_t)(n + 1), false);
+	p->side_ports = 0;
+	p->keys = 0;
+	p->up = false;
+	peers_bind(d, p, 0);
+	peers_settle(d, p);
 }
 
 static void on_down(struct daemon *d, const struct sess_act *a)
 {
+	struct peer *p = peers_session(d, a->peer);
+
 	log_info("mesh", "session with %s ended: %s", short_name(&a->key), down_reason(a->reason));
-	d->peers[a->peer].up = false;
-	rtab_control(d, a->peer, &a->key, false);
 	gossip_link_down(d->gossip, &a->key, loop_now());
-	/* The handle may be given out again by the very next action: its routes go first. */
-	drain_gossip(d);
-	drop_from_dp(d, a->peer);
+	if (p)
+		session_gone(d, p);
 }
 
 static void on_recv(struct daemon *d, const struct sess_act *a)
@@ -95,29 +113,15 @@ static void on_recv(struct daemon *d, const struct sess_act *a)
 			"gossip from %s refused: %s", short_name(&a->key), err_str(e));
 }
 
-static bool ensure_in_dp(struct daemon *d, uint32_t peer, const struct node_key *key)
-{
-	struct peer_slot *p = &d->peers[peer];
-
-	if (p->in_dp)
-		return true;
-	if (dp_peer_add(d->dp, peer) != 0) {
-		daemon_warn(d, "no memory for peer %s", short_name(key));
-		return false;
-	}
-	p->in_dp = true;
-	p->key = *key;
-	return true;
-}
-
 static void on_key_add(struct daemon *d, const struct sess_act *a)
 {
 	const struct sess_keys *k = a->keys;
+	struct peer *p = session_peer(d, a->peer, &a->key);
 	int e;
 
-	if (!ensure_in_dp(d, a->peer, &a->key))
+	if (!p)
 		return;
-	e = dp_key_add(d->dp, a->peer,
+	e = dp_key_add(d->dp, p->handle,
 		&(struct dp_key){
 			.suite = k->suite,
 			.local_index = k->local_index,
@@ -133,52 +137,63 @@ static void on_key_add(struct daemon *d, const struct sess_act *a)
 	if (e)
 		daemon_warn(d, "can't install a key of %s: %s", short_name(&a->key), err_str(e));
 	else
-		d->peers[a->peer].keys++;
+		p->keys++;
+	/* One that was to come up, and has nothing to show for it. */
+	if (p->keys == 0 && !p->up)
+		session_gone(d, p);
 }
 
 static void on_key_use(struct daemon *d, const struct sess_act *a)
 {
-	dp_key_use(d->dp, a->peer, a->index);
+	const struct peer *p = peers_session(d, a->peer);
+
+	if (p)
+		dp_key_use(d->dp, p->handle, a->index);
 }
 
 static void on_key_del(struct daemon *d, const struct sess_act *a)
 {
-	struct peer_slot *p = &d->peers[a->peer];
+	struct peer *p = peers_session(d, a->peer);
 
 	dp_key_del(d->dp, a->index);
+	if (!p)
+		return;
 	if (p->keys > 0)
 		p->keys--;
 	/* A handshake that never came up leaves nothing behind. */
 	if (p->keys == 0 && !p->up)
-		drop_from_dp(d, a->peer);
+		session_gone(d, p);
 }
 
 static void on_endpoint(struct daemon *d, const struct sess_act *a)
 {
-	struct peer_slot *p = &d->peers[a->peer];
+	struct peer *p = session_peer(d, a->peer, &a->key);
 	unsigned outer = 0;
 	char ifname[16];
 
-	if (!ensure_in_dp(d, a->peer, &a->key))
+	if (!p)
 		return;
 	p->ep = a->ep;
-	(void)dp_peer_endpoint(d->dp, a->peer, &a->ep, &a->local);
+	(void)dp_peer_endpoint(d->dp, p->handle, &a->ep, &a->local);
 	if (kern_underlay(d->kern, &a->ep.ip, &outer, ifname) == 0) {
 		p->outer_mtu = outer;
-		dp_peer_pmtu(d->dp, a->peer, outer);
-		rtab_peer_mtu(d, a->peer);
+		dp_peer_pmtu(d->dp, p->handle, outer);
+		rtab_peer_mtu(d, p);
 	}
 }
 
 static void on_side_port(struct daemon *d, const struct sess_act *a)
 {
 	uint64_t bit = 1ull << ((a->via - 1) & 63);
+	struct peer *p = peers_session(d, a->peer);
 
-	dp_peer_side_port(d->dp, a->peer, a->via, a->on);
+	if (!p)
+		return;
+	dp_peer_side_port(d->dp, p->handle, a->via, a->on);
 	if (a->on)
-		d->peers[a->peer].side_ports |= bit;
+		p->side_ports |= bit;
 	else
-		d->peers[a->peer].side_ports &= ~bit;
+		p->side_ports &= ~bit;
 }
 
 static void on_dial_failed(struct daemon *d, const struct sess_act *a)
@@ -250,6 +265,11 @@ static void on_hangup(struct daemon *d, const struct gossip_act *a)
 	sess_disconnect(d->sess, &a->node, loop_now());
 }
 
+static void on_release(struct daemon *d, const struct gossip_act *a)
+{
+	sess_release(d->sess, &a->node, loop_now());
+}
+
 static void on_route_add(struct daemon *d, const struct gossip_act *a)
 {
 	rtab_add(d, &a->node, &a->prefix);
@@ -263,12 +283,14 @@ static void on_route_del(struct daemon *d, const struct gossip_act *a)
 static void on_node_up(struct daemon *d, const struct gossip_act *a)
 {
 	own_svc_changed(d);
+	rtab_control(d, &a->node, true);
 	log_info("mesh", "node %s (%s) is up", a->name, short_name(&a->node));
 }
 
 static void on_node_down(struct daemon *d, const struct gossip_act *a)
 {
 	own_svc_changed(d);
+	rtab_control(d, &a->node, false);
 	log_info("mesh", "node %s (%s) is down", a->name, short_name(&a->node));
 }
 
@@ -320,6 +342,7 @@ static void (*const gossip_handlers[])(struct daemon *d, const struct gossip_act
 	[GOSSIP_SEND] = on_gossip_send,
 	[GOSSIP_DIAL] = on_gossip_dial,
 	[GOSSIP_HANGUP] = on_hangup,
+	[GOSSIP_RELEASE] = on_release,
 	[GOSSIP_ROUTE_ADD] = on_route_add,
 	[GOSSIP_ROUTE_DEL] = on_route_del,
 	[GOSSIP_NODE_UP] = on_node_up,
@@ -437,15 +460,34 @@ static void cb_key_limit(void *ctx, uint32_t local_index, bool hard)
 static void cb_roam_hint(void *ctx, uint32_t peer, const struct ep *from, const struct ip *local)
 {
 	struct daemon *d = ctx;
+	const struct peer *p = peers_at(d, peer);
 
-	sess_roam_hint(d->sess, peer, from, local, loop_now());
+	if (p && p->sess)
+		sess_roam_hint(d->sess, p->sess, from, local, loop_now());
+	mesh_drain(d);
+}
+
+/* Packets wait for a node that we have no session with. The data plane says so again each second
+ * while they come, so an attempt that fails is made again. */
+static void cb_want_session(void *ctx, uint32_t peer)
+{
+	struct daemon *d = ctx;
+	const struct peer *p = peers_at(d, peer);
+
+	if (p)
+		(void)gossip_demand(d->gossip, &p->key, loop_now());
 	mesh_drain(d);
 }
 
 static void on_dp(void *ctx, int events)
 {
 	static const struct dp_ops ops = {
-		cb_datagram, cb_key_confirmed, cb_key_limit, cb_roam_hint};
+		.datagram = cb_datagram,
+		.key_confirmed = cb_key_confirmed,
+		.key_limit = cb_key_limit,
+		.roam_hint = cb_roam_hint,
+		.want_session = cb_want_session,
+	};
 	struct daemon *d = ctx;
 
 	(void)events;
@@ -474,9 +516,20 @@ static void on_kern(void *ctx, int events)
 static void traffic(void *ctx, uint32_t peer, ts_t last_rx, ts_t last_tx)
 {
 	struct daemon *d = ctx;
+	struct peer *p = peers_at(d, peer);
+	ts_t last = ts_before(last_rx, last_tx) ? last_tx : last_rx, now = loop_now();
 
-	(void)last_tx;
-	sess_traffic(d->sess, peer, last_rx, loop_now());
+	if (!p)
+		return;
+	/* Data came since the last look: its sender lives, whatever others say. */
+	if (ts_before(p->last_rx, last_rx))
+		gossip_heard(d->gossip, &p->key, now);
+	p->last_rx = last_rx;
+	p->last_data = last;
+	if (p->sess) {
+		sess_traffic(d->sess, p->sess, last_rx, now);
+		sess_used(d->sess, p->sess, last, now);
+	}
 }
 
 static void on_second(void *ctx)
@@ -511,8 +564,7 @@ static void dial_saved(struct daemon *d, const struct node_key *k, const struct 
 
 static int start_cores(struct daemon *d)
 {
-	struct gossip_cfg g = {
-		.id = &d->id, .cluster = d->cluster, .epoch = d->epoch, .full_mesh = true};
+	struct gossip_cfg g = {.id = &d->id, .cluster = d->cluster, .epoch = d->epoch};
 	struct sess_cfg s = {
 		.id = &d->id,
 		.secrets = d->secrets,
@@ -562,14 +614,18 @@ int mesh_start(struct daemon *d)
  * (promise 4.1), unless everything was asked to go. */
 void mesh_stop(struct daemon *d)
 {
+	uint32_t it = 0;
+	struct peer *p;
+
 	if (d->sess && d->gossip) {
 		(void)state_save_peers(d);
 		if (d->leaving)
 			gossip_leave(d->gossip, loop_now());
+		/* What the cores say to that goes out before the sessions end. */
 		mesh_drain(d);
-		for (uint32_t i = 1; i < LIM_PEERS; i++)
-			if (d->peers[i].up)
-				sess_disconnect(d->sess, &d->peers[i].key, loop_now());
+		while (peers_next(d, &it, &p))
+			if (p->up)
+				sess_disconnect(d->sess, &p->key, loop_now());
 		mesh_drain(d);
 	}
 	loop_io_free(d->dp_io);

@@ -135,8 +135,7 @@ static void m_peers(struct daemon *d, struct http_reply *r)
 			char key[NODE_KEY_SHORT + 1];
 			bool known = gossip_node_get(d->gossip, &p.key, &n) == 0 && n.name[0];
 
-			if (dp_peer_counters(d->dp, p.peer, &c) != 0)
-				memset(&c, 0, sizeof(c));
+			status_peer_counters(d, peers_session(d, p.peer), &c);
 			snprintf(l.labels, sizeof(l.labels), "peer=\"%s\",key=\"%s\"",
 				known ? n.name : "unknown", node_key_fmt_short(&p.key, key));
 			families[f].fn(&l);

@@ -1,6 +1,7 @@
 /* rtab.c - prefixes learned from the mesh, on their way to the FIB and the kernel.
  *
- * In: GOSSIP_ROUTE_ADD/DEL (the owner is linked), path-MTU changes. Out: dp_route_*, kern_route_*.
+ * In: GOSSIP_ROUTE_ADD/DEL (the owner lives), path-MTU changes. Out: dp_route_*, kern_route_*. A route
+ * stands whether there is a session with the owner or not (peers.h).
  * A prefix is used only inside a range of its segment, or inside --accept; one that overlaps an own
  * prefix isn't. What is refused stays in the table with the reason, for `weft status routes`
  * (promise 4.3), and is harmless: neither FIB nor kernel hear of it. */
@@ -106,32 +107,53 @@ static void uninstall_fib(struct daemon *d, uint32_t vni, const struct pfx *p)
 }
 
 /* The MTU that the kernel route needs: 0 where the device's own will do. */
-static unsigned route_mtu(struct daemon *d, uint32_t peer, uint32_t vni)
+static unsigned route_mtu(struct daemon *d, const struct peer *p, uint32_t vni)
 {
-	const struct peer_slot *p = &d->peers[peer];
 	const struct segment *s = segment_find(d, vni);
 	unsigned inner = underlay_inner_mtu(p->outer_mtu, p->ep.ip.family);
 
 	return s && inner && inner < s->mtu ? inner : 0;
 }
 
-static int install(struct daemon *d, struct rtab_entry *e)
+static int install(struct daemon *d, struct rtab_entry *e, struct peer *p)
 {
 	const struct segment *s = segment_find(d, e->vni);
 	struct ip none = {.family = IP_NONE};
 	const struct ip *src = s ? &s->mesh_addrs[e->pfx.ip.family == IP_V6] : &none;
-	int err = dp_route_set(d->dp, e->vni, &e->pfx, DP_ROUTE_PEER, e->peer);
+	int err = dp_route_set(d->dp, e->vni, &e->pfx, DP_ROUTE_PEER, p->handle);
 
 	if (err)
 		return err;
-	if (e->pfx.ip.family == IP_V6 && !d->has_ipv6)
-		return 0;
-	e->mtu = route_mtu(d, e->peer, e->vni);
-	d->kern_dirty = true;
-	err = kern_route_add(d->kern, e->vni, &e->pfx, e->mtu, src);
-	if (err)
+	if (e->pfx.ip.family == IP_V4 || d->has_ipv6) {
+		e->mtu = route_mtu(d, p, e->vni);
+		d->kern_dirty = true;
+		err = kern_route_add(d->kern, e->vni, &e->pfx, e->mtu, src);
+	}
+	if (err) {
 		uninstall_fib(d, e->vni, &e->pfx);
-	return err;
+		return err;
+	}
+	e->peer = p->handle;
+	p->routes++;
+	return 0;
+}
+
+/* Put @e to use, or say in it why not. */
+static void use(struct daemon *d, struct rtab_entry *e, const struct gossip_prefix *gp)
+{
+	struct peer *p;
+	int err;
+
+	judge(d, gp, e->refused, sizeof(e->refused));
+	if (e->refused[0])
+		return;
+	p = peers_need(d, &e->node);
+	err = p ? install(d, e, p) : ERR_NOMEM;
+	if (!err)
+		return;
+	snprintf(e->refused, sizeof(e->refused), "not installed: %s", err_str(err));
+	if (p)
+		peers_settle(d, p);
 }
 
 void rtab_add(struct daemon *d, const struct node_key *node, const struct gossip_prefix *p)
@@ -140,7 +162,6 @@ void rtab_add(struct daemon *d, const struct node_key *node, const struct gossip
 	static struct log_limit used, refused;
 	char text[PFX_STRLEN], name[NODE_KEY_SHORT + 1];
 	struct rtab_entry *e;
-	int err;
 
 	pack(node, p->vni, &p->pfx, key);
 	if (map_get(d->rtab->map, key))
@@ -155,17 +176,7 @@ void rtab_add(struct daemon *d, const struct node_key *node, const struct gossip
 	e->pfx = p->pfx;
 	e->node = *node;
 	e->exit = p->exit;
-	judge(d, p, e->refused, sizeof(e->refused));
-	e->peer = e->refused[0] ? 0 : sess_peer_find(d->sess, node);
-	if (e->peer) {
-		err = install(d, e);
-		if (err) {
-			snprintf(e->refused, sizeof(e->refused), "not installed: %s", err_str(err));
-			e->peer = 0;
-		}
-	} else if (!e->refused[0]) {
-		snprintf(e->refused, sizeof(e->refused), "its node is not connected");
-	}
+	use(d, e, p);
 	if (e->peer) {
 		d->rtab->used++;
 		log_limited(&used, loop_now().ns, LOG_LVL_INFO, "routes", "%s is at %s",
@@ -184,6 +195,7 @@ void rtab_del(struct daemon *d, const struct node_key *node, const struct gossip
 	static struct log_limit limit;
 	char text[PFX_STRLEN];
 	struct rtab_entry *e;
+	struct peer *owner;
 
 	pack(node, p->vni, &p->pfx, key);
 	e = map_del(d->rtab->map, key);
@@ -194,6 +206,9 @@ void rtab_del(struct daemon *d, const struct node_key *node, const struct gossip
 		d->kern_dirty = true;
 		(void)kern_route_del(d->kern, e->vni, &e->pfx);
 		d->rtab->used--;
+		owner = peers_at(d, e->peer);
+		owner->routes--;
+		peers_settle(d, owner);
 		log_limited(&limit, loop_now().ns, LOG_LVL_INFO, "routes", "%s is withdrawn",
 			pfx_fmt(&e->pfx, text));
 	} else {
@@ -202,7 +217,39 @@ void rtab_del(struct daemon *d, const struct node_key *node, const struct gossip
 	free(e);
 }
 
-void rtab_peer_mtu(struct daemon *d, uint32_t peer)
+static void control_prefix(struct daemon *d, const struct peer *p, struct pfx *out)
+{
+	struct ip addr;
+
+	key_control_addr(&d->cluster, &p->key, &addr);
+	(void)pfx_make(&addr, 128, out);
+}
+
+static void control_add(struct daemon *d, struct peer *p)
+{
+	struct pfx host;
+
+	control_prefix(d, p, &host);
+	if (dp_route_set(d->dp, VNI_CONTROL, &host, DP_ROUTE_PEER, p->handle) != 0)
+		return;
+	p->control = true;
+	d->kern_dirty = true;
+	(void)kern_route_add(
+		d->kern, VNI_CONTROL, &host, route_mtu(d, p, VNI_CONTROL), &d->control_addr);
+}
+
+static void control_del(struct daemon *d, struct peer *p)
+{
+	struct pfx host;
+
+	control_prefix(d, p, &host);
+	p->control = false;
+	d->kern_dirty = true;
+	(void)dp_route_del(d->dp, VNI_CONTROL, &host);
+	(void)kern_route_del(d->kern, VNI_CONTROL, &host);
+}
+
+void rtab_peer_mtu(struct daemon *d, struct peer *p)
 {
 	const void *key;
 	void *value;
@@ -213,9 +260,9 @@ void rtab_peer_mtu(struct daemon *d, uint32_t peer)
 		const struct segment *s = segment_find(d, e->vni);
 		unsigned mtu;
 
-		if (e->peer != peer || !s)
+		if (e->peer != p->handle || !s)
 			continue;
-		mtu = route_mtu(d, peer, e->vni);
+		mtu = route_mtu(d, p, e->vni);
 		if (mtu == e->mtu)
 			continue;
 		e->mtu = mtu;
@@ -223,33 +270,29 @@ void rtab_peer_mtu(struct daemon *d, uint32_t peer)
 		(void)kern_route_add(
 			d->kern, e->vni, &e->pfx, mtu, &s->mesh_addrs[e->pfx.ip.family == IP_V6]);
 	}
-	if (d->peers[peer].up)
-		rtab_control(d, peer, &d->peers[peer].key, true);
+	if (p->control)
+		control_add(d, p);
 }
 
-void rtab_control(struct daemon *d, uint32_t peer, const struct node_key *node, bool up)
+void rtab_control(struct daemon *d, const struct node_key *node, bool up)
 {
-	struct ip addr;
-	struct pfx host;
+	struct peer *p = up && d->has_ipv6 ? peers_need(d, node) : peers_find(d, node);
 
-	if (!d->has_ipv6)
+	if (!p || !d->has_ipv6)
 		return;
-	key_control_addr(&d->cluster, node, &addr);
-	(void)pfx_make(&addr, 128, &host);
-	d->kern_dirty = true;
-	if (!up) {
-		(void)dp_route_del(d->dp, VNI_CONTROL, &host);
-		(void)kern_route_del(d->kern, VNI_CONTROL, &host);
-	} else if (dp_route_set(d->dp, VNI_CONTROL, &host, DP_ROUTE_PEER, peer) == 0) {
-		(void)kern_route_add(d->kern, VNI_CONTROL, &host, route_mtu(d, peer, VNI_CONTROL),
-			&d->control_addr);
-	}
+	if (up)
+		control_add(d, p);
+	else if (p->control)
+		control_del(d, p);
+	peers_settle(d, p);
 }
 
 void rtab_reinstall(struct daemon *d, uint32_t vni)
 {
 	const void *key;
 	void *value;
+	struct peer *p;
+	uint32_t handle = 0;
 	size_t it = 0;
 
 	while (map_next(d->rtab->map, &it, &key, &value)) {
@@ -258,9 +301,9 @@ void rtab_reinstall(struct daemon *d, uint32_t vni)
 		if (e->vni == vni && e->peer)
 			(void)dp_route_set(d->dp, vni, &e->pfx, DP_ROUTE_PEER, e->peer);
 	}
-	for (uint32_t i = 1; vni == VNI_CONTROL && i < LIM_PEERS; i++)
-		if (d->peers[i].up)
-			rtab_control(d, i, &d->peers[i].key, true);
+	while (vni == VNI_CONTROL && peers_next(d, &handle, &p))
+		if (p->control)
+			control_add(d, p);
 }
 
 bool rtab_next(const struct rtab *t, size_t *it, const struct rtab_entry **out)

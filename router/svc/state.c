@@ -287,15 +287,15 @@ int state_load_claims(struct daemon *d, struct owner *o)
 int state_save_peers(struct daemon *d)
 {
 	uint8_t *buf = malloc(SAVED_PEERS_MAX * SAVED_PEER_BYTES);
+	struct peer *p;
+	uint32_t it = 0;
 	struct wr w;
 	int e;
 
 	if (!buf)
 		return ERR_NOMEM;
 	wr_init(&w, buf, SAVED_PEERS_MAX * SAVED_PEER_BYTES);
-	for (uint32_t i = 1; i < LIM_PEERS && wr_left(&w) >= SAVED_PEER_BYTES; i++) {
-		const struct peer_slot *p = &d->peers[i];
-
+	while (wr_left(&w) >= SAVED_PEER_BYTES && peers_next(d, &it, &p)) {
 		if (!p->up || p->ep.scope)
 			continue;
 		wr_copy(&w, p->key.b, 32);
