@@ -509,11 +509,14 @@ void hold_compare(struct members *m, struct slot *s, uint16_t count, uint32_t di
 		s->hold_run = s->linked_anew = false;
 		return;
 	}
-	/* Deaths under way are left alone, and a difference that one run did not mend, for a
-	 * while: perhaps one of us only knows fewer nodes. */
+	/* Deaths under way are left alone, and a difference that one run did not mend, for longer
+	 * and longer: perhaps one of us only knows fewer nodes, or doesn't know them yet. */
 	if (m->ndead == 0 || s->hold_run || !settled ||
-		(pair == s->hold_pair && ts_before(m->now, ts_add(s->hold_done, HOLD_AGAIN))))
+		(pair == s->hold_pair && ts_before(m->now, ts_add(s->hold_done, s->hold_rest))))
 		return;
+	s->hold_rest = pair == s->hold_pair ? DUR_NS(2 * s->hold_rest.ns) : HOLD_AGAIN;
+	if (s->hold_rest.ns > HOLD_AGAIN_MAX.ns)
+		s->hold_rest = HOLD_AGAIN_MAX;
 	s->linked_anew = false;
 	s->hold_run = true;
 	s->hold_at = 0;

@@ -57,8 +57,9 @@
 #define NOTICE_SECS      2 /* per subject */
 #define NOTICE_FILL_SECS 10
 #define HOLD_GAP         DUR_MS(50)
-#define HOLD_SETTLED     DUR_SEC(2)  /* our dead list stands still for so long */
-#define HOLD_AGAIN       DUR_SEC(30) /* the same difference once more */
+#define HOLD_SETTLED     DUR_SEC(2) /* our dead list stands still for so long */
+#define HOLD_AGAIN       DUR_SEC(2) /* the same difference once more, at growing pauses */
+#define HOLD_AGAIN_MAX   DUR_SEC(30)
 
 /* The overlay. */
 #define REFRESH_GAP DUR_MS(500)
@@ -127,6 +128,7 @@ struct slot {
 	uint32_t hold_at; /* the next one in members.dead */
 	ts_t hold_next, hold_done;
 	uint64_t hold_pair; /* the two digests that the last run was for */
+	dur_t hold_rest;    /* until a run for the same two */
 };
 
 /* Somebody's REQ. */

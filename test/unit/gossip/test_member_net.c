@@ -354,6 +354,35 @@ static void test_joiner_learns_deaths(void **state)
 	net_free(w);
 }
 
+static void learn(struct net *w, int i, int from, int to)
+{
+	for (int j = from; j <= to; j++)
+		assert_int_equal(members_node_add(w->node[i].m, &w->node[j].id.pub,
+					 w->node[j].epoch, w->now),
+			0);
+	net_drain(w, i);
+}
+
+/* The same where the records of the dead come after the first word about them: it is said again. */
+static void test_late_record_of_the_dead(void **state)
+{
+	struct net *w = cluster(40);
+
+	for (int v = 0; v <= 10; v++)
+		net_crash(w, v);
+	net_run(w, DUR_SEC(60));
+	net_start(w, 0, false);
+	learn(w, 0, 11, 39);
+	net_tell_record(w, 0);
+	net_run(w, DUR_SEC(3));
+	learn(w, 0, 1, 10);
+	net_run(w, DUR_SEC(9));
+	for (int v = 1; v <= 10; v++)
+		assert_int_equal(w->pair[0][v].state, MEMBER_GONE);
+	assert_int_equal(w->false_deaths, 0);
+	net_free(w);
+}
+
 /* --- liars --- */
 
 static void say_suspect(const struct net *w, int liar, int subject, int origin, struct wr *out)
@@ -510,6 +539,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_deaf),
 		cmocka_unit_test(test_leave),
 		cmocka_unit_test(test_joiner_learns_deaths),
+		cmocka_unit_test(test_late_record_of_the_dead),
 		cmocka_unit_test(test_suspects_everyone),
 		cmocka_unit_test(test_forger),
 		cmocka_unit_test(test_idle_traffic),
