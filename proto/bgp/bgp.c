@@ -25,6 +25,11 @@
 #include "weft/err.h"
 #include "bgp_int.h"
 
+dur_t bgp_jitter(struct bgp *b, dur_t d)
+{
+	return DUR_NS(d.ns / 4 * 3 + (int64_t)prng_below(&b->prng, (uint64_t)(d.ns / 4 + 1)));
+}
+
 /* Room in the heap for the core's timer and those of one more peer, so that setting one can't fail
  * later. */
 static int reserve_timers(struct bgp *b)

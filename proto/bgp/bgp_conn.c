@@ -115,7 +115,7 @@ void bgp_conn_fill(struct bgp_conn *c)
 			return;
 	if (updates && p->cfg.mrai_secs)
 		bgp_timer_set(p->b, &p->mrai,
-			ts_add(p->b->now, prng_jitter(&p->b->prng, DUR_SEC(p->cfg.mrai_secs), 25)));
+			ts_add(p->b->now, bgp_jitter(p->b, DUR_SEC(p->cfg.mrai_secs))));
 }
 
 int bgp_written(struct bgp *b, uint32_t conn, size_t n, ts_t now)

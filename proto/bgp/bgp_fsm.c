@@ -261,10 +261,9 @@ static void hold_restart(struct bgp_conn *c)
 static void keepalive_restart(struct bgp_conn *c)
 {
 	struct bgp_peer *p = c->peer;
-	int64_t ns = DUR_SEC(p->hold_secs).ns / 3;
+	dur_t third = bgp_jitter(p->b, DUR_NS(DUR_SEC(p->hold_secs).ns / 3));
 
-	ns = ns / 4 * 3 + (int64_t)prng_below(&p->b->prng, (uint64_t)(ns / 4 + 1));
-	bgp_timer_set(p->b, &c->keepalive, p->hold_secs ? ts_add(p->b->now, DUR_NS(ns)) : TS_NEVER);
+	bgp_timer_set(p->b, &c->keepalive, p->hold_secs ? ts_add(p->b->now, third) : TS_NEVER);
 }
 
 static void send_keepalive(struct bgp_conn *c)

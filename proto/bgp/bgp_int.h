@@ -134,6 +134,8 @@ void bgp_say(struct bgp *b, uint16_t peer, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* Never fails: room was made when the peer was added. */
 void bgp_timer_set(struct bgp *b, struct bgp_timer *t, ts_t when);
+/* RFC 4271 10: @d, made shorter at random by up to a quarter. */
+dur_t bgp_jitter(struct bgp *b, dur_t d);
 
 /* bgp_fsm.c: connections and peers */
 int bgp_fsm_recv(struct bgp_conn *c, const uint8_t *buf, size_t len);

@@ -95,8 +95,21 @@ static void shutdown_text(const struct bgp_error *e, char *out, size_t cap)
 	out[n] = '\0';
 }
 
+/* What a Hard Reset stands for (RFC 8538 3), or false. */
+static bool inner_error(const struct bgp_error *e, struct bgp_error *in)
+{
+	if (e->code != NOTIFY_CEASE || e->subcode != CEASE_HARD_RESET || e->data_len < 2)
+		return false;
+	bgp_error_set(in, e->data[0], e->data[1], e->data + 2, e->data_len - 2u);
+	return in->code != NOTIFY_CEASE ||
+	       in->subcode != CEASE_HARD_RESET; /* one level is enough */
+}
+
 char *bgp_error_fmt(const struct bgp_error *e, char *out, size_t cap)
 {
+	struct bgp_error in;
+	size_t n;
+
 	const char *code =
 		e->code < sizeof(code_text) / sizeof(code_text[0]) ? code_text[e->code] : NULL;
 	const char *sub = find_subcode(e);
@@ -106,6 +119,11 @@ char *bgp_error_fmt(const struct bgp_error *e, char *out, size_t cap)
 	snprintf(out, cap, "%s%s%s (%u/%u)%s%s%s", code ? code : "unknown error", sub ? ": " : "",
 		sub ? sub : "", e->code, e->subcode, text[0] ? ": \"" : "", text,
 		text[0] ? "\"" : "");
+	n = strlen(out);
+	if (inner_error(e, &in) && n + 2 < cap) {
+		memcpy(out + n, ": ", 3);
+		bgp_error_fmt(&in, out + n + 2, cap - n - 2);
+	}
 	return out;
 }
 
