@@ -4,55 +4,13 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <netinet/in.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
+#include "sockaddr.h"
 
 #define BACKLOG    64
 #define LISTEN_TTL 255 /* a peer with GTSM wants it of our SYN-ACK already */
 #define DSCP_CS6   0xc0
-
-union addr {
-	struct sockaddr sa;
-	struct sockaddr_in in;
-	struct sockaddr_in6 in6;
-	struct sockaddr_storage storage;
-};
-
-static socklen_t to_addr(const struct ip *ip, uint16_t port, uint32_t scope, union addr *out)
-{
-	memset(out, 0, sizeof(*out));
-	if (ip->family == IP_V4) {
-		out->in.sin_family = AF_INET;
-		out->in.sin_port = htons(port);
-		memcpy(&out->in.sin_addr, ip->b, 4);
-		return sizeof(out->in);
-	}
-	out->in6.sin6_family = AF_INET6;
-	out->in6.sin6_port = htons(port);
-	out->in6.sin6_scope_id = scope;
-	memcpy(&out->in6.sin6_addr, ip->b, 16);
-	return sizeof(out->in6);
-}
-
-static void from_addr(const union addr *a, struct ep *out)
-{
-	memset(out, 0, sizeof(*out));
-	if (a->sa.sa_family == AF_INET) {
-		out->ip = ip_v4_bytes((const uint8_t *)&a->in.sin_addr);
-		out->port = ntohs(a->in.sin_port);
-		return;
-	}
-	out->ip = ip_v6_bytes((const uint8_t *)&a->in6.sin6_addr);
-	out->port = ntohs(a->in6.sin6_port);
-	out->scope = a->in6.sin6_scope_id;
-}
-
-static int set(int fd, int level, int option, int value)
-{
-	return setsockopt(fd, level, option, &value, sizeof(value)) == 0 ? 0 : -errno;
-}
 
 static int family_of(int fd)
 {
@@ -70,9 +28,9 @@ static int open_socket(int family, uint32_t mark)
 	if (fd < 0)
 		return -errno;
 	if (mark)
-		err = set(fd, SOL_SOCKET, SO_MARK, (int)mark);
+		err = sockaddr_option(fd, SOL_SOCKET, SO_MARK, (int)mark);
 	if (!err && family == AF_INET6)
-		err = set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+		err = sockaddr_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
 	if (err) {
 		close(fd);
 		return err;
@@ -83,12 +41,12 @@ static int open_socket(int family, uint32_t mark)
 /* RFC 5082 3: what is sent has the highest TTL, what comes with less than min_ttl is dropped. */
 static int set_ttl(int fd, bool v6, uint8_t ttl, uint8_t min_ttl)
 {
-	int err = v6 ? set(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, ttl)
-		     : set(fd, IPPROTO_IP, IP_TTL, ttl);
+	int err = v6 ? sockaddr_option(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, ttl)
+		     : sockaddr_option(fd, IPPROTO_IP, IP_TTL, ttl);
 
 	if (!err && min_ttl)
-		err = v6 ? set(fd, IPPROTO_IPV6, IPV6_MINHOPCOUNT, min_ttl)
-			 : set(fd, IPPROTO_IP, IP_MINTTL, min_ttl);
+		err = v6 ? sockaddr_option(fd, IPPROTO_IPV6, IPV6_MINHOPCOUNT, min_ttl)
+			 : sockaddr_option(fd, IPPROTO_IP, IP_MINTTL, min_ttl);
 	return err;
 }
 
@@ -101,13 +59,13 @@ int bgp_sock_setup(int fd, const struct bgp_sock_cfg *cfg)
 		return family;
 	err = set_ttl(fd, v6, cfg->ttl, cfg->min_ttl);
 	if (!err && cfg->mark)
-		err = set(fd, SOL_SOCKET, SO_MARK, (int)cfg->mark);
+		err = sockaddr_option(fd, SOL_SOCKET, SO_MARK, (int)cfg->mark);
 	if (err)
 		return err;
 	/* Not worth a session if they fail. */
-	(void)set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	(void)(v6 ? set(fd, IPPROTO_IPV6, IPV6_TCLASS, DSCP_CS6)
-		  : set(fd, IPPROTO_IP, IP_TOS, DSCP_CS6));
+	(void)sockaddr_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	(void)(v6 ? sockaddr_option(fd, IPPROTO_IPV6, IPV6_TCLASS, DSCP_CS6)
+		  : sockaddr_option(fd, IPPROTO_IP, IP_TOS, DSCP_CS6));
 	return 0;
 }
 
@@ -115,7 +73,7 @@ int bgp_sock_password(int fd, const struct ip *peer, const char *password)
 {
 	struct tcp_md5sig md5 = {.tcpm_keylen = (uint16_t)strlen(password)};
 	int family = family_of(fd), err = 0;
-	union addr a;
+	union sockaddr_any a;
 
 	if (family < 0)
 		return family;
@@ -123,7 +81,7 @@ int bgp_sock_password(int fd, const struct ip *peer, const char *password)
 		return -EAFNOSUPPORT;
 	if (md5.tcpm_keylen > TCP_MD5SIG_MAXKEYLEN)
 		return -EINVAL;
-	to_addr(peer, 0, 0, &a);
+	sockaddr_make(peer, 0, 0, &a);
 	memcpy(&md5.tcpm_addr, &a.storage, sizeof(md5.tcpm_addr));
 	memcpy(md5.tcpm_key, password, md5.tcpm_keylen);
 	if (setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG, &md5, sizeof(md5)) != 0)
@@ -136,13 +94,13 @@ int bgp_sock_listen(const struct ep *at, uint32_t mark)
 {
 	bool v6 = at->ip.family == IP_V6;
 	int fd = open_socket(v6 ? AF_INET6 : AF_INET, mark), err;
-	union addr a;
-	socklen_t len = to_addr(&at->ip, at->port, at->scope, &a);
+	union sockaddr_any a;
+	socklen_t len = sockaddr_make(&at->ip, at->port, at->scope, &a);
 
 	if (fd < 0)
 		return fd;
 	/* A restart must not wait for the connections of the process before it. */
-	err = set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	err = sockaddr_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (!err)
 		err = set_ttl(fd, v6, LISTEN_TTL, 0);
 	if (!err && (bind(fd, &a.sa, len) != 0 || listen(fd, BACKLOG) != 0))
@@ -157,7 +115,7 @@ int bgp_sock_listen(const struct ep *at, uint32_t mark)
 int bgp_sock_dial(const struct ep *to, const struct ip *local, const struct bgp_sock_cfg *cfg)
 {
 	int fd = open_socket(to->ip.family == IP_V6 ? AF_INET6 : AF_INET, 0), err;
-	union addr a;
+	union sockaddr_any a;
 	socklen_t len;
 
 	if (fd < 0)
@@ -166,11 +124,11 @@ int bgp_sock_dial(const struct ep *to, const struct ip *local, const struct bgp_
 	if (!err && cfg->password[0])
 		err = bgp_sock_password(fd, &to->ip, cfg->password);
 	if (!err && local->family != IP_NONE) {
-		len = to_addr(local, 0, 0, &a);
+		len = sockaddr_make(local, 0, 0, &a);
 		err = bind(fd, &a.sa, len) == 0 ? 0 : -errno;
 	}
 	if (!err) {
-		len = to_addr(&to->ip, to->port, to->scope, &a);
+		len = sockaddr_make(&to->ip, to->port, to->scope, &a);
 		if (connect(fd, &a.sa, len) != 0 && errno != EINPROGRESS)
 			err = -errno;
 	}
@@ -183,26 +141,26 @@ int bgp_sock_dial(const struct ep *to, const struct ip *local, const struct bgp_
 
 int bgp_sock_local(int fd, struct ip *out)
 {
-	union addr a;
+	union sockaddr_any a;
 	socklen_t len = sizeof(a);
 	struct ep ep;
 
 	if (getsockname(fd, &a.sa, &len) != 0)
 		return -errno;
-	from_addr(&a, &ep);
+	sockaddr_read(&a, &ep);
 	*out = ep.ip;
 	return 0;
 }
 
 int bgp_sock_accept(int listener, struct ep *remote, struct ip *local)
 {
-	union addr a;
+	union sockaddr_any a;
 	socklen_t len = sizeof(a);
 	int fd = accept4(listener, &a.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC), err;
 
 	if (fd < 0)
 		return -errno;
-	from_addr(&a, remote);
+	sockaddr_read(&a, remote);
 	err = bgp_sock_local(fd, local);
 	if (err) {
 		close(fd);
