@@ -387,6 +387,14 @@ fail:
 	return err;
 }
 
+void bgpd_leave(struct bgpd *d)
+{
+	d->ending = true;
+	for (size_t i = 0; i < d->npeers; i++)
+		(void)bgp_peer_leave(d->core, d->peers[i].id, loop_now());
+	bgpd_kick(d);
+}
+
 void bgpd_free(struct bgpd *d)
 {
 	if (!d)

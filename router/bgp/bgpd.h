@@ -53,6 +53,8 @@ struct bgpd_peer_cfg {
  * "kept". 0, ERR_NOMEM, ERR_CONFIG (the core refuses @cfg), -errno of a listener: @why (of @why_len
  * bytes) names it. Returns owned. */
 int bgpd_new(const struct bgpd_cfg *cfg, struct bgpd **out, char *why, size_t why_len);
+/* Before bgpd_free(), when the process ends but its routes stay: bgp_peer_leave() for every peer. */
+void bgpd_leave(struct bgpd *d);
 /* Says Cease to every peer, as far as the sockets take it at once, and closes. The ops don't hear of
  * the routes that go with it. NULL is fine. */
 void bgpd_free(struct bgpd *d);

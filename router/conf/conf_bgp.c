@@ -5,6 +5,7 @@
  * checked at the end of each map. Bounds: LIM_BGP_PEERS peers, CONF_LIST_MAX prefixes of a list. */
 #include "conf_bgp.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #define BGP_PORT    179
 #define ASN_TRANS   23456
 #define KEY_BYTES   64
+#define KEYS_MAX    64
 #define ALLOW_ASN   "1 to 4294967294, not 23456; 64512 is an asn for private use"
 #define ALLOW_ADDR  "an IPv4 or IPv6 address"
 #define ALLOW_YESNO "yes or no"
@@ -216,16 +218,80 @@ static int parse_max_prefixes(const char *text, void *out, char *why)
 	return 0;
 }
 
+/* The index of @text in @words, which end with NULL, or an error. */
+static int word(const char *text, const char *const *words, char *why)
+{
+	for (int i = 0; words[i]; i++)
+		if (strcmp(text, words[i]) == 0)
+			return i;
+	return bad(why, "is none of them");
+}
+
 static int parse_pods(const char *text, void *out, char *why)
 {
-	static const char *const words[] = {"none", "own", "all"};
+	static const char *const words[] = {"none", "own", "all", NULL};
+	int i = word(text, words, why);
 
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (strcmp(text, words[i]) == 0) {
-			*(enum conf_bgp_pods *)out = (enum conf_bgp_pods)i;
-			return 0;
-		}
-	return bad(why, "is none of them");
+	if (i >= 0)
+		*(enum conf_bgp_pods *)out = (enum conf_bgp_pods)i;
+	return i < 0 ? i : 0;
+}
+
+static int parse_restart(const char *text, void *out, char *why)
+{
+	static const char *const words[] = {"no", "helper", "yes", NULL};
+	int i = word(text, words, why);
+
+	if (i >= 0)
+		*(enum conf_bgp_restart *)out = (enum conf_bgp_restart)i;
+	return i < 0 ? i : 0;
+}
+
+static int parse_role(const char *text, void *out, char *why)
+{
+	static const char *const words[] = {
+		"provider", "rs-server", "rs-client", "customer", "peer", NULL};
+	int i = word(text, words, why);
+
+	if (i >= 0)
+		*(enum conf_bgp_role *)out = (enum conf_bgp_role)(i + 1);
+	return i < 0 ? i : 0;
+}
+
+static int parse_secs(const char *text, unsigned long max, void *out, char *why)
+{
+	unsigned long v;
+
+	if (!number(text, max, &v) || v == 0)
+		return bad(why, "is out of range");
+	*(uint16_t *)out = (uint16_t)v;
+	return 0;
+}
+
+static int parse_hour(const char *text, void *out, char *why)
+{
+	return parse_secs(text, 3600, out, why);
+}
+
+static int parse_day(const char *text, void *out, char *why)
+{
+	return parse_secs(text, UINT16_MAX, out, why);
+}
+
+/* RFC 4724 3: 12 bits. */
+static int parse_restart_time(const char *text, void *out, char *why)
+{
+	return parse_secs(text, 4095, out, why);
+}
+
+static int parse_own_as(const char *text, void *out, char *why)
+{
+	unsigned long v;
+
+	if (!number(text, 10, &v))
+		return bad(why, "is out of range");
+	*(uint8_t *)out = (uint8_t)v;
+	return 0;
 }
 
 /* "10.0.0.0/8", "10.0.0.0/8 le 24", "10.0.0.0/8 ge 16 le 24". With ge alone, le is the family's
@@ -423,6 +489,21 @@ static const struct map_key peer_keys[] = {
 	{"next-hop-self", ALLOW_YESNO, take_text, parse_yesno, P(next_hop_self)},
 	{"hold", "0, or 3 to 65535 seconds", take_text, parse_hold, 0},
 	{"max-prefixes", "1 to 1048576", take_text, parse_max_prefixes, P(max_prefixes)},
+	{"max-prefix-warning", "1 to 1048576", take_text, parse_max_prefixes, P(warn_prefixes)},
+	{"max-prefix-restart", "1 to 65535 seconds", take_text, parse_day, P(max_restart_secs)},
+	{"graceful-restart", "no, helper or yes", take_text, parse_restart, P(restart)},
+	{"restart-time", "1 to 4095 seconds", take_text, parse_restart_time, P(restart_secs)},
+	{"stale-time", "1 to 3600 seconds", take_text, parse_hour, P(stale_secs)},
+	{"mrai", "1 to 3600 seconds", take_text, parse_hour, P(mrai_secs)},
+	{"local-as", ALLOW_ASN, take_text, parse_asn, P(local_as)},
+	{"local-as-no-prepend", ALLOW_YESNO, take_text, parse_yesno, P(no_prepend)},
+	{"local-as-replace", ALLOW_YESNO, take_text, parse_yesno, P(replace_as)},
+	{"as-override", ALLOW_YESNO, take_text, parse_yesno, P(as_override)},
+	{"remove-private", ALLOW_YESNO, take_text, parse_yesno, P(remove_private)},
+	{"allow-own-as", "0 to 10 times", take_text, parse_own_as, P(allow_own_as)},
+	{"role", "provider, rs-server, rs-client, customer or peer: what this node is to it",
+		take_text, parse_role, P(role)},
+	{"role-strict", ALLOW_YESNO, take_text, parse_yesno, P(role_strict)},
 	{"import", ALLOW_FILTER, take_filter, parse_match, P(import)},
 	{"export", ALLOW_FILTER, take_filter, parse_match, P(export)},
 };
@@ -431,9 +512,10 @@ static const struct map_key peer_keys[] = {
 static bool read_map(struct conf_load *l, const char *path, const struct conf_node *n,
 	const struct map_key *keys, size_t nkeys, void *obj)
 {
-	unsigned seen[16] = {0};
+	unsigned seen[KEYS_MAX] = {0};
 	char full[KEY_BYTES + CONF_SHOWN], shown[CONF_SHOWN];
 
+	assert(nkeys <= KEYS_MAX);
 	if (n->kind != CONF_NODE_MAP) {
 		conf_error(l, n->line, path, NULL, "an entry has keys and values");
 		return false;
@@ -487,6 +569,21 @@ static void check_peer(struct conf_load *l, const struct conf_bgp *b, const stru
 	if (ip_is_link_local(&p->remote.ip))
 		conf_error(l, p->line, "bgp.peers.address", "an address of wider scope",
 			"%s is link-local", ip_fmt(&p->remote.ip, text));
+	if (p->asn == b->asn && (p->local_as || p->as_override || p->remove_private || p->role))
+		conf_error(l, p->line, "bgp.peers", NULL,
+			"local-as, as-override, remove-private and role are for peers of another "
+			"AS");
+	if (p->local_as && (p->local_as == b->asn || p->local_as == p->asn))
+		conf_error(l, p->line, "bgp.peers.local-as", "neither bgp.asn nor the peer's asn",
+			"%u is one of them", p->local_as);
+	if (!p->local_as && (p->no_prepend || p->replace_as))
+		conf_error(l, p->line, "bgp.peers", NULL,
+			"local-as-no-prepend and local-as-replace need local-as");
+	if (p->role_strict && !p->role)
+		conf_error(l, p->line, "bgp.peers.role-strict", NULL, "needs role");
+	if (p->warn_prefixes && p->max_prefixes && p->warn_prefixes >= p->max_prefixes)
+		conf_error(l, p->line, "bgp.peers.max-prefix-warning", "less than max-prefixes",
+			"%u would come too late", p->warn_prefixes);
 	if (p->passive && b->nlisten == 0)
 		conf_error(l, p->line, "bgp.peers.passive", NULL,
 			"nobody could connect: bgp.listen is not given");
@@ -516,6 +613,7 @@ static void take_peers(const struct take *t, const struct conf_node *v)
 		p = &peers[b->npeers++];
 		p->line = i->line;
 		p->remote.port = BGP_PORT;
+		p->restart = CONF_BGP_RESTART_HELPER;
 		if (!READ_MAP(t->l, "bgp.peers", i, peer_keys, p))
 			continue;
 		if (!p->ipv4 && !p->ipv6)

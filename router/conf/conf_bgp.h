@@ -45,6 +45,17 @@ struct conf_bgp_announce {
 	struct conf_bgp_prefixes aggregates; /* while there is a pods' prefix inside */
 };
 
+/* Values of bgp_restart and bgp_role of the core, in its order. */
+enum conf_bgp_restart { CONF_BGP_RESTART_NO, CONF_BGP_RESTART_HELPER, CONF_BGP_RESTART_YES };
+enum conf_bgp_role {
+	CONF_BGP_ROLE_NONE,
+	CONF_BGP_ROLE_PROVIDER,
+	CONF_BGP_ROLE_RS,
+	CONF_BGP_ROLE_RS_CLIENT,
+	CONF_BGP_ROLE_CUSTOMER,
+	CONF_BGP_ROLE_PEER,
+};
+
 struct conf_bgp_peer {
 	struct ep remote; /* port 179 unless given */
 	uint32_t asn;
@@ -57,7 +68,14 @@ struct conf_bgp_peer {
 	struct ip next_hop[2];
 	uint16_t hold_secs; /* 0: default, or none with no_hold */
 	bool no_hold;
-	uint32_t max_prefixes; /* 0: LIM_BGP_PEER_PREFIXES */
+	uint32_t max_prefixes;  /* 0: LIM_BGP_PEER_PREFIXES */
+	uint32_t warn_prefixes; /* 0: no warning */
+	uint16_t max_restart_secs, restart_secs, stale_secs, mrai_secs; /* 0: default */
+	enum conf_bgp_restart restart;                                  /* helper unless given */
+	uint32_t local_as;                                              /* 0: not given */
+	bool no_prepend, replace_as, as_override, remove_private, role_strict;
+	uint8_t allow_own_as;
+	enum conf_bgp_role role;
 	struct conf_bgp_filter import, export;
 	unsigned line; /* where it stands in the file */
 };

@@ -109,8 +109,12 @@ static bool all_established(const struct bgp_svc *s, ts_t *latest)
 
 static void sweep(struct bgp_svc *s, ts_t now)
 {
+	struct bgp_stats st;
 	ts_t latest;
 
+	bgp_stats(bgpd_core(s->bgpd), &st);
+	if (st.deferred) /* what is left over is in use until then */
+		return;
 	if (!(all_established(s, &latest) && ts_due(ts_add(latest, SWEEP_AFTER), now)) &&
 		!ts_due(ts_add(s->started, SWEEP_LATEST), now))
 		return;
@@ -298,7 +302,21 @@ static int add_neighbour(struct bgp_svc *s, const struct conf_bgp_peer *c)
 			.next_hop_self = c->next_hop_self,
 			.hold_secs = c->hold_secs,
 			.no_hold = c->no_hold,
-			.max_prefixes = c->max_prefixes},
+			.max_prefixes = c->max_prefixes,
+			.warn_prefixes = c->warn_prefixes,
+			.max_restart_secs = c->max_restart_secs,
+			.restart = (enum bgp_restart)c->restart,
+			.restart_secs = c->restart_secs,
+			.stale_secs = c->stale_secs,
+			.mrai_secs = c->mrai_secs,
+			.local_as = c->local_as,
+			.no_prepend = c->no_prepend,
+			.replace_as = c->replace_as,
+			.as_override = c->as_override,
+			.remove_private = c->remove_private,
+			.allow_own_as = c->allow_own_as,
+			.role = (enum bgp_role)c->role,
+			.role_strict = c->role_strict},
 		.hops = c->multihop,
 		.ttl_security = c->ttl_security,
 	};
@@ -351,6 +369,18 @@ static int open_announce(struct bgp_svc *s)
 	return s->announce ? 0 : ERR_NOMEM;
 }
 
+/* RFC 4724 4.1: is this a restart with routes that forward on, and does a peer know to wait? */
+static bool is_restart(const struct bgp_svc *s)
+{
+	struct kfib_stats st;
+
+	kfib_stats(s->kfib, &st);
+	for (size_t i = 0; i < s->conf->npeers && st.leftover; i++)
+		if (s->conf->peers[i].restart == CONF_BGP_RESTART_YES)
+			return true;
+	return false;
+}
+
 static int open_bgpd(struct bgp_svc *s)
 {
 	static const struct bgpd_ops ops = {.route = on_route, .flush = on_flush};
@@ -361,7 +391,8 @@ static int open_bgpd(struct bgp_svc *s)
 			.router_id = s->router_id,
 			.seed = prng_next(&d->prng),
 			.nexthop = &nexthop_ops,
-			.nexthop_ctx = s},
+			.nexthop_ctx = s,
+			.restarting = is_restart(s)},
 		.vni = VNI_DEFAULT,
 		.nlisten = s->conf->nlisten,
 		.mark = d->conf->mark,
@@ -431,6 +462,8 @@ void bgp_svc_stop(struct daemon *d)
 
 	if (!s)
 		return;
+	if (s->bgpd && !d->remove_all)
+		bgpd_leave(s->bgpd);
 	bgpd_free(s->bgpd);
 	announce_free(s->announce);
 	kfib_close(s->kfib);

@@ -39,7 +39,8 @@ struct bgp_svc {
 /* Open sockets and tables, add the peers. Logs what is wrong; 0, or the error. d->bgp stays NULL
  * without the section. */
 int bgp_svc_start(struct daemon *d);
-/* Ends the sessions with a Cease; the kernel's routes stay. */
+/* Ends the sessions: with a Cease, or without a word where the peer is to wait for the next weftd
+ * (graceful-restart: yes). The kernel's routes stay, but for `weft down`. */
 void bgp_svc_stop(struct daemon *d);
 /* Prefixes of the mesh may have changed: look at them soon. */
 void bgp_svc_prefixes(struct daemon *d);

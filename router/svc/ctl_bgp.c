@@ -44,6 +44,14 @@ static const char *neighbour_text(const struct bgp_svc *s, uint32_t peer, char o
 
 /* --- status bgp --- */
 
+static const char *role_text(unsigned role)
+{
+	static const char *const names[] = {
+		"", "provider", "rs-server", "rs-client", "customer", "peer"};
+
+	return role < sizeof(names) / sizeof(names[0]) ? names[role] : "?";
+}
+
 static void write_neighbour(
 	struct ctl_w *w, const struct bgp_neighbour *n, const struct bgp_peer_info *i)
 {
@@ -66,6 +74,11 @@ static void write_neighbour(
 		if (i->families & BGP_FAM(f))
 			ctl_w_str(w, NULL, bgp_family_str(f));
 	ctl_w_end(w);
+	ctl_w_str(w, "graceful_restart", !i->restart ? "" : i->restarting ? "restarting" : "ready");
+	ctl_w_bool(w, "stale", i->stale_families != 0);
+	ctl_w_str(w, "role", role_text(n->conf->role));
+	ctl_w_str(w, "peer_role", role_text(i->remote_role));
+	ctl_w_u64(w, "leaks", i->leaks);
 	ctl_w_bool(w, "md5", n->conf->password[0] != '\0');
 	ctl_w_bool(w, "ttl_security", n->conf->ttl_security);
 	ctl_w_u64(w, "rx_updates", i->rx_updates);
