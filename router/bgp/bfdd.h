@@ -1,0 +1,55 @@
+/* bfdd.h - the driver of the BFD core: sockets, the timer, and who hears of states.
+ *
+ * It owns the core. Sending and the judgement of silence come before all else in the loop
+ * (loop_timer_urgent), and packets that wait in the sockets are read before anybody is held for
+ * silent, so a busy loop neither looks dead nor declares others dead. One thread. */
+#ifndef WEFT_BFDD_H
+#define WEFT_BFDD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "bfd.h"
+#include "loop.h"
+
+struct bfdd;
+
+struct bfdd_ops {
+	/* BFD_STATE of a session; @a is valid until the return. No function of this header may be
+	 * called from it but bfdd_core(). */
+	void (*state)(void *ctx, const struct bfd_act *a);
+};
+
+struct bfdd_cfg {
+	struct loop *loop; /* kept */
+	uint8_t seed[16];  /* of the core: unguessable, since discriminators come from it */
+	uint32_t mark;     /* of what is sent (SO_MARK); 0: none */
+	const struct bfdd_ops *ops; /* kept */
+	void *ctx;
+};
+
+/* Opens nothing yet. NULL: no memory. */
+struct bfdd *bfdd_new(const struct bfdd_cfg *cfg);
+/* Tells every peer that BFD ends here and that this is no failure (AdminDown), and closes. NULL is
+ * fine. */
+void bfdd_free(struct bfdd *d);
+
+/* Begin a session; *@id names it. The errors of bfd_add; ERR_NOMEM; -errno of a socket: -EADDRINUSE
+ * when another program has the port. @why (of @why_len bytes) gets words. */
+int bfdd_add(
+	struct bfdd *d, const struct bfd_session_cfg *cfg, uint32_t *id, char *why, size_t why_len);
+/* With a last word, as in bfdd_free(). ERR_NOT_FOUND. */
+int bfdd_del(struct bfdd *d, uint32_t id);
+/* bfd_admin() and bfd_retime(), carried out. */
+int bfdd_admin(struct bfdd *d, uint32_t id, bool down);
+int bfdd_retime(struct bfdd *d, uint32_t id, uint32_t min_tx_us, uint32_t min_rx_us, uint8_t mult);
+
+const struct bfd *bfdd_core(const struct bfdd *d); /* borrowed: to look at */
+
+struct bfdd_stats {
+	uint64_t send_errors; /* packets that the kernel didn't take */
+	uint64_t recv_errors;
+};
+void bfdd_stats(const struct bfdd *d, struct bfdd_stats *out);
+
+#endif
