@@ -18,6 +18,10 @@
 #define LIM_RESETS_RX_PER_SEC 200
 #define LIM_CONTROL_QUEUE     1024 /* datagrams that workers hand to control: dropped, counted */
 
+/* Links between clusters: more are refused, told */
+#define LIM_LINKS         6 /* of a gateway; each needs one of LIM_SECRETS */
+#define LIM_LINK_GATEWAYS 8 /* of the other cluster, for each link */
+
 /* Data plane */
 #define LIM_WORKERS            64
 #define LIM_LANES              65   /* lane 0 is control, one per worker */

@@ -111,6 +111,7 @@ enum wire_ctl {
 	WIRE_CTL_CHALLENGE_OK = 5, /* token 64 */
 	WIRE_CTL_CLOSE = 6,        /* reason 8 */
 	WIRE_CTL_GOSSIP = 32,      /* everything of the gossip core */
+	WIRE_CTL_LINK = 48,        /* everything of the link core (proto/link/link_wire.h) */
 	WIRE_CTL_PATH = 64,        /* everything of the path core (proto/path/path_wire.h) */
 };
 

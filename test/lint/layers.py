@@ -2,7 +2,7 @@
 the table of allowed arrows; also which folders may use which library, and what proto/ may not call."""
 import os, re, sys, tempfile
 
-CORES = ['noise', 'gossip', 'ctl', 'bgp', 'bfd', 'ipam', 'kube', 'path', 'policy', 'own']
+CORES = ['noise', 'gossip', 'ctl', 'bgp', 'bfd', 'ipam', 'kube', 'path', 'policy', 'own', 'link']
 ALLOWED = {'include': set(), 'proto/base': {'include'}, 'proto/key': {'proto/base', 'include'}}
 for c in CORES:
     ALLOWED['proto/' + c] = {'proto/key', 'proto/base', 'include'}
@@ -20,7 +20,7 @@ LIBS = {  # header pattern: folders that may include it
     r'libmnl/': {'router/nl'},
     r'yaml\.h': {'router/conf'},
     r'msgpack': {'proto/ctl', 'proto/gossip', 'router/svc', 'cli'},
-    r'sodium': {'proto/key', 'proto/noise', 'proto/gossip', 'router/file'},
+    r'sodium': {'proto/key', 'proto/noise', 'proto/gossip', 'proto/link', 'router/file'},
     r'intel-ipsec-mb': {'proto/noise'},
     r'urcu': {'router/dp'},
     r'jansson': {'cli', 'cli/cni', 'proto/kube'},
