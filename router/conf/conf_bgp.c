@@ -331,6 +331,25 @@ static int parse_match(const char *text, void *out, char *why)
 	return 0;
 }
 
+static int parse_bfd_ms(const char *text, void *out, char *why)
+{
+	unsigned long v;
+
+	if (!number(text, 60000, &v) || v < 10)
+		return bad(why, "is no interval");
+	*(uint32_t *)out = (uint32_t)v;
+	return 0;
+}
+
+/* Two fields: @out is the whole of them. */
+static int parse_bfd_hops(const char *text, void *out, char *why)
+{
+	struct conf_bgp_bfd *b = out;
+
+	b->hops_given = true;
+	return parse_yesno(text, &b->multihop, why);
+}
+
 /* --- lists and maps --- */
 
 static void take_password(const struct take *t, const struct conf_node *v)
@@ -449,11 +468,13 @@ static void take_listen(const struct take *t, const struct conf_node *v)
 }
 
 static void take_announce(const struct take *t, const struct conf_node *v);
+static void take_bfd(const struct take *t, const struct conf_node *v);
 static void take_peers(const struct take *t, const struct conf_node *v);
 
 #define B(f) offsetof(struct conf_bgp, f)
 #define A(f) offsetof(struct conf_bgp_announce, f)
 #define P(f) offsetof(struct conf_bgp_peer, f)
+#define F(f) offsetof(struct conf_bgp_bfd, f)
 
 static const struct map_key bgp_keys[] = {
 	{"asn", ALLOW_ASN, take_text, parse_asn, B(asn)},
@@ -471,6 +492,14 @@ static const struct map_key announce_keys[] = {
 	{"ranges", ALLOW_YESNO, take_text, parse_yesno, A(ranges)},
 	{"services", ALLOW_PFXS, take_prefixes, conf_parse_any_pfx, A(services)},
 	{"aggregates", ALLOW_PFXS, take_prefixes, conf_parse_any_pfx, A(aggregates)},
+};
+
+static const struct map_key bfd_keys[] = {
+	{"min-tx", "10 to 60000 ms", take_text, parse_bfd_ms, F(min_tx_ms)},
+	{"min-rx", "10 to 60000 ms", take_text, parse_bfd_ms, F(min_rx_ms)},
+	/* As many as there may be hops. */
+	{"multiplier", "1 to 255", take_text, parse_hops, F(mult)},
+	{"multihop", ALLOW_YESNO, take_text, parse_bfd_hops, 0},
 };
 
 static const struct map_key peer_keys[] = {
@@ -504,6 +533,8 @@ static const struct map_key peer_keys[] = {
 	{"role", "provider, rs-server, rs-client, customer or peer: what this node is to it",
 		take_text, parse_role, P(role)},
 	{"role-strict", ALLOW_YESNO, take_text, parse_yesno, P(role_strict)},
+	{"bfd", "yes, no, or the keys min-tx, min-rx, multiplier, multihop", take_bfd, parse_yesno,
+		P(bfd)},
 	{"import", ALLOW_FILTER, take_filter, parse_match, P(import)},
 	{"export", ALLOW_FILTER, take_filter, parse_match, P(export)},
 };
@@ -546,6 +577,16 @@ static bool read_map(struct conf_load *l, const char *path, const struct conf_no
 static void take_announce(const struct take *t, const struct conf_node *v)
 {
 	(void)READ_MAP(t->l, t->path, v, announce_keys, t->field);
+}
+
+static void take_bfd(const struct take *t, const struct conf_node *v)
+{
+	struct conf_bgp_bfd *b = t->field;
+
+	if (v->kind == CONF_NODE_TEXT)
+		(void)parse(t, v, &b->on);
+	else
+		b->on = READ_MAP(t->l, t->path, v, bfd_keys, b);
 }
 
 /* --- what no single key shows --- */

@@ -56,6 +56,14 @@ enum conf_bgp_role {
 	CONF_BGP_ROLE_PEER,
 };
 
+/* Liveness of a neighbour (docs/bfd.md). Intervals of 0: not given. */
+struct conf_bgp_bfd {
+	bool on;
+	uint32_t min_tx_ms, min_rx_ms;
+	uint8_t mult;
+	bool hops_given, multihop; /* RFC 5883; not given: as the BGP session */
+};
+
 struct conf_bgp_peer {
 	struct ep remote; /* port 179 unless given */
 	uint32_t asn;
@@ -76,6 +84,7 @@ struct conf_bgp_peer {
 	bool no_prepend, replace_as, as_override, remove_private, role_strict;
 	uint8_t allow_own_as;
 	enum conf_bgp_role role;
+	struct conf_bgp_bfd bfd;
 	struct conf_bgp_filter import, export;
 	unsigned line; /* where it stands in the file */
 };

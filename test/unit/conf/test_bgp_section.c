@@ -149,6 +149,12 @@ static void refused(void **state)
 		{PEER "    families: [ipv5]", "f:7: bgp.peers.families: no such family"},
 		{PEER "    families: ipv4", "f:7: bgp.peers.families: needs a list"},
 		{PEER "    next-hop: 224.0.0.1", "next-hop: '224.0.0.1' is no host's address"},
+		{PEER "    bfd: maybe", "f:7: bgp.peers.bfd: 'maybe' is neither yes nor no"},
+		{PEER "    bfd: {min-tx: 9}", "bgp.peers.bfd.min-tx: '9' is no interval"},
+		{PEER "    bfd: {min-rx: 60001}", "bfd.min-rx: '60001' is no interval"},
+		{PEER "    bfd: {multiplier: 0}", "bgp.peers.bfd.multiplier: '0'"},
+		{PEER "    bfd: {echo: yes}", "bgp.peers.bfd.echo: unknown key"},
+		{PEER "    bfd: [yes]", "bgp.peers.bfd: an entry has keys and values"},
 		{PEER "    import: maybe", "import: neither accept, reject nor a list"},
 		{PEER "    import: {}", "import: neither accept, reject nor a list"},
 		{PEER "    import: [10.0.0.0/8 le]", "import: '10.0.0.0/8 le' has words that"},
@@ -220,6 +226,29 @@ static void no_memory(void **state)
 	}
 }
 
+static void bfd(void **state)
+{
+	char err[2000];
+	struct conf c;
+
+	(void)state;
+	if (load(PEER "    bfd: {min-tx: 50, min-rx: 300, multiplier: 5, multihop: no}\n"
+		      "  - address: 192.0.2.8\n    asn: 1\n    bfd: yes\n"
+		      "  - address: 192.0.2.7\n    asn: 1\n    bfd: no\n"
+		      "  - address: 192.0.2.6\n    asn: 1\n",
+		    &c, err) != 0)
+		fail_msg("%s", err);
+	const struct conf_bgp_peer *p = c.bgp->peers;
+	assert_true(p[0].bfd.on && p[1].bfd.on);
+	assert_false(p[2].bfd.on || p[3].bfd.on);
+	assert_int_equal(p[0].bfd.min_tx_ms, 50);
+	assert_int_equal(p[0].bfd.min_rx_ms, 300);
+	assert_int_equal(p[0].bfd.mult, 5);
+	assert_true(p[0].bfd.hops_given && !p[0].bfd.multihop);
+	assert_false(p[1].bfd.hops_given || p[1].bfd.min_tx_ms || p[1].bfd.mult);
+	conf_free(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -228,6 +257,7 @@ int main(void)
 		cmocka_unit_test(refused),
 		cmocka_unit_test(password_hidden),
 		cmocka_unit_test(prefixes),
+		cmocka_unit_test(bfd),
 		cmocka_unit_test(no_memory),
 	};
 
