@@ -49,6 +49,7 @@
 #define LIM_ENDPOINTS_PER_NODE 16
 #define LIM_NODES              8192
 #define LIM_GRAVES             4096 /* dropped nodes that are remembered: the oldest goes */
+#define LIM_FORGOTTEN          4096 /* nodes that others said to forget: the oldest goes */
 #define LIM_DIALS_PER_SEC      256  /* nodes that gossip asks to be dialled: they wait */
 
 /* Membership */
@@ -97,7 +98,8 @@
 #define LIM_PATH_REPLIES_PER_SEC 500  /* to probes, per node: silence beyond, counted */
 #define LIM_PATH_PENDING         256  /* asks that wait for a measurement: answered "none" */
 #define LIM_PATH_PUNCHES_PER_SEC 8 /* simultaneous opens arranged or obeyed: others are dropped */
-#define LIM_PATH_SEEN            4 /* seen endpoints per node: the oldest gives way */
+#define LIM_PATH_WAYS            1024 /* origins of relayed handshakes: the oldest gives way */
+#define LIM_PATH_SEEN            4    /* seen endpoints per node: the oldest gives way */
 
 /* Ownership of prefixes */
 #define LIM_OWN_RANGES 8192 /* ranges of all segments: refused at start */

@@ -86,7 +86,8 @@ enum sess_act_type {
 	SESS_UP,
 	/* peer, key, ep, reason: silent, closed or refused; the handle is free afterwards */
 	SESS_DOWN,
-	/* peer, key, buf, len: a control message (type byte first) that is not ours */
+	/* peer, key, ep (where it came from), buf, len: a control message (type byte first) that is
+	 * not ours */
 	SESS_RECV,
 	/* peer, key, index (local), keys: open with this from now on. May come before SESS_UP: when
 	 * we called, the peer may use the key before we know that it has it */

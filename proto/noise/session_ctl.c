@@ -312,6 +312,7 @@ static int dispatch(struct ctl_in *in, const uint8_t *msg, size_t len)
 		struct sess_act *a = sess_act_push_buf(s, SESS_RECV, len, &dst);
 
 		memcpy(dst, msg, len);
+		a->ep = *in->from;
 		a->peer = in->p->handle;
 		a->key = in->p->key;
 		in->p->last_use = in->now;

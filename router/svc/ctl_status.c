@@ -46,6 +46,10 @@ static void volume(struct ctl_w *w, const struct dp_counters *c)
 	ctl_w_u64(w, "tx_bytes", c->tx_bytes);
 	ctl_w_u64(w, "rx_packets", c->rx_packets);
 	ctl_w_u64(w, "rx_bytes", c->rx_bytes);
+	ctl_w_map(w, "relay");
+	ctl_w_u64(w, "forwarded", c->relay_forwarded);
+	ctl_w_u64(w, "bytes", c->relay_bytes);
+	ctl_w_end(w);
 	drops(w, c);
 }
 
@@ -342,23 +346,30 @@ void status_peer_counters(struct daemon *d, const struct peer *p, struct dp_coun
 		memset(out, 0, sizeof(*out));
 }
 
+/* Through relays there is none: which ones. */
+static const char *endpoint_text(struct daemon *d, const struct ep *ep, char out[PATHS_TEXT])
+{
+	return paths_ep_text(d, ep, out, PATHS_TEXT) ? out : ep_fmt(ep, out);
+}
+
 static void one_connection(struct daemon *d, struct ctl_w *w, const struct sess_peer_info *p)
 {
 	const struct peer *peer = peers_session(d, p->peer);
 	struct dp_counters c;
-	char text[EP_STRLEN], name[NODE_NAME_MAX + 1];
+	char text[PATHS_TEXT], name[NODE_NAME_MAX + 1];
 	uint64_t side = peer ? peer->side_ports : 0;
 
 	status_peer_counters(d, peer, &c);
 	ctl_w_map(w, NULL);
 	ctl_w_str(w, "direction", p->initiator ? "->" : "<-");
-	ctl_w_str(w, "endpoint", ep_fmt(&p->ep, text));
+	ctl_w_str(w, "endpoint", endpoint_text(d, &p->ep, text));
 	ctl_w_str(w, "local", p->local.family != IP_NONE ? ip_fmt(&p->local, text) : "");
 	ctl_w_str(w, "name", status_node_name(d, &p->key, name));
 	key_short(w, &p->key);
 	ctl_w_str(w, "state", p->up ? "established" : "dialling");
 	ctl_w_str(w, "suite", aead_suite_name(p->suite));
 	ctl_w_u64(w, "path_mtu", peer ? peer->outer_mtu : 0);
+	paths_connection(d, w, &p->key);
 	if (p->rtt.ns >= 0)
 		ctl_w_f64(w, "rtt_ms", (double)p->rtt.ns / 1e6);
 	else
@@ -378,12 +389,12 @@ static void one_connection(struct daemon *d, struct ctl_w *w, const struct sess_
 
 static void one_dial(struct daemon *d, struct ctl_w *w, const struct sess_dial_info *p)
 {
-	char text[EP_STRLEN], name[NODE_NAME_MAX + 1] = "";
+	char text[PATHS_TEXT], name[NODE_NAME_MAX + 1] = "";
 	int64_t wait = ts_is_never(p->next) ? 0 : dur_ms(ts_sub(p->next, loop_now()));
 
 	ctl_w_map(w, NULL);
 	ctl_w_str(w, "direction", "->");
-	ctl_w_str(w, "endpoint", ep_fmt(&p->to, text));
+	ctl_w_str(w, "endpoint", endpoint_text(d, &p->to, text));
 	ctl_w_str(w, "local", "");
 	ctl_w_str(w, "name", p->has_key ? status_node_name(d, &p->key, name) : "");
 	if (p->has_key) {
@@ -455,18 +466,19 @@ static void one_route(struct ctl_w *w, uint32_t vni, const struct pfx *p, const 
 }
 
 /* Where its datagrams go; "" before there was a session. */
-static const char *route_via(
-	const struct daemon *d, const struct rtab_entry *e, char out[EP_STRLEN])
+static const char *route_via(struct daemon *d, const struct rtab_entry *e, char out[PATHS_TEXT])
 {
-	const struct ep *ep = &peers_at(d, e->peer)->ep;
+	const struct peer *p = peers_at(d, e->peer);
 
-	return ep->ip.family == IP_NONE ? "" : ep_fmt(ep, out);
+	if (p->relays)
+		return paths_text(d, &p->key, out, PATHS_TEXT);
+	return p->ep.ip.family == IP_NONE ? "" : ep_fmt(&p->ep, out);
 }
 
 void status_routes(struct daemon *d, struct ctl_w *w, const char *key)
 {
 	const struct rtab_entry *e;
-	char name[NODE_NAME_MAX + 1], via[EP_STRLEN];
+	char name[NODE_NAME_MAX + 1], via[PATHS_TEXT];
 	size_t it = 0;
 
 	ctl_w_array(w, key);
@@ -561,6 +573,7 @@ void status_counters(struct daemon *d, struct ctl_w *w, const char *key)
 	for (size_t i = 0; i < n; i++)
 		ctl_w_u64(w, g[i].name, g[i].value);
 	ctl_w_end(w);
+	paths_counters(d, w, "paths");
 	ctl_w_map(w, "dataplane");
 	ctl_w_u64(w, "tx_datagrams", c.tx_datagrams);
 	ctl_w_u64(w, "rx_datagrams", c.rx_datagrams);
@@ -568,6 +581,9 @@ void status_counters(struct daemon *d, struct ctl_w *w, const char *key)
 	ctl_w_u64(w, "rx_calls", c.rx_calls);
 	ctl_w_u64(w, "tun_reads", c.tun_reads);
 	ctl_w_u64(w, "tun_writes", c.tun_writes);
+	ctl_w_u64(w, "toobig_told", c.toobig_told);
+	ctl_w_u64(w, "tx_halves", c.tx_halves);
+	ctl_w_u64(w, "rx_halves", c.rx_halves);
 	for (int i = 0; i < DP_DROP_COUNT; i++)
 		ctl_w_u64(w, dp_drop_names[i], c.drops[i]);
 	ctl_w_end(w);

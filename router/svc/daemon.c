@@ -124,6 +124,8 @@ static int open_dp(struct daemon *d)
 		.provider = d->tune.provider,
 		.force = d->tune.force,
 		.queue_ms = 5,
+		.label = dp_label(&d->id.pub),
+		.relay = c->relay,
 	};
 	char text[EP_STRLEN];
 	int e = dp_new(&cfg, &d->dp);

@@ -27,6 +27,7 @@
 #include "list.h"
 #include "loop.h"
 #include "map.h"
+#include "paths.h"
 #include "peers.h"
 #include "prng.h"
 #include "session.h"
@@ -92,6 +93,7 @@ struct daemon {
 	struct ctl_srv *ctl;
 	struct http *http;
 	struct peers *peers;
+	struct paths *paths;
 	unsigned workers;
 	bool has_ipv6;
 

@@ -23,7 +23,7 @@ static const char *short_name(const struct node_key *k)
 
 static void on_send(struct daemon *d, const struct sess_act *a)
 {
-	(void)dp_send(d->dp, &a->to, &a->local, a->via, a->buf, a->len);
+	paths_send(d, a);
 }
 
 /* The entry that session @sess of @key belongs to. NULL: no room, told. */
@@ -42,15 +42,22 @@ static struct peer *session_peer(struct daemon *d, uint32_t sess, const struct n
 static void on_up(struct daemon *d, const struct sess_act *a)
 {
 	struct peer *p = session_peer(d, a->peer, &a->key);
-	char ep[EP_STRLEN];
+	char ep[PATHS_TEXT];
+	bool relayed;
 
 	if (p) {
 		p->up = true;
 		p->up_since = loop_now();
 	}
-	log_info("mesh", "session with %s at %s", short_name(&a->key), ep_fmt(&a->ep, ep));
+	if (p && !paths_up(d, p, a)) {
+		log_warn("mesh", "session with %s: no way to it", short_name(&a->key));
+		sess_disconnect(d->sess, &a->key, loop_now());
+	}
+	relayed = paths_ep_text(d, &a->ep, ep, sizeof(ep));
+	log_info("mesh", "session with %s %s %s", short_name(&a->key), relayed ? "by" : "at",
+		relayed ? ep : ep_fmt(&a->ep, ep));
 	dial_answered(d, &a->ep, &a->key);
-	if (!p || gossip_link_up(d->gossip, &a->key, &a->ep, loop_now()) != 0) {
+	if (!p || gossip_link_up(d->gossip, &a->key, relayed ? NULL : &a->ep, loop_now()) != 0) {
 		daemon_warn(d, "no room to keep node %s", short_name(&a->key));
 		sess_disconnect(d->sess, &a->key, loop_now());
 	}
@@ -96,6 +103,7 @@ static void on_down(struct daemon *d, const struct sess_act *a)
 
 	log_info("mesh", "session with %s ended: %s", short_name(&a->key), down_reason(a->reason));
 	gossip_link_down(d->gossip, &a->key, loop_now());
+	paths_down(d, &a->key);
 	if (p)
 		session_gone(d, p);
 }
@@ -105,6 +113,8 @@ static void on_recv(struct daemon *d, const struct sess_act *a)
 	static struct log_limit limit;
 	int e;
 
+	if (a->len >= 1 && a->buf[0] == WIRE_CTL_PATH)
+		paths_recv(d, a);
 	if (a->len < 1 || a->buf[0] != WIRE_CTL_GOSSIP)
 		return;
 	e = gossip_recv(d->gossip, &a->key, a->buf + 1, a->len - 1, loop_now());
@@ -168,18 +178,9 @@ static void on_key_del(struct daemon *d, const struct sess_act *a)
 static void on_endpoint(struct daemon *d, const struct sess_act *a)
 {
 	struct peer *p = session_peer(d, a->peer, &a->key);
-	unsigned outer = 0;
-	char ifname[16];
 
-	if (!p)
-		return;
-	p->ep = a->ep;
-	(void)dp_peer_endpoint(d->dp, p->handle, &a->ep, &a->local);
-	if (kern_underlay(d->kern, &a->ep.ip, &outer, ifname) == 0) {
-		p->outer_mtu = outer;
-		dp_peer_pmtu(d->dp, p->handle, outer);
-		rtab_peer_mtu(d, p);
-	}
+	if (p)
+		paths_endpoint(d, p, a);
 }
 
 static void on_side_port(struct daemon *d, const struct sess_act *a)
@@ -189,15 +190,16 @@ static void on_side_port(struct daemon *d, const struct sess_act *a)
 
 	if (!p)
 		return;
-	dp_peer_side_port(d->dp, p->handle, a->via, a->on);
 	if (a->on)
 		p->side_ports |= bit;
 	else
 		p->side_ports &= ~bit;
+	paths_side_port(d, p, a->via, a->on);
 }
 
 static void on_dial_failed(struct daemon *d, const struct sess_act *a)
 {
+	paths_dial_failed(d, &a->key, &a->ep);
 	dial_failed(d, &a->ep, &a->key, a->reason);
 }
 
@@ -257,7 +259,7 @@ static void on_gossip_send(struct daemon *d, const struct gossip_act *a)
 
 static void on_gossip_dial(struct daemon *d, const struct gossip_act *a)
 {
-	dial_node(d, &a->node, a->eps, a->neps);
+	paths_want(d, &a->node, a->eps, a->neps);
 }
 
 static void on_hangup(struct daemon *d, const struct gossip_act *a)
@@ -284,6 +286,7 @@ static void on_node_up(struct daemon *d, const struct gossip_act *a)
 {
 	own_svc_changed(d);
 	rtab_control(d, &a->node, true);
+	paths_node(d, &a->node);
 	log_info("mesh", "node %s (%s) is up", a->name, short_name(&a->node));
 }
 
@@ -292,6 +295,11 @@ static void on_node_down(struct daemon *d, const struct gossip_act *a)
 	own_svc_changed(d);
 	rtab_control(d, &a->node, false);
 	log_info("mesh", "node %s (%s) is down", a->name, short_name(&a->node));
+}
+
+static void on_forgotten(struct daemon *d, const struct gossip_act *a)
+{
+	own_svc_forgotten(d, a);
 }
 
 static void on_name_conflict(struct daemon *d, const struct gossip_act *a)
@@ -347,6 +355,7 @@ static void (*const gossip_handlers[])(struct daemon *d, const struct gossip_act
 	[GOSSIP_ROUTE_DEL] = on_route_del,
 	[GOSSIP_NODE_UP] = on_node_up,
 	[GOSSIP_NODE_DOWN] = on_node_down,
+	[GOSSIP_FORGOTTEN] = on_forgotten,
 	[GOSSIP_NAME_CONFLICT] = on_name_conflict,
 	[GOSSIP_KEY_CLONE] = on_key_clone,
 	[GOSSIP_EPOCH] = on_epoch,
@@ -387,6 +396,7 @@ static void arm(struct daemon *d)
 
 	when = ts_min(when, kern_deadline(d->kern));
 	when = ts_min(when, dial_deadline(d));
+	when = ts_min(when, paths_deadline(d));
 	when = ts_min(when, own_svc_deadline(d));
 	if (!d->core_timer) /* a start that failed half-way */
 		return;
@@ -403,6 +413,7 @@ void mesh_drain(struct daemon *d)
 	do {
 		more = drain_sess(d);
 		drain_gossip(d);
+		more |= paths_drain(d);
 		more |= own_svc_drain(d);
 	} while (more);
 	d->draining = false;
@@ -427,6 +438,8 @@ static void on_core_timer(void *ctx)
 	mesh_drain(d);
 	dial_tick(d, now);
 	mesh_drain(d);
+	paths_tick(d, now);
+	mesh_drain(d);
 	own_svc_tick(d, now);
 	mesh_drain(d);
 }
@@ -436,8 +449,9 @@ static void cb_datagram(
 {
 	struct daemon *d = ctx;
 
-	(void)sess_recv(
-		d->sess, from, local, buf, len, loop_now()); /* refusals are counted inside */
+	if (!paths_forged(from))
+		(void)sess_recv(d->sess, from, local, buf, len,
+			loop_now()); /* refusals are counted inside */
 	mesh_drain(d);
 }
 
@@ -479,6 +493,18 @@ static void cb_want_session(void *ctx, uint32_t peer)
 	mesh_drain(d);
 }
 
+static void cb_link_active(void *ctx, uint32_t peer)
+{
+	(void)peer;
+	paths_link_active(ctx);
+}
+
+static void cb_relayed(void *ctx, const struct dp_way *back, uint8_t *buf, size_t len)
+{
+	paths_relayed(ctx, back, buf, len);
+	mesh_drain(ctx);
+}
+
 static void on_dp(void *ctx, int events)
 {
 	static const struct dp_ops ops = {
@@ -487,6 +513,8 @@ static void on_dp(void *ctx, int events)
 		.key_limit = cb_key_limit,
 		.roam_hint = cb_roam_hint,
 		.want_session = cb_want_session,
+		.link_active = cb_link_active,
+		.relayed = cb_relayed,
 	};
 	struct daemon *d = ctx;
 
@@ -537,6 +565,7 @@ static void on_second(void *ctx)
 	struct daemon *d = ctx;
 
 	dp_traffic(d->dp, traffic, d);
+	paths_second(d);
 	mesh_drain(d);
 	loop_timer_set(d->second_timer, ts_add(loop_now(), TRAFFIC_PERIOD));
 }
@@ -559,7 +588,7 @@ static void on_housekeeping(void *ctx)
 /* The last known peers are dialled like seeds that have a key. */
 static void dial_saved(struct daemon *d, const struct node_key *k, const struct ep *ep)
 {
-	dial_node(d, k, ep, 1);
+	paths_want(d, k, ep, 1);
 }
 
 static int start_cores(struct daemon *d)
@@ -584,7 +613,7 @@ static int start_cores(struct daemon *d)
 	snprintf(g.version, sizeof(g.version), "%s", WEFT_VERSION);
 	d->sess = sess_new(&s, loop_now());
 	d->gossip = gossip_new(&g, loop_now());
-	return d->sess && d->gossip ? 0 : ERR_NOMEM;
+	return d->sess && d->gossip ? paths_new(d, &d->paths) : ERR_NOMEM;
 }
 
 int mesh_start(struct daemon *d)
@@ -635,8 +664,10 @@ void mesh_stop(struct daemon *d)
 	loop_timer_free(d->housekeeping_timer);
 	sess_free(d->sess);
 	gossip_free(d->gossip);
+	paths_free(d->paths);
 	d->dp_io = d->kern_io = NULL;
 	d->core_timer = d->second_timer = d->housekeeping_timer = NULL;
 	d->sess = NULL;
 	d->gossip = NULL;
+	d->paths = NULL;
 }

@@ -166,6 +166,7 @@ static void metrics(struct daemon *d, struct http_reply *r)
 	m_dataplane(d, r);
 	m_sessions(d, r);
 	m_peers(d, r);
+	metrics_paths(d, r);
 	metrics_own(d, r);
 	metrics_pods(d, r);
 	metrics_bgp(d, r);

@@ -21,15 +21,17 @@ struct peers;
 
 struct peer {
 	struct node_key key;
-	uint32_t handle; /* 1..LIM_PEERS-1 */
-	uint32_t sess;   /* handle of the session core; 0: neither session nor keys */
-	bool up;         /* a session stands, */
-	ts_t up_since;   /* since then */
-	bool control;    /* its control address is routed */
-	unsigned keys;   /* of its session, in the data plane */
-	unsigned routes; /* entries of rtab that are installed */
-	unsigned
-		outer_mtu; /* of the path to its endpoint, as the underlay's route says; 0: unknown */
+	uint32_t handle;     /* 1..LIM_PEERS-1 */
+	uint32_t sess;       /* handle of the session core; 0: neither session nor keys */
+	bool up;             /* a session stands, */
+	ts_t up_since;       /* since then */
+	bool control;        /* its control address is routed */
+	unsigned keys;       /* of its session, in the data plane */
+	unsigned routes;     /* entries of rtab that are installed */
+	unsigned outer_mtu;  /* of the way in use, as probes found; 0: unknown; */
+	unsigned inner_mtu;  /* what is left of it inside */
+	bool halves;         /* IPv6 packets of 1280 don't fit, and travel in two */
+	uint8_t relays;      /* on the way in use; 0: direct */
 	uint64_t side_ports; /* bit n: worker n's own source port works */
 	struct ep ep;        /* where its session is, or was last; family IP_NONE: there was none */
 	ts_t last_rx;        /* data came, ns 0: never; */

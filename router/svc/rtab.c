@@ -107,10 +107,14 @@ static void uninstall_fib(struct daemon *d, uint32_t vni, const struct pfx *p)
 }
 
 /* The MTU that the kernel route needs: 0 where the device's own will do. */
-static unsigned route_mtu(struct daemon *d, const struct peer *p, uint32_t vni)
+static unsigned route_mtu(struct daemon *d, const struct peer *p, uint32_t vni, uint8_t family)
 {
 	const struct segment *s = segment_find(d, vni);
-	unsigned inner = underlay_inner_mtu(p->outer_mtu, p->ep.ip.family);
+	unsigned inner = p->inner_mtu;
+
+	/* Smaller ones travel in two (DESIGN 5.14); the kernel allows no such route. */
+	if (family == IP_V6 && inner && inner < WIRE_HALF_MAX)
+		inner = WIRE_HALF_MAX;
 
 	return s && inner && inner < s->mtu ? inner : 0;
 }
@@ -125,7 +129,7 @@ static int install(struct daemon *d, struct rtab_entry *e, struct peer *p)
 	if (err)
 		return err;
 	if (e->pfx.ip.family == IP_V4 || d->has_ipv6) {
-		e->mtu = route_mtu(d, p, e->vni);
+		e->mtu = route_mtu(d, p, e->vni, e->pfx.ip.family);
 		d->kern_dirty = true;
 		err = kern_route_add(d->kern, e->vni, &e->pfx, e->mtu, src);
 	}
@@ -235,7 +239,7 @@ static void control_add(struct daemon *d, struct peer *p)
 	p->control = true;
 	d->kern_dirty = true;
 	(void)kern_route_add(
-		d->kern, VNI_CONTROL, &host, route_mtu(d, p, VNI_CONTROL), &d->control_addr);
+		d->kern, VNI_CONTROL, &host, route_mtu(d, p, VNI_CONTROL, IP_V6), &d->control_addr);
 }
 
 static void control_del(struct daemon *d, struct peer *p)
@@ -262,7 +266,7 @@ void rtab_peer_mtu(struct daemon *d, struct peer *p)
 
 		if (e->peer != p->handle || !s)
 			continue;
-		mtu = route_mtu(d, p, e->vni);
+		mtu = route_mtu(d, p, e->vni, e->pfx.ip.family);
 		if (mtu == e->mtu)
 			continue;
 		e->mtu = mtu;

@@ -516,9 +516,6 @@ static void publish_endpoints(struct daemon *d)
 void underlay_refresh(struct daemon *d)
 {
 	unsigned mtu = device_mtu(d);
-	char ifname[IF_NAMESIZE];
-	struct peer *p;
-	uint32_t it = 0;
 
 	publish_endpoints(d);
 	for (size_t i = 0; i < d->nsegments; i++) {
@@ -539,15 +536,5 @@ void underlay_refresh(struct daemon *d)
 		(void)kern_segment_mtu(d->kern, s->vni, mtu);
 		(void)dp_segment_mtu(d->dp, s->vni, mtu);
 	}
-	while (peers_next(d, &it, &p)) {
-		unsigned outer;
-
-		if (p->ep.ip.family == IP_NONE)
-			continue;
-		if (kern_underlay(d->kern, &p->ep.ip, &outer, ifname) != 0 || outer == p->outer_mtu)
-			continue;
-		p->outer_mtu = outer;
-		dp_peer_pmtu(d->dp, p->handle, outer);
-		rtab_peer_mtu(d, p);
-	}
+	paths_refresh(d);
 }
