@@ -50,7 +50,7 @@ struct gossip *gossip_new(const struct gossip_cfg *cfg, ts_t now)
 		seed[i] = (uint8_t)prng_next(&g->prng);
 	g->nodes = map_new(sizeof(struct node_key), LIM_NODES, seed);
 	g->store = store_new(LIM_RECORDS, LIM_RECORDS_PER_NODE, seed);
-	if (!g->nodes || !g->store || life_init(g, cfg, seed, now) < 0)
+	if (!g->nodes || !g->store || forget_init(g, seed) < 0 || life_init(g, cfg, seed, now) < 0)
 		goto fail;
 	g->self = node_make(g, &g->id->pub, &err);
 	if (!g->self || own_init(g, cfg->epoch, now) < 0)
@@ -79,6 +79,7 @@ void gossip_free(struct gossip *g)
 	claims_fini(&g->claims);
 	tq_fini(&g->timers);
 	life_fini(g);
+	forget_fini(g);
 	store_free(g->store);
 	map_free(g->nodes);
 	free(g);
@@ -181,16 +182,21 @@ static int resolve(struct gossip *g, const char *text, struct node **out)
 	return nnamed > 1 ? ERR_CONFLICT : ERR_NOT_FOUND;
 }
 
-int gossip_forget(struct gossip *g, const char *name_or_key, ts_t now)
+int gossip_forget(struct gossip *g, const char *name_or_key, uint64_t unix_secs, ts_t now)
 {
 	struct node *m;
+	bool gone;
 	int err;
 
 	g->now = now;
 	err = resolve(g, name_or_key, &m);
-	if (err == 0)
-		node_forget(g, m, now);
-	return err;
+	if (err < 0)
+		return err;
+	gone = !node_up(m);
+	node_forget(g, m, now);
+	if (gone)
+		forget_say(g, m, unix_secs, now);
+	return 0;
 }
 
 int gossip_recv(
@@ -411,6 +417,7 @@ bool gossip_next(struct gossip *g, struct gossip_act *out)
 		next_updown,
 		next_route_add,
 		next_hangup,
+		forget_next,
 		next_epoch,
 		next_notice,
 		next_dial,

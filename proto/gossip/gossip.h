@@ -46,19 +46,22 @@ struct gossip_prefix {
 
 enum gossip_act_type {
 	GOSSIP_NONE,
-	GOSSIP_SEND,            /* node, buf, len: send as WIRE_CTL_GOSSIP to a linked node */
-	GOSSIP_DIAL,            /* node, eps, neps: a link with it is wanted: connect to it */
-	GOSSIP_HANGUP,          /* node: end its link (forgotten) */
-	GOSSIP_RELEASE,         /* node: its link is not needed here: it may end when it is idle */
-	GOSSIP_ROUTE_ADD,       /* node, prefix: owner is alive; route to it */
-	GOSSIP_ROUTE_DEL,       /* node, prefix */
-	GOSSIP_NODE_UP,         /* node, name: alive and its node record known */
-	GOSSIP_NODE_DOWN,       /* node, name */
-	GOSSIP_NAME_CONFLICT,   /* node, name: it bears our name or another's (other); eps[0] its
+	GOSSIP_SEND,          /* node, buf, len: send as WIRE_CTL_GOSSIP to a linked node */
+	GOSSIP_DIAL,          /* node, eps, neps: a link with it is wanted: connect to it */
+	GOSSIP_HANGUP,        /* node: end its link (forgotten) */
+	GOSSIP_RELEASE,       /* node: its link is not needed here: it may end when it is idle */
+	GOSSIP_ROUTE_ADD,     /* node, prefix: owner is alive; route to it */
+	GOSSIP_ROUTE_DEL,     /* node, prefix */
+	GOSSIP_NODE_UP,       /* node, name: alive and its node record known */
+	GOSSIP_NODE_DOWN,     /* node, name */
+	GOSSIP_NAME_CONFLICT, /* node, name: it bears our name or another's (other); eps[0] its
 				   address, eps[1] the other's; family IP_NONE where unknown. Told
 				   again each minute while it lasts */
-	GOSSIP_KEY_CLONE,       /* our own key publishes elsewhere: eps[0], if known */
-	GOSSIP_EPOCH,           /* epoch: store and fsync, then call gossip_epoch_stored */
+	GOSSIP_KEY_CLONE,     /* our own key publishes elsewhere: eps[0], if known */
+	GOSSIP_EPOCH,         /* epoch: store and fsync, then call gossip_epoch_stored */
+	GOSSIP_FORGOTTEN,     /* node, name: gone, and a person said somewhere that nobody waits for
+				   it: its lease ends. Ourselves: others were told so of us, at
+				   at_secs (Unix time), after claims of ours were made */
 	GOSSIP_PREFIX_CONFLICT, /* node, prefix: not routed, since other's overlapping claim is
 				   stronger. node may be this node itself */
 };
@@ -72,7 +75,7 @@ struct gossip_act {
 	size_t neps;
 	const uint8_t *buf;
 	size_t len;
-	uint64_t epoch;
+	uint64_t epoch, at_secs;
 };
 
 /* A core that publishes its node record at once. @cfg is borrowed, its id kept; name must satisfy
@@ -101,9 +104,10 @@ void gossip_heard(struct gossip *g, const struct node_key *node, ts_t now);
  * user typed it: a name, a whole key or its short form. A name that several nodes bear means the
  * one that is not linked. Its records stay in the store (others would only send them again) but are
  * not looked at. If it calls us and publishes nothing newer within a few seconds, GOSSIP_HANGUP is
- * told again. ERR_NOT_FOUND; ERR_CONFLICT: the name is borne by several nodes, say the key;
- * ERR_REFUSED: ourselves. */
-int gossip_forget(struct gossip *g, const char *name_or_key, ts_t now);
+ * told again. If the node is gone, everybody is told to forget it, as of @unix_secs by the caller's
+ * wall clock (GOSSIP_FORGOTTEN there, and here). ERR_NOT_FOUND; ERR_CONFLICT: the name is borne by
+ * several nodes, say the key; ERR_REFUSED: ourselves. */
+int gossip_forget(struct gossip *g, const char *name_or_key, uint64_t unix_secs, ts_t now);
 /* We go: publish it, so that others withdraw our prefixes at once. */
 void gossip_leave(struct gossip *g, ts_t now);
 /* GOSSIP_EPOCH was carried out: @epoch (at least the one asked for) is on the disk. Until this is

@@ -3,6 +3,7 @@
  *	gossip.c	the public face: calls in, actions out, the clock
  *	gossip_node.c	members: who is known, linked, dialled, named; what a record changes
  *	gossip_life.c	what membership says of members; members that are gone for long
+ *	gossip_forget.c	nodes that were forgotten by a person's word
  *	gossip_own.c	what we publish, our epoch, clones of our key
  *	gossip_link.c	links: queues, pacing, push of news, who already has what
  *	gossip_sync.c	anti-entropy: roots, sums, keys, wants */
@@ -24,43 +25,47 @@
 #include "timerq.h"
 
 /* Times; the jittered ones by a quarter. */
-#define FRESH          DUR_SEC(4)  /* so long a record is on its way: not in the sums yet */
-#define ROOT_SOON      DUR_SEC(6)  /* after we published something, once that has settled */
-#define ROOT_IDLE      DUR_SEC(10) /* else */
-#define ROOT_AGAIN     DUR_SEC(1)  /* roots differed: the first look again, doubling */
-#define ROOT_REPLY_MIN DUR_MS(500) /* between two answers to a root that differs */
-#define DESCEND_MIN    DUR_SEC(1)  /* between two descents on a link */
-#define OFFER_DELAY    DUR_MS(300) /* news is offered to who had no copy from us or for us */
-#define ASK_PATIENCE   DUR_SEC(1)  /* what was asked for and hasn't come is lost */
-#define ASK_AGAIN      DUR_MS(500) /* what one link was asked for isn't asked of another */
-#define PACE_WINDOW    DUR_MS(50)
-#define PACE_DATAGRAMS 32          /* per link and window */
-#define PACE_FILL      128         /* of bulk, all links together */
-#define NEWS_REFILL    DUR_MS(250) /* a node may say something new so often, and in bursts of */
-#define NEWS_BURST     (2 * LIM_RECORDS_PER_NODE)
-#define DIAL_FIRST     DUR_SEC(1)
-#define DIAL_MAX       DUR_SEC(30)
-#define DIAL_SPREAD    DUR_MS(150) /* the higher key waits, so that mostly one of two dials */
-#define PROBATION      DUR_SEC(5)  /* a forgotten node that calls has to publish something newer */
-#define NAME_REPEAT    DUR_SEC(60)
-#define JUMP_MIN       DUR_SEC(1)  /* between two jumps of our epoch */
-#define JUMP_MIN_CLONE DUR_SEC(60) /* the same once a clone is suspected */
-#define JUMP_RETRY     DUR_SEC(10) /* the epoch was not stored: ask again */
-#define CLONE_JUMPS    3
-#define CLONE_WINDOW   DUR_SEC(600)
-#define REPUBLISH      DUR_SEC(1)  /* after want of memory */
-#define LINK_STEADY    DUR_SEC(10) /* a link that lived shorter doesn't reset the back-off */
-#define STARTUP_CHECK  DUR_SEC(1)  /* is a link of our start still needed? */
-#define STARTUP_LINKS  2           /* so many are kept until there are as many neighbours */
-#define USED_FOR       DUR_SEC(20) /* a peer that compares roots with us uses the link */
-#define DEMAND_FOR     DUR_SEC(10) /* a link on demand is dialled */
-#define HEARD_MIN      DUR_MS(500) /* between two words to membership that a peer was heard */
-#define GONE_AFTER     DUR_SEC(60) /* then its records are no news but history */
-#define NODE_EXPIRE    DUR_SEC(48 * 3600) /* gone for so long: its records are dropped here */
-#define NODE_RETELL    DUR_SEC(24 * 3600) /* from then on also when a peer has dropped them */
-#define EXPIRE_RETRY   DUR_SEC(3600)      /* too many are gone: not now */
-#define GRAVE_KEEP     DUR_SEC(14 * 24 * 3600)
-#define IDLE_CHECK     DUR_SEC(3600)
+#define FRESH           DUR_SEC(4)  /* so long a record is on its way: not in the sums yet */
+#define ROOT_SOON       DUR_SEC(6)  /* after we published something, once that has settled */
+#define ROOT_IDLE       DUR_SEC(10) /* else */
+#define ROOT_AGAIN      DUR_SEC(1)  /* roots differed: the first look again, doubling */
+#define ROOT_REPLY_MIN  DUR_MS(500) /* between two answers to a root that differs */
+#define DESCEND_MIN     DUR_SEC(1)  /* between two descents on a link */
+#define OFFER_DELAY     DUR_MS(300) /* news is offered to who had no copy from us or for us */
+#define ASK_PATIENCE    DUR_SEC(1)  /* what was asked for and hasn't come is lost */
+#define ASK_AGAIN       DUR_MS(500) /* what one link was asked for isn't asked of another */
+#define PACE_WINDOW     DUR_MS(50)
+#define PACE_DATAGRAMS  32          /* per link and window */
+#define PACE_FILL       128         /* of bulk, all links together */
+#define NEWS_REFILL     DUR_MS(250) /* a node may say something new so often, and in bursts of */
+#define NEWS_BURST      (2 * LIM_RECORDS_PER_NODE)
+#define DIAL_FIRST      DUR_SEC(1)
+#define DIAL_MAX        DUR_SEC(30)
+#define DIAL_SPREAD     DUR_MS(150) /* the higher key waits, so that mostly one of two dials */
+#define PROBATION       DUR_SEC(5)  /* a forgotten node that calls has to publish something newer */
+#define NAME_REPEAT     DUR_SEC(60)
+#define JUMP_MIN        DUR_SEC(1)  /* between two jumps of our epoch */
+#define JUMP_MIN_CLONE  DUR_SEC(60) /* the same once a clone is suspected */
+#define JUMP_RETRY      DUR_SEC(10) /* the epoch was not stored: ask again */
+#define CLONE_JUMPS     3
+#define CLONE_WINDOW    DUR_SEC(600)
+#define REPUBLISH       DUR_SEC(1)  /* after want of memory */
+#define LINK_STEADY     DUR_SEC(10) /* a link that lived shorter doesn't reset the back-off */
+#define STARTUP_CHECK   DUR_SEC(1)  /* is a link of our start still needed? */
+#define STARTUP_LINKS   2           /* so many are kept until there are as many neighbours */
+#define USED_FOR        DUR_SEC(20) /* a peer that compares roots with us uses the link */
+#define DEMAND_FOR      DUR_SEC(10) /* a link on demand is dialled */
+#define HEARD_MIN       DUR_MS(500) /* between two words to membership that a peer was heard */
+#define GONE_AFTER      DUR_SEC(60) /* then its records are no news but history */
+#define NODE_EXPIRE     DUR_SEC(48 * 3600) /* gone for so long: its records are dropped here */
+#define NODE_RETELL     DUR_SEC(24 * 3600) /* from then on also when a peer has dropped them */
+#define EXPIRE_RETRY    DUR_SEC(3600)      /* too many are gone: not now */
+#define GRAVE_KEEP      DUR_SEC(14 * 24 * 3600)
+#define IDLE_CHECK      DUR_SEC(3600)
+#define FORGET_SELF_MIN DUR_SEC(60) /* between two times that our driver is told that we were */
+
+#define FORGET_SUBS 4 /* FORGET records that a node publishes */
+#define FORGETS_OWN (FORGET_SUBS * RECORD_FORGETS_MAX)
 
 /* Who gets news: so many links a copy at once, so many an offer a little later. */
 #define FANOUT       3
@@ -156,7 +161,7 @@ struct node {
 	unsigned news;                     /* pieces of news that it may still spread, */
 	ts_t news_at;                      /* as of then */
 	struct tq_node timer;              /* always queued */
-	struct list updown, dials, hangups, releases;
+	struct list updown, dials, hangups, releases, forgets;
 };
 
 /* One of the prefixes that we publish, and the record it stands in. */
@@ -178,7 +183,12 @@ struct own {
 	ts_t jump_at, republish_at;
 	ts_t jumps[CLONE_JUMPS]; /* when the last ones were, oldest first; TS_NEVER: not yet */
 	ts_t clone_told;
-	struct ep clone_ep; /* what a clone publishes as its address */
+	struct ep clone_ep;                        /* what a clone publishes as its address */
+	struct record_forget forgets[FORGETS_OWN]; /* nodes that we were told to forget */
+	size_t nforgets, forget_oldest;
+	bool renew;                 /* publish the node record again: others forgot us */
+	uint64_t forgotten_at_secs; /* so the driver is to be told; 0: not */
+	ts_t forgotten_next;        /* not again before */
 };
 
 /* A node whose records were dropped, and how far they had come. */
@@ -214,7 +224,9 @@ struct gossip {
 	struct timerq timers;
 	struct map *graves; /* by key: struct grave */
 	struct list graves_by_age;
-	struct list overlay, senders, updown, dials, hangups, releases;
+	struct map *forgotten; /* by key: gossip_forget.c's */
+	struct list forgotten_by_age;
+	struct list overlay, senders, updown, dials, hangups, releases, forgets;
 	ts_t dial_window; /* start of the second in which dials are counted */
 	unsigned dialled;
 	struct notice notices[NOTICES_MAX];
@@ -234,6 +246,7 @@ struct gossip {
 	uint8_t tx[WIRE_CTL_BODY_MAX];
 	uint8_t record[LIM_RECORD_BYTES], body[RECORD_BODY_MAX];
 	struct gossip_prefix rows[RECORD_PREFIXES_MAX];
+	struct record_forget forget_rows[RECORD_FORGETS_MAX];
 	struct gossip_section section;
 	struct gossip_want want;
 	struct gossip_have have;
@@ -289,6 +302,17 @@ bool life_gone(const struct node *m, ts_t now);
 bool life_admit(struct gossip *g, const struct record *r, bool gone, ts_t now);
 /* A peer has dropped the record with this key. */
 void life_buried(struct gossip *g, uint64_t key, ts_t now);
+
+/* gossip_forget.c */
+int forget_init(struct gossip *g, const uint8_t seed[16]);
+void forget_fini(struct gossip *g);
+/* Is @m to be forgotten, now that it is as it is? */
+void forget_refresh(struct gossip *g, struct node *m);
+/* A FORGET record says this. */
+void forget_heard(struct gossip *g, const struct record_forget *v, size_t n, ts_t now);
+/* Tell everybody that @m, which is gone, was forgotten at that Unix time. */
+void forget_say(struct gossip *g, const struct node *m, uint64_t unix_secs, ts_t now);
+bool forget_next(struct gossip *g, struct gossip_act *out);
 
 /* gossip_own.c */
 /* Publish what differs from what stands in the store. */

@@ -482,7 +482,10 @@ static int recv_member(struct gossip *g, struct node *m, struct rd *r, ts_t now)
 	size_t len = rd_left(r);
 
 	m->link->heard_at = now; /* membership sees that by itself */
-	return g->membership ? members_recv(g->membership, &m->key, rd_take(r, len), len, now) : 0;
+	/* Who was forgotten is no member until it publishes something newer. */
+	if (!g->membership || m->forgotten)
+		return 0;
+	return members_recv(g->membership, &m->key, rd_take(r, len), len, now);
 }
 
 int link_recv(struct gossip *g, struct node *m, const uint8_t *buf, size_t len, ts_t now)

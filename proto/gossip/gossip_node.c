@@ -44,6 +44,7 @@ struct node *node_make(struct gossip *g, const struct node_key *key, int *err)
 	list_init(&m->dials);
 	list_init(&m->hangups);
 	list_init(&m->releases);
+	list_init(&m->forgets);
 	m->since = g->now;
 	m->dial_at = m->probation = m->demand = m->retry_at = TS_NEVER;
 	m->gone_since = m->expire_at = TS_NEVER;
@@ -78,6 +79,7 @@ void node_free(struct gossip *g, struct node *m)
 	list_del(&m->dials);
 	list_del(&m->hangups);
 	list_del(&m->releases);
+	list_del(&m->forgets);
 	map_del(g->nodes, &m->key);
 	free(m->prefixes);
 	free(m);
@@ -269,6 +271,7 @@ void node_refresh(struct gossip *g, struct node *m, ts_t now)
 	struct list *n, *t;
 	bool compete;
 
+	forget_refresh(g, m);
 	refresh_membership(g, m, now);
 	compete = m->self ? !m->left : node_up(m);
 	list_each(&m->claims, n, t)
@@ -298,7 +301,7 @@ void node_refresh(struct gossip *g, struct node *m, ts_t now)
 struct change {
 	struct record_node node;
 	struct ep eps[LIM_ENDPOINTS_PER_NODE];
-	size_t neps, nrows;             /* rows stand in gossip.rows */
+	size_t neps, nrows, nforgets;   /* rows stand in gossip.rows, gossip.forget_rows */
 	struct list fresh;              /* claims that the rows need and that don't exist */
 	struct gossip_prefix *prefixes; /* room for the member's prefixes afterwards */
 };
@@ -336,6 +339,11 @@ static int change_decode(struct gossip *g, const struct record *r, struct change
 		err = record_prefixes_decode(
 			r->body, r->body_len, g->rows, RECORD_PREFIXES_MAX, &n);
 		ch->nrows = n;
+		break;
+	case RECORD_FORGET:
+		err = record_forgets_decode(
+			r->body, r->body_len, g->forget_rows, RECORD_FORGETS_MAX, &n);
+		ch->nforgets = n;
 		break;
 	}
 	/* More than a record may say: as malformed as the rest. */
@@ -597,6 +605,7 @@ int node_commit(
 	link_spread(g, e, from, news);
 	if (!from)
 		link_changed(g, now);
+	forget_heard(g, g->forget_rows, ch.nforgets, now);
 	return 0;
 }
 
@@ -661,6 +670,8 @@ void node_link_down(struct gossip *g, struct node *m, ts_t now)
 void node_forget(struct gossip *g, struct node *m, ts_t now)
 {
 	m->forgotten = true;
+	list_del(&m->forgets);
+	list_add_tail(&g->forgets, &m->forgets);
 	if (m->link) {
 		list_del(&m->hangups);
 		list_add_tail(&g->hangups, &m->hangups);

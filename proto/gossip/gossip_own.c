@@ -23,6 +23,7 @@ int own_init(struct gossip *g, uint64_t epoch, ts_t now)
 	assert(epoch > 0);
 	o->epoch = epoch;
 	o->jump_at = o->republish_at = o->clone_told = TS_NEVER;
+	o->forgotten_next = now;
 	for (size_t i = 0; i < CLONE_JUMPS; i++)
 		o->jumps[i] = TS_NEVER;
 	own_publish(g, now);
@@ -88,6 +89,33 @@ static int publish_prefixes(struct gossip *g, uint16_t sub, ts_t now)
 	return publish(g, RECORD_PREFIXES, sub, 0, record_prefixes_encode(rows, n, g->body), now);
 }
 
+static int publish_forgets(struct gossip *g, uint16_t sub, ts_t now)
+{
+	const struct own *o = &g->own;
+	size_t from = (size_t)sub * RECORD_FORGETS_MAX, n = 0;
+
+	if (o->nforgets > from)
+		n = o->nforgets - from < RECORD_FORGETS_MAX ? o->nforgets - from
+							    : RECORD_FORGETS_MAX;
+	if (n == 0)
+		return publish(g, RECORD_FORGET, sub, RECORD_F_TOMBSTONE, 0, now);
+	return publish(g, RECORD_FORGET, sub, 0,
+		record_forgets_encode(o->forgets + from, n, g->body), now);
+}
+
+/* The node record, though it says nothing new, under a new version. */
+static int renew(struct gossip *g, ts_t now)
+{
+	const struct store_entry *e = store_find(g->store, &g->id->pub, RECORD_NODE, 0);
+	struct record r = {.type = RECORD_NODE, .body = g->body};
+
+	if (!e)
+		return 0;
+	r.body_len = e->r.body_len;
+	memcpy(g->body, e->r.body, e->r.body_len);
+	return commit_own(g, &r, now);
+}
+
 void own_publish(struct gossip *g, ts_t now)
 {
 	struct own *o = &g->own;
@@ -102,6 +130,10 @@ void own_publish(struct gossip *g, ts_t now)
 			record_endpoints_encode(o->eps, o->neps, g->body), now);
 	for (uint16_t sub = 0; err == 0 && sub < o->nsubs; sub++)
 		err = publish_prefixes(g, sub, now);
+	for (uint16_t sub = 0; err == 0 && sub < FORGET_SUBS; sub++)
+		err = publish_forgets(g, sub, now);
+	if (err == 0 && o->renew && (err = renew(g, now)) == 0)
+		o->renew = false;
 	if (err < 0)
 		log_warn("gossip", "can't publish our records: %s; trying again", err_str(err));
 	o->republish_at = err < 0 ? ts_add(now, REPUBLISH) : TS_NEVER;
@@ -155,7 +187,8 @@ static const struct own_prefix *find_own(
 
 #define SUB_NONE UINT16_MAX
 #define SUBS_MAX ((LIM_PREFIXES_PER_NODE + RECORD_PREFIXES_SAFE - 1) / RECORD_PREFIXES_SAFE)
-_Static_assert(SUBS_MAX + 2 <= LIM_RECORDS_PER_NODE, "all prefixes of a node must fit its records");
+_Static_assert(SUBS_MAX + FORGET_SUBS + 2 <= LIM_RECORDS_PER_NODE,
+	"all that a node says must fit its records");
 
 /* Give every prefix a record: the one it stands in, else the first with room. */
 static void assign_subs(struct own *o, struct own_prefix *v, size_t n)

@@ -82,7 +82,7 @@ bool record_understood(const struct record *r)
 {
 	return !(r->flags & RECORD_F_CRITICAL) &&
 	       (r->type == RECORD_NODE || r->type == RECORD_ENDPOINTS ||
-		       r->type == RECORD_PREFIXES);
+		       r->type == RECORD_PREFIXES || r->type == RECORD_FORGET);
 }
 
 int record_version_cmp(uint64_t a_epoch, uint64_t a_seq, uint64_t b_epoch, uint64_t b_seq)

@@ -19,7 +19,9 @@
  *	ENDPOINTS {0: [[address (4 or 16 bytes), port], ...]}, the best first
  *	PREFIXES  {0: [[VNI, address, length, right, flags, claimed at (Unix time)], ...]}
  *		  flags: 1 = exit; an entry with flags that we don't know is skipped. A node spreads
- *		  its prefixes over several records by sub-key. */
+ *		  its prefixes over several records by sub-key.
+ *	FORGET	  {0: [[node key (32 bytes), epoch, sequence, forgotten at (Unix time)], ...]}: nodes
+ *		  that were gone, with the newest version that was known of each */
 #ifndef WEFT_RECORD_H
 #define WEFT_RECORD_H
 
@@ -106,5 +108,15 @@ int record_endpoints_decode(const uint8_t *body, size_t len, struct ep *out, siz
 int record_prefixes_encode(const struct gossip_prefix *p, size_t n, uint8_t *out);
 int record_prefixes_decode(
 	const uint8_t *body, size_t len, struct gossip_prefix *out, size_t cap, size_t *n);
+struct record_forget {
+	struct node_key node;
+	uint64_t epoch, seq; /* its newest version when it was forgotten */
+	uint64_t at_secs;    /* Unix time; 0: not known */
+};
+/* So many surely fit: an entry takes 62 bytes at most. */
+#define RECORD_FORGETS_MAX 15
+int record_forgets_encode(const struct record_forget *f, size_t n, uint8_t *out);
+int record_forgets_decode(
+	const uint8_t *body, size_t len, struct record_forget *out, size_t cap, size_t *n);
 
 #endif

@@ -324,3 +324,58 @@ out:
 	msgpack_unpacked_destroy(&u);
 	return err;
 }
+
+int record_forgets_encode(const struct record_forget *f, size_t n, uint8_t *out)
+{
+	msgpack_packer pk;
+	struct wr w;
+
+	pack_start(&pk, &w, out);
+	msgpack_pack_map(&pk, 1);
+	msgpack_pack_unsigned_int(&pk, LIST);
+	msgpack_pack_array(&pk, n);
+	for (size_t i = 0; i < n; i++) {
+		msgpack_pack_array(&pk, 4);
+		msgpack_pack_bin(&pk, sizeof(f[i].node.b));
+		msgpack_pack_bin_body(&pk, f[i].node.b, sizeof(f[i].node.b));
+		msgpack_pack_uint64(&pk, f[i].epoch);
+		msgpack_pack_uint64(&pk, f[i].seq);
+		msgpack_pack_uint64(&pk, f[i].at_secs);
+	}
+	return pack_end(&w);
+}
+
+static bool forget_row(const msgpack_object *row, struct record_forget *out)
+{
+	if (row[0].type != MSGPACK_OBJECT_BIN || row[0].via.bin.size != sizeof(out->node.b))
+		return false;
+	memcpy(out->node.b, row[0].via.bin.ptr, sizeof(out->node.b));
+	return get_uint(&row[1], UINT64_MAX, &out->epoch) &&
+	       get_uint(&row[2], UINT64_MAX, &out->seq) &&
+	       get_uint(&row[3], UINT64_MAX, &out->at_secs);
+}
+
+int record_forgets_decode(
+	const uint8_t *body, size_t len, struct record_forget *out, size_t cap, size_t *n)
+{
+	const msgpack_object_array *rows;
+	msgpack_unpacked u;
+	int err;
+
+	*n = 0;
+	err = unpack(&u, body, len);
+	if (err < 0)
+		return err;
+	rows = get_rows(&u.data, 4);
+	err = rows ? 0 : ERR_MALFORMED;
+	for (uint32_t i = 0; rows && i < rows->size && err == 0; i++) {
+		if (*n == cap)
+			err = ERR_FULL;
+		else if (!forget_row(rows->ptr[i].via.array.ptr, &out[*n]))
+			err = ERR_MALFORMED;
+		else
+			++*n;
+	}
+	msgpack_unpacked_destroy(&u);
+	return err;
+}

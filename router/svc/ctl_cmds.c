@@ -112,7 +112,7 @@ static void cmd_forget(struct daemon *d, const struct ctl_request *rq, struct ct
 		return;
 	}
 	target = dial_del_target(d, what) == 0;
-	e = gossip_forget(d->gossip, what, loop_now());
+	e = gossip_forget(d->gossip, what, loop_unix_ns() / 1000000000, loop_now());
 	mesh_drain(d);
 	if (target || e == 0)
 		message(a, "", what, " is forgotten");

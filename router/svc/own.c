@@ -13,8 +13,9 @@
 #include "weft/err.h"
 #include "own_svc.h"
 
-#define LOOK_EVERY DUR_MS(200)
-#define SAVE_AGAIN DUR_SEC(10)
+#define LOOK_EVERY           DUR_MS(200)
+#define SAVE_AGAIN           DUR_SEC(10)
+#define FORGOTTEN_AHEAD_SECS 300 /* another one's wall clock, at most */
 
 static uint64_t wall_secs(const struct daemon *d)
 {
@@ -306,6 +307,21 @@ static bool look(struct daemon *d)
 void own_svc_changed(struct daemon *d)
 {
 	d->own->dirty = true;
+}
+
+void own_svc_forgotten(struct daemon *d, const struct gossip_act *a)
+{
+	d->own->dirty = true;
+	if (!node_key_eq(&a->node, &d->id.pub)) {
+		(void)owner_forgotten(d->own->owner, &a->node, loop_now());
+		return;
+	}
+	/* Who is so far ahead has a wrong clock, or lies. */
+	if (a->at_secs > wall_secs(d) + FORGOTTEN_AHEAD_SECS)
+		return;
+	log_info("own",
+		"others were told to forget this node: what it claims counts as claimed now");
+	(void)owner_forgotten(d->own->owner, &a->node, loop_now());
 }
 
 bool own_svc_conflict(struct daemon *d, const struct gossip_act *a)

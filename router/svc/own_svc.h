@@ -34,6 +34,8 @@ ts_t own_svc_deadline(const struct daemon *d);
 bool own_svc_waits(const struct daemon *d);
 /* A node went up or down. */
 void own_svc_changed(struct daemon *d);
+/* GOSSIP_FORGOTTEN. */
+void own_svc_forgotten(struct daemon *d, const struct gossip_act *a);
 /* One of our prefixes lost (GOSSIP_PREFIX_CONFLICT). True: a claim, which is given up for another block,
  * so nobody need act. */
 bool own_svc_conflict(struct daemon *d, const struct gossip_act *a);

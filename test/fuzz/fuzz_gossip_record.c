@@ -14,6 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void bodies(const uint8_t *body, size_t len)
 {
 	struct gossip_prefix p[RECORD_PREFIXES_MAX], q[RECORD_PREFIXES_MAX];
+	struct record_forget f[RECORD_FORGETS_MAX], g[RECORD_FORGETS_MAX];
 	struct ep eps[LIM_ENDPOINTS_PER_NODE];
 	uint8_t again[RECORD_BODY_MAX];
 	struct record_node node, node_again;
@@ -30,6 +31,13 @@ static void bodies(const uint8_t *body, size_t len)
 	if (record_endpoints_decode(body, len, eps, LIM_ENDPOINTS_PER_NODE, &n) == 0)
 		for (size_t i = 0; i < n; i++)
 			MUST(eps[i].port && ip_bits(&eps[i].ip));
+	if (record_forgets_decode(body, len, f, RECORD_FORGETS_MAX, &n) == 0) {
+		again_len = record_forgets_encode(f, n, again);
+		MUST(again_len > 0);
+		MUST(record_forgets_decode(again, (size_t)again_len, g, RECORD_FORGETS_MAX, &m) ==
+			0);
+		MUST(m == n && memcmp(f, g, n * sizeof(f[0])) == 0);
+	}
 	if (record_prefixes_decode(body, len, p, RECORD_PREFIXES_MAX, &n) == 0) {
 		again_len = record_prefixes_encode(p, n, again);
 		if (again_len < 0)

@@ -46,6 +46,8 @@ struct sim_node {
 	struct route routes[ROUTES_MAX];
 	size_t nroutes;
 	size_t nup;
+	unsigned forgotten; /* nodes that it was told are */
+	uint64_t self_at;   /* the last time at which it was itself */
 	unsigned dials, clones, name_conflicts, prefix_conflicts, epochs, hangups, releases;
 	size_t neps_told; /* of the last clone or name notice */
 	struct ep eps_told[2];
@@ -246,6 +248,12 @@ MESHNET_FN void pump(unsigned i)
 			break;
 		case GOSSIP_PREFIX_CONFLICT:
 			n->prefix_conflicts++;
+			break;
+		case GOSSIP_FORGOTTEN:
+			if (node_key_eq(&a.node, &n->id.pub))
+				n->self_at = a.at_secs;
+			else
+				n->forgotten++;
 			break;
 		case GOSSIP_EPOCH:
 			n->epochs++;

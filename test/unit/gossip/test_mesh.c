@@ -205,16 +205,16 @@ static void test_forget(void **state)
 	join(1, 0);
 	join(2, 0);
 	settle(5);
-	assert_int_equal(gossip_forget(sim.n[0].g, "node-7", sim.now), ERR_NOT_FOUND);
-	assert_int_equal(gossip_forget(sim.n[0].g, "node-0", sim.now), ERR_REFUSED);
+	assert_int_equal(gossip_forget(sim.n[0].g, "node-7", 0, sim.now), ERR_NOT_FOUND);
+	assert_int_equal(gossip_forget(sim.n[0].g, "node-0", 0, sim.now), ERR_REFUSED);
 	crash(2);
 	sim.n[0].dials = sim.n[1].dials = 0;
 	run(DUR_SEC(100));
 	assert_in_range(sim.n[0].dials, 5, 20); /* backing off */
-	assert_int_equal(gossip_forget(sim.n[0].g, "node-2", sim.now), 0);
+	assert_int_equal(gossip_forget(sim.n[0].g, "node-2", 0, sim.now), 0);
 	node_key_fmt_short(&sim.n[2].id.pub, key);
-	assert_int_equal(gossip_forget(sim.n[1].g, key, sim.now), 0);
-	assert_int_equal(gossip_forget(sim.n[1].g, key, sim.now), ERR_NOT_FOUND);
+	assert_int_equal(gossip_forget(sim.n[1].g, key, 0, sim.now), 0);
+	assert_int_equal(gossip_forget(sim.n[1].g, key, 0, sim.now), ERR_NOT_FOUND);
 	sim.n[0].dials = sim.n[1].dials = 0;
 	run(DUR_SEC(100));
 	assert_int_equal(sim.n[0].dials + sim.n[1].dials, 0);
@@ -224,7 +224,7 @@ static void test_forget(void **state)
 	settle(10);
 	/* A live one: hung up; it calls again and has nothing new to say: hung up again. */
 	node_key_fmt(&sim.n[2].id.pub, key);
-	assert_int_equal(gossip_forget(sim.n[0].g, key, sim.now), 0);
+	assert_int_equal(gossip_forget(sim.n[0].g, key, 0, sim.now), 0);
 	pump(0);
 	assert_int_equal(sim.n[0].hangups, 1);
 	check(!has_route(&sim.n[0], &sim.n[2], &sim.n[2].prefixes[0].pfx));
@@ -285,7 +285,7 @@ static void test_name_conflict(void **state)
 		check(ep_eq(&sim.n[i].eps_told[0], &sim.n[3 - i].ep));
 		check(ep_eq(&sim.n[i].eps_told[1], &sim.n[i].ep));
 	}
-	assert_int_equal(gossip_forget(sim.n[0].g, sim.n[2].name, sim.now), ERR_CONFLICT);
+	assert_int_equal(gossip_forget(sim.n[0].g, sim.n[2].name, 0, sim.now), ERR_CONFLICT);
 	run(DUR_SEC(60));
 	assert_in_range(sim.n[1].name_conflicts, 2, 3);
 	assert_in_range(sim.n[0].name_conflicts, 2, 3);

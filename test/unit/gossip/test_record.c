@@ -252,6 +252,11 @@ static int decode_any(uint8_t type, const uint8_t *body, size_t len)
 
 	if (type == RECORD_NODE)
 		return record_node_decode(body, len, &node);
+	if (type == RECORD_FORGET) {
+		struct record_forget f[RECORD_FORGETS_MAX];
+
+		return record_forgets_decode(body, len, f, RECORD_FORGETS_MAX, &n);
+	}
 	if (type == RECORD_ENDPOINTS)
 		return record_endpoints_decode(body, len, eps, LIM_ENDPOINTS_PER_NODE, &n);
 	return record_prefixes_decode(body, len, p, RECORD_PREFIXES_MAX, &n);
@@ -277,6 +282,8 @@ static const struct bad bad_bodies[] = {
 	{RECORD_NODE, "8300a16101a17602ff", "negative features"},
 	{RECORD_NODE, "8400a16101a17602000301", "left is no boolean"},
 	{RECORD_NODE, "8300a16101d93000000000", "string longer than the body"},
+	{RECORD_FORGET, "8100919300000000", "a row that is too short"},
+	{RECORD_FORGET, "81009194c4010000000000", "a key of one byte"},
 	{RECORD_NODE, "c1", "unused tag"},
 	{RECORD_NODE, "dfffffffff", "map of four billion"},
 	{RECORD_NODE, "8100ddffffffff", "array of four billion"},
@@ -363,15 +370,19 @@ static void test_body_damage(void **state)
 {
 	struct record_node node = {"node-a.example", "0.1.0", 0x81, true};
 	struct ep eps[] = {endpoint("192.0.2.1:6793"), endpoint("[2001:db8::1]:443")};
-	uint8_t bodies[3][RECORD_BODY_MAX];
-	size_t lens[3];
+	struct record_forget gone[] = {{id.pub, 7, 300, 1700000000}, {id.pub, 1, 2, 0}};
+	static const uint8_t types[] = {
+		RECORD_NODE, RECORD_ENDPOINTS, RECORD_PREFIXES, RECORD_FORGET};
+	uint8_t bodies[4][RECORD_BODY_MAX];
+	size_t lens[4];
 
 	lens[0] = (size_t)record_node_encode(&node, bodies[0]);
 	lens[1] = (size_t)record_endpoints_encode(eps, 2, bodies[1]);
 	lens[2] = sample_prefixes(bodies[2]);
-	for (uint8_t type = RECORD_NODE; type <= RECORD_PREFIXES; type++) {
-		uint8_t *body = bodies[type - 1];
-		size_t len = lens[type - 1];
+	lens[3] = (size_t)record_forgets_encode(gone, 2, bodies[3]);
+	for (int i = 0; i < 4; i++) {
+		uint8_t type = types[i], *body = bodies[i];
+		size_t len = lens[i];
 
 		for (size_t n = 0; n < len; n++) {
 			int err = decode_any(type, body, n);
@@ -387,6 +398,29 @@ static void test_body_damage(void **state)
 		}
 		assert_int_equal(decode_any(type, body, len), 0);
 	}
+}
+
+static void test_forgets(void **state)
+{
+	struct record_forget f[RECORD_FORGETS_MAX], back[RECORD_FORGETS_MAX];
+	uint8_t body[RECORD_BODY_MAX];
+	size_t n;
+	int len;
+
+	for (size_t i = 0; i < RECORD_FORGETS_MAX; i++)
+		f[i] = (struct record_forget){id.pub, UINT64_MAX - i, UINT64_MAX, UINT64_MAX};
+	len = record_forgets_encode(f, RECORD_FORGETS_MAX, body);
+	assert_true(len > 0);
+	assert_int_equal(record_forgets_decode(body, (size_t)len, back, RECORD_FORGETS_MAX, &n), 0);
+	assert_int_equal(n, RECORD_FORGETS_MAX);
+	assert_memory_equal(f, back, sizeof(f));
+	assert_int_equal(record_forgets_decode(body, (size_t)len, back, n - 1, &n), ERR_FULL);
+	/* Bytes that may never change. */
+	f[0] = (struct record_forget){.epoch = 7, .seq = 300, .at_secs = 1700000000};
+	len = record_forgets_encode(f, 1, body);
+	assert_hex(body, (size_t)len,
+		"81009194c42000000000000000000000000000000000000000000000000000000000000000000"
+		"7cd012cce6553f100");
 }
 
 static void test_key_hash(void **state)
@@ -416,6 +450,7 @@ int main(void)
 		cmocka_unit_test(test_later_versions),
 		cmocka_unit_test(test_deep),
 		cmocka_unit_test(test_body_damage),
+		cmocka_unit_test(test_forgets),
 		cmocka_unit_test(test_key_hash),
 	};
 	return cmocka_run_group_tests(tests, setup, NULL);

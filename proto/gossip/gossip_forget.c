@@ -1,0 +1,173 @@
+/* gossip_forget.c - nodes that were forgotten by a person's word (RECORD_FORGET): nobody waits for
+ * them, and their leases end.
+ *
+ * Who is told to forget a node that is gone publishes that, with the newest version of it that it
+ * knows; it says so until FORGETS_OWN others were forgotten after it, or this run ends. Everybody
+ * remembers what it heard (LIM_FORGOTTEN, the oldest goes), and forgets the node as soon as it is gone
+ * here too, unless something newer of it is known. So the word can come before the records of the
+ * node, before its death, or long after both; and it never touches a node that lives: that one hears
+ * it, as everybody does, and publishes its node record anew, which is newer.
+ *
+ * It also tells its driver, if others were told to forget it after its claims were made: somebody
+ * may have taken its blocks since, so they count as claimed now. Once in FORGET_SELF_MIN: whoever
+ * lies about it costs a node the age of its claims, which it could outdo by a lie of its own.
+ *
+ * In: records, gossip_forget(). Out: node->forgotten, GOSSIP_FORGOTTEN. Want of memory: not
+ * remembered; the node stays until its lease ends by itself. */
+#include <stdlib.h>
+#include <string.h>
+#include "weft/err.h"
+#include "gossip_int.h"
+
+/* What was said of a node that is to be forgotten. */
+struct forgotten {
+	struct list all; /* oldest first */
+	struct node_key key;
+	uint64_t epoch, seq;
+};
+
+int forget_init(struct gossip *g, const uint8_t seed[16])
+{
+	list_init(&g->forgotten_by_age);
+	list_init(&g->forgets);
+	g->forgotten = map_new(sizeof(struct node_key), LIM_FORGOTTEN, seed);
+	return g->forgotten ? 0 : ERR_NOMEM;
+}
+
+static void drop(struct gossip *g, struct forgotten *f)
+{
+	list_del(&f->all);
+	map_del(g->forgotten, &f->key);
+	free(f);
+}
+
+void forget_fini(struct gossip *g)
+{
+	while (g->forgotten && !list_empty(&g->forgotten_by_age))
+		drop(g, list_entry(g->forgotten_by_age.next, struct forgotten, all));
+	map_free(g->forgotten);
+}
+
+static void remember(struct gossip *g, const struct record_forget *e)
+{
+	struct forgotten *f = map_get(g->forgotten, &e->node);
+
+	if (f && record_version_cmp(e->epoch, e->seq, f->epoch, f->seq) <= 0)
+		return;
+	if (!f) {
+		if (map_count(g->forgotten) == LIM_FORGOTTEN)
+			drop(g, list_entry(g->forgotten_by_age.next, struct forgotten, all));
+		f = calloc(1, sizeof(*f));
+		if (!f)
+			return;
+		f->key = e->node;
+		list_init(&f->all);
+		if (map_put(g->forgotten, &f->key, f) < 0) {
+			free(f);
+			return;
+		}
+	}
+	f->epoch = e->epoch;
+	f->seq = e->seq;
+	list_del(&f->all);
+	list_add_tail(&g->forgotten_by_age, &f->all);
+}
+
+void forget_refresh(struct gossip *g, struct node *m)
+{
+	const struct forgotten *f;
+
+	if (m->self || m->forgotten || m->alive || m->link || map_count(g->forgotten) == 0)
+		return;
+	f = map_get(g->forgotten, &m->key);
+	if (!f || record_version_cmp(f->epoch, f->seq, m->newest_epoch, m->newest_seq) < 0)
+		return;
+	m->forgotten = true;
+	list_del(&m->forgets);
+	list_add_tail(&g->forgets, &m->forgets);
+}
+
+/* Others were told to forget us. */
+static void forgotten_ourselves(struct gossip *g, const struct record_forget *e, ts_t now)
+{
+	struct own *o = &g->own;
+	bool older = false;
+
+	/* Nobody can have seen a later run of us than this one. */
+	if (e->epoch > o->epoch)
+		return;
+	if (record_version_cmp(e->epoch, e->seq, o->epoch, o->seq) >= 0) {
+		o->renew = true;
+		o->republish_at = now;
+	}
+	for (size_t i = 0; i < o->nprefixes; i++)
+		older |= o->prefixes[i].p.right == RIGHT_CLAIM &&
+			 o->prefixes[i].p.claimed_at_secs < e->at_secs;
+	if (!older || !ts_due(o->forgotten_next, now))
+		return;
+	o->forgotten_next = ts_add(now, FORGET_SELF_MIN);
+	o->forgotten_at_secs = e->at_secs;
+}
+
+void forget_heard(struct gossip *g, const struct record_forget *v, size_t n, ts_t now)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct node *m = node_get(g, &v[i].node);
+
+		if (node_key_eq(&v[i].node, &g->id->pub)) {
+			forgotten_ourselves(g, &v[i], now);
+			continue;
+		}
+		remember(g, &v[i]);
+		if (m)
+			node_refresh(g, m, now);
+	}
+}
+
+/* The place of @key among what we say: its own, else a free one, else the oldest. */
+static struct record_forget *place_for(struct own *o, const struct node_key *key)
+{
+	size_t i = 0;
+
+	while (i < o->nforgets && !node_key_eq(&o->forgets[i].node, key))
+		i++;
+	if (i < o->nforgets)
+		return &o->forgets[i];
+	if (o->nforgets < FORGETS_OWN)
+		return &o->forgets[o->nforgets++];
+	i = o->forget_oldest;
+	o->forget_oldest = (i + 1) % FORGETS_OWN;
+	return &o->forgets[i];
+}
+
+void forget_say(struct gossip *g, const struct node *m, uint64_t unix_secs, ts_t now)
+{
+	*place_for(&g->own, &m->key) = (struct record_forget){
+		.node = m->key,
+		.epoch = m->newest_epoch,
+		.seq = m->newest_seq,
+		.at_secs = unix_secs,
+	};
+	own_publish(g, now);
+}
+
+bool forget_next(struct gossip *g, struct gossip_act *out)
+{
+	struct node *m;
+
+	if (g->own.forgotten_at_secs) {
+		out->type = GOSSIP_FORGOTTEN;
+		out->node = g->id->pub;
+		out->at_secs = g->own.forgotten_at_secs;
+		g->own.forgotten_at_secs = 0;
+		return true;
+	}
+	if (list_empty(&g->forgets))
+		return false;
+	m = list_entry(g->forgets.next, struct node, forgets);
+	list_del(&m->forgets);
+	out->type = GOSSIP_FORGOTTEN;
+	out->node = m->key;
+	memcpy(out->name, m->name, sizeof(out->name));
+	return true;
+}
