@@ -9,8 +9,8 @@
 void render_bgp(struct out *o, const msgpack_object *data)
 {
 	static const char *const titles[] = {"<NEIGHBOUR", ">AS", "<KIND", "<STATE", ">SINCE",
-		">RECEIVED", ">ACCEPTED", ">ANNOUNCED", "<LAST ERROR"};
-	const msgpack_object *n;
+		"<BFD", ">RECEIVED", ">ACCEPTED", ">ANNOUNCED", "<LAST ERROR"};
+	const msgpack_object *n, *bfd;
 	char text[TEXT], unit[OUT_UNIT];
 
 	out_table(o, titles, sizeof(titles) / sizeof(titles[0]));
@@ -21,6 +21,10 @@ void render_bgp(struct out *o, const msgpack_object *data)
 		ctl_get_str(n, "state", text, sizeof(text));
 		out_cell(o, strcmp(text, "Established") == 0 ? OUT_GOOD : OUT_WARN, "%s", text);
 		out_cell(o, OUT_PLAIN, "%s", out_duration(ctl_get_u64(n, "since_ms"), unit));
+		bfd = ctl_get(n, "bfd");
+		ctl_get_str(bfd, "state", text, sizeof(text));
+		out_cell(o, !bfd || strcmp(text, "Up") == 0 ? OUT_PLAIN : OUT_WARN, "%s",
+			bfd ? text : "-");
 		cli_number(o, n, "received");
 		cli_number(o, n, "accepted");
 		cli_number(o, n, "announced");

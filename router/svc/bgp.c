@@ -335,7 +335,7 @@ static int add_neighbour(struct bgp_svc *s, const struct conf_bgp_peer *c)
 		log_error("bgp", "can't add the peer %s: %s%s", ip_fmt(&c->remote.ip, text),
 			err_str(err),
 			err == -ENOPROTOOPT ? "; this kernel has no TCP-MD5 for its password" : "");
-	return err;
+	return err ? err : bgp_bfd_add(s, n);
 }
 
 static int open_announce(struct bgp_svc *s)
@@ -462,6 +462,7 @@ void bgp_svc_stop(struct daemon *d)
 
 	if (!s)
 		return;
+	bgp_bfd_stop(s);
 	if (s->bgpd && !d->remove_all)
 		bgpd_leave(s->bgpd);
 	bgpd_free(s->bgpd);

@@ -4,6 +4,7 @@
 #define WEFT_BGP_SVC_H
 
 #include "announce.h"
+#include "bfdd.h"
 #include "bgp_filter.h"
 #include "bgpd.h"
 #include "conf_bgp.h"
@@ -14,6 +15,7 @@
 struct bgp_neighbour {
 	const struct conf_bgp_peer *conf;
 	uint32_t peer; /* of the core */
+	uint32_t bfd;  /* its session; 0: none */
 	struct bgp_filter import, export;
 	struct bgp_filter_match *matches; /* of both, owned */
 };
@@ -23,6 +25,7 @@ struct bgp_svc {
 	const struct conf_bgp *conf;
 	uint32_t router_id;
 	struct bgpd *bgpd;
+	struct bfdd *bfdd; /* NULL: no neighbour has BFD */
 	struct kfib *kfib;
 	struct announce *announce;
 	struct bgp_neighbour *neighbours;
@@ -48,6 +51,14 @@ void bgp_svc_prefixes(struct daemon *d);
 /* The neighbour with that address or peer number, or NULL. */
 const struct bgp_neighbour *bgp_svc_neighbour(const struct bgp_svc *s, const char *address);
 const struct bgp_neighbour *bgp_svc_peer(const struct bgp_svc *s, uint32_t peer);
+
+/* bgp_bfd.c. Begin the BFD session of @n, if it is to have one; logs what is wrong. 0, or the error. */
+int bgp_bfd_add(struct bgp_svc *s, struct bgp_neighbour *n);
+/* The peers hear that BFD ends and that this is no failure. Before the BGP sessions end. */
+void bgp_bfd_stop(struct bgp_svc *s);
+/* The map `bfd` of a neighbour, if it has one. */
+void bgp_bfd_write(const struct bgp_svc *s, const struct bgp_neighbour *n, struct ctl_w *w);
+void bgp_bfd_metrics(const struct bgp_svc *s, struct http_reply *r);
 
 /* ctl_bgp.c: commands, and the overview for `weft report`. */
 void ctl_bgp_status(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);

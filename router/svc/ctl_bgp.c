@@ -52,8 +52,8 @@ static const char *role_text(unsigned role)
 	return role < sizeof(names) / sizeof(names[0]) ? names[role] : "?";
 }
 
-static void write_neighbour(
-	struct ctl_w *w, const struct bgp_neighbour *n, const struct bgp_peer_info *i)
+static void write_neighbour(const struct bgp_svc *s, struct ctl_w *w, const struct bgp_neighbour *n,
+	const struct bgp_peer_info *i)
 {
 	char text[IP_STRLEN];
 
@@ -81,6 +81,7 @@ static void write_neighbour(
 	ctl_w_u64(w, "leaks", i->leaks);
 	ctl_w_bool(w, "md5", n->conf->password[0] != '\0');
 	ctl_w_bool(w, "ttl_security", n->conf->ttl_security);
+	bgp_bfd_write(s, n, w);
 	ctl_w_u64(w, "rx_updates", i->rx_updates);
 	ctl_w_u64(w, "tx_updates", i->tx_updates);
 	ctl_w_u64(w, "rx_messages", i->rx_msgs);
@@ -99,7 +100,7 @@ static void write_neighbours(struct bgp_svc *s, struct ctl_w *w)
 		struct bgp_peer_info i;
 
 		if (bgp_peer_get(bgpd_core(s->bgpd), s->neighbours[k].peer, &i) == 0)
-			write_neighbour(w, &s->neighbours[k], &i);
+			write_neighbour(s, w, &s->neighbours[k], &i);
 	}
 	ctl_w_end(w);
 }
@@ -501,4 +502,5 @@ void metrics_bgp(struct daemon *d, struct http_reply *r)
 		"# HELP weft_bgp_kernel_errors_total Learned routes that the kernel refused.\n"
 		"# TYPE weft_bgp_kernel_errors_total counter\nweft_bgp_kernel_errors_total %llu\n",
 		k.routes, (unsigned long long)k.errors);
+	bgp_bfd_metrics(d->bgp, r);
 }
