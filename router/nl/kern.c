@@ -1,6 +1,7 @@
 /* kern.c - the kernel state that weft wants, kept true.
  *
- * Parts: wanted state (this file and kern_route.c, kern_dev.c, kern_rule.c, kern_nft.c), messages
+ * Parts: wanted state (this file and kern_route.c, kern_dev.c, kern_rule.c, kern_nft.c, kern_out.c,
+ * kern_fwd.c), messages
  * (nl_*.c), sockets (nlx.c), events (nl_mon.c), questions about the host (kern_look.c), removal of
  * everything (kern_down.c).
  *
@@ -12,6 +13,7 @@
  *	rules	   a dump compared with the list of wanted ones
  *	routes	   single ones on dirty lists; `audit` dumps and compares all
  *	nft	   a number over the table compared with the one after loading
+ *	forward	   the host's own firewalls looked at
  *
  * Order of a sync: links, unreachable ranges, routes, rules, forwarding, nft. Whatever fails stays dirty, and
  * kern_deadline() asks for another try, 1 s later and then more slowly.
@@ -57,6 +59,20 @@ bool kern_usable(const struct kern *k, enum ip_family f)
 	return f == IP_V4 || (f == IP_V6 && k->cfg.ipv6);
 }
 
+ts_t kern_clock(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (ts_t){(uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec};
+}
+
+void kern_nft_stale(struct kern *k)
+{
+	k->nft_dirty = k->nft_changed = true;
+	k->out_dirty = k->out_changed = true;
+}
+
 bool kern_has_ipv6(void)
 {
 	char c = '1';
@@ -80,7 +96,7 @@ int kern_open(const struct kern_cfg *cfg, struct kern **out)
 		return ERR_NOMEM;
 	k->cfg = *cfg;
 	k->epfd = -1;
-	k->due = k->nft_retry = TS_NEVER;
+	k->due = k->nft_retry = k->out_retry = TS_NEVER;
 	list_init(&k->dirty);
 	list_init(&k->dirty_floor);
 	err = nlx_open(&k->x, NETLINK_ROUTE);
@@ -100,6 +116,7 @@ int kern_open(const struct kern_cfg *cfg, struct kern **out)
 	if (err != 0)
 		goto fail;
 	k->audit = k->rules_dirty = k->nft_dirty = k->nat_look = true;
+	k->out_dirty = k->out_changed = k->fwd.look = true;
 	*out = k;
 	return 0;
 fail:
@@ -121,6 +138,7 @@ void kern_close(struct kern *k)
 	kern_mon_close(k);
 	nlx_close(&k->nf);
 	nlx_close(&k->x);
+	free(k->fwd.places);
 	free(k->segs);
 	free(k->devs);
 	free(k);
@@ -138,7 +156,8 @@ struct kseg *kern_seg(struct kern *k, uint32_t vni)
 
 static void segs_changed(struct kern *k)
 {
-	k->rules_dirty = k->nft_dirty = k->nft_changed = true;
+	kern_nft_stale(k);
+	k->rules_dirty = true;
 	k->rules_agreed = k->host_done = false;
 }
 
@@ -245,8 +264,8 @@ int kern_range_add(struct kern *k, uint32_t vni, const struct pfx *range)
 	if (!kern_seg(k, vni))
 		return ERR_NOT_FOUND;
 	err = kern_obj_set(k, vni, range, KR_RANGE, 0, 0, NULL, false);
-	if (err == 0) /* walls or the chain against masquerade speak of it */
-		k->nft_dirty = k->nft_changed = true;
+	if (err == 0) /* walls and masquerade speak of it */
+		kern_nft_stale(k);
 	if (err == 0 && vni == VNI_CONTROL) {
 		k->rules_dirty = true;
 		k->rules_agreed = false;
@@ -267,6 +286,8 @@ int kern_local_add(struct kern *k, uint32_t vni, const struct pfx *p, const char
 			return err;
 	}
 	err = kern_obj_set(k, vni, p, KR_OWN, dev, 0, NULL, false);
+	if (err == 0)
+		k->out_dirty = k->out_changed = true;
 	if (err != 0 || !device)
 		return err;
 	err = kern_obj_set(k, vni, p, KR_FLOOR, 0, 0, NULL, true);
@@ -279,8 +300,10 @@ int kern_local_del(struct kern *k, uint32_t vni, const struct pfx *p)
 {
 	int err = kern_obj_del(k, vni, p, KR_OWN);
 
-	if (err == 0)
+	if (err == 0) {
 		(void)kern_obj_del(k, vni, p, KR_FLOOR); /* only with a device */
+		k->out_dirty = k->out_changed = true;
+	}
 	return err;
 }
 
@@ -301,14 +324,6 @@ int kern_route_del(struct kern *k, uint32_t vni, const struct pfx *p)
 
 /* ---- sync ---- */
 
-static ts_t clock_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (ts_t){(uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec};
-}
-
 int kern_sync(struct kern *k, char *why, size_t why_len)
 {
 	struct kern_err e = {.first = 0, .why = why_len > 0 ? why : NULL, .why_len = why_len};
@@ -322,15 +337,21 @@ int kern_sync(struct kern *k, char *why, size_t why_len)
 	kern_rules_sync(k, &e);
 	kern_host_sync(k, &e); /* the host forwards only when the ranges stand */
 	kern_nft_sync(k);
+	kern_fwd_sync(k);
+	kern_out_sync(k);
 	if (k->nft_dirty)
 		k->due = k->nft_retry;
+	if (k->out_dirty)
+		k->due = ts_min(k->due, k->out_retry);
+	if (k->fwd.look)
+		k->due = ts_min(k->due, k->fwd.next);
 	if (e.first == 0) {
 		k->failures = 0;
 		return 0;
 	}
 	secs = k->failures < 5 ? 1u << k->failures : RETRY_MAX_SECS;
 	k->failures++;
-	k->due = ts_min(k->due, ts_add(clock_now(), DUR_SEC(secs)));
+	k->due = ts_min(k->due, ts_add(kern_clock(), DUR_SEC(secs)));
 	return e.first;
 }
 

@@ -30,12 +30,20 @@ struct kern;
 /* The routing table of a segment. */
 uint32_t kern_table(uint32_t vni);
 
+/* Whose packets get an address of this host when they leave the mesh here. */
+enum kern_masq {
+	KERN_MASQ_NONE,
+	KERN_MASQ_PODS, /* own prefixes of the first segment that are bound to no device */
+	KERN_MASQ_ALL,  /* all of the first segment's ranges */
+};
+
 struct kern_cfg {
 	uint32_t mark, mark_mask;            /* of outer sockets */
 	uint16_t port;                       /* the mesh's UDP port, for NOTRACK */
 	uint16_t side_port_lo, side_port_hi; /* workers' own source ports; 0: none */
 	bool notrack;
-	bool ipv6;    /* the host has IPv6 */
+	bool ipv6; /* the host has IPv6 */
+	enum kern_masq masquerade;
 	bool learned; /* the first segment's table of learned routes (kfib.h) is asked too */
 };
 
@@ -90,6 +98,10 @@ struct kern_stats {
 	uint64_t routes, rules, repaired, errors;
 	bool notrack;          /* in force */
 	char notrack_why[120]; /* why not */
+	bool masquerade;       /* in force: something may leave with an address of this host */
+	char out_why[120];     /* why not, though it should */
+	unsigned accepts;      /* other programs' forward chains that let us through by our rule */
+	char accepts_why[200]; /* which one doesn't; empty: none */
 	bool nat;              /* the host has NAT rules: those of pods' addresses are kept off */
 	/* Events about the host's own links, addresses and routes: when it grew, ask
 	 * kern_host_addrs and kern_underlay again. */
@@ -99,7 +111,7 @@ struct kern_stats {
 	char fault[160];
 };
 /* Look whether the host has NAT rules of its own, and so whether the chain that keeps masquerade off
- * the ranges must stand. True: that changed, call kern_sync. nf_tables tells by events, the older
+ * the ranges must stand, and at firewalls that drop forwarded packets. True: call kern_sync. nf_tables tells by events, the older
  * iptables doesn't: call it now and then. */
 bool kern_nat_look(struct kern *k);
 void kern_stats(const struct kern *k, struct kern_stats *out);

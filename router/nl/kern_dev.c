@@ -75,7 +75,8 @@ int kern_dev_ref(struct kern *k, const char *name, uint32_t vni, uint16_t *out)
 	d->refs = 1;
 	*out = (uint16_t)(i + 1);
 	kern_dev_look(k, d);
-	k->rules_dirty = k->nft_dirty = k->nft_changed = true;
+	kern_nft_stale(k);
+	k->rules_dirty = true;
 	k->rules_agreed = false;
 	return 0;
 }
@@ -84,7 +85,8 @@ void kern_dev_unref(struct kern *k, uint16_t dev)
 {
 	if (--k->devs[dev - 1].refs > 0)
 		return;
-	k->rules_dirty = k->nft_dirty = k->nft_changed = true;
+	kern_nft_stale(k);
+	k->rules_dirty = true;
 	k->rules_agreed = false;
 }
 

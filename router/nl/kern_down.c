@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "kern_int.h"
 #include "weft/err.h"
 
@@ -172,14 +173,41 @@ static void down_links(struct down *d)
 	}
 }
 
-static void down_nft(struct down *d, uint8_t nfproto, const char *what)
+static void down_nft(struct down *d, uint8_t nfproto, const char *table, const char *what)
 {
-	int err = nl_nft_del(&d->nf, nfproto, KERN_NFT_TABLE);
+	int err = nl_nft_del(&d->nf, nfproto, table);
 
 	if (err == 0)
 		tell(d, what);
 	else if (err != ERR_NOT_FOUND && err != -EOPNOTSUPP && err != -EAFNOSUPPORT)
 		fail(d, err);
+}
+
+/* In other programs' chains; an accept that nothing marks for any more is harmless, but ours. */
+static void heard(void *ctx, const char *what)
+{
+	tell(ctx, what);
+}
+
+static void down_accepts(struct down *d)
+{
+	int err = d->nf.sock ? nl_fwd_down(&d->nf, heard, d) : 0;
+	struct nl_xt_view v;
+
+	if (err < 0 && err != -EOPNOTSUPP)
+		fail(d, err);
+	for (int v6 = 0; v6 < 2; v6++) {
+		if (nl_xt_look(v6, 0, 0, &v) != 0 || v.ours == 0)
+			continue;
+		/* Somebody may hold iptables' lock for a moment. */
+		for (int i = 0; i < 50 && (err = nl_xt_set(v6, 0, 0)) == -EAGAIN; i++)
+			usleep(100000);
+		if (err != 0)
+			fail(d, err);
+		else
+			tell(d, v6 ? "accept in ip6tables' FORWARD"
+				   : "accept in iptables' FORWARD");
+	}
 }
 
 int kern_down(void (*note)(void *ctx, const char *what), void *ctx)
@@ -202,11 +230,13 @@ int kern_down(void (*note)(void *ctx, const char *what), void *ctx)
 	/* A kernel without nf_tables holds no table of ours. */
 	err = nlx_open(&d.nf, NETLINK_NETFILTER);
 	if (err == 0) {
-		down_nft(&d, NFPROTO_ARP, "nft table arp " KERN_NFT_TABLE);
-		down_nft(&d, NFPROTO_INET, "nft table inet " KERN_NFT_TABLE);
+		down_nft(&d, NFPROTO_ARP, KERN_NFT_TABLE, "nft table arp " KERN_NFT_TABLE);
+		down_nft(&d, NFPROTO_INET, KERN_NFT_TABLE, "nft table inet " KERN_NFT_TABLE);
+		down_nft(&d, NFPROTO_INET, KERN_OUT_TABLE, "nft table inet " KERN_OUT_TABLE);
 	} else if (err != -EPROTONOSUPPORT) {
 		fail(&d, err);
 	}
+	down_accepts(&d);
 	err = d.first != 0 ? d.first : d.removed;
 out:
 	free(d.items);

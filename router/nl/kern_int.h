@@ -9,6 +9,7 @@
 #include "kern.h"
 #include "list.h"
 #include "map.h"
+#include "nl_fwd.h"
 #include "nl_msg.h"
 
 #define KERN_SEG_ADDRS 8
@@ -60,6 +61,17 @@ struct kseg {
 	bool agreed; /* it stood as wanted once: what is missing now was taken away */
 };
 
+#define KERN_FWD_PLACES 64 /* forward chains of other programs */
+
+/* What kern_fwd.c knows of the host's firewalls. */
+struct kern_fwd {
+	bool look, looked;
+	ts_t next;                   /* not before */
+	unsigned accepts;            /* chains that need one */
+	struct nl_fwd_place *places; /* KERN_FWD_PLACES; NULL until the first look */
+	size_t nplaces;
+};
+
 struct kern {
 	struct kern_cfg cfg;
 	struct nlx x;     /* requests, rtnetlink */
@@ -87,6 +99,10 @@ struct kern {
 	uint64_t nft_print[2];
 	bool nft_loaded[2];
 	ts_t nft_retry;
+	bool out_dirty, out_changed, out_loaded; /* as nft_*, of the table inet weft-out */
+	uint64_t out_print;
+	ts_t out_retry;
+	struct kern_fwd fwd;
 
 	ts_t due, next_repair;
 	unsigned failures; /* syncs that failed, in a row */
@@ -106,6 +122,9 @@ void kern_note(struct kern *k, struct kern_err *e, int err, const char *said, co
 /* kern.c */
 bool kern_usable(const struct kern *k, enum ip_family f); /* IPv6 may be off */
 struct kseg *kern_seg(struct kern *k, uint32_t vni);
+ts_t kern_clock(void);
+/* Devices or prefixes changed: so do the texts of the nft tables. */
+void kern_nft_stale(struct kern *k);
 
 /* nl_mon.c */
 int kern_mon_open(struct kern *k);
@@ -141,5 +160,13 @@ void kern_rules_sync(struct kern *k, struct kern_err *e);
 /* kern_nft.c */
 #define KERN_NFT_TABLE "weft"
 void kern_nft_sync(struct kern *k);
+
+/* kern_out.c */
+#define KERN_OUT_TABLE "weft-out"
+void kern_out_sync(struct kern *k);
+
+/* kern_fwd.c */
+void kern_fwd_sync(struct kern *k);
+void kern_fwd_event(struct kern *k, const struct nlmsghdr *nlh);
 
 #endif

@@ -22,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "kern_int.h"
 #include "priv.h"
 #include "weft/err.h"
@@ -35,14 +34,6 @@ static const struct {
 	uint8_t nfproto;
 	const char *family;
 } tables[2] = {{NFPROTO_INET, "inet"}, {NFPROTO_ARP, "arp"}};
-
-static ts_t clock_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (ts_t){(uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec};
-}
 
 static void put_mark(const struct kern *k, FILE *f)
 {
@@ -230,8 +221,8 @@ static int load(struct kern *k, int i, char *why, size_t why_len)
 	return err;
 }
 
-/* Does the older iptables have a nat table here? */
-static bool legacy_nat(const char *path)
+/* Does the older iptables have that table here? */
+static bool legacy_table(const char *path, const char *table)
 {
 	FILE *f = fopen(path, "re");
 	char line[64];
@@ -240,7 +231,7 @@ static bool legacy_nat(const char *path)
 	if (!f)
 		return false;
 	while (!yes && fgets(line, sizeof(line), f))
-		yes = strcmp(line, "nat\n") == 0;
+		yes = strcmp(line, table) == 0;
 	fclose(f);
 	return yes;
 }
@@ -249,16 +240,20 @@ bool kern_nat_look(struct kern *k)
 {
 	bool nat = false;
 
-	if (k->nf.sock && nl_nft_other_nat(&k->nf, KERN_NFT_TABLE, &nat) != 0)
+	/* The older iptables' filter tables are as silent as its nat tables. */
+	k->fwd.look |= legacy_table("/proc/net/ip_tables_names", "filter\n") ||
+		       legacy_table("/proc/net/ip6_tables_names", "filter\n");
+	if (k->nf.sock && nl_nft_other_nat(&k->nf, &nat) != 0)
 		return false; /* looked at again soon */
-	nat = nat || legacy_nat("/proc/net/ip_tables_names") ||
-	      legacy_nat("/proc/net/ip6_tables_names");
+	nat = nat || legacy_table("/proc/net/ip_tables_names", "nat\n") ||
+	      legacy_table("/proc/net/ip6_tables_names", "nat\n");
 	k->nat_look = false;
-	if (nat == k->nat)
-		return false;
-	k->nat = nat;
-	k->nft_dirty = k->nft_changed = true;
-	return true;
+	if (nat != k->nat) {
+		k->nat = nat;
+		kern_nft_stale(k);
+		return true;
+	}
+	return k->fwd.look;
 }
 
 /* Does the kernel hold what we loaded? */
@@ -290,7 +285,7 @@ static bool load_without_nat(struct kern *k, const char *why)
 
 static void fail(struct kern *k, int i, const char *why)
 {
-	k->nft_retry = ts_add(clock_now(), DUR_SEC(RETRY_SECS));
+	k->nft_retry = ts_add(kern_clock(), DUR_SEC(RETRY_SECS));
 	if (i == 0) {
 		if (k->st.notrack_why[0] == '\0')
 			log_warn(KERN_MOD, "no NOTRACK and no walls between segments: %s", why);
@@ -309,7 +304,7 @@ void kern_nft_sync(struct kern *k)
 		(void)kern_nat_look(k);
 	if (!k->nft_dirty || k->nsegs == 0)
 		return;
-	if (!ts_is_never(k->nft_retry) && !ts_due(k->nft_retry, clock_now()) && !k->nft_changed)
+	if (!ts_is_never(k->nft_retry) && !ts_due(k->nft_retry, kern_clock()) && !k->nft_changed)
 		return;
 	k->nft_retry = TS_NEVER;
 	if (!k->nf.sock) {

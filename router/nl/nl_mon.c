@@ -205,14 +205,18 @@ int kern_nf_event(void *ctx, const struct nlmsghdr *nlh)
 
 	if (nl_nft_names(nlh, KERN_NFT_TABLE))
 		k->nft_dirty = true;
-	else if (nl_nft_chain_event(nlh))
-		k->nat_look = true;
+	else if (nl_nft_names(nlh, KERN_OUT_TABLE))
+		k->out_dirty = true;
+	else if (!nl_nft_ours(nlh)) {
+		k->nat_look |= nl_nft_chain_event(nlh);
+		kern_fwd_event(k, nlh);
+	}
 	return 0;
 }
 
 static bool work_waits(const struct kern *k)
 {
-	bool waits = k->audit || k->rules_dirty || k->nft_dirty || k->nat_look ||
+	bool waits = k->audit || k->rules_dirty || k->nft_dirty || k->nat_look || k->out_dirty ||
 		     !list_empty(&k->dirty) || !list_empty(&k->dirty_floor);
 
 	for (size_t i = 0; i < k->nsegs && !waits; i++)
@@ -226,7 +230,7 @@ void kern_event(struct kern *k, ts_t now)
 	ts_t at;
 
 	if (k->nfmon.sock && nlx_drain(&k->nfmon, EVENTS_PER_TURN, kern_nf_event, k) < 0)
-		k->nft_dirty = k->nat_look = true;
+		k->nft_dirty = k->nat_look = k->out_dirty = k->fwd.look = true;
 	if (lost) {
 		k->audit = k->rules_dirty = true;
 		k->st.underlay_changes++;
@@ -236,6 +240,8 @@ void kern_event(struct kern *k, ts_t now)
 		for (size_t i = 0; i < k->nsegs; i++)
 			k->segs[i].dirty = true;
 	}
+	if (k->fwd.look)
+		k->due = ts_min(k->due, ts_before(now, k->fwd.next) ? k->fwd.next : now);
 	if (!work_waits(k))
 		return;
 	at = ts_before(now, k->next_repair) ? k->next_repair : now;

@@ -90,13 +90,15 @@ int nl_rule_dump(struct nlx *x, enum ip_family family, void (*begin)(void *), nl
 /* ---- nf_tables ---- */
 /* Does this nf_tables message speak of table @name of any family? */
 bool nl_nft_names(const struct nlmsghdr *nlh, const char *name);
+/* Or of any table of weft's, the CNI plugin's included: "weft", "weft-...". */
+bool nl_nft_ours(const struct nlmsghdr *nlh);
 /* Did a chain come or go? */
 bool nl_nft_chain_event(const struct nlmsghdr *nlh);
 /* A number over all chains and rules of a table, without their handles, which changes when anybody
  * changes any. ERR_NOT_FOUND: no such table; -errno. @nfproto: NFPROTO_INET, NFPROTO_ARP. */
 int nl_nft_print(struct nlx *x, uint8_t nfproto, const char *table, uint64_t *out);
-/* Is there a chain of type nat in a table of another name, of any family? 0 and *@out, or -errno. */
-int nl_nft_other_nat(struct nlx *x, const char *own, bool *out);
+/* Is there a chain of type nat in a table that is none of weft's? 0 and *@out, or -errno. */
+int nl_nft_other_nat(struct nlx *x, bool *out);
 /* Delete a table and all in it. ERR_NOT_FOUND, -errno. */
 int nl_nft_del(struct nlx *x, uint8_t nfproto, const char *table);
 

@@ -33,7 +33,8 @@ static struct nlmsghdr *nft_msg(void *buf, uint16_t type, uint16_t flags, uint8_
 	return nlh;
 }
 
-bool nl_nft_names(const struct nlmsghdr *nlh, const char *name)
+/* The name of the table that a message speaks of, or NULL. */
+static const char *table_of(const struct nlmsghdr *nlh)
 {
 	/* The table's name is attribute 1 of tables, chains, rules, sets, elements and objects. */
 	static const struct nlx_policy policy[] = {{NFTA_TABLE_NAME, MNL_TYPE_NUL_STRING}};
@@ -41,10 +42,24 @@ bool nl_nft_names(const struct nlmsghdr *nlh, const char *name)
 
 	if (NFNL_SUBSYS_ID(nlh->nlmsg_type) != NFNL_SUBSYS_NFTABLES ||
 		NFNL_MSG_TYPE(nlh->nlmsg_type) == NFT_MSG_NEWGEN)
-		return false;
+		return NULL;
 	if (nlx_attrs(nlh, sizeof(struct nfgenmsg), policy, 1, tb, NFTA_TABLE_NAME) != 0)
-		return false;
-	return tb[NFTA_TABLE_NAME] && strcmp(mnl_attr_get_str(tb[NFTA_TABLE_NAME]), name) == 0;
+		return NULL;
+	return tb[NFTA_TABLE_NAME] ? mnl_attr_get_str(tb[NFTA_TABLE_NAME]) : NULL;
+}
+
+bool nl_nft_names(const struct nlmsghdr *nlh, const char *name)
+{
+	const char *table = table_of(nlh);
+
+	return table && strcmp(table, name) == 0;
+}
+
+bool nl_nft_ours(const struct nlmsghdr *nlh)
+{
+	const char *table = table_of(nlh);
+
+	return table && strncmp(table, "weft", 4) == 0 && (table[4] == '\0' || table[4] == '-');
 }
 
 bool nl_nft_chain_event(const struct nlmsghdr *nlh)
@@ -151,40 +166,32 @@ int nl_nft_print(struct nlx *x, uint8_t nfproto, const char *table, uint64_t *ou
 	return 0;
 }
 
-struct other_nat {
-	const char *own;
-	bool found;
-};
-
 static void other_nat_begin(void *ctx)
 {
-	((struct other_nat *)ctx)->found = false;
+	*(bool *)ctx = false;
 }
 
 static int other_nat_chain(void *ctx, const struct nlmsghdr *nlh)
 {
 	static const struct nlx_policy policy[] = {{NFTA_CHAIN_TYPE, MNL_TYPE_NUL_STRING}};
 	const struct nlattr *tb[NFTA_CHAIN_TYPE + 1];
-	struct other_nat *o = ctx;
+	bool *found = ctx;
 	int err;
 
-	if (nl_nft_names(nlh, o->own))
+	if (nl_nft_ours(nlh))
 		return 0;
 	err = nlx_attrs(nlh, sizeof(struct nfgenmsg), policy, 1, tb, NFTA_CHAIN_TYPE);
 	if (err == 0 && tb[NFTA_CHAIN_TYPE])
-		o->found |= strcmp(mnl_attr_get_str(tb[NFTA_CHAIN_TYPE]), "nat") == 0;
+		*found |= strcmp(mnl_attr_get_str(tb[NFTA_CHAIN_TYPE]), "nat") == 0;
 	return err;
 }
 
-int nl_nft_other_nat(struct nlx *x, const char *own, bool *out)
+int nl_nft_other_nat(struct nlx *x, bool *out)
 {
-	struct other_nat o = {.own = own};
 	char buf[256];
 	struct nlmsghdr *nlh = nft_msg(buf, NFT(NFT_MSG_GETCHAIN), 0, NFPROTO_UNSPEC);
-	int err = nlx_dump(x, nlh, other_nat_begin, other_nat_chain, &o);
 
-	*out = o.found;
-	return err;
+	return nlx_dump(x, nlh, other_nat_begin, other_nat_chain, out);
 }
 
 int nl_nft_del(struct nlx *x, uint8_t nfproto, const char *table)

@@ -193,7 +193,9 @@ void nl_nft_rule(struct nl_nft *b, uint8_t nfproto, const char *table, const cha
 	if (before)
 		put_be64(b->rule, NFTA_RULE_POSITION, before);
 	if (comment) {
-		n = strnlen(comment, COMMENT_MAX);
+		n = strlen(comment);
+		if (n > COMMENT_MAX)
+			n = COMMENT_MAX;
 		udata[0] = UDATA_COMMENT;
 		udata[1] = (uint8_t)(n + 1);
 		memcpy(udata + 2, comment, n);

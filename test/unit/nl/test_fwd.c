@@ -1,0 +1,464 @@
+/* Other programs' firewalls: where weft's accept stands, that it stays, and that nothing is left of it.
+ * nft and both iptables are the oracles. */
+#include "nl_test.h"
+#include <arpa/inet.h>
+#include <linux/netfilter.h>
+#include <sys/socket.h>
+#include "nl_xt.h"
+
+#define ACCEPT_NFT "meta mark & 0x10000000 == 0x10000000 counter packets 0 bytes 0 accept comment"
+
+/* Lines of @text that hold @part. */
+static unsigned count(const char *text, const char *part)
+{
+	unsigned n = 0;
+
+	for (; (text = strstr(text, part)) != NULL; text += strlen(part))
+		n++;
+	return n;
+}
+
+/* Is @a in @text before @b? */
+static void assert_order(const char *text, const char *a, const char *b)
+{
+	const char *pa = strstr(text, a), *pb = strstr(text, b);
+
+	if (!pa || !pb || pa > pb)
+		print_message("\"%s\" is not before \"%s\" in:\n%s\n", a, b, text);
+	assert_true(pa && pb && pa < pb);
+}
+
+static const struct {
+	const char *what, *ruleset;
+	const char *after, *before; /* our accept stands between these; both NULL: there is none */
+} firewalls[] = {
+	{"policy drop, empty", "chain f { type filter hook forward priority 0; policy drop; }",
+		"policy drop;", "}"},
+	{"policy drop behind special cases",
+		"chain f { type filter hook forward priority 0; policy drop;"
+		" tcp dport 2222 drop; ct state established accept; }",
+		"established", "}"},
+	{"policy accept",
+		"chain f { type filter hook forward priority 0; policy accept;"
+		" tcp dport 2222 drop; }",
+		NULL, NULL},
+	{"a last rule that rejects",
+		"chain f { type filter hook forward priority 10; ct state invalid drop;"
+		" iifname \"lo\" accept; counter log prefix \"x\" reject; }",
+		"\"lo\" accept", "reject"},
+	{"a chain that ends in a reject",
+		"chain z { iifname \"eth0\" accept; goto p; }"
+		" chain p { tcp dport 22 accept; reject with icmpx admin-prohibited; }"
+		" chain f { type filter hook forward priority 10; ct state invalid drop;"
+		" jump z; counter; }",
+		"invalid drop", "jump z"},
+	{"a chain that comes back",
+		"chain z { iifname \"eth0\" drop; return; drop; }"
+		" chain f { type filter hook forward priority 0; jump z; }",
+		NULL, NULL},
+	{"an accept before the policy",
+		"chain f { type filter hook forward priority 0; policy drop; counter accept; }",
+		NULL, NULL},
+	{"a chain that accepts before the drop",
+		"chain z { accept; } chain f { type filter hook forward priority 0; goto z; }",
+		NULL, NULL},
+	{"not the forward hook", "chain f { type filter hook input priority 0; policy drop; }",
+		NULL, NULL},
+};
+
+static void places(void **state)
+{
+	static const char *const families[] = {"ip", "ip6", "inet"};
+	struct kern_cfg c = cfg();
+	struct kern *k;
+	const char *text;
+
+	NEED_ROOT;
+	k = node(&c);
+	sync_ok(k);
+	for (size_t i = 0; i < 3 * sizeof(firewalls) / sizeof(firewalls[0]); i++) {
+		const char *family = families[i % 3];
+
+		if (strstr(firewalls[i / 3].ruleset, "icmpx") && strcmp(family, "inet") != 0)
+			continue;
+		run("echo 'table %s theirs { %s }' | sed 's/}/;}\\n/g' | nft -f -", family,
+			firewalls[i / 3].ruleset);
+		settle(k, 50);
+		text = sh("nft list table %s theirs", family);
+		if (!firewalls[i / 3].after) {
+			if (count(text, "weft:") != 0)
+				print_message("%s: %s\n", firewalls[i / 3].what, text);
+			assert_int_equal(count(text, "weft:"), 0);
+			assert_hasnt(sh("nft list tables"), "weft-out");
+			assert_int_equal(stats(k).accepts, 0);
+		} else {
+			assert_int_equal(count(text, "weft:"), 1);
+			text = strstr(text, "chain f");
+			assert_order(text, firewalls[i / 3].after, ACCEPT_NFT);
+			assert_order(text, ACCEPT_NFT, firewalls[i / 3].before);
+			assert_has(sh("nft list table inet weft-out"), "chain allow");
+			assert_int_equal(stats(k).accepts, 1);
+		}
+		assert_string_equal(stats(k).accepts_why, "");
+		run("nft delete table %s theirs", family);
+		settle(k, 50);
+		assert_hasnt(sh("nft list tables"), "weft-out");
+	}
+	assert_int_equal(stats(k).repaired, 0);
+	kern_close(k);
+}
+
+static void put_back(void **state)
+{
+	struct kern_cfg c = cfg();
+	struct kern *k;
+	const char *text;
+
+	NEED_ROOT;
+	run("iptables-nft -P FORWARD DROP; iptables-nft -A FORWARD -s 192.0.2.7 -j REJECT");
+	k = node(&c);
+	settle(k, 100);
+	text = sh("iptables-nft -S FORWARD");
+	assert_has(text, "-j REJECT --reject-with icmp-port-unreachable\n-A FORWARD -m mark --mark "
+			 "0x10000000/0x10000000 -m comment --comment \"weft: ");
+	/* Flushed, rewritten, put before by a catch-all, doubled. */
+	run("iptables-nft -F FORWARD");
+	settle(k, 100);
+	assert_int_equal(count(sh("iptables-nft -S FORWARD"), "weft:"), 1);
+	assert_int_equal(stats(k).repaired, 1);
+	run("iptables-nft -I FORWARD -m comment --comment 'no more' -j REJECT");
+	settle(k, 100);
+	assert_order(sh("iptables-nft -S FORWARD"), "weft:", "no more");
+	run("iptables-nft-save >/run/saved; iptables-nft-restore </run/saved");
+	settle(k, 100);
+	text = sh("iptables-nft -S FORWARD");
+	assert_int_equal(count(text, "weft:"), 1);
+	assert_order(text, "weft:", "no more");
+	run("nft insert rule ip filter FORWARD accept comment '\"weft: forwarded for pods and "
+	    "the mesh, mark 1\"'");
+	settle(k, 100);
+	assert_int_equal(count(sh("iptables-nft -S FORWARD"), "weft:"), 1);
+	/* The next process adopts it; without need for it, it goes. */
+	kern_close(k);
+	k = node(&c);
+	settle(k, 100);
+	assert_int_equal(stats(k).repaired, 0);
+	assert_int_equal(stats(k).accepts, 1);
+	assert_int_equal(count(sh("iptables-nft -S FORWARD"), "weft:"), 1);
+	run("iptables-nft -F; iptables-nft -P FORWARD ACCEPT");
+	settle(k, 600);
+	assert_hasnt(sh("nft list ruleset"), "weft:");
+	/* Many rules of somebody's own cost few looks. */
+	run("iptables-nft -P FORWARD DROP");
+	settle(k, 600);
+	kern_close(k);
+	run("true");
+	assert_true(kern_down(NULL, NULL) > 0);
+	assert_hasnt(sh("nft list ruleset"), "weft");
+}
+
+static void heard(void *ctx, const char *what)
+{
+	char *all = ctx;
+
+	strncat(all, what, 4000 - strlen(all));
+	strcat(all, "\n");
+}
+
+static void owned(void **state)
+{
+	struct kern_cfg c = cfg();
+	struct kern *k;
+
+	NEED_ROOT;
+	/* A table whose owner lets nobody in: an open nft that holds its socket. */
+	run("mkfifo /run/in; (nft -i </run/in >/run/out 2>&1 & echo $! >/run/nft.pid);"
+	    "exec 9>/run/in; echo 'add table inet fw { flags owner; }; add chain inet fw f { type "
+	    "filter hook forward priority 0; policy drop; }' >&9; (sleep 3; kill $(cat "
+	    "/run/nft.pid)) 9>&9 >/dev/null 2>&1 & "
+	    "for i in $(seq 100); do nft list tables | grep -q 'inet fw' && break; sleep 0.02; "
+	    "done");
+	if (!strstr(sh("nft list ruleset"), "flags owner"))
+		skip();
+	k = node(&c);
+	settle(k, 50);
+	assert_has(stats(k).accepts_why, "chain f");
+	assert_has(stats(k).accepts_why, "owner");
+	assert_int_equal(stats(k).accepts, 0);
+	kern_close(k);
+}
+
+/* ---- the older iptables ---- */
+
+static bool legacy(void)
+{
+	return strstr(sh("iptables-legacy -L 2>&1"), "Chain FORWARD") != NULL &&
+	       strstr(sh("ip6tables-legacy -L 2>&1"), "Chain FORWARD") != NULL;
+}
+
+static const struct {
+	const char *rules; /* separated by ; */
+	const char *want;  /* of iptables -S FORWARD, X for our accept */
+} old[] = {
+	{"-P FORWARD DROP", "-P FORWARD DROP\nX"},
+	{"-P FORWARD DROP;-A FORWARD -i eth0 -j DROP",
+		"-P FORWARD DROP\n-A FORWARD -i eth0 -j DROP\nX"},
+	{"-A FORWARD -i eth0 -j DROP", "-P FORWARD ACCEPT\n-A FORWARD -i eth0 -j DROP\n"},
+	{"-N A;-N B;-A B -p tcp -j ACCEPT;-A B -j DROP;-A A -j RETURN;-A A -j DROP;-A FORWARD -j "
+	 "A;-A FORWARD -g B;-A FORWARD -i eth1;-A FORWARD -j B",
+		"-P FORWARD ACCEPT\n-A FORWARD -j A\nX-A FORWARD -g B\n-A FORWARD -i eth1\n-A "
+		"FORWARD -j B\n"},
+	{"-P FORWARD DROP;-A FORWARD;-A FORWARD -m comment --comment hi -j ACCEPT",
+		"-P FORWARD DROP\n-A FORWARD\n-A FORWARD -m comment --comment hi -j ACCEPT\n"},
+	{"-A FORWARD -m comment --comment last -j REJECT",
+		"-P FORWARD ACCEPT\nX-A FORWARD -m comment --comment last -j REJECT"},
+};
+
+static void older(void **state)
+{
+	static const char *const tools[] = {"iptables-legacy", "ip6tables-legacy"};
+	struct nl_xt_view v;
+	char want[1024];
+
+	NEED_ROOT;
+	if (!legacy())
+		skip();
+	for (size_t i = 0; i < 2 * sizeof(old) / sizeof(old[0]); i++) {
+		const char *tool = tools[i % 2], *x = strchr(old[i / 2].want, 'X'), *all;
+		bool v6 = i % 2;
+
+		run("%s -F; %s -X; %s -P FORWARD ACCEPT", tool, tool, tool);
+		run("IFS=';'; for r in '%s'; do unset IFS; for q in \"$r\"; do echo \"$q\"; done; "
+		    "done | tr ';' '\\n' | while read -r r; do eval %s $r; done",
+			old[i / 2].rules, tool);
+		run("%s -A INPUT -s %s -j DROP; %s -Z", tool, v6 ? "fd00::1" : "192.0.2.7", tool);
+		all = sh("%s-save -c | grep -v '^#'", tool);
+		assert_int_equal(nl_xt_look(v6, MARK, MARK, &v), 0);
+		assert_true(v.there);
+		assert_int_equal(v.needed, x != NULL);
+		assert_false(v.stands);
+		assert_int_equal(nl_xt_set(v6, MARK, MARK), 0);
+		snprintf(want, sizeof(want), "%.*s%s%s", x ? (int)(x - old[i / 2].want) : 1000,
+			old[i / 2].want,
+			x ? "-A FORWARD -m mark --mark 0x10000000/0x10000000 -m comment "
+			    "--comment \"weft: forwarded for pods and the mesh, mark "
+			    "0x10000000/0x10000000\" -j ACCEPT\n"
+			  : "",
+			x ? x + 1 : "");
+		if (!strstr(sh("%s -S FORWARD", tool), want))
+			print_message("%s: want\n%s\nhave\n%s\n", old[i / 2].rules, want,
+				sh("%s -S FORWARD", tool));
+		assert_has(sh("%s -S FORWARD", tool), want);
+		assert_int_equal(nl_xt_look(v6, MARK, MARK, &v), 0);
+		assert_int_equal(v.stands, x != NULL);
+		/* Another mark takes its place; removed, the rest is as it was, counters too. */
+		assert_int_equal(nl_xt_set(v6, 0x20000000, 0x20000000), 0);
+		assert_int_equal(count(sh("%s -S", tool), "weft:"), x != NULL);
+		assert_int_equal(nl_xt_set(v6, 0, 0), 0);
+		assert_string_equal(all, sh("%s-save -c | grep -v '^#'", tool));
+	}
+}
+
+static void older_driven(void **state)
+{
+	struct kern_cfg c = cfg();
+	char all[4096] = "";
+	struct nl_xt_view v;
+	struct kern *k;
+
+	NEED_ROOT;
+	if (!legacy())
+		skip();
+	run("iptables-legacy -P FORWARD DROP; iptables-legacy -A FORWARD -s 192.0.2.7 -j ACCEPT;"
+	    "ip addr add 192.0.2.7/32 dev lo; ping -c 2 -i 0.2 192.0.2.7");
+	k = node(&c);
+	settle(k, 50);
+	assert_int_equal(count(sh("iptables-legacy -S FORWARD"), "weft:"), 1);
+	assert_int_equal(stats(k).accepts, 1);
+	assert_has(sh("nft list table inet weft-out"), "chain allow");
+	/* Nobody tells: it is looked at when asked. */
+	run("iptables-legacy -F FORWARD");
+	assert_true(kern_nat_look(k));
+	sync_ok(k);
+	settle(k, 600);
+	assert_int_equal(count(sh("iptables-legacy -S FORWARD"), "weft:"), 1);
+	assert_int_equal(stats(k).repaired, 1);
+	/* While somebody holds the lock it is left alone, then done. */
+	run("iptables-legacy -F FORWARD; flock /run/xtables.lock sleep 1 >/dev/null 2>&1 & sleep 0.2");
+	assert_true(kern_nat_look(k));
+	sync_ok(k);
+	assert_int_equal(nl_xt_look(false, MARK, MARK, &v), 0);
+	assert_int_equal(v.ours, 0);
+	settle(k, 2000);
+	assert_int_equal(count(sh("iptables-legacy -S FORWARD"), "weft:"), 1);
+	kern_close(k);
+	assert_true(kern_down(heard, all) > 0);
+	assert_has(all, "accept in iptables' FORWARD");
+	assert_hasnt(sh("iptables-legacy -S"), "weft");
+}
+
+/* A table from the kernel, cut short and with every byte flipped: refused or read, never beyond its
+ * bounds (the address sanitizer looks). */
+static void older_foreign(void **state)
+{
+	struct nl_xt t, bad;
+	struct nl_xt_new n;
+	struct nl_xt_view v;
+	uint32_t before;
+	uint8_t *copy;
+	int fd;
+
+	NEED_ROOT;
+	if (!legacy())
+		skip();
+	run("iptables-legacy -N A; iptables-legacy -A A -p tcp -m comment --comment x -j REJECT;"
+	    "iptables-legacy -A FORWARD -j A; iptables-legacy -P FORWARD DROP");
+	assert_int_equal(nl_xt_set(false, MARK, MARK), 0);
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	assert_int_equal(nl_xt_read(fd, false, &t), 0);
+	assert_int_equal(nl_xt_view_of(&t, MARK, MARK, &v, &before), 0);
+	assert_true(v.stands);
+	for (uint32_t len = 0; len < t.size; len++) {
+		copy = malloc(len + 1);
+		assert_non_null(copy);
+		memcpy(copy, t.block, len);
+		bad = t;
+		bad.block = copy;
+		bad.size = len;
+		assert_int_equal(nl_xt_edit(&bad, MARK, MARK, &n), ERR_MALFORMED);
+		free(copy);
+	}
+	copy = malloc(t.size);
+	assert_non_null(copy);
+	bad = t;
+	bad.block = copy;
+	for (uint32_t bit = 0; bit < t.size * 8; bit++) {
+		memcpy(copy, t.block, t.size);
+		copy[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		if (nl_xt_edit(&bad, MARK, MARK, &n) == 0)
+			nl_xt_new_free(&n);
+	}
+	/* nth allocation */
+	memcpy(copy, t.block, t.size);
+	for (unsigned nth = 1; nth <= 2; nth++) {
+		fault_arm(nth);
+		assert_int_equal(nl_xt_edit(&bad, MARK, MARK, &n), ERR_NOMEM);
+		(void)fault_disarm();
+	}
+	free(copy);
+	nl_xt_free(&t);
+	close(fd);
+}
+
+/* ---- masquerade ---- */
+
+static void masquerade(void **state)
+{
+	struct kern_cfg c = cfg();
+	struct kern *k;
+	struct pfx p = P("10.3.0.0/16");
+	const char *text;
+
+	NEED_ROOT;
+	c.masquerade = KERN_MASQ_PODS;
+	run("nft add table inet weft-out");
+	k = node(&c);
+	settle(k, 50);
+	text = sh("nft list table inet weft-out");
+	assert_has(text, "type nat hook postrouting priority srcnat + 1; policy accept;");
+	assert_has(text, "ip saddr 10.1.0.0/16 masquerade fully-random");
+	assert_has(text, "ip6 saddr fd00:a:1::/48 masquerade fully-random");
+	assert_has(text, "ip daddr 10.0.0.0/8 return");
+	assert_has(text, "ip6 daddr fd00:a::/32 return");
+	assert_has(text, "oifname \"weft0\" goto into-mesh");
+	assert_has(text, "fib saddr type local masquerade");
+	assert_order(text, "ip daddr 10.0.0.0/8 return", "10.1.0.0/16 masquerade");
+	assert_hasnt(text, "chain allow");
+	assert_true(stats(k).masquerade);
+	assert_false(stats(k).nat); /* the host's own, that is */
+	/* It follows the prefixes; those bound to a device are somebody else's business. */
+	assert_int_equal(kern_local_add(k, 1, &p, NULL), 0);
+	assert_int_equal(kern_local_add(k, 1, &(struct pfx){P("10.4.0.0/16").ip, 16}, "eth9"), 0);
+	sync_ok(k);
+	text = sh("nft list table inet weft-out");
+	assert_has(text, "ip saddr 10.3.0.0/16 masquerade fully-random");
+	assert_hasnt(text, "ip saddr 10.4.0.0/16 masquerade");
+	assert_int_equal(kern_local_del(k, 1, &p), 0);
+	sync_ok(k);
+	assert_hasnt(sh("nft list table inet weft-out"), "10.3.0.0/16 masquerade");
+	settle(k, 100);
+	assert_int_equal(stats(k).repaired, 0);
+	run("nft flush chain inet weft-out outside");
+	settle(k, 100);
+	assert_has(sh("nft list table inet weft-out"), "ip saddr 10.1.0.0/16 masquerade");
+	run("nft delete table inet weft-out");
+	settle(k, 100);
+	assert_has(sh("nft list table inet weft-out"), "ip saddr 10.1.0.0/16 masquerade");
+	assert_int_equal(stats(k).repaired, 2);
+	kern_close(k);
+	tidy(NULL);
+	/* All ranges; then none: what stood there goes. */
+	c.masquerade = KERN_MASQ_ALL;
+	k = node(&c);
+	settle(k, 50);
+	assert_has(sh("nft list table inet weft-out"), "ip saddr 10.0.0.0/8 masquerade");
+	kern_close(k);
+	tidy(NULL);
+	c.masquerade = KERN_MASQ_NONE;
+	k = node(&c);
+	settle(k, 50);
+	assert_hasnt(sh("nft list tables"), "weft-out");
+	assert_false(stats(k).masquerade);
+	kern_close(k);
+	assert_true(kern_down(NULL, NULL) > 0);
+}
+
+static void no_memory(void **state)
+{
+	struct kern_cfg c = cfg();
+	struct kern *k;
+
+	NEED_ROOT;
+	c.masquerade = KERN_MASQ_ALL;
+	run("iptables-nft -P FORWARD DROP; ! iptables-legacy -L >/dev/null 2>&1 || iptables-legacy "
+	    "-P "
+	    "FORWARD DROP");
+	k = node(&c);
+	settle(k, 50);
+	for (unsigned nth = 1; nth < 60; nth++) {
+		k->out_dirty = k->out_changed = k->fwd.look = true;
+		k->fwd.next = k->out_retry = TS_NEVER;
+		k->fwd.next = (ts_t){0};
+		run("iptables-nft -F FORWARD");
+		fault_arm(nth);
+		kern_fwd_sync(k);
+		kern_out_sync(k);
+		if (!fault_disarm())
+			break;
+	}
+	k->out_dirty = k->out_changed = k->fwd.look = true;
+	k->fwd.next = (ts_t){0};
+	settle(k, 100);
+	assert_int_equal(count(sh("iptables-nft -S FORWARD"), "weft:"), 1);
+	assert_has(sh("nft list table inet weft-out"), "ip saddr 10.0.0.0/8 masquerade");
+	assert_string_equal(stats(k).accepts_why, "");
+	assert_string_equal(stats(k).out_why, "");
+	kern_close(k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(places, fresh, tidy),
+		cmocka_unit_test_setup_teardown(put_back, fresh, tidy),
+		cmocka_unit_test_setup_teardown(owned, fresh, tidy),
+		cmocka_unit_test_setup_teardown(older, fresh, tidy),
+		cmocka_unit_test_setup_teardown(older_driven, fresh, tidy),
+		cmocka_unit_test_setup_teardown(older_foreign, fresh, tidy),
+		cmocka_unit_test_setup_teardown(masquerade, fresh, tidy),
+		cmocka_unit_test_setup_teardown(no_memory, fresh, tidy),
+	};
+
+	log_set_level(LOG_LVL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
