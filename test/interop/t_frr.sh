@@ -7,6 +7,7 @@ root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}
 . "$root/test/netns/lib.sh"
 . "$root/test/interop/lib.sh"
+. "$root/test/interop/frr.sh"
 [ -x /usr/lib/frr/bgpd ] || { echo "FRR is not installed"; exit 77; }
 net_init frr "$(mktemp -d)"
 trap net_end EXIT
@@ -69,34 +70,6 @@ bgp:
 CONF
 	[ "$1" = 64512 ] || echo "    ttl-security: yes"
 }
-# Daemons of FRR with all their files below $net_dir/frr, which is their user's.
-frr_start() {
-	local d
-	mkdir -p "$net_dir/frr"
-	chmod 711 "$net_dir"
-	cp "$net_dir/r.frr" "$net_dir/frr/frr.conf"
-	chown -R frr:frr "$net_dir/frr"
-	for d in zebra bgpd; do
-		in_host r /usr/lib/frr/$d -d -f "$net_dir/frr/frr.conf" -z "$net_dir/frr/zserv" -i "$net_dir/frr/$d.pid" \
-			--vty_socket "$net_dir/frr" -P 0 >"$net_dir/frr/$d.out" 2>&1 ||
-			{ cat "$net_dir/frr/$d.out" >&2; return 1; }
-	done
-}
-frr_stop() {
-	local d
-	for d in bgpd zebra; do
-		kill "$(cat "$net_dir/frr/$d.pid")"
-		wait_for "$d to end" process_gone "$(cat "$net_dir/frr/$d.pid")"
-	done
-}
-vty() { in_host r vtysh --vty_socket "$net_dir/frr" "$@"; }
-frr_up() { vty -c "show bgp neighbors $1 json" | grep -q '"bgpState":"Established"'; }
-frr_has() { # PREFIX PATTERN
-	local f=ipv4
-	[[ $1 = *:* ]] && f=ipv6
-	vty -c "show bgp $f unicast $1" | grep -qE -- "$2"
-}
-frr_lacks() { ! frr_has "$1" "best"; }
 start() { # ASN
 	weft_conf "$1" >"$net_dir/h1.yaml"
 	frr_conf "$1" >"$net_dir/r.frr"
