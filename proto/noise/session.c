@@ -120,6 +120,8 @@ struct sess *sess_new(const struct sess_cfg *cfg, ts_t now)
 		return NULL;
 	s->id = cfg->id;
 	memcpy(s->secrets, cfg->secrets, cfg->nsecrets * sizeof(s->secrets[0]));
+	for (size_t i = cfg->nsecrets; i < LIM_SECRETS; i++)
+		s->realms[i] = REALM_NONE;
 	s->hs = (struct hs_cfg){
 		.id = cfg->id,
 		.secrets = s->secrets,
@@ -347,7 +349,7 @@ static uint32_t free_handle(struct sess *s)
 	}
 }
 
-int sess_peer_new(struct sess *s, const struct hs_peer *who, const struct ep *ep,
+int sess_peer_new(struct sess *s, uint32_t realm, const struct hs_peer *who, const struct ep *ep,
 	const struct ip *local, ts_t now, struct sess_peer **out)
 {
 	struct sess_peer *p;
@@ -358,6 +360,7 @@ int sess_peer_new(struct sess *s, const struct hs_peer *who, const struct ep *ep
 	p = calloc(1, sizeof(*p) + s->side_ports * sizeof(p->side[0]));
 	if (!p)
 		return ERR_NOMEM;
+	p->realm = realm;
 	p->key = who->key;
 	memcpy(p->x25519, who->x25519, sizeof(p->x25519));
 	p->ep = *ep;
@@ -408,10 +411,8 @@ void sess_peer_end(struct sess *s, struct sess_peer *p, int reason)
 		if (p->slots[i])
 			sess_slot_drop(s, p->slots[i]);
 	if (p->up) {
-		struct sess_act *a = sess_act_push(s, SESS_DOWN);
+		struct sess_act *a = sess_act_peer(s, SESS_DOWN, p);
 
-		a->peer = p->handle;
-		a->key = p->key;
 		a->ep = p->ep;
 		a->reason = reason;
 	}
@@ -428,17 +429,19 @@ void sess_peer_lost(struct sess *s, struct sess_peer *p, ts_t now)
 {
 	struct ep ep = p->ep;
 	struct node_key key = p->key;
+	uint32_t realm = p->realm;
 	struct sess_dial *d;
 	int err;
 
 	sess_act_note(s, SESS_NOTE_RESET, &ep, &key);
 	sess_peer_end(s, p, SESS_DOWN_RESET);
 	err = s->ndials < s->max_dials
-		      ? sess_dial_new(s, &ep, &key, ts_add(now, LOST_REDIAL), now, &d)
+		      ? sess_dial_new(s, realm, &ep, &key, ts_add(now, LOST_REDIAL), now, &d)
 		      : ERR_FULL;
 	if (err) {
 		struct sess_act *a = sess_act_push(s, SESS_DIAL_FAILED);
 
+		a->realm = realm;
 		a->ep = ep;
 		a->key = key;
 		a->reason = err;
@@ -452,9 +455,7 @@ void sess_peer_up(struct sess *s, struct sess_peer *p, ts_t now)
 	if (p->up)
 		return;
 	p->up = true;
-	a = sess_act_push(s, SESS_UP);
-	a->peer = p->handle;
-	a->key = p->key;
+	a = sess_act_peer(s, SESS_UP, p);
 	a->ep = p->ep;
 	a->local = p->local;
 	sess_ctl_start(s, p, now);
@@ -488,35 +489,69 @@ void sess_peer_run(struct sess *s, struct sess_peer *p, ts_t now)
 
 /* --- calls --- */
 
+/* The first of a realm: the cluster's others are for who still calls under them. */
+int sess_realm_secret(const struct sess *s, uint32_t realm)
+{
+	for (int i = 0; i < LIM_SECRETS; i++)
+		if (s->realms[i] == realm)
+			return i;
+	return ERR_NOT_FOUND;
+}
+
+int sess_realm_add(struct sess *s, uint32_t realm, const struct secret_keys *keys)
+{
+	int slot = sess_realm_secret(s, REALM_NONE);
+
+	assert(realm != 0 && realm != REALM_NONE);
+	if (sess_realm_secret(s, realm) >= 0)
+		return ERR_EXISTS;
+	if (slot < 0)
+		return ERR_FULL;
+	s->secrets[slot] = *keys;
+	s->realms[slot] = realm;
+	if ((size_t)slot >= s->hs.nsecrets)
+		s->hs.nsecrets = (size_t)slot + 1;
+	return 0;
+}
+
 int sess_connect(
 	struct sess *s, const struct ep *to, const struct node_key *expect, ts_t give_up, ts_t now)
+{
+	return sess_realm_connect(s, 0, to, expect, give_up, now);
+}
+
+int sess_realm_connect(struct sess *s, uint32_t realm, const struct ep *to,
+	const struct node_key *expect, ts_t give_up, ts_t now)
 {
 	struct sess_dial *d;
 	struct list *n, *t;
 
+	if (realm == REALM_NONE || sess_realm_secret(s, realm) < 0)
+		return ERR_NOT_FOUND;
 	if (expect && node_key_eq(expect, &s->id->pub))
 		return ERR_CONFLICT;
 	if (expect) {
 		struct sess_peer *p = sess_peer_by_key(s, expect);
 
-		if (p && !p->doom) {
+		if (p && !p->doom && p->realm == realm) {
 			p->wanted = true;
 			return 0;
 		}
 	}
 	for (uint32_t h = 1; !expect && h < LIM_PEERS; h++)
-		if (s->peers[h] && ep_eq(&s->peers[h]->ep, to))
+		if (s->peers[h] && s->peers[h]->realm == realm && ep_eq(&s->peers[h]->ep, to))
 			return 0;
 	list_each(&s->dials, n, t)
 	{
 		d = list_entry(n, struct sess_dial, link);
-		if (!d->rekey && (ep_eq(&d->to, to) || (expect && d->has_expect &&
-							       node_key_eq(&d->expect, expect))))
+		if (!d->rekey && d->realm == realm &&
+			(ep_eq(&d->to, to) ||
+				(expect && d->has_expect && node_key_eq(&d->expect, expect))))
 			return 0;
 	}
 	if (s->ndials >= s->max_dials)
 		return ERR_FULL;
-	return sess_dial_new(s, to, expect, give_up, now, &d);
+	return sess_dial_new(s, realm, to, expect, give_up, now, &d);
 }
 
 /* Ends a user's dial together with the peer that it may have half made. */
@@ -566,6 +601,28 @@ void sess_disconnect(struct sess *s, const struct node_key *key, ts_t now)
 		sess_timer_arm(s, &p->timer, now);
 	else
 		sess_peer_run(s, p, now);
+}
+
+int sess_realm_del(struct sess *s, uint32_t realm, ts_t now)
+{
+	int slot = realm == 0 ? ERR_NOT_FOUND : sess_realm_secret(s, realm);
+	struct list *n, *t;
+
+	if (slot < 0)
+		return ERR_NOT_FOUND;
+	for (uint32_t h = 1; h < LIM_PEERS; h++)
+		if (s->peers[h] && s->peers[h]->realm == realm)
+			sess_disconnect(s, &s->peers[h]->key, now);
+	list_each(&s->dials, n, t)
+	{
+		struct sess_dial *d = list_entry(n, struct sess_dial, link);
+
+		if (d->realm == realm && !d->rekey)
+			drop_dial(s, d);
+	}
+	randombytes_buf(&s->secrets[slot], sizeof(s->secrets[slot]));
+	s->realms[slot] = REALM_NONE;
+	return 0;
 }
 
 void sess_release(struct sess *s, const struct node_key *key, ts_t now)
@@ -737,6 +794,7 @@ static void info_of(const struct sess_peer *p, struct sess_peer_info *out, ts_t 
 {
 	memset(out, 0, sizeof(*out));
 	out->peer = p->handle;
+	out->realm = p->realm;
 	out->key = p->key;
 	out->ep = p->ep;
 	out->local = p->local;

@@ -57,7 +57,7 @@ void sess_tune_default(struct sess_tune *t);
 
 struct sess_cfg {
 	const struct identity *id;         /* kept: must outlive the core */
-	const struct secret_keys *secrets; /* copied; [0] is used when we call */
+	const struct secret_keys *secrets; /* copied; [0] is used when we call. Realm 0 */
 	size_t nsecrets;                   /* 1..LIM_SECRETS */
 	unsigned suites; /* WIRE_SUITE_BIT()s, in our order of preference: GCM when both have it */
 	uint8_t lanes;   /* lanes we send on, control included (1..LIM_LANES) */
@@ -129,7 +129,8 @@ enum sess_down_reason {
 
 struct sess_act {
 	enum sess_act_type type;
-	uint32_t peer; /* handle: 1..LIM_PEERS-1 */
+	uint32_t realm; /* of the peer or dial: 0 for the cluster's own, see sess_realm_add() */
+	uint32_t peer;  /* handle: 1..LIM_PEERS-1 */
 	struct node_key key;
 	struct ep to, ep;
 	struct ip local; /* address of ours that was hit, or to send from; family IP_NONE: any */
@@ -147,6 +148,18 @@ struct sess *sess_new(const struct sess_cfg *cfg, ts_t now);
 void sess_free(struct sess *s); /* wipes; NULL is fine */
 /* Tell the wall clock (unix nanoseconds at @now) after start and when it was stepped. */
 void sess_set_wall(struct sess *s, uint64_t unix_ns, ts_t now);
+
+/* Realms: nodes that share a secret, other than the cluster's own, have sessions with us under it, and
+ * only under it: a link to another cluster (docs/clusters.md). Every action about such a peer names its
+ * realm, and what it may do is for the caller to say. A node belongs to the realm of its first session:
+ * a handshake of its under another secret is refused (ERR_FOREIGN, counted as bad_key) while that
+ * stands. @realm is the caller's number, not 0; @keys are copied. ERR_EXISTS, ERR_FULL (LIM_SECRETS). */
+int sess_realm_add(struct sess *s, uint32_t realm, const struct secret_keys *keys);
+/* End its sessions and dials, and wipe its secret. ERR_NOT_FOUND. */
+int sess_realm_del(struct sess *s, uint32_t realm, ts_t now);
+/* sess_connect() in a realm. ERR_NOT_FOUND too. */
+int sess_realm_connect(struct sess *s, uint32_t realm, const struct ep *to,
+	const struct node_key *expect, ts_t give_up, ts_t now);
 
 /* Open a session to @to. @expect: the key that must answer (else SESS_NOTE_OTHER_KEY and failure),
  * or NULL. A session or dial towards that key or endpoint that exists already makes this a no-op,
@@ -221,7 +234,7 @@ void sess_roam_hint(
 
 /* For status. */
 struct sess_peer_info {
-	uint32_t peer;
+	uint32_t peer, realm;
 	struct node_key key;
 	struct ep ep;
 	struct ip local;

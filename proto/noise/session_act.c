@@ -95,6 +95,16 @@ struct sess_act *sess_act_push(struct sess *s, enum sess_act_type type)
 	return &e->act;
 }
 
+struct sess_act *sess_act_peer(struct sess *s, enum sess_act_type type, const struct sess_peer *p)
+{
+	struct sess_act *a = sess_act_push(s, type);
+
+	a->realm = p->realm;
+	a->peer = p->handle;
+	a->key = p->key;
+	return a;
+}
+
 struct sess_act *sess_act_push_buf(
 	struct sess *s, enum sess_act_type type, size_t len, uint8_t **buf)
 {

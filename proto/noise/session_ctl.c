@@ -183,9 +183,7 @@ static void side_set(struct sess *s, struct sess_peer *p, uint8_t n, bool on)
 	if (p->side[n].on == on)
 		return;
 	p->side[n].on = on;
-	a = sess_act_push(s, SESS_SIDE_PORT);
-	a->peer = p->handle;
-	a->key = p->key;
+	a = sess_act_peer(s, SESS_SIDE_PORT, p);
 	a->via = (uint8_t)(n + 1);
 	a->on = on;
 }
@@ -242,10 +240,8 @@ static int on_challenge(struct ctl_in *in)
 
 static void act_endpoint(struct sess *s, struct sess_peer *p)
 {
-	struct sess_act *a = sess_act_push(s, SESS_ENDPOINT);
+	struct sess_act *a = sess_act_peer(s, SESS_ENDPOINT, p);
 
-	a->peer = p->handle;
-	a->key = p->key;
 	a->ep = p->ep;
 	a->local = p->local;
 }
@@ -315,6 +311,7 @@ static int dispatch(struct ctl_in *in, const uint8_t *msg, size_t len)
 		a->ep = *in->from;
 		a->peer = in->p->handle;
 		a->key = in->p->key;
+		a->realm = in->p->realm;
 		in->p->last_use = in->now;
 		return 0;
 	}

@@ -16,8 +16,8 @@
 
 static void fire(struct sess *s, struct sess_timer *t, ts_t now);
 
-int sess_dial_new(struct sess *s, const struct ep *to, const struct node_key *expect, ts_t give_up,
-	ts_t now, struct sess_dial **out)
+int sess_dial_new(struct sess *s, uint32_t realm, const struct ep *to,
+	const struct node_key *expect, ts_t give_up, ts_t now, struct sess_dial **out)
 {
 	struct sess_dial *d = calloc(1, sizeof(*d));
 	int err;
@@ -30,6 +30,7 @@ int sess_dial_new(struct sess *s, const struct ep *to, const struct node_key *ex
 		free(d);
 		return err;
 	}
+	d->realm = realm;
 	d->to = *to;
 	d->give_up = give_up;
 	if (expect) {
@@ -63,6 +64,7 @@ void sess_dial_fail(struct sess *s, struct sess_dial *d, const struct node_key *
 	if (!d->rekey) {
 		struct sess_act *a = sess_act_push(s, SESS_DIAL_FAILED);
 
+		a->realm = d->realm;
 		a->ep = d->to;
 		a->reason = reason;
 		if (key)
@@ -109,8 +111,10 @@ static void follow_peer(struct sess_dial *d)
 void sess_dial_send_init(struct sess *s, struct sess_dial *d, ts_t now)
 {
 	uint8_t buf[WIRE_CONTROL_MAX];
-	int len;
+	int len, secret = sess_realm_secret(s, d->realm);
 
+	if (secret < 0)
+		return; /* its realm is gone, and so is this as soon as there is memory for the word */
 	if (!d->ix) {
 		d->ix = sess_ix_new(s);
 		if (!d->ix)
@@ -118,9 +122,8 @@ void sess_dial_send_init(struct sess *s, struct sess_dial *d, ts_t now)
 		d->ix->dial = d;
 	}
 	follow_peer(d);
-	/* We call under the first secret only; the others are for who still calls under them. */
-	len = handshake_init_write(
-		&d->hs, &s->hs, 0, d->ix->index, sess_wall_secs(s, now), buf, sizeof(buf));
+	len = handshake_init_write(&d->hs, &s->hs, (unsigned)secret, d->ix->index,
+		sess_wall_secs(s, now), buf, sizeof(buf));
 	assert(len > 0);
 	if (d->has_cookie && ts_due(d->cookie_until, now))
 		d->has_cookie = false;

@@ -146,7 +146,7 @@ static int offer_key(struct sess *s, struct sess_dial *d, const struct hs_in *in
 	if (!k)
 		return ERR_NOMEM;
 	if (!p)
-		err = sess_peer_new(s, who, &d->to, in->local, in->now, &p);
+		err = sess_peer_new(s, d->realm, who, &d->to, in->local, in->now, &p);
 	if (err) {
 		sess_slot_free(s, k);
 		if (err != ERR_NOMEM) /* else the timer tries again */
@@ -180,6 +180,11 @@ static int check_answer(struct sess *s, struct sess_dial *d)
 		if (!d->rekey)
 			sess_dial_fail(s, d, &key, ERR_CONFLICT);
 		return ERR_CONFLICT;
+	}
+	if (known && known->realm != d->realm) {
+		sess_count(s, SESS_ST_BAD_KEY);
+		sess_dial_fail(s, d, &key, ERR_FOREIGN); /* no rekey, which has its peer's realm */
+		return ERR_FOREIGN;
 	}
 	if ((d->has_expect && !node_key_eq(&d->expect, &key)) ||
 		(known && !node_key_eq(&known->key, &key))) {
@@ -252,7 +257,7 @@ static int accept_key(struct sess *s, const struct hs_in *in, const struct hs_fi
 	struct sess_ix *ix = NULL;
 	int err;
 
-	if (p && !node_key_eq(&p->key, &fin->peer.key)) {
+	if (p && (!node_key_eq(&p->key, &fin->peer.key) || p->realm != s->realms[in->secret])) {
 		sess_count(s, SESS_ST_BAD_KEY);
 		return ERR_FOREIGN;
 	}
@@ -272,7 +277,8 @@ static int accept_key(struct sess *s, const struct hs_in *in, const struct hs_fi
 		return ERR_NOMEM;
 	}
 	if (!p)
-		err = sess_peer_new(s, &fin->peer, in->from, in->local, in->now, &p);
+		err = sess_peer_new(
+			s, s->realms[in->secret], &fin->peer, in->from, in->local, in->now, &p);
 	if (err)
 		goto fail;
 	err = memo_put(&s->consumed, fin->state_id, ix->index, in->now);

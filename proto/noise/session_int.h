@@ -22,7 +22,8 @@
 #include "replay.h"
 #include "timerq.h"
 
-#define SESS_SLOTS 4 /* previous, current, next-mine, next-theirs (DESIGN 6.7) */
+#define REALM_NONE UINT32_MAX /* of a free place for a secret */
+#define SESS_SLOTS 4          /* previous, current, next-mine, next-theirs (DESIGN 6.7) */
 #define SESS_ACT_ROOM                                                                              \
 	96 /* actions that one input can cause at most: a roam turns LIM_WORKERS off */
 #define SESS_ACT_SENDS      8   /* of these, datagrams and messages */
@@ -100,7 +101,7 @@ struct sess_side {
 
 struct sess_peer {
 	struct sess_timer timer;
-	uint32_t handle;
+	uint32_t handle, realm;
 	struct node_key key;
 	uint8_t x25519[32];
 	struct ep ep;
@@ -137,7 +138,8 @@ enum dial_state { DIAL_INIT, DIAL_FINAL };
 /* One handshake that we start, over all its attempts. */
 struct sess_dial {
 	struct sess_timer timer;
-	struct list link;   /* sess.dials */
+	struct list link; /* sess.dials */
+	uint32_t realm;
 	struct sess_ix *ix; /* NULL once the key has taken it over */
 	struct ep to;
 	struct ip local; /* where RESP came to */
@@ -171,7 +173,9 @@ struct sess_queue {
 
 struct sess {
 	const struct identity *id;
+	/* Those of a realm that was removed are random: nothing verifies under them. */
 	struct secret_keys secrets[LIM_SECRETS];
+	uint32_t realms[LIM_SECRETS]; /* of each secret; REALM_NONE: free */
 	struct hs_cfg hs;
 	struct hs_seal hs_seal;
 	struct cookie_jar jar;
@@ -210,6 +214,8 @@ struct sess_act *sess_act_push(struct sess *s, enum sess_act_type type);
 /* A SESS_SEND or SESS_RECV with @len bytes to be written to *@buf. */
 struct sess_act *sess_act_push_buf(
 	struct sess *s, enum sess_act_type type, size_t len, uint8_t **buf);
+/* One about @p: peer, key and realm are set. */
+struct sess_act *sess_act_peer(struct sess *s, enum sess_act_type type, const struct sess_peer *p);
 void sess_act_send(
 	struct sess *s, const struct ep *to, const struct ip *local, const void *buf, size_t len);
 void sess_act_note(
@@ -234,8 +240,10 @@ int sess_ix_take(struct sess *s, uint32_t index, struct sess_ix **out);
 void sess_ix_free(struct sess *s, struct sess_ix *ix);
 struct sess_ix *sess_ix_find(const struct sess *s, uint32_t index);
 /* A peer without keys; none with its key or X25519 form is there. ERR_FULL, ERR_NOMEM. */
-int sess_peer_new(struct sess *s, const struct hs_peer *who, const struct ep *ep,
+int sess_peer_new(struct sess *s, uint32_t realm, const struct hs_peer *who, const struct ep *ep,
 	const struct ip *local, ts_t now, struct sess_peer **out);
+/* The number of the secret that we call under in @realm; ERR_NOT_FOUND. */
+int sess_realm_secret(const struct sess *s, uint32_t realm);
 struct sess_peer *sess_peer_by_key(const struct sess *s, const struct node_key *key);
 /* Forget a peer with its keys and its dial; SESS_DOWN if it was up. @p is gone afterwards. */
 void sess_peer_end(struct sess *s, struct sess_peer *p, int reason);
@@ -250,8 +258,8 @@ void sess_timer_arm(struct sess *s, struct sess_timer *t, ts_t when);
 /* --- session_dial.c --- */
 
 /* A dial; the first INIT goes out by its timer, at once. ERR_NOMEM. */
-int sess_dial_new(struct sess *s, const struct ep *to, const struct node_key *expect, ts_t give_up,
-	ts_t now, struct sess_dial **out);
+int sess_dial_new(struct sess *s, uint32_t realm, const struct ep *to,
+	const struct node_key *expect, ts_t give_up, ts_t now, struct sess_dial **out);
 void sess_dial_free(struct sess *s, struct sess_dial *d);
 /* Free @d and tell the caller, unless it is a rekey. */
 void sess_dial_fail(struct sess *s, struct sess_dial *d, const struct node_key *key, int reason);

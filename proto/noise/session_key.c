@@ -73,9 +73,8 @@ void sess_slot_free(struct sess *s, struct sess_slot *k)
 static void take_back(struct sess *s, struct sess_slot *k)
 {
 	if (!k->gone) {
-		struct sess_act *a = sess_act_push(s, SESS_KEY_DEL);
+		struct sess_act *a = sess_act_peer(s, SESS_KEY_DEL, k->peer);
 
-		a->peer = k->peer->handle;
 		a->index = k->keys.local_index;
 		k->gone = true;
 	}
@@ -127,9 +126,7 @@ void sess_slot_install(struct sess *s, struct sess_peer *p, struct sess_slot *k)
 		k->ix->dial->ix = NULL;
 	k->ix->dial = NULL;
 	k->ix->slot = k;
-	a = sess_act_push(s, SESS_KEY_ADD);
-	a->peer = p->handle;
-	a->key = p->key;
+	a = sess_act_peer(s, SESS_KEY_ADD, p);
 	a->index = k->keys.local_index;
 	s->queue.ents[s->queue.count - 1].keys = k->keys;
 	sodium_memzero(k->keys.tx, sizeof(k->keys.tx)); /* lane 0 has its own, expanded */
@@ -155,9 +152,7 @@ static void seal_with(struct sess *s, struct sess_slot *k, ts_t now)
 	p->keyless_until = TS_NEVER;
 	p->rekey_at = ts_add(k->born, prng_jitter(&s->prng, life, s->tune.rekey_jitter_pct));
 	k->open_until = TS_NEVER;
-	a = sess_act_push(s, SESS_KEY_USE);
-	a->peer = p->handle;
-	a->key = p->key;
+	a = sess_act_peer(s, SESS_KEY_USE, p);
 	a->index = k->keys.local_index;
 }
 
@@ -304,7 +299,7 @@ static void start_rekey(struct sess *s, struct sess_peer *p, ts_t now)
 	ts_t give_up = p->seal ? end_of(s, p->seal) : p->keyless_until;
 	struct sess_dial *d;
 
-	if (sess_dial_new(s, &p->ep, &p->key, give_up, now, &d)) {
+	if (sess_dial_new(s, p->realm, &p->ep, &p->key, give_up, now, &d)) {
 		p->rekey_hold = ts_add(now, REKEY_RETRY);
 		return;
 	}

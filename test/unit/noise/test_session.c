@@ -324,7 +324,7 @@ static void cancel_of_many_dials(void **state)
 		cfg.id = &id;
 		them = sess_new(&cfg, net->now);
 		assert_non_null(them);
-		assert_int_equal(sess_dial_new(us, &there, &id.pub, TS_NEVER, net->now, &d), 0);
+		assert_int_equal(sess_dial_new(us, 0, &there, &id.pub, TS_NEVER, net->now, &d), 0);
 		sess_tick(us, net->now);
 		next_send(us, &a);
 		exchange(them, &net->n[0].ep, &a, net->now);
