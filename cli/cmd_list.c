@@ -26,7 +26,8 @@ void cli_number(struct out *o, const msgpack_object *item, const char *key)
 
 static enum out_tone state_tone(const char *state)
 {
-	if (strcmp(state, "established") == 0 || strcmp(state, "up") == 0)
+	if (strcmp(state, "established") == 0 || strcmp(state, "known") == 0 ||
+		strcmp(state, "up") == 0)
 		return OUT_GOOD;
 	if (strcmp(state, "failed") == 0 || strcmp(state, "down") == 0)
 		return OUT_BAD;
@@ -87,8 +88,8 @@ static void prefix_list(struct out *o, const msgpack_object *peer)
 
 void render_peers(struct out *o, const msgpack_object *data)
 {
-	static const char *const titles[] = {
-		"<NODE", "<KEY", "<STATE", ">SINCE", "<VERSION", "<ENDPOINTS", "<PREFIXES"};
+	static const char *const titles[] = {"<NODE", "<KEY", "<STATE", ">SINCE", "<LINK",
+		"<VERSION", "<ENDPOINTS", "<PREFIXES"};
 	const msgpack_object *p;
 	char text[TEXT];
 
@@ -102,6 +103,7 @@ void render_peers(struct out *o, const msgpack_object *data)
 		cli_cell(o, p, "short");
 		out_cell(o, state_tone(state), "%s", state);
 		duration(o, p, "since_ms");
+		cli_cell(o, p, "link");
 		cli_cell(o, p, "version");
 		out_cell(o, OUT_PLAIN, "%s", cli_join(p, "endpoints", text, sizeof(text)));
 		prefix_list(o, p);
@@ -132,8 +134,9 @@ static void notes(struct out *o, const msgpack_object *c)
 
 void render_connections(struct out *o, const msgpack_object *data)
 {
-	static const char *const titles[] = {"<", "<ENDPOINT", "<NODE", "<KEY", "<STATE", "<SUITE",
-		">MTU", ">RTT", ">KEY AGE", ">SENT", ">PACKETS", ">RECEIVED", ">PACKETS", "<NOTES"};
+	static const char *const titles[] = {"<", "<ENDPOINT", "<NODE", "<KEY", "<STATE", "<USE",
+		"<SUITE", ">MTU", ">RTT", ">KEY AGE", ">SENT", ">PACKETS", ">RECEIVED", ">PACKETS",
+		"<NOTES"};
 	const msgpack_object *c;
 	char text[64];
 
@@ -145,6 +148,7 @@ void render_connections(struct out *o, const msgpack_object *data)
 		cli_cell(o, c, "short");
 		ctl_get_str(c, "state", text, sizeof(text));
 		out_cell(o, state_tone(text), "%s", text);
+		cli_cell(o, c, "use");
 		cli_cell(o, c, "suite");
 		cli_number(o, c, "path_mtu");
 		rtt(o, c, "rtt_ms");

@@ -22,6 +22,24 @@ static void stanza_node(struct out *o, const msgpack_object *d)
 		out_kv(o, OUT_PLAIN, "Control address", "%s", text);
 }
 
+static void stanza_membership(struct out *o, const msgpack_object *m)
+{
+	uint64_t storms = ctl_get_u64(m, "storms");
+
+	if (!m)
+		return;
+	out_kv(o, OUT_PLAIN, "Membership",
+		"%" PRIu64 " alive, %" PRIu64 " suspected, %" PRIu64 " dead, %" PRIu64 " left",
+		ctl_get_u64(m, "alive"), ctl_get_u64(m, "suspected"), ctl_get_u64(m, "dead"),
+		ctl_get_u64(m, "left"));
+	out_kv(o, OUT_PLAIN, "Neighbours", "%" PRIu64 ", %" PRIu64 " of them linked",
+		ctl_get_u64(m, "neighbours"), ctl_get_u64(m, "neighbours_linked"));
+	if (ctl_get_bool(m, "storm"))
+		out_kv(o, OUT_WARN, "Storm", "many nodes are suspected at once");
+	else if (storms)
+		out_kv(o, OUT_PLAIN, "Storm", "over; %" PRIu64 " since the start", storms);
+}
+
 static void stanza_cluster(struct out *o, const msgpack_object *d)
 {
 	const msgpack_object *cluster = ctl_get(d, "cluster"), *enc = ctl_get(d, "encryption"),
@@ -31,6 +49,7 @@ static void stanza_cluster(struct out *o, const msgpack_object *d)
 	out_kv(o, OUT_PLAIN, "Cluster", "%s", ctl_get_str(cluster, "id", text, sizeof(text)));
 	out_kv(o, OUT_PLAIN, "Nodes", "%" PRIu64 " known, %" PRIu64 " up",
 		ctl_get_u64(cluster, "nodes"), ctl_get_u64(cluster, "up"));
+	stanza_membership(o, ctl_get(d, "membership"));
 	out_gap(o);
 	out_kv(o, OUT_GOOD, "Encryption", "on (%s mode)",
 		ctl_get_str(enc, "mode", text, sizeof(text)));

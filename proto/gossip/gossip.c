@@ -457,6 +457,7 @@ static void fill_info(const struct gossip *g, struct node *m, struct gossip_node
 		.prefixes = m->prefixes,
 		.nprefixes = m->nprefixes,
 		.since = m->since,
+		.turned = m->turned,
 	};
 }
 

@@ -140,7 +140,8 @@ struct gossip_node_info {
 	size_t neps;
 	const struct gossip_prefix *prefixes;
 	size_t nprefixes;
-	ts_t since; /* of the present link state */
+	ts_t since;  /* of the present link state */
+	ts_t turned; /* when it came up, or went down */
 };
 /* Walk all nodes, ourselves included, forgotten ones not: start with *@it = 0; false at the end. No
  * other call in between. */

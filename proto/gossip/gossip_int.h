@@ -149,6 +149,7 @@ struct node {
 	struct gossip_prefix *prefixes; /* as of claims */
 	size_t nprefixes;
 	ts_t since;
+	ts_t turned; /* when it came up, or went down */
 	struct link *link;
 	ts_t dial_at; /* TS_NEVER: not to be dialled */
 	dur_t backoff;

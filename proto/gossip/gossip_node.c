@@ -45,7 +45,7 @@ struct node *node_make(struct gossip *g, const struct node_key *key, int *err)
 	list_init(&m->hangups);
 	list_init(&m->releases);
 	list_init(&m->forgets);
-	m->since = g->now;
+	m->since = m->turned = g->now;
 	m->dial_at = m->probation = m->demand = m->retry_at = TS_NEVER;
 	m->gone_since = m->expire_at = TS_NEVER;
 	m->backoff = DIAL_FIRST;
@@ -288,6 +288,8 @@ void node_refresh(struct gossip *g, struct node *m, ts_t now)
 		list_add_tail(&g->updown, &m->updown);
 	if (node_up(m) && !m->was_up)
 		names_check(g, m, now);
+	if (node_up(m) != m->was_up)
+		m->turned = now;
 	m->was_up = node_up(m);
 	life_refresh(m, now);
 	if (m->link)

@@ -3,6 +3,9 @@
 #include <string.h>
 #include "weft/err.h"
 #include "ctl_status.h"
+#include "member.h"
+
+#define IDLE_AFTER DUR_SEC(10) /* without data: a session that only data needs counts as idle */
 
 static void key_short(struct ctl_w *w, const struct node_key *k)
 {
@@ -136,6 +139,27 @@ static void overview_mesh(struct daemon *d, struct ctl_w *w)
 	ctl_w_u64(w, "known", nodes ? nodes - 1 : 0);
 	ctl_w_u64(w, "up", up ? up - 1 : 0);
 	ctl_w_u64(w, "dialling", dialling);
+	ctl_w_end(w);
+}
+
+static void overview_membership(struct daemon *d, struct ctl_w *w)
+{
+	struct members_stats m;
+
+	gossip_member_stats(d->gossip, &m);
+	ctl_w_map(w, "membership");
+	ctl_w_u64(w, "alive", m.alive);
+	ctl_w_u64(w, "suspected", m.suspected);
+	ctl_w_u64(w, "dead", m.dead);
+	ctl_w_u64(w, "left", m.left);
+	ctl_w_u64(w, "neighbours", m.neighbours);
+	ctl_w_u64(w, "neighbours_linked", m.neighbours_linked);
+	ctl_w_u64(w, "local_health", m.local_health);
+	ctl_w_u64(w, "liars", m.liars);
+	ctl_w_bool(w, "storm", m.storm);
+	ctl_w_u64(w, "storms", m.storms);
+	ctl_w_u64(w, "deaths", m.deaths);
+	ctl_w_u64(w, "false_alarms", m.false_alarms);
 	ctl_w_end(w);
 }
 
@@ -284,6 +308,7 @@ void status_overview(struct daemon *d, struct ctl_w *w, const char *key)
 	ctl_w_u64(w, "uptime_ms", age_ms(d->started));
 	overview_node(d, w);
 	overview_mesh(d, w);
+	overview_membership(d, w);
 	overview_prefixes(d, w);
 	overview_offloads(d, w);
 	overview_kernel(d, w);
@@ -305,6 +330,22 @@ void status_overview(struct daemon *d, struct ctl_w *w, const char *key)
 
 /* --- lists --- */
 
+/* What a session with the node is for; "" if there is none. */
+static const char *link_use(struct daemon *d, const struct gossip_node_info *n)
+{
+	const struct peer *p = peers_find(d, &n->key);
+
+	if (!p || !p->up)
+		return "";
+	if (n->neighbour)
+		return "neighbour";
+	/* The data plane is looked at each second: what began just now is no idleness. */
+	return ts_due(ts_add(p->last_data, IDLE_AFTER), loop_now()) &&
+			       ts_due(ts_add(p->up_since, IDLE_AFTER), loop_now())
+		       ? "idle"
+		       : "demand";
+}
+
 void status_peers(struct daemon *d, struct ctl_w *w, const char *key)
 {
 	struct gossip_node_info n;
@@ -319,6 +360,7 @@ void status_peers(struct daemon *d, struct ctl_w *w, const char *key)
 		ctl_w_bool(w, "self", n.self);
 		ctl_w_bool(w, "up", n.self || n.up);
 		ctl_w_bool(w, "left", n.left);
+		ctl_w_str(w, "link", link_use(d, &n));
 		ctl_w_str(w, "version", n.version);
 		ctl_w_u64(w, "epoch", n.epoch);
 		ctl_w_array(w, "endpoints");
@@ -334,7 +376,7 @@ void status_peers(struct daemon *d, struct ctl_w *w, const char *key)
 			ctl_w_end(w);
 		}
 		ctl_w_end(w);
-		ctl_w_u64(w, "since_ms", age_ms(n.since));
+		ctl_w_u64(w, "since_ms", age_ms(n.turned));
 		ctl_w_end(w);
 	}
 	ctl_w_end(w);
@@ -355,6 +397,7 @@ static const char *endpoint_text(struct daemon *d, const struct ep *ep, char out
 static void one_connection(struct daemon *d, struct ctl_w *w, const struct sess_peer_info *p)
 {
 	const struct peer *peer = peers_session(d, p->peer);
+	struct gossip_node_info n;
 	struct dp_counters c;
 	char text[PATHS_TEXT], name[NODE_NAME_MAX + 1];
 	uint64_t side = peer ? peer->side_ports : 0;
@@ -367,6 +410,7 @@ static void one_connection(struct daemon *d, struct ctl_w *w, const struct sess_
 	ctl_w_str(w, "name", status_node_name(d, &p->key, name));
 	key_short(w, &p->key);
 	ctl_w_str(w, "state", p->up ? "established" : "dialling");
+	ctl_w_str(w, "use", gossip_node_get(d->gossip, &p->key, &n) == 0 ? link_use(d, &n) : "");
 	ctl_w_str(w, "suite", aead_suite_name(p->suite));
 	ctl_w_u64(w, "path_mtu", peer ? peer->outer_mtu : 0);
 	paths_connection(d, w, &p->key);
@@ -547,7 +591,56 @@ size_t status_gossip_counters(struct daemon *d, struct gossip_counter out[GOSSIP
 		{"name_conflicts", g.name_conflicts},
 		{"prefix_conflicts", g.prefix_conflicts},
 		{"equivocations", g.equivocations},
+		{"rx_limited", g.rx_limited},
+		{"descents", g.descents},
+		{"expired", g.expired},
+		{"rx_buried", g.rx_buried},
 		{"dropped", g.dropped},
+	};
+
+	_Static_assert(sizeof(all) / sizeof(all[0]) <= GOSSIP_COUNTERS_MAX, "room for all");
+	memcpy(out, all, sizeof(all));
+	return sizeof(all) / sizeof(all[0]);
+}
+
+size_t status_member_counters(struct daemon *d, struct gossip_counter out[GOSSIP_COUNTERS_MAX])
+{
+	struct members_stats m;
+
+	gossip_member_stats(d->gossip, &m);
+	const struct gossip_counter all[] = {
+		{"nodes", m.nodes},
+		{"alive", m.alive},
+		{"suspected", m.suspected},
+		{"dead", m.dead},
+		{"left", m.left},
+		{"neighbours", m.neighbours},
+		{"neighbours_linked", m.neighbours_linked},
+		{"local_health", m.local_health},
+		{"liars", m.liars},
+		{"storm", m.storm},
+		{"incarnation", m.incarnation},
+		{"storms", m.storms},
+		{"suspicions", m.suspicions},
+		{"own_suspicions", m.own_suspicions},
+		{"refutations", m.refutations},
+		{"deaths", m.deaths},
+		{"false_alarms", m.false_alarms},
+		{"self_refutes", m.self_refutes},
+		{"held_by_heard", m.held_by_heard},
+		{"stalls", m.stalls},
+		{"probes", m.probes},
+		{"acks", m.acks},
+		{"indirect", m.indirect},
+		{"facts_tx", m.facts_tx},
+		{"facts_rx", m.facts_rx},
+		{"facts_new", m.facts_new},
+		{"rx_bad", m.rx_bad},
+		{"rx_forged", m.rx_forged},
+		{"rx_foreign", m.rx_foreign},
+		{"rx_limited", m.rx_limited},
+		{"rx_liar", m.rx_liar},
+		{"facts_dropped", m.facts_dropped},
 	};
 
 	_Static_assert(sizeof(all) / sizeof(all[0]) <= GOSSIP_COUNTERS_MAX, "room for all");
@@ -574,6 +667,11 @@ void status_counters(struct daemon *d, struct ctl_w *w, const char *key)
 		ctl_w_u64(w, g[i].name, g[i].value);
 	ctl_w_end(w);
 	paths_counters(d, w, "paths");
+	n = status_member_counters(d, g);
+	ctl_w_map(w, "membership");
+	for (size_t i = 0; i < n; i++)
+		ctl_w_u64(w, g[i].name, g[i].value);
+	ctl_w_end(w);
 	ctl_w_map(w, "dataplane");
 	ctl_w_u64(w, "tx_datagrams", c.tx_datagrams);
 	ctl_w_u64(w, "rx_datagrams", c.rx_datagrams);

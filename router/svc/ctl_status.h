@@ -25,7 +25,9 @@ struct gossip_counter {
 	const char *name;
 	uint64_t value;
 };
-#define GOSSIP_COUNTERS_MAX 16
+#define GOSSIP_COUNTERS_MAX 64
 size_t status_gossip_counters(struct daemon *d, struct gossip_counter out[GOSSIP_COUNTERS_MAX]);
+/* The same of membership, its states at present among them. */
+size_t status_member_counters(struct daemon *d, struct gossip_counter out[GOSSIP_COUNTERS_MAX]);
 
 #endif

@@ -72,6 +72,12 @@ static void m_sessions(struct daemon *d, struct http_reply *r)
 	for (size_t i = 0; i < n; i++)
 		http_printf(r, "weft_gossip{what=\"%s\"} %llu\n", g[i].name,
 			(unsigned long long)g[i].value);
+	n = status_member_counters(d, g);
+	head(r, "weft_membership", "gauge",
+		"Nodes by state as this node sees them, and counters of membership.");
+	for (size_t i = 0; i < n; i++)
+		http_printf(r, "weft_membership{what=\"%s\"} %llu\n", g[i].name,
+			(unsigned long long)g[i].value);
 }
 
 /* What a peer's families share. Names in labels are RFC 1123 names (record decoding refuses others), so

@@ -25,6 +25,8 @@ STATUS = {
     'cluster': {'id': S, 'nodes': N, 'up': N},
     'encryption': {'mode': S, 'suites': [S], 'provider': S, 'sessions': N},
     'peers': {'known': N, 'up': N, 'dialling': N},
+    'membership': {'alive': N, 'suspected': N, 'dead': N, 'left': N, 'neighbours': N, 'neighbours_linked': N,
+                   'local_health': N, 'liars': N, 'storm': B, 'storms': N, 'deaths': N, 'false_alarms': N},
     'prefixes': {'own': [dict(PREFIX, device=S, kind=S)], 'ranges': [PREFIX], 'remote': N,
                  'refused': [{'prefix': S, 'node': S, 'why': S}]},
     'offloads': {'on': [S], 'off': [{'name': S, 'why': S}], 'workers': N, 'side_ports': N, 'mtu': N},
@@ -33,10 +35,10 @@ STATUS = {
     'traffic': {'tx_packets': N, 'tx_bytes': N, 'rx_packets': N, 'rx_bytes': N, 'drops': DROPS},
     'warnings': [S], 'tune': [S],
 }
-PEER = {'name': S, 'key': KEY, 'short': S, 'self': B, 'up': B, 'left': B, 'version': S, 'epoch': N,
+PEER = {'name': S, 'key': KEY, 'short': S, 'self': B, 'up': B, 'left': B, 'link': S, 'version': S, 'epoch': N,
         'endpoints': [S], 'prefixes': [dict(PREFIX, exit=B)], 'since_ms': N}
 CONNECTION = {
-    'direction': S, 'endpoint': S, 'local': S, 'name': S, 'key': S, 'short': S, 'state': S, 'suite': Opt(S),
+    'direction': S, 'endpoint': S, 'local': S, 'name': S, 'key': S, 'short': S, 'state': S, 'use': Opt(S), 'suite': Opt(S),
     'path_mtu': Opt(N), 'rtt_ms': Opt(F + (NONE,)), 'key_age_ms': Opt(N), 'tx_bytes': Opt(N), 'tx_packets': Opt(N),
     'rx_bytes': Opt(N), 'rx_packets': Opt(N), 'drops': Opt(DROPS), 'side_ports': Opt([N]), 'attempts': Opt(N),
     'retry_ms': Opt(N + (NONE,)), 'error': S}
@@ -52,8 +54,10 @@ TARGET = {'text': S, 'state': S, 'endpoint': S, 'error': S}
 VALUES = {  # what a field may say
     'kind': {'peer', 'local', 'exit', 'unreachable', 'refused'},
     'direction': {'->', '<-'},
-    'state': {'established', 'dialling', 'waiting', 'resolving', 'failed', 'self',
+    'state': {'established', 'known', 'dialling', 'waiting', 'resolving', 'failed', 'self',
               'in_use', 'lost', 'leased', 'expired', 'exhausted'},
+    'link': {'neighbour', 'demand', 'idle', ''},
+    'use': {'neighbour', 'demand', 'idle', ''},
     'right': {'orchestrator', 'configuration', 'claim', 'other'},
 }
 SHAPES = {
@@ -64,7 +68,7 @@ SHAPES = {
     'status targets': {'targets': [TARGET]},
     'status ipam': IPAM,
     'report': {'status': STATUS, 'peers': [PEER], 'connections': [CONNECTION], 'routes': [ROUTE], 'targets': [TARGET],
-               'ipam': IPAM, 'counters': {'session': DROPS, 'gossip': DROPS, 'dataplane': DROPS}, 'config': {}},
+               'ipam': IPAM, 'counters': {'session': DROPS, 'gossip': DROPS, 'membership': DROPS, 'dataplane': DROPS}, 'config': {}},
     'message': {'message': S},
     'error': {'error': S, 'hint': Opt(S)},
     'version': {'version': S, 'schema': N},

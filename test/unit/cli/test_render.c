@@ -162,6 +162,15 @@ static struct ctl_w *status_data(bool ready)
 	ctl_w_u64(w, "nodes", 3);
 	ctl_w_u64(w, "up", 2);
 	ctl_w_end(w);
+	ctl_w_map(w, "membership");
+	ctl_w_u64(w, "alive", 2);
+	ctl_w_u64(w, "suspected", 1);
+	ctl_w_u64(w, "dead", 1);
+	ctl_w_u64(w, "neighbours", 2);
+	ctl_w_u64(w, "neighbours_linked", 1);
+	ctl_w_bool(w, "storm", !ready);
+	ctl_w_u64(w, "storms", 4);
+	ctl_w_end(w);
 	ctl_w_map(w, "encryption");
 	ctl_w_str(w, "mode", "secret");
 	STRINGS(w, "suites", "aes-256-gcm", "chacha20-poly1305");
@@ -182,7 +191,7 @@ static struct ctl_w *status_data(bool ready)
 	return w;
 }
 
-#define STATUS_REST                                                                                \
+#define STATUS_NODE                                                                                \
 	"\n"                                                                                       \
 	"           Node: host1\n"                                                                 \
 	"            Key: abcdefghijklmnopqrstuvwxyz234567abcdefghijklmnopqrst\n"                  \
@@ -192,6 +201,10 @@ static struct ctl_w *status_data(bool ready)
 	"\n"                                                                                       \
 	"        Cluster: qqqqqqqqqqqqqqqqqqqqqqqqqq\n"                                            \
 	"          Nodes: 3 known, 2 up\n"                                                         \
+	"     Membership: 2 alive, 1 suspected, 1 dead, 0 left\n"                                  \
+	"     Neighbours: 2, 1 of them linked\n"
+
+#define STATUS_REST                                                                                \
 	"\n"                                                                                       \
 	"     Encryption: on (secret mode)\n"                                                      \
 	"         Suites: aes-256-gcm, chacha20-poly1305 (ipsec-mb)\n"                             \
@@ -225,11 +238,13 @@ static void status(void **state)
 {
 	expect_text(status_data(true), render_status, false,
 		"        Version: 0.1.0, up 2m13s\n"
-		"         Status: ready\n" STATUS_REST);
+		"         Status: ready\n" STATUS_NODE
+		"          Storm: over; 4 since the start\n" STATUS_REST);
 	expect_text(status_data(false), render_status, false,
 		"        Version: 0.1.0, up 2m13s\n"
 		"         Status: not ready\n"
-		"      Not ready: no peer answers\n" STATUS_REST);
+		"      Not ready: no peer answers\n" STATUS_NODE
+		"          Storm: many nodes are suspected at once\n" STATUS_REST);
 }
 
 /* A daemon of another version: nothing that we look for is there. */
@@ -278,6 +293,7 @@ static void peer(struct ctl_w *w, const char *name, bool self, bool up, bool lef
 	ctl_w_bool(w, "self", self);
 	ctl_w_bool(w, "up", up);
 	ctl_w_bool(w, "left", left);
+	ctl_w_str(w, "link", up && !self ? "neighbour" : "");
 	ctl_w_str(w, "version", "0.1.0");
 	ctl_w_u64(w, "since_ms", up ? 90061000 : 950);
 	STRINGS(w, "endpoints", "192.0.2.2:6793", "[2001:db8::2]:6793");
@@ -307,12 +323,12 @@ static void peers(void **state)
 	ctl_w_end(w);
 	ctl_w_end(w);
 	expect_text(w, render_peers, false,
-		"NODE                 KEY         STATE  SINCE  VERSION  ENDPOINTS                 "
-		"          PREFIXES\n"
-		"host1                abcdefghij  self   1d01h  0.1.0    " TAIL
-		"a-long-name.example  abcdefghij  up     1d01h  0.1.0    " TAIL
-		"-                    abcdefghij  down   950ms  0.1.0    " TAIL
-		"x                    abcdefghij  left   950ms  0.1.0    " TAIL);
+		"NODE                 KEY         STATE  SINCE  LINK       VERSION  ENDPOINTS      "
+		"                     PREFIXES\n"
+		"host1                abcdefghij  self   1d01h  -          0.1.0    " TAIL
+		"a-long-name.example  abcdefghij  up     1d01h  neighbour  0.1.0    " TAIL
+		"-                    abcdefghij  down   950ms  -          0.1.0    " TAIL
+		"x                    abcdefghij  left   950ms  -          0.1.0    " TAIL);
 }
 
 static struct ctl_w *connections_data(void)
@@ -327,6 +343,7 @@ static struct ctl_w *connections_data(void)
 	ctl_w_str(w, "name", "host2");
 	ctl_w_str(w, "short", "abcdefghij");
 	ctl_w_str(w, "state", "established");
+	ctl_w_str(w, "use", "demand");
 	ctl_w_str(w, "suite", "aes-256-gcm");
 	ctl_w_u64(w, "path_mtu", 1500);
 	ctl_w_f64(w, "rtt_ms", 0.42);
@@ -362,15 +379,15 @@ static struct ctl_w *connections_data(void)
 static void connections(void **state)
 {
 	expect_text(connections_data(), render_connections, false,
-		"    ENDPOINT            NODE   KEY         STATE        SUITE         MTU      "
-		"RTT  KEY AGE"
+		"    ENDPOINT            NODE   KEY         STATE        USE     SUITE         MTU "
+		"     RTT  KEY AGE"
 		"     SENT  PACKETS  RECEIVED  PACKETS  NOTES\n"
-		"->  192.0.2.2:6793      host2  abcdefghij  established  aes-256-gcm  1500  0.42 "
-		"ms    1m01s"
+		"->  192.0.2.2:6793      host2  abcdefghij  established  demand  aes-256-gcm  1500 "
+		" 0.42 ms    1m01s"
 		"  3.0 GiB  2200000     900 B        9  dropped replay 2; source ports 42001, "
 		"42002\n"
-		"->  [2001:db8::3]:6793  -      -           waiting      -               -        "
-		"-        -"
+		"->  [2001:db8::3]:6793  -      -           waiting      -       -               - "
+		"       -        -"
 		"        -        -         -        -  no answer; attempt 4, again in 8s\n");
 }
 
