@@ -142,6 +142,24 @@ static void stanza_offloads(struct out *o, const msgpack_object *d)
 	out_kv(o, OUT_PLAIN, "MTU", "%" PRIu64, ctl_get_u64(off, "mtu"));
 }
 
+/* What leaves the mesh here, and the host's own firewalls. */
+static void stanza_outside(struct out *o, const msgpack_object *k)
+{
+	uint64_t accepts = ctl_get_u64(k, "accepts");
+	char text[TEXT];
+
+	if (ctl_get_str(k, "masquerade_why", text, sizeof(text))[0])
+		out_kv(o, OUT_WARN, "Outside", "not reached: %s", text);
+	else if (ctl_get_bool(k, "masquerade"))
+		out_kv(o, OUT_PLAIN, "Outside",
+			"reached as this host, in clear; so are nodes' own addresses");
+	if (ctl_get_str(k, "accepts_why", text, sizeof(text))[0])
+		out_kv(o, OUT_WARN, "Firewall", "drops pods' packets: %s", text);
+	else if (accepts > 0)
+		out_kv(o, OUT_PLAIN, "Firewall", "passed by a rule in %" PRIu64 " place%s", accepts,
+			accepts == 1 ? "" : "s");
+}
+
 static void stanza_kernel(struct out *o, const msgpack_object *d)
 {
 	const msgpack_object *k = ctl_get(d, "kernel"), *t = ctl_get(d, "traffic");
@@ -159,6 +177,7 @@ static void stanza_kernel(struct out *o, const msgpack_object *d)
 			ctl_get_str(k, "notrack_why", text, sizeof(text)));
 	if (ctl_get_bool(k, "host_nat"))
 		out_kv(o, OUT_PLAIN, "Masquerade", "kept off the ranges");
+	stanza_outside(o, k);
 	out_gap(o);
 	out_kv(o, OUT_PLAIN, "Sent", "%" PRIu64 " packets, %s", ctl_get_u64(t, "tx_packets"),
 		out_bytes(ctl_get_u64(t, "tx_bytes"), tx));

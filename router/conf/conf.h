@@ -19,6 +19,13 @@ struct conf_prefix {
 	bool claim;      /* auto/LEN: a block to claim; pfx has family and length alone */
 };
 
+/* --masquerade: whose packets leave the mesh with an address of this host. */
+enum conf_masquerade {
+	CONF_MASQ_PODS, /* prefixes without a device */
+	CONF_MASQ_YES,  /* all that leaves here */
+	CONF_MASQ_NO,
+};
+
 struct conf_peer {
 	char text[280]; /* as typed: HOST:PORT, HOST, [v6]:PORT */
 };
@@ -59,6 +66,7 @@ struct conf {
 	unsigned suites;                     /* 0: automatic, else one WIRE_SUITE_BIT */
 	uint16_t side_port_lo, side_port_hi; /* --source-ports A-B; 0: off */
 	bool relay;
+	enum conf_masquerade masquerade;
 	uint32_t mark, mark_mask; /* --mark MARK/MASK, default 0x10000000/0x10000000 */
 	int dscp;                 /* --dscp copy|0..63, default 0 */
 	bool checksum_full;       /* --checksum full|partial */

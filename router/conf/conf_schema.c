@@ -115,6 +115,14 @@ const struct conf_key conf_keys[CONF_NKEYS] = {
 	[CK_RELAY] = {"relay", "yes|no", NULL, "yes or no", "yes",
 		"Carry sealed packets between peers that cannot reach each other.",
 		conf_parse_relay, FIELD(relay), .kind = CONF_SCALAR, .where = BOTH},
+	[CK_MASQUERADE] = {"masquerade", "pods|yes|no", NULL, "pods, yes or no", "pods",
+		"Whose packets to somewhere outside of the ranges get an address of this host when "
+		"they leave the mesh here: those of prefixes without a device (pods), of all of "
+		"the "
+		"ranges (yes), or nobody's (no). They go in clear, those to the nodes' own "
+		"addresses "
+		"too.",
+		conf_parse_masquerade, FIELD(masquerade), .kind = CONF_SCALAR, .where = BOTH},
 	[CK_CHECKSUM] = {"checksum", "full|partial", NULL, "full or partial", "partial",
 		"With full, every packet is handed to the pods with its checksum complete, for "
 		"pods with XDP or "

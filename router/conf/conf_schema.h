@@ -61,6 +61,7 @@ enum conf_id {
 	CK_SUITE,
 	CK_SOURCE_PORTS,
 	CK_RELAY,
+	CK_MASQUERADE,
 	CK_CHECKSUM,
 	CK_DSCP,
 	CK_MARK,
@@ -108,6 +109,7 @@ int conf_parse_device(const char *text, void *out, char *why);
 int conf_parse_workers(const char *text, void *out, char *why);
 int conf_parse_suite(const char *text, void *out, char *why);
 int conf_parse_ports(const char *text, void *out, char *why);
+int conf_parse_masquerade(const char *text, void *out, char *why);
 int conf_parse_relay(const char *text, void *out, char *why);
 int conf_parse_checksum(const char *text, void *out, char *why);
 int conf_parse_dscp(const char *text, void *out, char *why);

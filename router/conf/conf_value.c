@@ -333,6 +333,21 @@ int conf_parse_relay(const char *text, void *out, char *why)
 	return choice(text, "yes", "no", out, why);
 }
 
+int conf_parse_masquerade(const char *text, void *out, char *why)
+{
+	enum conf_masquerade *m = out;
+
+	if (strcmp(text, "pods") == 0)
+		*m = CONF_MASQ_PODS;
+	else if (strcmp(text, "yes") == 0)
+		*m = CONF_MASQ_YES;
+	else if (strcmp(text, "no") == 0)
+		*m = CONF_MASQ_NO;
+	else
+		return bad(why, "is neither pods, yes nor no");
+	return 0;
+}
+
 int conf_parse_checksum(const char *text, void *out, char *why)
 {
 	return choice(text, "full", "partial", out, why);

@@ -292,6 +292,10 @@ static void overview_kernel(struct daemon *d, struct ctl_w *w)
 	ctl_w_bool(w, "notrack", k.notrack);
 	ctl_w_str(w, "notrack_why", k.notrack_why);
 	ctl_w_bool(w, "host_nat", k.nat);
+	ctl_w_bool(w, "masquerade", k.masquerade);
+	ctl_w_str(w, "masquerade_why", k.out_why);
+	ctl_w_u64(w, "accepts", k.accepts);
+	ctl_w_str(w, "accepts_why", k.accepts_why);
 	ctl_w_end(w);
 }
 

@@ -167,6 +167,10 @@ static void metrics(struct daemon *d, struct http_reply *r)
 		"Kernel objects that somebody removed and weft put back.", k.repaired);
 	value(r, "weft_kernel_errors_total", "counter", "Requests that the kernel refused.",
 		k.errors);
+	value(r, "weft_masquerade", "gauge",
+		"1 when packets may leave the mesh with an address of this host.", k.masquerade);
+	value(r, "weft_firewall_accepts", "gauge",
+		"Chains of other programs that let pods through by a rule of weft's.", k.accepts);
 	value(r, "weft_notrack", "gauge", "1 when connection tracking is off for the mesh's port.",
 		k.notrack);
 	m_dataplane(d, r);

@@ -31,7 +31,7 @@ STATUS = {
                  'refused': [{'prefix': S, 'node': S, 'why': S}]},
     'offloads': {'on': [S], 'off': [{'name': S, 'why': S}], 'workers': N, 'side_ports': N, 'mtu': N},
     'kernel': {'routes': N, 'rules': N, 'repaired': N, 'errors': N, 'notrack': B, 'notrack_why': S,
-               'host_nat': B},
+               'host_nat': B, 'masquerade': B, 'masquerade_why': S, 'accepts': N, 'accepts_why': S},
     'traffic': {'tx_packets': N, 'tx_bytes': N, 'rx_packets': N, 'rx_bytes': N, 'drops': DROPS},
     'warnings': [S], 'tune': [S],
 }

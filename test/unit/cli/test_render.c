@@ -123,6 +123,9 @@ static void put_offloads_kernel_traffic(struct ctl_w *w)
 	ctl_w_u64(w, "errors", 0);
 	ctl_w_bool(w, "notrack", false);
 	ctl_w_str(w, "notrack_why", "no nf_tables");
+	ctl_w_bool(w, "masquerade", true);
+	ctl_w_u64(w, "accepts", 1);
+	ctl_w_str(w, "accepts_why", "chain x: its owner");
 	ctl_w_end(w);
 	ctl_w_map(w, "traffic");
 	ctl_w_u64(w, "tx_packets", 12);
@@ -225,6 +228,8 @@ static struct ctl_w *status_data(bool ready)
 	"\n"                                                                                       \
 	"         Kernel: 6 routes, 4 rules, 1 repaired, 0 errors\n"                               \
 	"        NOTRACK: off (no nf_tables)\n"                                                    \
+	"        Outside: reached as this host, in clear; so are nodes' own addresses\n"           \
+	"       Firewall: drops pods' packets: chain x: its owner\n"                               \
 	"\n"                                                                                       \
 	"           Sent: 12 packets, 1.2 MiB\n"                                                   \
 	"       Received: 0 packets, 1023 B\n"                                                     \

@@ -43,6 +43,7 @@ static const char full_yaml[] = "# a node\n"
 				"suite: aes-256-gcm\n"
 				"source-ports: 42000-42063\n"
 				"relay: no\n"
+				"masquerade: yes\n"
 				"checksum: full\n"
 				"dscp: copy\n"
 				"mark: 0x20000000/0x30000000\n"
@@ -86,6 +87,7 @@ static void check_full(const struct conf *c)
 	assert_int_equal(c->side_port_hi, 42063);
 	assert_false(c->relay);
 	assert_true(c->checksum_full);
+	assert_int_equal(c->masquerade, CONF_MASQ_YES);
 	assert_int_equal(c->dscp, -1);
 	assert_int_equal(c->mark, 0x20000000);
 	assert_int_equal(c->mark_mask, 0x30000000);
@@ -242,6 +244,8 @@ static void yaml_refused_values(void **state)
 		{"source-ports: 1-99999",
 			"f:1: source-ports: '1-99999' is no range of ports; allowed: " A_PORTS},
 		{"relay: true", "f:1: relay: 'true' is neither yes nor no; allowed: yes or no"},
+		{"masquerade: on", "f:1: masquerade: 'on' is neither pods, yes nor no; allowed: "
+				   "pods, yes or no"},
 		{"checksum: x",
 			"f:1: checksum: 'x' is neither full nor partial; allowed: full or partial"},
 		{"dscp: 64", "f:1: dscp: '64' is no DSCP; allowed: copy, or 0 to 63"},
@@ -780,8 +784,8 @@ static void help_lists_all(void **state)
 {
 	static const char *const names[] = {"config", "name", "cluster", "state-dir", "run-dir",
 		"listen", "peer", "secret-file", "cluster-range", "prefix", "accept", "exit", "tun",
-		"metrics", "workers", "suite", "source-ports", "relay", "log-level", "check",
-		"down", "mark", "dscp", "checksum", "advertise", "help", "version"};
+		"metrics", "workers", "suite", "source-ports", "relay", "masquerade", "log-level",
+		"check", "down", "mark", "dscp", "checksum", "advertise", "help", "version"};
 	char *text = text_from(conf_help), flag[40];
 
 	for (size_t i = 0; i < COUNT(names); i++) {
