@@ -412,3 +412,24 @@ int conf_parse_yaml(
 		conf_cross_check(l, false);
 	return load_end(l);
 }
+
+int conf_load_bgp(const char *path, struct conf_bgp **out, char *err, size_t err_len)
+{
+	struct conf c;
+	struct conf_load *l = load_new(&c, path, err, err_len);
+	int got;
+
+	*out = NULL;
+	if (!l)
+		return ERR_NOMEM;
+	read_file(l, path);
+	if (!l->no_memory && l->errors == 0 && !c.bgp)
+		conf_error(l, 0, "bgp", NULL, "the section is gone");
+	got = load_end(l);
+	if (got == 0) {
+		*out = c.bgp;
+		c.bgp = NULL;
+		conf_free(&c);
+	}
+	return got;
+}

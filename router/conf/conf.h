@@ -91,6 +91,10 @@ int conf_load(int argc, char **argv, struct conf *out, char *err, size_t err_len
  * tests). @name stands in the messages. Errors as conf_load. */
 int conf_parse_yaml(const char *name, const char *text, size_t len, struct conf *out, char *err,
 	size_t err_len);
+struct conf_bgp;
+/* Read the section `bgp` of the file @path anew (the rest is read, too, but not checked across keys).
+ * Returns owned: conf_bgp_free(). Errors as conf_load; ERR_CONFIG, too, if there is no such section. */
+int conf_load_bgp(const char *path, struct conf_bgp **out, char *err, size_t err_len);
 void conf_defaults(struct conf *c); /* name is "" where the host's name is no node name */
 void conf_free(struct conf *c);     /* NULL and a zeroed struct are fine */
 void conf_help(FILE *out);          /* --help */

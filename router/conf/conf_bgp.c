@@ -9,19 +9,19 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include "conf_policy.h"
 #include "conf_tree.h"
 #include "weft/err.h"
 
-#define BGP_PORT    179
-#define ASN_TRANS   23456
-#define KEY_BYTES   64
-#define KEYS_MAX    64
-#define ALLOW_ASN   "1 to 4294967294, not 23456; 64512 is an asn for private use"
-#define ALLOW_ADDR  "an IPv4 or IPv6 address"
-#define ALLOW_YESNO "yes or no"
-#define ALLOW_PFXS  "a list of IPv4 and IPv6 CIDRs"
-#define ALLOW_FILTER                                                                               \
-	"accept, reject, or a list of prefixes, each perhaps with \"ge LENGTH\" and \"le LENGTH\""
+#define BGP_PORT     179
+#define ASN_TRANS    23456
+#define KEY_BYTES    64
+#define KEYS_MAX     64
+#define ALLOW_ASN    "1 to 4294967294, not 23456; 64512 is an asn for private use"
+#define ALLOW_ADDR   "an IPv4 or IPv6 address"
+#define ALLOW_YESNO  "yes or no"
+#define ALLOW_PFXS   "a list of IPv4 and IPv6 CIDRs"
+#define ALLOW_FILTER "accept, reject, the name of a policy, or a list of prefixes"
 
 struct map_key;
 
@@ -294,43 +294,6 @@ static int parse_own_as(const char *text, void *out, char *why)
 	return 0;
 }
 
-/* "10.0.0.0/8", "10.0.0.0/8 le 24", "10.0.0.0/8 ge 16 le 24". With ge alone, le is the family's
- * length; with neither, the prefix itself. */
-static int parse_match(const char *text, void *out, char *why)
-{
-	struct conf_bgp_match *m = out;
-	char cidr[PFX_STRLEN];
-	size_t len = strcspn(text, " ");
-	unsigned long v;
-	bool ge = false, le = false;
-
-	if (len >= sizeof(cidr))
-		return bad(why, "is no CIDR");
-	memcpy(cidr, text, len);
-	cidr[len] = '\0';
-	if (pfx_parse(cidr, &m->pfx) != 0)
-		return bad(why, "has no CIDR in front, or one with host bits set");
-	m->ge = m->le = m->pfx.len;
-	for (text += len; *text == ' ';) {
-		bool is_ge = strncmp(text, " ge ", 4) == 0;
-
-		if ((!is_ge && strncmp(text, " le ", 4) != 0) || (is_ge ? ge : le))
-			return bad(why, "has words that are neither ge nor le behind the CIDR");
-		text += 4;
-		if (!digits(&text, ip_bits(&m->pfx.ip), &v))
-			return bad(why, "has a length that the family doesn't have");
-		*(is_ge ? &ge : &le) = true;
-		*(is_ge ? &m->ge : &m->le) = (uint8_t)v;
-	}
-	if (*text != '\0')
-		return bad(why, "has something behind the length");
-	if (ge && !le)
-		m->le = (uint8_t)ip_bits(&m->pfx.ip);
-	if (m->ge < m->pfx.len || m->le < m->ge)
-		return bad(why, "needs length <= ge <= le");
-	return 0;
-}
-
 static int parse_bfd_ms(const char *text, void *out, char *why)
 {
 	unsigned long v;
@@ -416,40 +379,17 @@ static void take_prefixes(const struct take *t, const struct conf_node *v)
 	}
 }
 
+/* What it names may stand further down: conf_policy.c reads it in the end. */
 static void take_filter(const struct take *t, const struct conf_node *v)
 {
-	struct conf_bgp_filter *f = t->field;
+	((struct conf_bgp_filter *)t->field)->node = v;
+}
 
-	if (v->kind == CONF_NODE_TEXT) {
-		if (strcmp(v->text, "accept") == 0)
-			f->verdict = CONF_BGP_ACCEPT;
-		else if (strcmp(v->text, "reject") == 0)
-			f->verdict = CONF_BGP_REJECT;
-		else
-			refuse(t, v->line, "neither accept, reject nor a list");
-		return;
-	}
-	if (v->kind != CONF_NODE_LIST) {
-		refuse(t, v->line, "neither accept, reject nor a list");
-		return;
-	}
-	f->verdict = CONF_BGP_LIST;
-	for (const struct conf_node *i = v->sub; i; i = i->next) {
-		struct conf_bgp_match *list;
-
-		if (f->n == CONF_LIST_MAX) {
-			refuse(t, i->line, "too many entries");
-			return;
-		}
-		list = conf_grow(f->list, f->n, sizeof(*list));
-		if (!list) {
-			t->l->no_memory = true;
-			return;
-		}
-		f->list = list;
-		if (parse(t, i, &list[f->n]))
-			f->n++;
-	}
+/* Read by conf_policy.c, before all else. */
+static void take_policy(const struct take *t, const struct conf_node *v)
+{
+	(void)t;
+	(void)v;
 }
 
 static void take_listen(const struct take *t, const struct conf_node *v)
@@ -485,6 +425,9 @@ static const struct map_key bgp_keys[] = {
 	{"announce", "the keys pods, ranges, services, aggregates", take_announce, NULL,
 		B(announce)},
 	{"peers", "a list of entries with at least address and asn", take_peers, NULL, 0},
+	{"sets", "the keys prefixes, communities, as-paths, asns", take_policy, NULL, 0},
+	{"policies", "names, each with a list of rules", take_policy, NULL, 0},
+	{"roa-file", "a path of at most 255 bytes", take_text, conf_parse_path, B(roa_file)},
 };
 
 static const struct map_key announce_keys[] = {
@@ -535,8 +478,8 @@ static const struct map_key peer_keys[] = {
 	{"role-strict", ALLOW_YESNO, take_text, parse_yesno, P(role_strict)},
 	{"bfd", "yes, no, or the keys min-tx, min-rx, multiplier, multihop", take_bfd, parse_yesno,
 		P(bfd)},
-	{"import", ALLOW_FILTER, take_filter, parse_match, P(import)},
-	{"export", ALLOW_FILTER, take_filter, parse_match, P(export)},
+	{"import", ALLOW_FILTER, take_filter, NULL, P(import)},
+	{"export", ALLOW_FILTER, take_filter, NULL, P(export)},
 };
 
 /* Fill @obj from the map @n by the @nkeys rows of @keys; @path is the map's own. False: it is none. */
@@ -662,6 +605,18 @@ static void take_peers(const struct take *t, const struct conf_node *v)
 	}
 }
 
+static void read_filters(struct conf_load *l, struct conf_bgp *b, struct conf_bgp_peer *p)
+{
+	char label[IP_STRLEN + 16], text[IP_STRLEN] = "";
+
+	if (p->remote.ip.family != IP_NONE)
+		ip_fmt(&p->remote.ip, text);
+	(void)snprintf(label, sizeof(label), "(import of %s)", text);
+	conf_policy_filter(l, "bgp.peers.import", b->policies, label, &p->import);
+	(void)snprintf(label, sizeof(label), "(export to %s)", text);
+	conf_policy_filter(l, "bgp.peers.export", b->policies, label, &p->export);
+}
+
 void conf_bgp_read(struct conf_load *l, const struct conf_node *n)
 {
 	struct conf_bgp *b = calloc(1, sizeof(*b));
@@ -671,12 +626,20 @@ void conf_bgp_read(struct conf_load *l, const struct conf_node *n)
 		return;
 	}
 	l->c->bgp = b;
+	b->policies = policy_book_new();
+	if (!b->policies) {
+		l->no_memory = true;
+		return;
+	}
+	conf_policy_read(l, n, b->policies);
 	if (!READ_MAP(l, "bgp", n, bgp_keys, b))
 		return;
 	if (b->asn == 0)
 		conf_error(l, n->line, "bgp.asn", ALLOW_ASN, "missing");
 	for (size_t i = 0; i < b->npeers; i++)
 		check_peer(l, b, &b->peers[i]);
+	for (size_t i = 0; i < b->npeers && !l->no_memory; i++)
+		read_filters(l, b, &b->peers[i]);
 }
 
 void conf_bgp_free(struct conf_bgp *b)
@@ -684,10 +647,9 @@ void conf_bgp_free(struct conf_bgp *b)
 	if (!b)
 		return;
 	for (size_t i = 0; i < b->npeers; i++) {
-		free(b->peers[i].import.list);
-		free(b->peers[i].export.list);
 		explicit_bzero(b->peers[i].password, sizeof(b->peers[i].password));
 	}
+	policy_book_free(b->policies);
 	free(b->peers);
 	free(b->announce.services.v);
 	free(b->announce.aggregates.v);

@@ -7,27 +7,19 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "weft/addr.h"
+#include "policy.h"
 
 #define CONF_BGP_LISTEN_MAX 8
 #define CONF_BGP_PASSWORD   80 /* bytes, what the kernel takes (TCP_MD5SIG_MAXKEYLEN) */
 
-/* Prefixes inside pfx whose length is within ge..le. */
-struct conf_bgp_match {
-	struct pfx pfx;
-	uint8_t ge, le;
-};
+struct conf_node;
 
-enum conf_bgp_verdict {
-	CONF_BGP_UNSET, /* nothing was said: eBGP refuses all (RFC 8212), iBGP takes all */
-	CONF_BGP_REJECT,
-	CONF_BGP_ACCEPT,
-	CONF_BGP_LIST, /* what one of the matches takes */
-};
-
+/* What `import` or `export` says. */
 struct conf_bgp_filter {
-	enum conf_bgp_verdict verdict;
-	struct conf_bgp_match *list;
-	size_t n;
+	/* Of the book of policies. NULL, nothing was said: eBGP refuses all (RFC 8212), iBGP takes
+	 * all. */
+	struct policy *policy;
+	const struct conf_node *node; /* while the file is read, else NULL */
 };
 
 /* Which pods' prefixes are announced one by one. */
@@ -97,6 +89,8 @@ struct conf_bgp {
 	struct conf_bgp_announce announce;
 	struct conf_bgp_peer *peers;
 	size_t npeers;
+	struct policy_book *policies; /* not closed: the daemon adds guards first */
+	char roa_file[256];           /* "": none */
 };
 
 /* Wipes passwords. NULL is fine. */

@@ -247,46 +247,6 @@ static uint32_t choose_router_id(struct daemon *d, const struct conf_bgp *c)
 		.b = {d->id.pub.b[0] | 1, d->id.pub.b[1], d->id.pub.b[2], d->id.pub.b[3]}});
 }
 
-static void set_filter(
-	struct bgp_filter *f, const struct conf_bgp_filter *c, struct bgp_filter_match *matches)
-{
-	f->all = c->verdict == CONF_BGP_ACCEPT || c->verdict == CONF_BGP_UNSET;
-	f->list = matches;
-	f->n = c->n;
-	for (size_t i = 0; i < c->n; i++)
-		matches[i] =
-			(struct bgp_filter_match){c->list[i].pfx, c->list[i].ge, c->list[i].le};
-}
-
-/* Without a word in the configuration eBGP has no policy, so the core refuses (RFC 8212). */
-static int set_policies(struct bgp_svc *s, struct bgp_neighbour *n, struct bgp_peer_cfg *core)
-{
-	const struct conf_bgp_peer *c = n->conf;
-	const struct segment *seg = segment_find(s->d, VNI_DEFAULT);
-	bool ebgp = c->asn != s->conf->asn;
-
-	n->matches = calloc(c->import.n + c->export.n + 1, sizeof(*n->matches));
-	if (!n->matches)
-		return ERR_NOMEM;
-	set_filter(&n->import, &c->import, n->matches);
-	set_filter(&n->export, &c->export, n->matches + c->import.n);
-	if (seg) {
-		n->import.guard = seg->ranges;
-		n->import.nguard = seg->nranges;
-	}
-	if (c->import.verdict != CONF_BGP_UNSET || !ebgp)
-		core->import = (struct bgp_policy){&bgp_filter_ops, &n->import};
-	/* Those that take all share a policy, and with it the work of the core. */
-	if (c->export.verdict == CONF_BGP_ACCEPT) {
-		static struct bgp_filter all = {.all = true};
-
-		core->export = (struct bgp_policy){&bgp_filter_ops, &all};
-	} else if (c->export.verdict != CONF_BGP_UNSET) {
-		core->export = (struct bgp_policy){&bgp_filter_ops, &n->export};
-	}
-	return 0;
-}
-
 static int add_neighbour(struct bgp_svc *s, const struct conf_bgp_peer *c)
 {
 	struct bgp_neighbour *n = &s->neighbours[s->nneighbours];
@@ -326,11 +286,10 @@ static int add_neighbour(struct bgp_svc *s, const struct conf_bgp_peer *c)
 	_Static_assert(sizeof(cfg.password) == sizeof(c->password), "one bound for passwords");
 	memcpy(cfg.password, c->password, sizeof(cfg.password));
 	n->conf = c;
-	err = set_policies(s, n, &cfg.core);
-	if (!err)
-		err = bgpd_peer_add(s->bgpd, &cfg, &n->peer);
+	bgp_policy_hooks(s, c, &cfg.core.import, &cfg.core.export);
+	err = bgpd_peer_add(s->bgpd, &cfg, &n->peer);
 	explicit_bzero(cfg.password, sizeof(cfg.password));
-	s->nneighbours++; /* also what a failure left: bgp_svc_stop frees it */
+	s->nneighbours++;
 	if (err)
 		log_error("bgp", "can't add the peer %s: %s%s", ip_fmt(&c->remote.ip, text),
 			err_str(err),
@@ -445,7 +404,8 @@ int bgp_svc_start(struct daemon *d)
 	s->sync_timer = loop_timer_new(d->loop, on_sync_timer, s);
 	if (!s->neighbours || !s->prefix_timer || !s->host_timer || !s->sync_timer)
 		return ERR_NOMEM;
-	if ((err = open_kernel(s)) || (err = open_bgpd(s)) || (err = open_announce(s)))
+	if ((err = bgp_policy_open(s)) || (err = open_kernel(s)) || (err = open_bgpd(s)) ||
+		(err = open_announce(s)))
 		return err;
 	for (size_t i = 0; i < c->npeers && !err; i++)
 		err = add_neighbour(s, &c->peers[i]);
@@ -471,8 +431,7 @@ void bgp_svc_stop(struct daemon *d)
 	loop_timer_free(s->prefix_timer);
 	loop_timer_free(s->host_timer);
 	loop_timer_free(s->sync_timer);
-	for (size_t i = 0; i < s->nneighbours; i++)
-		free(s->neighbours[i].matches);
+	bgp_policy_close(s);
 	free(s->neighbours);
 	free(s);
 	d->bgp = NULL;

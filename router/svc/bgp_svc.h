@@ -5,7 +5,6 @@
 
 #include "announce.h"
 #include "bfdd.h"
-#include "bgp_filter.h"
 #include "bgpd.h"
 #include "conf_bgp.h"
 #include "daemon_int.h"
@@ -16,8 +15,6 @@ struct bgp_neighbour {
 	const struct conf_bgp_peer *conf;
 	uint32_t peer; /* of the core */
 	uint32_t bfd;  /* its session; 0: none */
-	struct bgp_filter import, export;
-	struct bgp_filter_match *matches; /* of both, owned */
 };
 
 struct bgp_svc {
@@ -28,6 +25,10 @@ struct bgp_svc {
 	struct bfdd *bfdd; /* NULL: no neighbour has BFD */
 	struct kfib *kfib;
 	struct announce *announce;
+	struct policy_book *book;  /* in use: conf's, or that of the last reload */
+	struct conf_bgp *reloaded; /* what was read then, owned; NULL: nothing yet */
+	struct roa *origins;       /* owned; NULL: none */
+	char origins_why[300];     /* why there are none; "": all is well */
 	struct bgp_neighbour *neighbours;
 	size_t nneighbours;
 	struct loop_timer *prefix_timer, *host_timer, *sync_timer;
@@ -59,6 +60,16 @@ void bgp_bfd_stop(struct bgp_svc *s);
 /* The map `bfd` of a neighbour, if it has one. */
 void bgp_bfd_write(const struct bgp_svc *s, const struct bgp_neighbour *n, struct ctl_w *w);
 void bgp_bfd_metrics(const struct bgp_svc *s, struct http_reply *r);
+
+/* bgp_policy.c. Make the configured policies ready; before the first peer. ERR_NOMEM, ERR_FULL. */
+int bgp_policy_open(struct bgp_svc *s);
+void bgp_policy_close(struct bgp_svc *s); /* after the sessions */
+/* The policies of the neighbour @c. */
+void bgp_policy_hooks(struct bgp_svc *s, const struct conf_bgp_peer *c, struct bgp_policy *import,
+	struct bgp_policy *export);
+/* Read the configuration file again and take its policies over: all of them, or none, and then @why
+ * says what is wrong. ERR_STATE, ERR_CONFIG, errors of files, ERR_MALFORMED (the origins), ERR_NOMEM. */
+int bgp_policy_reload(struct daemon *d, char *why, size_t why_len);
 
 /* ctl_bgp.c: commands, and the overview for `weft report`. */
 void ctl_bgp_status(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);

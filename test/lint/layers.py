@@ -10,7 +10,8 @@ CLI = {'cli', 'include', 'proto/ctl', 'proto/key', 'proto/ipam', 'proto/base',
        'router/nl', 'router/file', 'router/ev'}
 # Folders of router/ that are below others.
 ROUTER = {
-    'router/ev': set(), 'router/file': set(), 'router/priv': set(), 'router/conf': set(),
+    'router/ev': set(), 'router/file': set(), 'router/priv': set(),
+    'router/conf': {'proto/bgp'},
     'router/nl': {'router/priv'},
     'router/dp': {'router/priv', 'proto/noise'},
     'router/bgp': {'router/ev', 'proto/bgp', 'proto/bfd'},

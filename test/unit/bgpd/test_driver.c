@@ -18,7 +18,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "bgp_filter.h"
 #include "bgpd.h"
 #include "weft/err.h"
 #include "weft/log.h"
@@ -57,8 +56,16 @@ static void on_flush(void *ctx)
 }
 
 static const struct bgpd_ops ops = {.route = on_route, .flush = on_flush};
-static struct bgp_filter all = {.all = true};
-static const struct bgp_policy accept_all = {&bgp_filter_ops, &all};
+
+static enum bgp_verdict take_all(void *ctx, const struct bgp_route *r, struct bgp_edit *e)
+{
+	(void)ctx;
+	(void)r;
+	(void)e;
+	return BGP_ACCEPT;
+}
+static const struct bgp_policy_ops accept_ops = {take_all};
+static const struct bgp_policy accept_all = {&accept_ops, NULL};
 
 static struct ep at(unsigned n, uint16_t port)
 {
@@ -355,46 +362,11 @@ static void busy_port(void **state)
 	assert_false(until(r, never, DUR_MS(20)));
 }
 
-static void filters(void **state)
-{
-	static const struct {
-		const char *pfx;
-		bool takes;
-	} rows[] = {
-		{"10.0.0.0/8", false},
-		{"10.1.0.0/16", true},
-		{"10.1.2.0/24", true},
-		{"10.1.2.0/25", false},
-		{"10.32.1.0/24", false}, /* guarded */
-		{"11.0.0.0/16", false},
-		{"192.0.2.0/24", true},
-		{"fd00::/64", false},
-	};
-	struct bgp_filter_match list[2] = {{.ge = 16, .le = 24}, {.ge = 24, .le = 24}};
-	struct pfx guard, p;
-	struct bgp_filter f = {.list = list, .n = 2, .guard = &guard, .nguard = 1};
-
-	(void)state;
-	assert_int_equal(pfx_parse("10.0.0.0/8", &list[0].pfx), 0);
-	assert_int_equal(pfx_parse("192.0.2.0/24", &list[1].pfx), 0);
-	assert_int_equal(pfx_parse("10.32.0.0/16", &guard), 0);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		assert_int_equal(pfx_parse(rows[i].pfx, &p), 0);
-		assert_int_equal(bgp_filter_takes(&f, &p), rows[i].takes);
-	}
-	f.all = true;
-	assert_int_equal(pfx_parse("10.32.1.0/24", &p), 0);
-	assert_false(bgp_filter_takes(&f, &p));
-	assert_int_equal(pfx_parse("fd00::/64", &p), 0);
-	assert_true(bgp_filter_takes(&f, &p));
-}
-
 int main(void)
 {
 #define NET(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {NET(routes), NET(passive), NET(unknown_caller),
-		NET(gtsm), NET(gtsm_one_side), NET(md5), NET(no_descriptors), NET(busy_port),
-		cmocka_unit_test(filters)};
+		NET(gtsm), NET(gtsm_one_side), NET(md5), NET(no_descriptors), NET(busy_port)};
 
 	if (unshare(CLONE_NEWNET) != 0) {
 		printf("no network namespaces here: %s\n", strerror(errno));

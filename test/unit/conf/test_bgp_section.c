@@ -54,17 +54,26 @@ static int load(const char *text, struct conf *c, char *err)
 	return conf_parse_yaml("f", text, strlen(text), c, err, 2000);
 }
 
-static void check_matches(const struct conf_bgp_filter *f)
+/* Does the policy take @prefix? */
+static bool takes(struct policy *p, const char *prefix)
 {
-	static const uint8_t want[][3] = {{8, 8, 24}, {24, 25, 32}, {12, 16, 20}, {24, 24, 24}};
+	struct bgp_policy hook = policy_hook(p, POLICY_IN);
+	struct bgp_nlri n = {.family = BGP_IPV4};
+	struct bgp_attrs a = {.has = 0};
 
-	assert_int_equal(f->verdict, CONF_BGP_LIST);
-	assert_int_equal(f->n, COUNT(want));
-	for (size_t i = 0; i < COUNT(want); i++) {
-		assert_int_equal(f->list[i].pfx.len, want[i][0]);
-		assert_int_equal(f->list[i].ge, want[i][1]);
-		assert_int_equal(f->list[i].le, want[i][2]);
-	}
+	assert_int_equal(pfx_parse(prefix, &n.pfx), 0);
+	return hook.ops->apply(hook.ctx, &(struct bgp_route){.nlri = &n, .attrs = &a}, NULL) ==
+	       BGP_ACCEPT;
+}
+
+static void check_matches(const struct conf_bgp *b, struct policy *p)
+{
+	assert_int_equal(policy_book_close(b->policies, b->asn), 0);
+	assert_true(takes(p, "10.1.0.0/24") && takes(p, "192.0.2.0/32") &&
+		    takes(p, "172.16.0.0/20") && takes(p, "198.51.100.0/24"));
+	assert_false(takes(p, "10.1.0.0/25") || takes(p, "192.0.2.0/24") ||
+		     takes(p, "172.16.0.0/21") || takes(p, "172.16.0.0/15") ||
+		     takes(p, "198.51.100.0/25") || takes(p, "11.0.0.0/8"));
 }
 
 static void whole_section(void **state)
@@ -95,12 +104,12 @@ static void whole_section(void **state)
 	assert_int_equal(p->next_hop[1].family, IP_V6);
 	assert_int_equal(p->hold_secs, 30);
 	assert_int_equal(p->max_prefixes, 1000);
-	check_matches(&p->import);
-	assert_int_equal(p->export.verdict, CONF_BGP_ACCEPT);
+	check_matches(b, p->import.policy);
+	assert_ptr_equal(p->export.policy, policy_find(b->policies, "accept"));
 	assert_string_equal(ep_fmt(&q->remote, text), "[2001:db8::9]:179");
 	assert_true(q->no_hold && q->next_hop_self && q->ipv6 && !q->ipv4);
-	assert_int_equal(q->import.verdict, CONF_BGP_REJECT);
-	assert_int_equal(q->export.verdict, CONF_BGP_UNSET);
+	assert_ptr_equal(q->import.policy, policy_find(b->policies, "reject"));
+	assert_null(q->export.policy);
 	conf_free(&c);
 }
 
@@ -155,8 +164,8 @@ static void refused(void **state)
 		{PEER "    bfd: {multiplier: 0}", "bgp.peers.bfd.multiplier: '0'"},
 		{PEER "    bfd: {echo: yes}", "bgp.peers.bfd.echo: unknown key"},
 		{PEER "    bfd: [yes]", "bgp.peers.bfd: an entry has keys and values"},
-		{PEER "    import: maybe", "import: neither accept, reject nor a list"},
-		{PEER "    import: {}", "import: neither accept, reject nor a list"},
+		{PEER "    import: maybe", "f:7: bgp.peers.import: no policy has the name 'maybe'"},
+		{PEER "    import: {}", "import: neither a name nor a list"},
 		{PEER "    import: [10.0.0.0/8 le]", "import: '10.0.0.0/8 le' has words that"},
 		{PEER "    import: [10.0.0.0/8 le 33]", "le 33' has a length that the family"},
 		{PEER "    import: [10.0.0.0/8 le 7]", "le 7' needs length <= ge <= le"},
