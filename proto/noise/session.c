@@ -74,6 +74,7 @@ void sess_tune_default(struct sess_tune *t)
 		.ping_interval = DUR_SEC(3),
 		.peer_timeout = DUR_SEC(10),
 		.idle_expiry = DUR_SEC(180),
+		.unused_expiry = DUR_SEC(20),
 		.side_probe_interval = DUR_SEC(15),
 	};
 	t->soft_blocks[WIRE_SUITE_CHACHA20_POLY1305] = UINT64_C(1) << 61;
@@ -767,16 +768,16 @@ void sess_traffic(struct sess *s, uint32_t peer, ts_t last_rx, ts_t now)
 		p->last_rx = last_rx;
 	if (ts_before(p->last_data, last_rx))
 		p->last_data = last_rx;
-	if (ts_before(p->last_use, last_rx))
-		p->last_use = last_rx;
+	if (ts_before(p->data_use, last_rx))
+		p->data_use = last_rx;
 }
 
 void sess_used(struct sess *s, uint32_t peer, ts_t when, ts_t now)
 {
 	struct sess_peer *p = peer_by_handle(s, peer);
 
-	if (p && !ts_before(now, when) && ts_before(p->last_use, when))
-		p->last_use = when;
+	if (p && !ts_before(now, when) && ts_before(p->data_use, when))
+		p->data_use = when;
 }
 
 void sess_roam_hint(

@@ -47,7 +47,8 @@ struct sess_tune {
 	dur_t cookie_life; /* 120 s */
 	dur_t ping_interval; /* 3 s between pings of a peer */
 	dur_t peer_timeout;  /* 10 s of silence: the peer is down */
-	dur_t idle_expiry;   /* a session that we don't want (sess_release) ends after 180 s idle */
+	dur_t idle_expiry;   /* a session that we don't want (sess_release) ends 180 s after data */
+	dur_t unused_expiry; /* and 20 s after control messages of other cores */
 	dur_t side_probe_interval;    /* 15 s */
 	uint64_t soft_blocks[3];      /* by enum wire_suite; [2]: 2^34 */
 	uint64_t hard_blocks[3];      /* [2]: 2^35; chacha: 2^62 */
@@ -174,8 +175,9 @@ int sess_redial(
 	struct sess *s, const struct ep *to, const struct node_key *expect, ts_t give_up, ts_t now);
 /* End the session and every dial with @key; tells the peer (CLOSE) if a session stands. */
 void sess_disconnect(struct sess *s, const struct node_key *key, ts_t now);
-/* We don't want the session with @key any more: it ends (SESS_DOWN_EXPIRED) once neither data
- * (sess_traffic) nor control messages of other cores have come by for tune.idle_expiry.
+/* We don't want the session with @key any more: it ends (SESS_DOWN_EXPIRED) once no data
+ * (sess_traffic, sess_used) has come by for tune.idle_expiry, and no control messages of other cores
+ * for tune.unused_expiry.
  * sess_connect takes it back. */
 void sess_release(struct sess *s, const struct node_key *key, ts_t now);
 /* Stop dialling @to; nothing more is heard of the dial. */

@@ -577,6 +577,16 @@ static uint8_t probed_ports(const struct sess *s, const struct sess_peer *p)
 	return sess_relayed_label(&p->ep, NULL) ? 0 : s->side_ports;
 }
 
+/* When a session that is not wanted is idle. Control messages say little of what comes next; data
+ * comes in bursts, and keeps it longer. */
+static ts_t unused_at(const struct sess *s, const struct sess_peer *p)
+{
+	ts_t control = ts_add(p->last_use, s->tune.unused_expiry);
+	ts_t data = ts_add(p->data_use, s->tune.idle_expiry);
+
+	return p->data_use.ns > 0 && ts_before(control, data) ? data : control;
+}
+
 int sess_ctl_run(struct sess *s, struct sess_peer *p, ts_t now)
 {
 	const uint8_t ports = probed_ports(s, p);
@@ -584,7 +594,7 @@ int sess_ctl_run(struct sess *s, struct sess_peer *p, ts_t now)
 
 	if (ts_due(ts_add(p->last_rx, s->tune.peer_timeout), now))
 		return p->seal ? SESS_DOWN_TIMEOUT : SESS_DOWN_LIMIT;
-	if (!p->wanted && ts_due(ts_add(p->last_use, s->tune.idle_expiry), now))
+	if (!p->wanted && ts_due(unused_at(s, p), now))
 		return SESS_DOWN_EXPIRED;
 	if (p->challenge.on && ts_due(ts_add(p->challenge.sent, s->tune.peer_timeout), now))
 		p->challenge.on = false;
@@ -603,7 +613,7 @@ ts_t sess_ctl_deadline(const struct sess *s, const struct sess_peer *p)
 	ts_t when = ts_min(ts_add(p->last_rx, s->tune.peer_timeout), p->ping_at);
 
 	if (!p->wanted)
-		when = ts_min(when, ts_add(p->last_use, s->tune.idle_expiry));
+		when = ts_min(when, unused_at(s, p));
 	if (p->challenge.on)
 		when = ts_min(when, ts_add(p->challenge.sent, s->tune.peer_timeout));
 	for (uint8_t n = 0; n < probed_ports(s, p); n++)

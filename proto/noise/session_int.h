@@ -116,7 +116,9 @@ struct sess_peer {
 	ts_t rekey_at;          /* when we start a handshake for a new key */
 	ts_t rekey_hold;        /* but not before */
 	ts_t keyless_until;     /* seal is NULL: down then */
-	ts_t last_rx, last_data, last_use;
+	ts_t last_rx, last_data;
+	ts_t last_use; /* by control messages of other cores */
+	ts_t data_use; /* by data; TS_ZERO: never */
 	ts_t ping_at, ping_sent;
 	bool ping_waits;
 	uint64_t ping_token;

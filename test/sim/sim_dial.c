@@ -24,7 +24,8 @@ struct sim_candidate {
 	ts_t until; /* a dial that another one to the same address swallowed is not told of */
 };
 
-static bool session_at(const struct sim_node *n, const struct ep *ep)
+/* The node behind a session at @ep, or one that publishes that address; NULL: none. */
+static const struct node_key *session_at(const struct sim_node *n, const struct ep *ep)
 {
 	struct gossip_node_info i;
 
@@ -32,14 +33,30 @@ static bool session_at(const struct sim_node *n, const struct ep *ep)
 		if (!n->slots[p].up)
 			continue;
 		if (ep_eq(&n->slots[p].ep, ep))
-			return true;
+			return &n->slots[p].key;
 		if (gossip_node_get(n->gossip, &n->slots[p].key, &i) != 0)
 			continue;
 		for (size_t k = 0; k < i.neps; k++)
 			if (ep_eq(&i.eps[k], ep))
-				return true;
+				return &n->slots[p].key;
 	}
-	return false;
+	return NULL;
+}
+
+/* Is there a session with whom the target was, or does that node live (no session is needed then)? */
+static bool reached(struct sim_node *n, struct sim_target *t)
+{
+	const struct node_key *key;
+	struct gossip_node_info i;
+
+	if (t->has_node && (sim_sess_find(n->sess, &t->node) ||
+				   (gossip_node_get(n->gossip, &t->node, &i) == 0 && i.up)))
+		return true;
+	key = session_at(n, &t->ep);
+	t->has_node = key != NULL;
+	if (key)
+		t->node = *key;
+	return key != NULL;
 }
 
 static void wait_again(struct sim_node *n, ts_t now)
@@ -56,6 +73,7 @@ void sim_dial_start(struct sim_node *n, ts_t now)
 	if (!n->target.is)
 		return;
 	n->target.state = TARGET_WAITING;
+	n->target.has_node = false;
 	n->target.backoff = BACKOFF_FIRST;
 	n->target.next = now;
 	n->target.ep = sim_net_ep(n->s->net, n->target.host);
@@ -126,8 +144,8 @@ static void check_target(struct sim_node *n, ts_t now)
 
 	if (!ts_due(t->next, now))
 		return;
-	if (session_at(n, &t->ep)) {
-		t->state = TARGET_ESTABLISHED;
+	if (reached(n, t)) {
+		t->state = TARGET_REACHED;
 		t->backoff = BACKOFF_FIRST;
 		t->next = ts_add(now, TARGET_CHECK);
 		return;

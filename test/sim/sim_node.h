@@ -56,13 +56,15 @@ struct sim_slot {
 	bool side; /* data may leave from the worker's own source port */
 };
 
-enum sim_target_state { TARGET_WAITING, TARGET_DIALLING, TARGET_ESTABLISHED, TARGET_SELF };
+enum sim_target_state { TARGET_WAITING, TARGET_DIALLING, TARGET_REACHED, TARGET_SELF };
 /* The operator's --peer. */
 struct sim_target {
 	bool is;
 	unsigned host;
 	enum sim_target_state state;
 	struct ep ep;
+	bool has_node; /* it was this one */
+	struct node_key node;
 	ts_t next;
 	dur_t backoff;
 };

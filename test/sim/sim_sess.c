@@ -148,7 +148,7 @@ static void arm_peer(struct plain *p, struct plain_peer *t)
 	ts_t when = ts_min(ts_add(t->last_rx, p->tune.peer_timeout), t->ping_at);
 
 	if (t->released)
-		when = ts_min(when, ts_add(t->last_use, p->tune.idle_expiry));
+		when = ts_min(when, ts_add(t->last_use, p->tune.unused_expiry));
 	arm(p, &t->timer, t->initiator ? ts_min(when, t->rekey_at) : when);
 }
 
@@ -516,7 +516,7 @@ static void peer_tick(struct plain *p, struct plain_peer *t, ts_t now)
 		peer_down(p, t, SESS_DOWN_TIMEOUT);
 		return;
 	}
-	if (t->released && ts_due(ts_add(t->last_use, p->tune.idle_expiry), now)) {
+	if (t->released && ts_due(ts_add(t->last_use, p->tune.unused_expiry), now)) {
 		control(p, t, WIRE_CTL_CLOSE, NULL, 0);
 		peer_down(p, t, SESS_DOWN_EXPIRED);
 		return;

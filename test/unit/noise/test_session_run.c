@@ -283,19 +283,31 @@ static void data_saves_pings_and_keeps_alive(void **state)
 static void released_sessions_end_when_idle(void **state)
 {
 	struct net *net = linked(40);
+	uint32_t peer = sess_peer_find(net->n[0].s, &net->n[1].id.pub);
 
+	/* Control messages of other cores keep it for a little while, */
 	sess_release(net->n[0].s, &net->n[1].id.pub, net->now);
-	net_run(net, DUR_SEC(170));
-	assert_true(net_send(net, 1, 0, 1)); /* in use after all */
-	net_run(net, DUR_SEC(170));
+	net_run(net, DUR_SEC(15));
+	assert_true(net_send(net, 1, 0, 1));
+	net_run(net, DUR_SEC(15));
 	assert_true(net_is_up(net, 0, 1));
 	net_connect(net, 0, 1, true); /* wanted again */
 	net_run(net, DUR_SEC(400));
 	assert_true(net_is_up(net, 0, 1));
+	/* data for longer. */
 	sess_release(net->n[0].s, &net->n[1].id.pub, net->now);
-	net_run(net, DUR_SEC(181));
+	sess_used(net->n[0].s, peer, net->now, net->now);
+	net_run(net, DUR_SEC(170));
+	assert_true(net_is_up(net, 0, 1));
+	net_run(net, DUR_SEC(15));
 	assert_int_equal(net->n[0].last_down, SESS_DOWN_EXPIRED);
 	assert_int_equal(net->n[1].last_down, SESS_DOWN_CLOSED);
+	net_connect(net, 0, 1, true);
+	net_run(net, DUR_SEC(5));
+	assert_true(net_is_up(net, 0, 1));
+	sess_release(net->n[0].s, &net->n[1].id.pub, net->now);
+	net_run(net, DUR_SEC(25));
+	assert_true(!net_is_up(net, 0, 1));
 	net_free(net);
 }
 

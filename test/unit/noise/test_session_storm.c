@@ -107,6 +107,7 @@ static void tuned(struct sess_cfg *cfg, struct prng *prng)
 	t->key_lifetime = DUR_SEC(60);
 	t->previous_keep = DUR_SEC(10);
 	t->idle_expiry = DUR_SEC(20);
+	t->unused_expiry = DUR_SEC(5);
 	t->side_probe_interval = DUR_SEC(5);
 	cfg->underload_cookies = prng_below(prng, 4) == 0;
 }
