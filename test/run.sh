@@ -126,15 +126,17 @@ interop_set() { # PATTERN: the tests in whose text it stands
 		run_one "interop/${name#t_}" "$t"
 	done
 }
+# podman with its CNI back end, and the reference plugins that are chained with weft-cni.
+container_packages=(podman runc containernetworking-plugins iptables busybox-static curl)
 set_interop() {
-	install_packages bird2 frr
+	install_packages bird2 frr "${container_packages[@]}"
 	build_tree "$build"
 	export build
 	interop_set .
 }
 # What is short enough to run at each change.
 set_interop-short() {
-	install_packages bird2
+	install_packages bird2 "${container_packages[@]}"
 	build_tree "$build"
 	export build
 	interop_set '^# short: yes'
