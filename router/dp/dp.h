@@ -95,6 +95,10 @@ static inline uint64_t dp_label(const struct node_key *k)
 /* Who the peer is, so that relayed datagrams find it as next hop and are taken from it. ERR_NOT_FOUND;
  * ERR_EXISTS: another peer has that label, or this one another; ERR_RANGE: 0; ERR_NOMEM. */
 int dp_peer_label(struct dp *dp, uint32_t peer, uint64_t label);
+/* The links to other clusters that the peer is a gateway of, a bit each; 0 at first. ERR_NOT_FOUND. */
+int dp_peer_links(struct dp *dp, uint32_t peer, uint32_t links);
+/* Does this node forward between links and the mesh? Not at first. */
+void dp_gateway(struct dp *dp, bool on);
 /* A way through relays: the first one is a peer with a session of its own, reached directly; the labels
  * are those of the relays behind it and, last, of the end. */
 struct dp_way {
@@ -135,6 +139,12 @@ enum dp_route_kind {
 	DP_ROUTE_DROP,     /* the range: known, owned by nobody */
 	/* ours, behind a tunnel device: like DP_ROUTE_LOCAL, never written as super-packets (5.6) */
 	DP_ROUTE_LOCAL_TUNNEL,
+	/* another cluster's, with peer as the gateway to it: sealed to it; accepted as inner source from
+	 * it and from every other gateway that has a link in common with it (dp_peer_links). On a
+	 * gateway (dp_gateway) what comes from there may go on to DP_ROUTE_PEER and the reverse, and
+	 * from one such route to another that leads elsewhere: it is written to the TUN, and the
+	 * kernel forwards it, so that its TTL falls (DESIGN 8) */
+	DP_ROUTE_LINK,
 };
 int dp_route_set(
 	struct dp *dp, uint32_t vni, const struct pfx *p, enum dp_route_kind kind, uint32_t peer);

@@ -139,6 +139,7 @@ struct dp {
 	bool started;                 /* [ctl] */
 	struct dp_offloads offloads;  /* [ctl] */
 	unsigned side_ports;          /* [const] */
+	bool gateway;                 /* [atomic] written by [ctl] */
 
 	struct idx keys;                       /* [rcu] local index -> struct dpkey */
 	struct idx segments;                   /* [rcu] VNI -> struct segment */

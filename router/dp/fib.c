@@ -65,9 +65,9 @@ int fib_set(struct fib *f, const struct pfx *p, enum dp_route_kind kind, uint32_
 {
 	int err;
 
-	if (kind < DP_ROUTE_PEER || kind > DP_ROUTE_LOCAL_TUNNEL)
+	if (kind < DP_ROUTE_PEER || kind > DP_ROUTE_LINK)
 		return ERR_RANGE;
-	if (kind != DP_ROUTE_PEER)
+	if (!fib_has_peer(kind))
 		peer = 0;
 	else if (peer == 0 || peer >= LIM_PEERS)
 		return ERR_RANGE;
@@ -99,7 +99,7 @@ static bool collect(void *ctx, const struct pfx *p, void *value)
 	struct handful *h = ctx;
 	struct fib_route r = unpack(value);
 
-	if (r.kind == DP_ROUTE_PEER && r.peer == h->peer)
+	if (fib_has_peer(r.kind) && r.peer == h->peer)
 		h->p[h->count++] = *p;
 	return h->count < HANDFUL;
 }

@@ -15,15 +15,20 @@
 struct fib;
 
 struct fib_route {
-	uint32_t peer; /* of DP_ROUTE_PEER, else 0 */
+	uint32_t peer; /* of DP_ROUTE_PEER and DP_ROUTE_LINK, else 0 */
 	uint8_t kind;  /* enum dp_route_kind; 0: no route */
 };
+
+static inline bool fib_has_peer(uint8_t kind)
+{
+	return kind == DP_ROUTE_PEER || kind == DP_ROUTE_LINK;
+}
 
 /* @bin and @generation are kept. NULL: no memory. */
 struct fib *fib_new(struct rcu_bin *bin, uint64_t *generation);
 /* No readers may be left. NULL is fine. */
 void fib_free(struct fib *f);
-/* Add or replace; @peer counts for DP_ROUTE_PEER only. ERR_RANGE: unknown kind, or a peer that is
+/* Add or replace; @peer counts where fib_route has one. ERR_RANGE: unknown kind, or a peer that is
  * none; ERR_NOMEM: unchanged. */
 int fib_set(struct fib *f, const struct pfx *p, enum dp_route_kind kind, uint32_t peer);
 /* ERR_NOT_FOUND. */

@@ -166,6 +166,21 @@ int dp_peer_label(struct dp *dp, uint32_t peer, uint64_t label)
 	return err;
 }
 
+int dp_peer_links(struct dp *dp, uint32_t peer, uint32_t links)
+{
+	struct dppeer *p = dp_peer_get(dp, peer);
+
+	if (!p)
+		return ERR_NOT_FOUND;
+	__atomic_store_n(&p->links, links, __ATOMIC_RELAXED);
+	return 0;
+}
+
+void dp_gateway(struct dp *dp, bool on)
+{
+	__atomic_store_n(&dp->gateway, on, __ATOMIC_RELAXED);
+}
+
 int dp_peer_route(struct dp *dp, uint32_t peer, const struct dp_way *way)
 {
 	struct dppeer *p = dp_peer_get(dp, peer), *relay = dp_peer_get(dp, way->first);

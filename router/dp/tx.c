@@ -261,7 +261,7 @@ static enum way find_flight(
 		tx_drop(w, NULL, DP_DROP_LOOP, 1);
 		return WAY_NONE;
 	}
-	if (r.kind != DP_ROUTE_PEER) {
+	if (!fib_has_peer(r.kind)) {
 		tx_drop(w, NULL,
 			r.kind == DP_ROUTE_DROP ? DP_DROP_UNOWNED
 			: is_multicast(pi)      ? DP_DROP_MULTICAST

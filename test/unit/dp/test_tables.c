@@ -261,7 +261,7 @@ static void fib_model(void **state)
 	assert_int_equal(fib_set(f, &l[0].p, DP_ROUTE_PEER, 0), ERR_RANGE);
 	assert_int_equal(fib_set(f, &l[0].p, DP_ROUTE_PEER, LIM_PEERS), ERR_RANGE);
 	assert_int_equal(
-		fib_set(f, &l[0].p, (enum dp_route_kind)(DP_ROUTE_LOCAL_TUNNEL + 1), 0), ERR_RANGE);
+		fib_set(f, &l[0].p, (enum dp_route_kind)(DP_ROUTE_LINK + 1), 0), ERR_RANGE);
 	rcu_empty(&bin);
 	fib_free(f);
 	rcu_empty(&bin);
