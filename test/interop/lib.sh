@@ -46,8 +46,8 @@ kernel_has() { # HOST PREFIX PATTERN
 kernel_lacks() { ! kernel_has "$1" "$2" .; }
 
 # --- BIRD ---
-bird_start() { # HOST: $net_dir/HOST.bird is its configuration
-	in_host "$1" bird -c "$net_dir/$1.bird" -s "$net_dir/$1.birdctl" -P "$net_dir/$1.birdpid" >"$net_dir/$1.birdlog" 2>&1 ||
+bird_start() { # HOST [OPTION...]: $net_dir/HOST.bird is its configuration
+	in_host "$1" bird -c "$net_dir/$1.bird" -s "$net_dir/$1.birdctl" -P "$net_dir/$1.birdpid" "${@:2}" >"$net_dir/$1.birdlog" 2>&1 ||
 		{ cat "$net_dir/$1.birdlog" >&2; return 1; }
 }
 birdc_at() { # HOST COMMAND...
