@@ -424,6 +424,7 @@ static const struct map_key bgp_keys[] = {
 		parse_listen, 0},
 	{"announce", "the keys pods, ranges, services, aggregates", take_announce, NULL,
 		B(announce)},
+	{"kernel", ALLOW_YESNO, take_text, parse_yesno, B(kernel)},
 	{"peers", "a list of entries with at least address and asn", take_peers, NULL, 0},
 	{"sets", "the keys prefixes, communities, as-paths, asns", take_policy, NULL, 0},
 	{"policies", "names, each with a list of rules", take_policy, NULL, 0},
@@ -626,6 +627,7 @@ void conf_bgp_read(struct conf_load *l, const struct conf_node *n)
 		return;
 	}
 	l->c->bgp = b;
+	b->kernel = true;
 	b->policies = policy_book_new();
 	if (!b->policies) {
 		l->no_memory = true;

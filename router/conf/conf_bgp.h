@@ -87,6 +87,7 @@ struct conf_bgp {
 	struct ep listen[CONF_BGP_LISTEN_MAX];
 	size_t nlisten; /* 0: nobody can connect to us */
 	struct conf_bgp_announce announce;
+	bool kernel; /* learned routes go there; no: this node hands them on, or reflects them */
 	struct conf_bgp_peer *peers;
 	size_t npeers;
 	struct policy_book *policies; /* not closed: the daemon adds guards first */

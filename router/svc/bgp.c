@@ -37,7 +37,7 @@ static void on_route(void *ctx, const struct bgp_act *a)
 
 	if (a->vni != VNI_DEFAULT || a->nlri.family > BGP_IPV6)
 		return;
-	if (a->attrs && a->peer != BGP_LOCAL)
+	if (a->attrs && a->peer != BGP_LOCAL && s->conf->kernel)
 		err = kfib_set(s->kfib, &a->nlri.pfx, &a->attrs->next_hop);
 	else if (a->attrs && (a->attrs->has & BGP_HAS_AGGREGATOR))
 		err = kfib_set_unreachable(s->kfib, &a->nlri.pfx);

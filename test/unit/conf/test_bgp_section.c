@@ -158,6 +158,7 @@ static void refused(void **state)
 		{PEER "    families: [ipv5]", "f:7: bgp.peers.families: no such family"},
 		{PEER "    families: ipv4", "f:7: bgp.peers.families: needs a list"},
 		{PEER "    next-hop: 224.0.0.1", "next-hop: '224.0.0.1' is no host's address"},
+		{MIN "  kernel: 2\n", "bgp.kernel: '2' is neither yes nor no"},
 		{PEER "    bfd: maybe", "f:7: bgp.peers.bfd: 'maybe' is neither yes nor no"},
 		{PEER "    bfd: {min-tx: 9}", "bgp.peers.bfd.min-tx: '9' is no interval"},
 		{PEER "    bfd: {min-rx: 60001}", "bfd.min-rx: '60001' is no interval"},
@@ -248,6 +249,7 @@ static void bfd(void **state)
 		    &c, err) != 0)
 		fail_msg("%s", err);
 	const struct conf_bgp_peer *p = c.bgp->peers;
+	assert_true(c.bgp->kernel);
 	assert_true(p[0].bfd.on && p[1].bfd.on);
 	assert_false(p[2].bfd.on || p[3].bfd.on);
 	assert_int_equal(p[0].bfd.min_tx_ms, 50);
