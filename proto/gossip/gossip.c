@@ -447,6 +447,7 @@ static void fill_info(const struct gossip *g, struct node *m, struct gossip_node
 		.name = m->name,
 		.version = m->version,
 		.epoch = m->self ? g->own.epoch : m->epoch,
+		.features = m->self ? g->own.features : m->features,
 		.self = m->self,
 		.linked = m->link != NULL,
 		.left = m->left,

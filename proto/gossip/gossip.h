@@ -89,6 +89,9 @@ void gossip_free(struct gossip *g); /* NULL is fine; says nothing to anybody */
  * VNI 0 or above VNI_MAX, bits past its length or an unknown right, ERR_NOMEM: unchanged. */
 int gossip_set_endpoints(struct gossip *g, const struct ep *eps, size_t n, ts_t now);
 int gossip_set_prefixes(struct gossip *g, const struct gossip_prefix *p, size_t n, ts_t now);
+/* What we are besides a node: bits, all 0 at first. */
+#define GOSSIP_F_GATEWAY 1u /* has links to other clusters: speaks BGP with every node that asks */
+void gossip_set_features(struct gossip *g, uint64_t features, ts_t now);
 /* A session with @node stands (seen at @ep, NULL if unknown) or ended. Again for a link that is up:
  * the endpoint moved. ERR_CONFLICT: @node is our own key (GOSSIP_KEY_CLONE is told); ERR_FULL
  * (LIM_NODES), ERR_NOMEM: no link, the driver closes the session. */
@@ -133,6 +136,7 @@ struct gossip_node_info {
 	struct node_key key;
 	const char *name, *version; /* "" while only the key is known */
 	uint64_t epoch;
+	uint64_t features; /* GOSSIP_F_*, and what later versions say */
 	bool self, linked, left;
 	bool up;              /* alive and its node record known */
 	bool neighbour;       /* a link is held to it for membership and records */

@@ -172,6 +172,7 @@ struct own_prefix {
 };
 
 struct own {
+	uint64_t features;
 	struct ep eps[LIM_ENDPOINTS_PER_NODE];
 	size_t neps;
 	struct own_prefix *prefixes;

@@ -119,7 +119,7 @@ static int renew(struct gossip *g, ts_t now)
 void own_publish(struct gossip *g, ts_t now)
 {
 	struct own *o = &g->own;
-	struct record_node node = {.left = o->left};
+	struct record_node node = {.left = o->left, .features = o->features};
 	int err;
 
 	memcpy(node.name, g->name, sizeof(node.name));
@@ -165,6 +165,15 @@ int gossip_set_endpoints(struct gossip *g, const struct ep *eps, size_t n, ts_t 
 		memcpy(o->eps, kept, nkept * sizeof(kept[0]));
 	own_publish(g, now);
 	return 0;
+}
+
+void gossip_set_features(struct gossip *g, uint64_t features, ts_t now)
+{
+	g->now = now;
+	if (g->own.features == features)
+		return;
+	g->own.features = features;
+	own_publish(g, now);
 }
 
 static bool prefix_ok(const struct gossip_prefix *p)

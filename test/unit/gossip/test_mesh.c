@@ -169,6 +169,28 @@ static void test_fewer(void **state)
 	sim_fini();
 }
 
+/* What a node is besides reaches all, and is withdrawn again. */
+static void test_features(void **state)
+{
+	struct gossip_node_info n;
+
+	sim_init(4, 21);
+	start_all();
+	for (unsigned i = 1; i < 4; i++)
+		join(i, 0);
+	settle(5);
+	for (int on = 1; on >= 0; on--) {
+		gossip_set_features(sim.n[1].g, on ? GOSSIP_F_GATEWAY : 0, sim.now);
+		pump(1);
+		run(DUR_SEC(1));
+		for (unsigned i = 0; i < 4; i++) {
+			assert_int_equal(gossip_node_get(sim.n[i].g, &sim.n[1].id.pub, &n), 0);
+			assert_int_equal(n.features, on ? GOSSIP_F_GATEWAY : 0);
+		}
+	}
+	sim_fini();
+}
+
 static void test_leave(void **state)
 {
 	sim_init(5, 8);
@@ -424,6 +446,7 @@ int main(void)
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_rollback),
 		cmocka_unit_test(test_fewer),
+		cmocka_unit_test(test_features),
 		cmocka_unit_test(test_leave),
 		cmocka_unit_test(test_forget),
 		cmocka_unit_test(test_prefix_conflict),
