@@ -15,6 +15,7 @@
 #define PING_JITTER_PCT    10
 #define PINGS_SAVED_MAX    5 /* data saves so many pings in a row: RTT, keys must be seen alive */
 #define SIDE_LOST_MAX      3
+#define ROAM_HOLD          DUR_SEC(3)
 #define CTL_FIRST_FOREIGN  32 /* types from here on belong to other cores (weft/wire.h) */
 #define TOKEN_LEN          8
 #define CLOSE_REASON_ENDED 1
@@ -249,6 +250,7 @@ static void act_endpoint(struct sess *s, struct sess_peer *p)
 void sess_ctl_moved(struct sess *s, struct sess_peer *p, ts_t now)
 {
 	p->challenge.on = false;
+	p->moved_at = now;
 	for (uint8_t n = 0; n < s->side_ports; n++) {
 		side_set(s, p, n, false);
 		p->side[n].waiting = false;
@@ -498,6 +500,11 @@ void sess_ctl_roam(struct sess *s, struct sess_peer *p, const struct ep *from,
 		}
 		return;
 	}
+	/* Two that know several addresses of each other may choose different ones at the same time, and
+	 * would follow each other's choice back and forth: the one with the lower key keeps its own for
+	 * a while, in which the other follows it. */
+	if (!ts_due(ts_add(p->moved_at, ROAM_HOLD), now) && node_key_cmp(&s->id->pub, &p->key) < 0)
+		return;
 	if (p->challenge.on && !ts_due(ts_add(p->challenge.sent, s->tune.hs_retry), now))
 		return; /* one challenge per retry time, wherever to */
 	if (!p->challenge.on || !ep_eq(&p->challenge.ep, from)) {
@@ -624,7 +631,7 @@ ts_t sess_ctl_deadline(const struct sess *s, const struct sess_peer *p)
 void sess_ctl_start(struct sess *s, struct sess_peer *p, ts_t now)
 {
 	act_endpoint(s, p);
-	p->last_rx = p->last_use = now;
+	p->moved_at = p->last_rx = p->last_use = now;
 	p->ping_at = now;
 	for (uint8_t n = 0; n < s->side_ports; n++)
 		p->side[n].at = now;

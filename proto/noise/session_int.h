@@ -130,6 +130,7 @@ struct sess_peer {
 		uint64_t token;
 		ts_t sent;
 	} challenge;
+	ts_t moved_at; /* its endpoint was chosen then, by us or after a challenge */
 	struct ep observed;
 	uint64_t handshakes, ctl_rx, ctl_tx;
 	struct sess_side side[]; /* cfg.side_ports of them */

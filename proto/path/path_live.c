@@ -472,6 +472,7 @@ int live_on_reply(
 	}
 	if (!ours)
 		return ERR_STALE;
+	p->stats.replies_rx++;
 	live_tick(p, pr, now);
 	return 0;
 }

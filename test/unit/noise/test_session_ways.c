@@ -263,6 +263,61 @@ static void redial(void **state)
 	net_free(net);
 }
 
+/* Each node has a second address, by which its packets leave if they are for one. */
+#define SECOND 0x0100u
+
+static struct ep second_of(const struct net_node *n)
+{
+	struct ep ep = n->ep;
+
+	ep.ip.b[2] ^= SECOND >> 8;
+	return ep;
+}
+
+static void two_addresses(struct net *net, struct net_msg *m)
+{
+	for (unsigned i = 0; i < net->count; i++) {
+		struct ep dst = second_of(&net->n[i]);
+
+		if (!ep_eq(&m->dst, &dst))
+			continue;
+		m->dst = net->n[i].ep;
+		for (unsigned k = 0; k < net->count; k++)
+			if (ep_eq(&m->src, &net->n[k].ep)) {
+				m->src = second_of(&net->n[k]);
+				break;
+			}
+	}
+}
+
+/* Both leave their relays at the same time, for different addresses of each other: they settle on one
+ * pair, soon, instead of following each other for ever. */
+static void two_choices_at_a_time(void **state)
+{
+	for (unsigned who = 0; who < 2; who++) {
+		struct net *net = net_new(2, true, 6 + who);
+		struct ep a, b, second = second_of(&net->n[!who]);
+		uint64_t roams;
+
+		net->tap = two_addresses;
+		net->strict = true;
+		net_connect(net, 0, 1, true);
+		net_run(net, DUR_SEC(10));
+		assert_int_equal(
+			sess_move(net->n[who].s, net_handle(net, who, !who), &second, net->now), 0);
+		net_drain(net, &net->n[who]);
+		second = net->n[who].ep; /* it keeps the first, newly chosen */
+		net->n[!who].s->peers[net_handle(net, !who, who)]->moved_at = net->now;
+		net_run(net, DUR_SEC(20));
+		roams = net_stat(net, 0, SESS_ST_ROAMS) + net_stat(net, 1, SESS_ST_ROAMS);
+		assert_true(roams >= 1 && roams <= 2);
+		a = endpoint(net, 0, 1);
+		b = endpoint(net, 1, 0);
+		assert_int_equal(a.ip.b[2], b.ip.b[2]);
+		net_free(net);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -272,6 +327,7 @@ int main(void)
 		cmocka_unit_test(padded_messages),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(redial),
+		cmocka_unit_test(two_choices_at_a_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
