@@ -49,6 +49,7 @@ struct bgp_nlri {
 	uint8_t rd[8];  /* route distinguisher, wire form (RFC 4364 4.2) */
 	uint32_t label; /* 20 bits (RFC 3107); not part of the identity */
 	struct pfx pfx;
+	uint32_t path_id; /* RFC 7911, as received; 0 without. Names one of a peer's paths */
 };
 
 enum bgp_origin { BGP_ORIGIN_IGP, BGP_ORIGIN_EGP, BGP_ORIGIN_INCOMPLETE };
@@ -223,6 +224,10 @@ struct bgp_peer_cfg {
 	uint8_t allow_own_as; /* how often our AS may be in a path that comes in, iBGP too */
 	enum bgp_role role;   /* ours */
 	bool role_strict;     /* refuse a peer that doesn't tell its role */
+	bool add_path_rx;     /* RFC 7911, unicast families: take several paths to a prefix */
+	uint8_t add_path_tx;  /* announce so many of ours, the best first; 0: the best alone */
+	bool v4_over_v6;      /* RFC 8950: IPv4 unicast with IPv6 next hops, both ways */
+	bool no_ext_message;  /* don't offer RFC 8654 */
 	struct bgp_policy import, export;
 };
 
@@ -335,8 +340,9 @@ struct bgp_peer_info {
 	ts_t since;             /* of the state */
 	const char *last_error; /* "" if there was none yet */
 	uint32_t families;      /* negotiated; 0 unless established */
-	bool as4, refresh, enhanced_refresh;
-	bool restart;            /* the peer knows RFC 4724 */
+	bool as4, refresh, enhanced_refresh, ext_message, v4_over_v6;
+	uint32_t paths_in, paths_out; /* families with several paths, from and to the peer */
+	bool restart;                 /* the peer knows RFC 4724 */
 	bool restarting;         /* its routes are kept while it is away, or until its End-of-RIB */
 	uint32_t stale_families; /* of which */
 	enum bgp_role remote_role;

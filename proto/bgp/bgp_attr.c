@@ -6,7 +6,7 @@
  * message stands; decoding goes on after all but a reset, since a later attribute may hold NLRI that
  * have to be withdrawn.
  *
- * Bounds: a message is at most 4096 bytes; everything derived from it fits bgp_attr_in.room. */
+ * Bounds: a message is at most 65535 bytes (RFC 8654); everything derived from it fits bgp_attr_in.room. */
 #include "bgp_attr.h"
 #include <assert.h>
 #include <string.h>
@@ -22,6 +22,9 @@ void bgp_attr_fault(
 	in->fix = fix;
 	bgp_error_set(&in->err, NOTIFY_UPDATE, subcode, data, n);
 }
+
+/* A path longer than that (4,000 ASes) is nobody's; twice its size still has a 16-bit length. */
+#define PATH_BYTES_MAX (4 * BGP_MSG_MAX)
 
 static struct bgp_span span_of(struct rd *v)
 {
@@ -98,6 +101,8 @@ static enum bgp_fix get_as_path(struct rd *v, const struct bgp_from *from, struc
 
 	/* RFC 9774 3: a set says nothing that could be checked. */
 	if (!bgp_path_ok(s.p, s.len, width) || bgp_path_has_set(s.p, s.len, width))
+		return FIX_WITHDRAW;
+	if (s.len > PATH_BYTES_MAX)
 		return FIX_WITHDRAW;
 	in->a.as_path = from->as4 ? s : widen(in, s.p, s.len);
 	in->a.has |= BGP_HAS_AS_PATH;
@@ -206,13 +211,17 @@ static enum bgp_fix get_cluster_list(
 }
 
 /* A next hop of MP_REACH_NLRI: an RD of zero in front in VPN families, a link-local one behind a
- * global IPv6 one (RFC 2545 3). */
-static bool mp_next_hop(struct rd *nh, unsigned family, struct bgp_attr_in *in)
+ * global IPv6 one (RFC 2545 3); an IPv6 one of IPv4 routes where that was agreed (RFC 8950 4). On a
+ * link without global addresses speakers put the link-local one, or none, in the first place. */
+static bool mp_next_hop(
+	struct rd *nh, unsigned family, const struct bgp_from *from, struct bgp_attr_in *in)
 {
 	unsigned rd_len = bgp_family_vpn(family) ? 8 : 0, addr_len = bgp_family_bits(family) / 8;
 	size_t len = rd_left(nh);
 	uint8_t b[16];
 
+	if (family == BGP_IPV4 && from->v4_over_v6 && len >= 16)
+		addr_len = 16;
 	if (len != rd_len + addr_len && !(addr_len == 16 && len == 2 * (rd_len + addr_len)))
 		return false;
 	rd_take(nh, rd_len);
@@ -222,8 +231,13 @@ static bool mp_next_hop(struct rd *nh, unsigned family, struct bgp_attr_in *in)
 		rd_take(nh, rd_len);
 		rd_copy(nh, b, 16);
 		in->reach_next_hop_ll = ip_v6_bytes(b);
-		if (!ip_is_link_local(&in->reach_next_hop_ll))
+		if (!ip_is_link_local(&in->reach_next_hop_ll)) {
 			in->reach_next_hop_ll = (struct ip){0};
+		} else if (ip_is_unspecified(&in->reach_next_hop) ||
+			   ip_is_link_local(&in->reach_next_hop)) {
+			in->reach_next_hop = in->reach_next_hop_ll;
+			in->reach_next_hop_ll = (struct ip){0};
+		}
 	}
 	return rd_done(nh);
 }
@@ -243,7 +257,8 @@ static enum bgp_fix get_mp_reach(struct rd *v, const struct bgp_from *from, stru
 	if (family < 0 || !(from->families & BGP_FAM(family)))
 		return FIX_DISCARD;
 	in->reach.family = family;
-	if (!mp_next_hop(&nh, (unsigned)family, in))
+	in->reach.add_path = from->add_path & BGP_FAM(family);
+	if (!mp_next_hop(&nh, (unsigned)family, from, in))
 		return FIX_RESET;
 	return next_hop_ok(&in->reach_next_hop) ? FIX_NONE : FIX_WITHDRAW;
 }
@@ -263,6 +278,7 @@ static enum bgp_fix get_mp_unreach(
 	if (family < 0 || !(from->families & BGP_FAM(family)))
 		return FIX_DISCARD;
 	in->unreach.family = family;
+	in->unreach.add_path = from->add_path & BGP_FAM(family);
 	return FIX_NONE;
 }
 
@@ -277,7 +293,7 @@ static enum bgp_fix get_as4_path(struct rd *v, const struct bgp_from *from, stru
 {
 	struct bgp_span s = span_of(v);
 
-	if (from->as4 || s.len == 0 || !bgp_path_ok(s.p, s.len, 4))
+	if (from->as4 || s.len == 0 || s.len > PATH_BYTES_MAX || !bgp_path_ok(s.p, s.len, 4))
 		return FIX_DISCARD;
 	if (bgp_path_has_set(s.p, s.len, 4))
 		return FIX_WITHDRAW; /* RFC 9774 3 */

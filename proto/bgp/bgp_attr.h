@@ -15,7 +15,8 @@ enum bgp_fix { FIX_NONE, FIX_DISCARD, FIX_WITHDRAW, FIX_RESET };
 /* NLRI of one family inside a message, borrowed from it. */
 struct bgp_mp {
 	bool present;
-	int family; /* -1: one we don't know */
+	bool add_path; /* each NLRI has a path identifier in front (RFC 7911 3) */
+	int family;    /* -1: one we don't know */
 	const uint8_t *nlri;
 	size_t len;
 };
@@ -24,6 +25,8 @@ struct bgp_mp {
 struct bgp_from {
 	bool ebgp, as4;
 	uint32_t families; /* negotiated */
+	uint32_t add_path; /* of which we receive several paths */
+	bool v4_over_v6;   /* RFC 8950 */
 };
 
 /* The attributes of one UPDATE. Spans point into the message or into room. */
@@ -40,7 +43,7 @@ struct bgp_attr_in {
 	bool has_as4_aggregator;
 	uint32_t as4_aggregator_as, as4_aggregator_id;
 	size_t room_used;
-	uint8_t room[6 * BGP_MSG_MAX]; /* a path of 2-octet numbers doubles and is merged once;
+	uint8_t room[6 * BGP_MSG_EXT_MAX]; /* a path of 2-octet numbers doubles and is merged once;
 					  the rest is for unknown attributes */
 };
 

@@ -102,6 +102,42 @@ static int cap_restart(struct rd *r, struct bgp_caps *c)
 	return rd_done(r) ? 0 : ERR_MALFORMED;
 }
 
+/* RFC 8654 3. */
+static int cap_ext_message(struct rd *r, struct bgp_caps *c)
+{
+	c->ext_message = true;
+	return rd_done(r) ? 0 : ERR_MALFORMED;
+}
+
+/* RFC 8950 4: triples of AFI, a SAFI of two bytes, AFI of the next hop. */
+static int cap_ext_next_hop(struct rd *r, struct bgp_caps *c)
+{
+	while (rd_left(r)) {
+		uint16_t afi = rd_u16(r), safi = rd_u16(r), nh = rd_u16(r);
+
+		if (afi == 1 && safi == 1 && nh == 2)
+			c->v4_over_v6 = true;
+	}
+	return rd_done(r) ? 0 : ERR_MALFORMED;
+}
+
+/* RFC 7911 4: 1 receive, 2 send, 3 both; other values are ignored. */
+static int cap_add_path(struct rd *r, struct bgp_caps *c)
+{
+	c->paths_in = c->paths_out = 0;
+	while (rd_left(r)) {
+		uint16_t afi = rd_u16(r);
+		int f = bgp_family_of(afi, rd_u8(r));
+		uint8_t how = rd_u8(r);
+
+		if (f < 0 || how > 3)
+			continue;
+		c->paths_in |= how & 1 ? BGP_FAM(f) : 0;
+		c->paths_out |= how & 2 ? BGP_FAM(f) : 0;
+	}
+	return rd_done(r) ? 0 : ERR_MALFORMED;
+}
+
 /* RFC 9234 4.1. */
 static int cap_role(struct rd *r, struct bgp_caps *c)
 {
@@ -120,6 +156,9 @@ static const struct {
 } known[] = {
 	{CAP_MP, cap_mp},
 	{CAP_REFRESH, cap_refresh},
+	{CAP_EXT_NEXT_HOP, cap_ext_next_hop},
+	{CAP_EXT_MESSAGE, cap_ext_message},
+	{CAP_ADD_PATH, cap_add_path},
 	{CAP_ROLE, cap_role},
 	{CAP_RESTART, cap_restart},
 	{CAP_AS4, cap_as4},
@@ -140,6 +179,24 @@ int bgp_caps_decode(struct rd *r, struct bgp_caps *c)
 				return ERR_MALFORMED;
 	}
 	return rd_done(r) ? 0 : ERR_MALFORMED;
+}
+
+static void put_add_path(struct wr *w, const struct bgp_caps *c)
+{
+	uint8_t *len;
+
+	wr_u8(w, CAP_ADD_PATH);
+	len = wr_skip(w, 1);
+	for (unsigned f = 0; f < BGP_FAMILIES; f++) {
+		if (!((c->paths_in | c->paths_out) & BGP_FAM(f)))
+			continue;
+		wr_u16(w, families[f].afi);
+		wr_u8(w, families[f].safi);
+		wr_u8(w, (uint8_t)((c->paths_in & BGP_FAM(f) ? 1 : 0) |
+				   (c->paths_out & BGP_FAM(f) ? 2 : 0)));
+	}
+	if (len)
+		*len = (uint8_t)(w->p - len - 1);
 }
 
 static void put_restart(struct wr *w, const struct bgp_caps *c)
@@ -185,6 +242,19 @@ void bgp_caps_encode(struct wr *w, const struct bgp_caps *c)
 		wr_u8(w, 4);
 		wr_u32(w, c->as);
 	}
+	if (c->ext_message) {
+		wr_u8(w, CAP_EXT_MESSAGE);
+		wr_u8(w, 0);
+	}
+	if (c->v4_over_v6) {
+		wr_u8(w, CAP_EXT_NEXT_HOP);
+		wr_u8(w, 6);
+		wr_u16(w, 1);
+		wr_u16(w, 1);
+		wr_u16(w, 2);
+	}
+	if (c->paths_in | c->paths_out)
+		put_add_path(w, c);
 	if (c->restart)
 		put_restart(w, c);
 	if (c->role) {

@@ -18,6 +18,10 @@ struct bgp_caps {
 	uint32_t restart_families, forward_families;
 	uint8_t role;      /* RFC 9234 4.1: one more than its value; 0: none */
 	bool role_unequal; /* told twice, and not the same */
+	bool ext_message;  /* RFC 8654 */
+	bool v4_over_v6;   /* RFC 8950: IPv4 unicast with IPv6 next hops */
+	uint32_t paths_in,
+		paths_out; /* RFC 7911: families in which it receives, or sends, several */
 };
 
 /* Read the value of one capabilities parameter into @c, adding to what is there. Unknown ones are

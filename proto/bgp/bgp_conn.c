@@ -1,6 +1,6 @@
 /* bgp_conn.c - the output queue of a connection.
  *
- * One buffer of LIM_BGP_OUT_BYTES. UPDATEs go in while a quarter of it is free, so that messages of
+ * One buffer of LIM_BGP_OUT_BYTES (and an extended message). UPDATEs go in while a quarter of it is free, so that messages of
  * the session (KEEPALIVE, NOTIFICATION) find room; what doesn't fit waits in the table, in its
  * newest form. Bytes offered to the driver don't move until it says how many were taken. The send
  * hold timer (RFC 9687) runs while something is unsent and starts again at each progress. */
@@ -15,7 +15,8 @@ static void make_room(struct bgp_conn *c)
 {
 	if (c->out_head == c->out_tail && !c->offered) {
 		c->out_head = c->out_tail = 0;
-	} else if (c->out_head && !c->offered && LIM_BGP_OUT_BYTES - c->out_tail < RESERVE) {
+	} else if (c->out_head && !c->offered &&
+		   c->out_tail + RESERVE + BGP_MSG_MAX > LIM_BGP_OUT_BYTES) {
 		memmove(c->out, c->out + c->out_head, c->out_tail - c->out_head);
 		c->out_tail -= c->out_head;
 		c->out_head = 0;
@@ -25,7 +26,7 @@ static void make_room(struct bgp_conn *c)
 void bgp_conn_begin(struct bgp_conn *c, struct wr *w)
 {
 	make_room(c);
-	wr_init(w, c->out + c->out_tail, LIM_BGP_OUT_BYTES - c->out_tail);
+	wr_init(w, c->out + c->out_tail, c->out_cap - c->out_tail);
 }
 
 static void send_hold_start(struct bgp_conn *c)
@@ -76,7 +77,7 @@ static bool fill_family(struct bgp_conn *c, unsigned f, unsigned *updates)
 	if (!po->group || (po->at_end && !po->begin && !po->end && !po->eor))
 		return true;
 	make_room(c);
-	if (LIM_BGP_OUT_BYTES - c->out_tail < RESERVE + BGP_MSG_MAX)
+	if (c->out_tail + RESERVE + BGP_MSG_MAX > LIM_BGP_OUT_BYTES)
 		return false;
 	wr_init(&w, c->out + c->out_tail, LIM_BGP_OUT_BYTES - RESERVE - c->out_tail);
 	if (po->begin) {
@@ -86,6 +87,11 @@ static bool fill_family(struct bgp_conn *c, unsigned f, unsigned *updates)
 		refresh++;
 	}
 	n = ribout_emit(p->b, po, &w, UINT32_MAX);
+	if (n == 0 && !po->at_end && c->out_tail == 0 && wr_len(&w) == 0) {
+		/* An extended message (RFC 8654), which needs the room behind the bound. */
+		wr_init(&w, c->out, c->out_cap - RESERVE);
+		n = ribout_emit(p->b, po, &w, 1);
+	}
 	if (po->at_end && po->end && wr_left(&w) > BGP_HDR_LEN + 4) {
 		bgp_refresh_encode(&w, f, REFRESH_END);
 		po->end = false;

@@ -19,13 +19,14 @@
 #include "weft/err.h"
 #include "bgp_int.h"
 
-#define OPEN_HOLD_SECS 240 /* RFC 4271 8.2.2: "a large value" */
-#define IDLE_HOLD_SECS 2
-#define BACKOFF_MAX    6  /* 2 s << 6 */
-#define STABLE_SECS    60 /* a session this long starts the doubling over */
-#define HOLD_DEFAULT   90
-#define RETRY_DEFAULT  30
-#define RETRY_KEPT     2 /* while it restarts */
+#define OPEN_HOLD_SECS    240 /* RFC 4271 8.2.2: "a large value" */
+#define IDLE_HOLD_SECS    2
+#define BACKOFF_MAX       6  /* 2 s << 6 */
+#define STABLE_SECS       60 /* a session this long starts the doubling over */
+#define HOLD_DEFAULT      90
+#define ADD_PATH_FAMILIES (BGP_FAM(BGP_IPV4) | BGP_FAM(BGP_IPV6))
+#define RETRY_DEFAULT     30
+#define RETRY_KEPT        2 /* while it restarts */
 
 enum conn_event {
 	EV_CONNECTED,
@@ -111,6 +112,7 @@ static struct bgp_conn *conn_new(struct bgp_peer *p, enum conn_slot slot)
 void bgp_conn_free(struct bgp_conn *c)
 {
 	list_del(&c->link);
+	free(c->in);
 	free(c->out);
 	free(c);
 }
@@ -283,11 +285,15 @@ static void send_open(struct bgp_conn *c)
 		.enhanced_refresh = true,
 		.as4 = true,
 		.as = p->local_as,
-		.role = p->ebgp ? (uint8_t)p->cfg.role : 0};
+		.role = p->ebgp ? (uint8_t)p->cfg.role : 0,
+		.ext_message = !p->cfg.no_ext_message,
+		.v4_over_v6 = p->cfg.v4_over_v6 && p->cfg.families & BGP_FAM(BGP_IPV4),
+		.paths_in = p->cfg.add_path_rx ? p->cfg.families & ADD_PATH_FAMILIES : 0,
+		.paths_out = p->cfg.add_path_tx ? p->cfg.families & ADD_PATH_FAMILIES : 0};
 	struct bgp_open o = {.as = p->local_as,
 		.hold_secs = (uint16_t)offered_hold(p),
 		.id = p->b->cfg.router_id};
-	uint8_t buf[128];
+	uint8_t buf[160];
 	struct wr cw, w;
 
 	bgp_restart_offer(p, &caps);
@@ -303,8 +309,12 @@ static void send_open(struct bgp_conn *c)
 /* TCP stands: send OPEN, wait for theirs. ERR_NOMEM. */
 static int open_conn(struct bgp_conn *c, const struct ip *local)
 {
-	c->out = malloc(LIM_BGP_OUT_BYTES);
-	if (!c->out)
+	const struct bgp_peer_cfg *cfg = &c->peer->cfg;
+
+	c->out_cap = LIM_BGP_OUT_BYTES + (cfg->no_ext_message ? 0 : BGP_MSG_EXT_MAX);
+	c->out = malloc(c->out_cap);
+	c->in = malloc(cfg->no_ext_message ? BGP_MSG_MAX : BGP_MSG_EXT_MAX);
+	if (!c->out || !c->in)
 		return ERR_NOMEM;
 	c->local = *local;
 	c->state = CONN_OPENSENT;
@@ -539,6 +549,21 @@ static void on_open(struct bgp_conn *c, struct event *ev)
 	note_state(p);
 }
 
+/* What holds where both ends told it. */
+static void negotiate(struct bgp_peer *p)
+{
+	const struct bgp_peer_cfg *cfg = &p->cfg;
+	const struct bgp_caps *theirs = &p->caps;
+	uint32_t several = p->no_caps ? 0 : p->families & ADD_PATH_FAMILIES;
+
+	/* RFC 8654 leaves it to us what we send; paths of 2-octet numbers stay small. */
+	p->msg_max = theirs->ext_message && !cfg->no_ext_message && p->as4 ? BGP_MSG_EXT_MAX
+									   : BGP_MSG_MAX;
+	p->v4_over_v6 = theirs->v4_over_v6 && cfg->v4_over_v6 && !p->no_caps;
+	p->paths_in = cfg->add_path_rx ? several & theirs->paths_out : 0;
+	p->paths_out = cfg->add_path_tx ? several & theirs->paths_in : 0;
+}
+
 /* OpenConfirm, event 26. */
 static void on_confirmed(struct bgp_conn *c, struct event *ev)
 {
@@ -559,6 +584,7 @@ static void on_confirmed(struct bgp_conn *c, struct event *ev)
 	p->enhanced = c->open.caps.enhanced_refresh && p->refresh;
 	p->remote_id = c->open.id;
 	p->caps = c->open.caps;
+	negotiate(p);
 	if (p->no_caps) /* we told them nothing, so nothing of it holds */
 		p->caps.restart = false;
 	p->notify = p->caps.restart_notify && p->caps.restart && p->cfg.restart;
@@ -729,34 +755,43 @@ static void got_message(struct bgp_conn *c, uint8_t type, const uint8_t *msg, si
 	happen(c, of_type[type], &ev);
 }
 
+/* How long a message may be: RFC 8654 4, once both have told that they can. */
+static size_t in_max(const struct bgp_conn *c)
+{
+	return c->state >= CONN_OPENCONFIRM && c->open.caps.ext_message &&
+			       !c->peer->cfg.no_ext_message && !c->peer->no_caps
+		       ? BGP_MSG_EXT_MAX
+		       : BGP_MSG_MAX;
+}
+
 /* Use up bytes of @buf; how many. Message by message from @buf itself where they are whole, else by
  * way of c->in. */
 static size_t take_some(struct bgp_conn *c, const uint8_t *buf, size_t len)
 {
 	struct event ev = {0};
 	uint8_t type;
-	size_t take = len;
+	size_t take = len, max = in_max(c);
 	int n;
 
 	if (c->in_len == 0) {
-		n = bgp_msg_peek(buf, len, &type, &ev.err);
+		n = bgp_msg_peek(buf, len, max, &type, &ev.err);
 		if (n > 0 && (size_t)n <= len) {
 			got_message(c, type, buf, (size_t)n);
 			return (size_t)n;
 		}
 	} else {
-		n = bgp_msg_peek(c->in, c->in_len, &type, &ev.err);
+		n = bgp_msg_peek(c->in, c->in_len, max, &type, &ev.err);
 		take = (n > 0 ? (size_t)n : BGP_HDR_LEN) - c->in_len;
 		take = take < len ? take : len;
 	}
 	if (n != ERR_MALFORMED) {
 		memcpy(c->in + c->in_len, buf, take);
-		c->in_len = (uint16_t)(c->in_len + take);
-		n = bgp_msg_peek(c->in, c->in_len, &type, &ev.err);
+		c->in_len += take;
+		n = bgp_msg_peek(c->in, c->in_len, max, &type, &ev.err);
 	}
 	if (n == ERR_MALFORMED) {
 		happen(c, EV_BAD_HEADER, &ev);
-	} else if (n > 0 && c->in_len == n) {
+	} else if (n > 0 && c->in_len == (size_t)n) {
 		c->in_len = 0;
 		got_message(c, type, c->in, (size_t)n);
 	}

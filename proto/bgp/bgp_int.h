@@ -47,11 +47,12 @@ struct bgp_conn {
 	bool tell_connect;    /* BGP_CONNECT is to be told */
 	struct bgp_open open; /* theirs, from OpenConfirm on */
 	struct bgp_timer hold, keepalive, send_hold;
-	uint16_t in_len;
+	size_t in_len;
 	size_t out_head, out_tail,
 		offered; /* out[out_head..out_tail) is unsent, offered of it told */
-	uint8_t in[BGP_MSG_MAX];
-	uint8_t *out; /* LIM_BGP_OUT_BYTES; NULL in Connect */
+	uint8_t *in;     /* in_cap bytes, as the next; NULL in Connect */
+	uint8_t *out;    /* out_cap bytes */
+	size_t out_cap; /* LIM_BGP_OUT_BYTES, and one extended message more where these are offered */
 };
 
 struct bgp_peer {
@@ -74,7 +75,9 @@ struct bgp_peer {
 	struct rib *rib;
 	/* negotiated, while up */
 	uint32_t families;
-	bool as4, refresh, enhanced;
+	bool as4, refresh, enhanced, v4_over_v6;
+	uint32_t msg_max; /* RFC 8654 */
+	uint32_t paths_in, paths_out;
 	uint16_t hold_secs;
 	uint32_t remote_id;
 	uint32_t stale_families; /* have routes that were not told again yet; also while away */
@@ -118,8 +121,9 @@ struct bgp {
 	struct log_line lines[LIM_BGP_LOG_LINES];
 	unsigned line_head, line_count;
 	struct bgp_stats st;
-	struct decide_cand cands[LIM_BGP_PEERS + 1];
-	struct path *cand_paths[LIM_BGP_PEERS + 1];
+	unsigned add_path_groups; /* that hear several paths */
+	struct decide_cand cands[LIM_BGP_PEERS + 1 + NET_ID_PATHS];
+	struct path *cand_paths[LIM_BGP_PEERS + 1 + NET_ID_PATHS];
 	/* one UPDATE, one edit, one view at a time */
 	struct bgp_update update;
 	struct bgp_edit edit;
@@ -202,7 +206,7 @@ void bgp_path_remove(
 	struct bgp *b, struct rib *r, struct net *net, struct path *path, struct bgp_peer *p);
 /* Decide one dirty net; true: *@out tells of it. */
 bool bgp_decide_next(struct bgp *b, struct bgp_act *out);
-/* Put what a group is to hear of @best into *@out (held; NULL: nothing). ERR_NOMEM. */
+/* Put what a group is to hear of the path @best into *@out (held; NULL: nothing). ERR_NOMEM. */
 int bgp_export(struct bgp *b, struct bgp_group *g, const struct bgp_nlri *n,
 	const struct path *best, struct attr_set **out);
 

@@ -12,7 +12,7 @@
 #include "map.h"
 
 #define CAP_MIN  64
-#define WIRE_MAX (4 * BGP_MSG_MAX)
+#define WIRE_MAX BGP_MSG_EXT_MAX
 #define NH_MAX   32
 
 int attr_table_init(struct attr_table *t, const uint8_t seed[16])

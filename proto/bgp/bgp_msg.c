@@ -133,13 +133,13 @@ static const struct {
 	uint16_t min, max;
 } type_len[] = {
 	[MSG_OPEN] = {29, BGP_MSG_MAX},
-	[MSG_UPDATE] = {23, BGP_MSG_MAX},
-	[MSG_NOTIFICATION] = {21, BGP_MSG_MAX},
+	[MSG_UPDATE] = {23, BGP_MSG_EXT_MAX},
+	[MSG_NOTIFICATION] = {21, BGP_MSG_EXT_MAX},
 	[MSG_KEEPALIVE] = {BGP_HDR_LEN, BGP_HDR_LEN},
-	[MSG_REFRESH] = {BGP_HDR_LEN, BGP_MSG_MAX},
+	[MSG_REFRESH] = {BGP_HDR_LEN, BGP_MSG_EXT_MAX},
 };
 
-int bgp_msg_peek(const uint8_t *buf, size_t len, uint8_t *type, struct bgp_error *e)
+int bgp_msg_peek(const uint8_t *buf, size_t len, size_t max, uint8_t *type, struct bgp_error *e)
 {
 	static const uint8_t marker[16] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
@@ -157,7 +157,7 @@ int bgp_msg_peek(const uint8_t *buf, size_t len, uint8_t *type, struct bgp_error
 	lenp = r.p;
 	msg_len = rd_u16(&r);
 	*type = rd_u8(&r);
-	if (msg_len < BGP_HDR_LEN || msg_len > BGP_MSG_MAX)
+	if (msg_len < BGP_HDR_LEN || msg_len > max)
 		return bgp_error_set(e, NOTIFY_HEADER, HDR_BAD_LEN, lenp, 2);
 	if (*type < MSG_OPEN || *type > MSG_REFRESH)
 		return bgp_error_set(e, NOTIFY_HEADER, HDR_BAD_TYPE, type, 1);
@@ -184,7 +184,7 @@ void bgp_msg_end(struct wr *w, uint8_t *at)
 	if (!at || wr_bad(w))
 		return;
 	len = (size_t)(w->p - (at - 16));
-	assert(len >= BGP_HDR_LEN && len <= BGP_MSG_MAX);
+	assert(len >= BGP_HDR_LEN && len <= BGP_MSG_EXT_MAX);
 	at[0] = (uint8_t)(len >> 8);
 	at[1] = (uint8_t)len;
 }

@@ -25,8 +25,8 @@ char *bgp_error_fmt(const struct bgp_error *e, char *out, size_t cap);
 
 /* Look at the header at @buf. > 0: the message's whole length (it may be longer than @len);
  * ERR_TRUNCATED: fewer than BGP_HDR_LEN bytes and nothing wrong yet; ERR_MALFORMED: @e says what.
- * RFC 4271 6.1. *@type is set with a length. */
-int bgp_msg_peek(const uint8_t *buf, size_t len, uint8_t *type, struct bgp_error *e);
+ * RFC 4271 6.1. *@type is set with a length. @max: BGP_MSG_MAX, or BGP_MSG_EXT_MAX (RFC 8654 4). */
+int bgp_msg_peek(const uint8_t *buf, size_t len, size_t max, uint8_t *type, struct bgp_error *e);
 
 /* An OPEN's content (RFC 4271 4.2). */
 struct bgp_open {

@@ -100,11 +100,11 @@ int bgp_path_set(struct bgp *b, struct rib *r, struct bgp_peer *p, const struct 
 	if (err < 0)
 		return err;
 	net = rib_get(r, n);
-	path = net ? net_path(net, idx) : NULL;
+	path = net ? net_path(net, idx, n->path_id) : NULL;
 	if (!path && net) {
 		err = ERR_FULL;
 		if (b->npaths < LIM_BGP_ROUTES)
-			path = net_add(r, net, idx);
+			path = net_add(r, net, idx, n->path_id);
 		if (path) {
 			b->npaths++;
 			if (p)
@@ -152,7 +152,7 @@ void bgp_path_remove(
 bool bgp_path_del(struct bgp *b, struct rib *r, struct bgp_peer *p, const struct bgp_nlri *n)
 {
 	struct net *net = rib_find(r, n);
-	struct path *path = net ? net_path(net, p ? p->idx : BGP_LOCAL) : NULL;
+	struct path *path = net ? net_path(net, p ? p->idx : BGP_LOCAL, n->path_id) : NULL;
 
 	if (!path)
 		return false;
@@ -181,6 +181,7 @@ static bool make_cand(
 		.router_id = a->originator ? a->originator
 			     : p           ? p->remote_id
 					   : b->cfg.router_id};
+	c->path_id = path_id(path);
 	if (p)
 		c->peer_addr = p->cfg.remote.ip;
 	attr_next_hop(a, &nh);
@@ -189,30 +190,62 @@ static bool make_cand(
 	return b->cfg.nexthop->resolve(b->cfg.nexthop_ctx, r->vni, &nh, &c->igp_cost);
 }
 
+static void to_front(struct net *net, struct path *p)
+{
+	struct path **at = &net->paths;
+
+	if (*at == p)
+		return;
+	while (*at != p)
+		at = &(*at)->next;
+	*at = p->next;
+	p->next = net->paths;
+	net->paths = p;
+}
+
+/* RFC 7911 leaves open which paths are told: the best, the best without that one, and so on. The
+ * first of the @n candidates' paths in that order come to the front. */
+static void rank(struct bgp *b, struct net *net, size_t n)
+{
+	struct path *order[UINT8_MAX];
+	enum decide_step step;
+	size_t k = 0;
+
+	while (n > 0 && k < UINT8_MAX) {
+		size_t i = decide_best(b->cands, n, &step);
+
+		order[k++] = b->cand_paths[i];
+		b->cands[i] = b->cands[--n];
+		b->cand_paths[i] = b->cand_paths[n];
+	}
+	while (k > 0)
+		to_front(net, order[--k]);
+}
+
 /* Decide @net: the best path goes to the front. NULL: no usable one. */
 static struct path *decide_net(struct bgp *b, struct rib *r, struct net *net)
 {
 	enum decide_step step;
-	struct path *best, **at;
+	struct path *best;
 	size_t n = 0;
 
 	b->st.decisions++;
 	for (struct path *p = net->paths; p; p = p->next) {
 		assert(n < sizeof(b->cands) / sizeof(b->cands[0]));
 		b->cand_paths[n] = p;
-		n += make_cand(b, r, p, &b->cands[n]);
+		p->flags &= (uint8_t)~PATH_USABLE;
+		if (!make_cand(b, r, p, &b->cands[n]))
+			continue;
+		p->flags |= PATH_USABLE;
+		n++;
 	}
 	if (n == 0)
 		return NULL;
 	best = b->cand_paths[decide_best(b->cands, n, &step)];
 	net->step = (uint8_t)step;
-	if (net->paths != best) {
-		for (at = &net->paths; *at != best; at = &(*at)->next)
-			;
-		*at = best->next;
-		best->next = net->paths;
-		net->paths = best;
-	}
+	to_front(net, best);
+	if (b->add_path_groups && n > 1)
+		rank(b, net, n);
 	return best;
 }
 
@@ -255,7 +288,7 @@ bool bgp_decide_next(struct bgp *b, struct bgp_act *out)
 		if (best ? n->best == best->attr && n->best_peer == best->peer &&
 					n->best_label == best->label
 			 : !n->best) {
-			if (forced && best)
+			if ((forced && best) || b->add_path_groups)
 				ribout_update(b, r, n, false);
 			rib_release(r, n);
 			close_failed(b);
@@ -315,6 +348,13 @@ static void export_ebgp(
 		e->a.next_hop = g->key.next_hop;
 }
 
+/* Does the group take such next hops? */
+static bool next_hop_fits(const struct bgp_group *g, const struct ip *nh)
+{
+	return ip_bits(nh) == bgp_family_bits(g->key.family) ||
+	       (g->key.v4_over_v6 && nh->family == IP_V6);
+}
+
 static void export_ibgp(
 	struct bgp *b, struct bgp_group *g, const struct bgp_peer *src, struct bgp_edit *e)
 {
@@ -322,7 +362,8 @@ static void export_ibgp(
 		bgp_edit_local_pref(e, 100); /* RFC 4271 5.1.5 */
 	if (src && !src->ebgp)
 		bgp_edit_reflect(e, src->remote_id, b->cfg.cluster_id);
-	else if (!e->next_hop_set && (g->key.next_hop_self || e->a.next_hop.family == IP_NONE))
+	else if (!e->next_hop_set && (g->key.next_hop_self || e->a.next_hop.family == IP_NONE ||
+					     ip_is_link_local(&e->a.next_hop)))
 		e->a.next_hop = g->key.next_hop;
 	if (g->key.gshut)
 		bgp_edit_local_pref(e, 0); /* RFC 8326 4.2 */
@@ -357,7 +398,7 @@ static int finish(
 		bgp_edit_add(e, BGP_LIST_COMMUNITY, gshut);
 	e->a.next_hop_ll = (struct ip){0}; /* RFC 2545 3: only on the link it is of */
 	e->a.has |= BGP_HAS_AS_PATH;
-	if (e->overflow || ip_bits(&e->a.next_hop) != bgp_family_bits(g->key.family))
+	if (e->overflow || !next_hop_fits(g, &e->a.next_hop))
 		return 0;
 	return attr_intern(&b->attrs, &e->a, out);
 }

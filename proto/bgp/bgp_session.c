@@ -32,6 +32,13 @@ static void group_key_of(const struct bgp_peer *p, unsigned family, struct group
 	if (key->next_hop.family == IP_NONE && p->up &&
 		ip_bits(&p->up->local) == bgp_family_bits(family))
 		key->next_hop = p->up->local;
+	if (family <= BGP_IPV6 && p->paths_out & BGP_FAM(family))
+		key->add_path = p->cfg.add_path_tx;
+	key->v4_over_v6 = family == BGP_IPV4 && p->v4_over_v6;
+	if (key->v4_over_v6 && key->next_hop.family == IP_NONE) /* RFC 8950 3 */
+		key->next_hop = p->cfg.next_hop[1].family == IP_V6 ? p->cfg.next_hop[1]
+				: p->up                            ? p->up->local
+								   : key->next_hop;
 }
 
 int bgp_session_regroup(struct bgp_peer *p)
@@ -57,21 +64,23 @@ int bgp_session_reimport(struct bgp_peer *p)
 	size_t at = 0;
 
 	while ((n = rib_next(p->rib, &at, &cursor)) != NULL) {
-		struct path *path = net_path(n, p->idx);
-		struct bgp_nlri nlri;
-		bool stale;
-		int err;
+		struct path *path = NULL;
 
-		if (!path)
-			continue;
-		net_nlri(n, &nlri);
-		nlri.label = path->label;
-		stale = path->flags & PATH_STALE;
-		err = bgp_path_set(p->b, p->rib, p, &nlri, path->in);
-		if (err < 0)
-			return err;
-		if (stale)
-			path->flags |= PATH_STALE;
+		while ((path = net_path_next(n, p->idx, path)) != NULL) {
+			struct bgp_nlri nlri;
+			bool stale;
+			int err;
+
+			net_nlri(n, &nlri);
+			nlri.label = path->label;
+			nlri.path_id = path_id(path);
+			stale = path->flags & PATH_STALE;
+			err = bgp_path_set(p->b, p->rib, p, &nlri, path->in);
+			if (err < 0)
+				return err;
+			if (stale)
+				path->flags |= PATH_STALE;
+		}
 	}
 	return 0;
 }
@@ -104,10 +113,15 @@ static void flush(struct bgp_peer *p, uint32_t families, bool stale_only)
 	if (!p->received)
 		return;
 	while ((n = rib_next(p->rib, &at, &cursor)) != NULL) {
-		struct path *path = families & BGP_FAM(n->family) ? net_path(n, p->idx) : NULL;
+		struct path *path, *next;
 
-		if (path && (!stale_only || path->flags & PATH_STALE))
-			bgp_path_remove(p->b, p->rib, n, path, p);
+		if (!(families & BGP_FAM(n->family)))
+			continue;
+		for (path = net_path_next(n, p->idx, NULL); path; path = next) {
+			next = net_path_next(n, p->idx, path);
+			if (!stale_only || path->flags & PATH_STALE)
+				bgp_path_remove(p->b, p->rib, n, path, p);
+		}
 	}
 }
 
@@ -118,9 +132,10 @@ static void mark_stale(struct bgp_peer *p, uint32_t families)
 	size_t at = 0;
 
 	while (families && p->received && (n = rib_next(p->rib, &at, &cursor)) != NULL) {
-		struct path *path = families & BGP_FAM(n->family) ? net_path(n, p->idx) : NULL;
+		struct path *path = NULL;
 
-		if (path)
+		while (families & BGP_FAM(n->family) &&
+			(path = net_path_next(n, p->idx, path)) != NULL)
 			path->flags |= PATH_STALE;
 	}
 }
@@ -232,7 +247,7 @@ static void withdraw_all(struct bgp_peer *p, const struct bgp_mp *mp)
 	if (!mp->present || mp->family < 0)
 		return;
 	rd_init(&r, mp->nlri, mp->len);
-	while (rd_left(&r) && bgp_nlri_read(&r, (unsigned)mp->family, &n) == 0)
+	while (rd_left(&r) && bgp_mp_read(&r, mp, &n) == 0)
 		bgp_path_del(p->b, p->rib, p, &n);
 }
 
@@ -262,7 +277,7 @@ static int announce_all(
 	if (err < 0)
 		return bgp_error_set(e, NOTIFY_CEASE, CEASE_RESOURCES, NULL, 0);
 	rd_init(&r, mp->nlri, mp->len);
-	while (err == 0 && rd_left(&r) && bgp_nlri_read(&r, (unsigned)mp->family, &n) == 0) {
+	while (err == 0 && rd_left(&r) && bgp_mp_read(&r, mp, &n) == 0) {
 		if (bgp_nlri_martian(&n)) {
 			bgp_say(b, p->idx, "a prefix that can't be routed was ignored");
 			bgp_path_del(b, p->rib, p, &n);
@@ -324,7 +339,11 @@ static int announce(struct bgp_peer *p, struct bgp_update *u, struct bgp_error *
 
 int bgp_session_update(struct bgp_peer *p, const uint8_t *body, size_t len, struct bgp_error *e)
 {
-	struct bgp_from from = {.ebgp = p->ebgp, .as4 = p->as4, .families = p->families};
+	struct bgp_from from = {.ebgp = p->ebgp,
+		.as4 = p->as4,
+		.families = p->families,
+		.add_path = p->paths_in,
+		.v4_over_v6 = p->v4_over_v6};
 	struct bgp_update *u = &p->b->update;
 	bool routes;
 	char text[128];

@@ -35,6 +35,10 @@ static void fill_info(const struct bgp_peer *p, struct bgp_peer_info *out)
 	out->families = p->families;
 	out->as4 = p->up && p->as4;
 	out->refresh = p->up && p->refresh;
+	out->ext_message = p->up && p->msg_max > BGP_MSG_MAX;
+	out->v4_over_v6 = p->up && p->v4_over_v6;
+	out->paths_in = p->up ? p->paths_in : 0;
+	out->paths_out = p->up ? p->paths_out : 0;
 	out->enhanced_refresh = p->up && p->enhanced;
 	out->restart = p->up && p->caps.restart;
 	out->stale_families = p->stale_families;
@@ -98,6 +102,7 @@ static bool show_path(const struct net *n, const struct path *p, const struct at
 	attr_view(set, &a);
 	net_nlri(n, &nlri);
 	nlri.label = p->label;
+	nlri.path_id = path_id(p);
 	if (e.best)
 		e.step = decide_step_str(n->step);
 	return fn(ctx, &e);
@@ -127,16 +132,19 @@ static bool show_out(const struct net *n, const struct bgp_peer *p, bgp_walk_fn 
 	struct bgp_nlri nlri;
 	struct bgp_entry e = {.nlri = &nlri, .attrs = &a, .accepted = true};
 
-	for (const struct out *o = n->outs; g && o; o = o->nnext) {
+	bool go_on = true;
+
+	for (const struct out *o = n->outs; g && o && go_on; o = o->nnext) {
 		if (o->group != g->id || !o->attr || o->from == p->idx)
 			continue;
 		attr_view(o->attr, &a);
 		net_nlri(n, &nlri);
 		nlri.label = n->best_label;
+		nlri.path_id = o->node.id;
 		e.peer = o->from;
-		return fn(ctx, &e);
+		go_on = fn(ctx, &e);
 	}
-	return true;
+	return go_on;
 }
 
 int bgp_walk(const struct bgp *b, enum bgp_table table, uint32_t vni, uint32_t peer, bgp_walk_fn fn,
@@ -157,8 +165,9 @@ int bgp_walk(const struct bgp *b, enum bgp_table table, uint32_t vni, uint32_t p
 			go_on = show_best(n, fn, ctx);
 		else if (table == BGP_ADJ_OUT)
 			go_on = show_out(n, p, fn, ctx);
-		else if (table == BGP_ADJ_IN && (path = net_path(n, (uint16_t)peer)) != NULL)
-			go_on = show_path(n, path, path->in, fn, ctx);
+		else
+			for (path = NULL; go_on && (path = net_path_next(n, (uint16_t)peer, path));)
+				go_on = show_path(n, path, path->in, fn, ctx);
 	}
 	return 0;
 }
@@ -189,7 +198,7 @@ void bgp_stats(const struct bgp *b, struct bgp_stats *out)
 		const struct rib *r = b->ribs[i];
 
 		out->nets += r->count;
-		out->bytes += r->cap * sizeof(void *) + r->paths.bytes;
+		out->bytes += r->cap * sizeof(void *) + r->paths.bytes + r->id_paths.bytes;
 		for (unsigned f = 0; f < BGP_FAMILIES; f++)
 			out->bytes += r->nets[f].bytes;
 	}

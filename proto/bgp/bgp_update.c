@@ -34,6 +34,15 @@ int bgp_nlri_read(struct rd *r, unsigned family, struct bgp_nlri *out)
 	return rd_bad(r) ? ERR_MALFORMED : 0;
 }
 
+int bgp_mp_read(struct rd *r, const struct bgp_mp *mp, struct bgp_nlri *out)
+{
+	uint32_t id = mp->add_path ? rd_u32(r) : 0;
+	int err = bgp_nlri_read(r, (unsigned)mp->family, out);
+
+	out->path_id = id;
+	return err;
+}
+
 void bgp_nlri_write(struct wr *w, const struct bgp_nlri *n, bool withdrawn)
 {
 	if (bgp_family_vpn(n->family)) {
@@ -68,7 +77,7 @@ static bool all_nlri_ok(const struct bgp_mp *mp)
 		return true;
 	rd_init(&r, mp->nlri, mp->len);
 	while (rd_left(&r))
-		if (bgp_nlri_read(&r, (unsigned)mp->family, &n) < 0)
+		if (bgp_mp_read(&r, mp, &n) < 0)
 			return false;
 	return true;
 }
@@ -109,11 +118,15 @@ void bgp_update_decode(
 		return;
 	}
 	u->withdrawn = (struct bgp_mp){.present = true,
+		.add_path = from->add_path & BGP_FAM(BGP_IPV4),
 		.family = BGP_IPV4,
 		.nlri = withdrawn.p,
 		.len = rd_left(&withdrawn)};
-	u->announced = (struct bgp_mp){
-		.present = true, .family = BGP_IPV4, .nlri = r.p, .len = rd_left(&r)};
+	u->announced = (struct bgp_mp){.present = true,
+		.add_path = from->add_path & BGP_FAM(BGP_IPV4),
+		.family = BGP_IPV4,
+		.nlri = r.p,
+		.len = rd_left(&r)};
 	/* RFC 7606 5.3: NLRI that can't be read reset the session. */
 	if (!all_nlri_ok(&u->withdrawn) || !all_nlri_ok(&u->announced))
 		bgp_attr_fault(in, FIX_RESET, UPD_NETWORK, NULL, 0);

@@ -6,6 +6,8 @@
 
 /* Read one NLRI of @family; bits past the prefix length are cleared. ERR_MALFORMED. */
 int bgp_nlri_read(struct rd *r, unsigned family, struct bgp_nlri *out);
+/* Read the next one of @mp, with its path identifier where there are such. ERR_MALFORMED. */
+int bgp_mp_read(struct rd *r, const struct bgp_mp *mp, struct bgp_nlri *out);
 /* Write one; withdrawn ones carry no label that means anything. */
 void bgp_nlri_write(struct wr *w, const struct bgp_nlri *n, bool withdrawn);
 /* Can this be a route to anything (RFC 4271 6.3: multicast and the like are ignored)? */

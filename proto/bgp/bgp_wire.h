@@ -2,8 +2,9 @@
 #ifndef WEFT_BGP_WIRE_H
 #define WEFT_BGP_WIRE_H
 
-#define BGP_HDR_LEN             19   /* RFC 4271 4.1 */
-#define BGP_MSG_MAX             4096 /* RFC 4271 4.1; extended messages (8654) are not offered */
+#define BGP_HDR_LEN             19    /* RFC 4271 4.1 */
+#define BGP_MSG_MAX             4096  /* RFC 4271 4.1 */
+#define BGP_MSG_EXT_MAX         65535 /* RFC 8654 3: of all but OPEN and KEEPALIVE */
 #define BGP_AS_TRANS            23456
 #define BGP_VPN_LABEL_WITHDRAWN 0x800000u /* RFC 3107 3 */
 
@@ -86,9 +87,12 @@ enum { SEG_SET = 1, SEG_SEQUENCE }; /* AS_PATH segments; 3 and 4 are of confeder
 enum bgp_cap_code {
 	CAP_MP = 1,
 	CAP_REFRESH = 2,
-	CAP_ROLE = 9,     /* RFC 9234 4.1 */
-	CAP_RESTART = 64, /* RFC 4724 3 */
+	CAP_EXT_NEXT_HOP = 5, /* RFC 8950 4 */
+	CAP_EXT_MESSAGE = 6,  /* RFC 8654 3 */
+	CAP_ROLE = 9,         /* RFC 9234 4.1 */
+	CAP_RESTART = 64,     /* RFC 4724 3 */
 	CAP_AS4 = 65,
+	CAP_ADD_PATH = 69, /* RFC 7911 4 */
 	CAP_ENHANCED_REFRESH = 70,
 };
 #define RESTART_STATE    0x8000u /* RFC 4724 3: R, over the restart time */

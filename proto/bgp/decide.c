@@ -10,6 +10,7 @@
  *	f) higher BGP identifier; ORIGINATOR_ID in its place (RFC 4456 9)
  *	   longer CLUSTER_LIST (RFC 4456 9)
  *	g) higher address of the peer
+ *	   higher path identifier: one peer's paths (RFC 7911 leaves it open)
  * Ours: before all that, what we originate ourselves wins; the RFC leaves its degree of preference
  * to us. Candidates are unresolvable or looped ones no longer (9.1.2): the caller left them out.
  *
@@ -56,6 +57,11 @@ static uint64_t get_id(const struct decide_cand *c)
 static uint64_t get_clusters(const struct decide_cand *c)
 {
 	return c->clusters;
+}
+
+static uint64_t get_path_id(const struct decide_cand *c)
+{
+	return c->path_id;
 }
 
 static size_t keep_lowest(
@@ -121,6 +127,7 @@ static const struct {
 	[DECIDE_ROUTER_ID] = {"router id", get_id, NULL},
 	[DECIDE_CLUSTERS] = {"cluster list length", get_clusters, NULL},
 	[DECIDE_PEER_ADDR] = {"peer address", NULL, keep_addr},
+	[DECIDE_PATH_ID] = {"path identifier", get_path_id, NULL},
 };
 
 size_t decide_best(struct decide_cand *c, size_t n, enum decide_step *step)

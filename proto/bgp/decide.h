@@ -14,6 +14,7 @@ struct decide_cand {
 	uint8_t clusters; /* in CLUSTER_LIST */
 	bool out;         /* set by decide_best: eliminated */
 	uint32_t local_pref, path_len, first_as, med, igp_cost;
+	uint32_t path_id;
 	uint32_t router_id; /* ORIGINATOR_ID if present, else the peer's identifier */
 	struct ip peer_addr;
 };
@@ -30,6 +31,7 @@ enum decide_step {
 	DECIDE_ROUTER_ID,
 	DECIDE_CLUSTERS,
 	DECIDE_PEER_ADDR,
+	DECIDE_PATH_ID,
 	DECIDE_STEPS,
 };
 

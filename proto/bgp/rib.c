@@ -30,6 +30,7 @@ struct rib *rib_new(uint32_t vni, const uint8_t seed[16])
 		bgp_pool_init(&r->nets[f], offsetof(struct net, key) + key_len[f]);
 	}
 	bgp_pool_init(&r->paths, sizeof(struct path));
+	bgp_pool_init(&r->id_paths, sizeof(struct id_path));
 	r->buckets = calloc(r->cap, sizeof(struct net *));
 	if (!r->buckets) {
 		free(r);
@@ -42,10 +43,11 @@ void rib_free(struct rib *r)
 {
 	if (!r)
 		return;
-	assert(r->count == 0 && r->paths.in_use == 0);
+	assert(r->count == 0 && r->paths.in_use == 0 && r->id_paths.in_use == 0);
 	for (unsigned f = 0; f < BGP_FAMILIES; f++)
 		bgp_pool_fini(&r->nets[f]);
 	bgp_pool_fini(&r->paths);
+	bgp_pool_fini(&r->id_paths);
 	free(r->buckets);
 	free(r);
 }
@@ -190,25 +192,72 @@ void net_nlri(const struct net *n, struct bgp_nlri *out)
 	out->pfx.len = n->len;
 }
 
-struct path *net_path(const struct net *n, uint16_t peer)
+struct path *net_path(const struct net *n, uint16_t peer, uint32_t id)
 {
 	struct path *p = n->paths;
 
-	while (p && p->peer != peer)
+	while (p && (p->peer != peer || path_id(p) != id))
 		p = p->next;
 	return p;
 }
 
-struct path *net_add(struct rib *r, struct net *n, uint16_t peer)
+struct path *net_path_next(const struct net *n, uint16_t peer, const struct path *p)
 {
-	struct path *p = bgp_pool_get(&r->paths), **at;
+	struct path *next = p ? p->next : n->paths;
 
+	while (next && next->peer != peer)
+		next = next->next;
+	return next;
+}
+
+/* The lowest number that no other of the peer's paths has. */
+static uint16_t free_tx(const struct net *n, uint16_t peer)
+{
+	uint8_t taken[NET_ID_PATHS + 1] = {0};
+	uint16_t tx = 1;
+
+	for (struct path *p = NULL; (p = net_path_next(n, peer, p)) != NULL;)
+		if (p->flags & PATH_ID)
+			taken[((struct id_path *)(void *)p)->tx] = 1;
+	while (taken[tx])
+		tx++;
+	return tx;
+}
+
+static struct path *path_make(struct rib *r, struct net *n, uint16_t peer, uint32_t id)
+{
+	struct id_path *p;
+
+	if (!id) {
+		struct path *plain = bgp_pool_get(&r->paths);
+
+		if (plain)
+			memset(plain, 0, sizeof(*plain));
+		return plain;
+	}
+	p = bgp_pool_get(&r->id_paths);
 	if (!p)
 		return NULL;
 	memset(p, 0, sizeof(*p));
-	p->peer = peer;
+	p->id = id;
+	p->tx = free_tx(n, peer);
+	p->p.flags = PATH_ID;
+	return &p->p;
+}
+
+struct path *net_add(struct rib *r, struct net *n, uint16_t peer, uint32_t id)
+{
+	struct path *p, **at;
+	unsigned ids = 0;
+
 	for (at = &n->paths; *at; at = &(*at)->next)
-		;
+		ids += ((*at)->flags & PATH_ID) != 0;
+	if (id && ids == NET_ID_PATHS)
+		return NULL;
+	p = path_make(r, n, peer, id);
+	if (!p)
+		return NULL;
+	p->peer = peer;
 	*at = p;
 	return p;
 }
@@ -220,7 +269,7 @@ void net_drop(struct rib *r, struct net *n, struct path *p)
 	for (; *at != p; at = &(*at)->next)
 		assert(*at);
 	*at = p->next;
-	bgp_pool_put(&r->paths, p);
+	bgp_pool_put(p->flags & PATH_ID ? &r->id_paths : &r->paths, p);
 }
 
 struct net *rib_next(const struct rib *r, size_t *i, struct net **cursor)

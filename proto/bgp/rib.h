@@ -6,8 +6,9 @@
 #include "bgp_intern.h"
 #include "bgp_pool.h"
 
-#define PATH_STALE    0x01u /* since BoRR, not announced again yet (RFC 7313 4) */
-#define PATH_ACCEPTED 0x02u
+#define PATH_STALE  0x01u /* since BoRR, not announced again yet (RFC 7313 4) */
+#define PATH_USABLE 0x02u /* when it was decided last */
+#define PATH_ID     0x04u /* it is a struct id_path */
 
 /* A route from one peer: the entry of its Adj-RIB-In, before and after policy. */
 struct path {
@@ -18,6 +19,27 @@ struct path {
 	uint8_t flags;
 	uint32_t label;
 };
+
+/* One that came with a path identifier (RFC 7911). */
+struct id_path {
+	struct path p;
+	uint32_t id;
+	uint16_t tx; /* from 1: names it among the peer's paths to that net, when it is announced */
+};
+/* That many of them at most, for one net. */
+#define NET_ID_PATHS 256
+
+static inline uint32_t path_id(const struct path *p)
+{
+	return p->flags & PATH_ID ? ((const struct id_path *)(const void *)p)->id : 0;
+}
+/* The identifier under which we announce it: unique for the net, and the same while it lives. */
+static inline uint32_t path_tx_id(const struct path *p)
+{
+	unsigned tx = p->flags & PATH_ID ? ((const struct id_path *)(const void *)p)->tx : 0;
+
+	return ((uint32_t)p->peer << 16 | tx) + 1;
+}
 
 #define NET_QUEUED 0x01u /* in rib.dirty */
 #define NET_TOLD   0x02u /* BGP_ROUTE said that there is a route */
@@ -42,7 +64,7 @@ struct rib {
 	size_t cap, count;
 	struct net *dirty[BGP_FAMILIES]; /* to be decided, oldest first */
 	struct net **dirty_tail[BGP_FAMILIES];
-	struct bgp_pool nets[BGP_FAMILIES], paths;
+	struct bgp_pool nets[BGP_FAMILIES], paths, id_paths;
 	uint8_t seed[16];
 };
 
@@ -58,9 +80,11 @@ void rib_mark(struct rib *r, struct net *n); /* to be decided */
 /* Take the oldest one of a family in @families that is to be decided, or NULL. */
 struct net *rib_pop(struct rib *r, uint32_t families);
 void net_nlri(const struct net *n, struct bgp_nlri *out); /* label 0 */
-struct path *net_path(const struct net *n, uint16_t peer);
-/* Put a new path to the end; NULL: no memory. */
-struct path *net_add(struct rib *r, struct net *n, uint16_t peer);
+struct path *net_path(const struct net *n, uint16_t peer, uint32_t id);
+/* The next path of @peer behind @p (NULL: the first), or NULL. */
+struct path *net_path_next(const struct net *n, uint16_t peer, const struct path *p);
+/* Put a new path to the end; NULL: no memory, or NET_ID_PATHS. */
+struct path *net_add(struct rib *r, struct net *n, uint16_t peer, uint32_t id);
 /* Take @p out and free it; its attribute sets were put already. */
 void net_drop(struct rib *r, struct net *n, struct path *p);
 /* Walk: start with *@i = 0 and NULL. Only the net just returned may be released between calls, and

@@ -44,16 +44,17 @@ static bool key_eq(const struct group_key *a, const struct group_key *b)
 	       a->rr_client == b->rr_client && a->next_hop_self == b->next_hop_self &&
 	       a->gshut == b->gshut && a->replace_as == b->replace_as &&
 	       a->remove_private == b->remove_private && a->as_override == b->as_override &&
-	       a->role == b->role && a->local_as == b->local_as && a->remote_as == b->remote_as &&
+	       a->role == b->role && a->add_path == b->add_path && a->v4_over_v6 == b->v4_over_v6 &&
+	       a->local_as == b->local_as && a->remote_as == b->remote_as &&
 	       ip_eq(&a->next_hop, &b->next_hop) && a->export.ops == b->export.ops &&
 	       a->export.ctx == b->export.ctx;
 }
 
-static struct out *find_out(const struct net *n, const struct bgp_group *g)
+static struct out *find_out(const struct net *n, const struct bgp_group *g, uint32_t id)
 {
 	struct out *o = n->outs;
 
-	while (o && o->group != g->id)
+	while (o && (o->group != g->id || o->node.id != id))
 		o = o->nnext;
 	return o;
 }
@@ -118,11 +119,12 @@ static void place(struct bgp_group *g, struct out *o)
 	o->pending = g->npeers;
 }
 
-/* Bring one net of @g up to date with @best (NULL: none). ERR_NOMEM: unchanged. */
+/* Bring one entry of @g up to date with @best (NULL: none), the path with identifier @id. ERR_NOMEM:
+ * unchanged. */
 static int update_one(struct bgp *b, struct bgp_group *g, struct net *n,
-	const struct bgp_nlri *nlri, const struct path *best, bool label_changed)
+	const struct bgp_nlri *nlri, const struct path *best, uint32_t id, bool label_changed)
 {
-	struct out *o = find_out(n, g);
+	struct out *o = find_out(n, g, id);
 	struct attr_set *attr = NULL;
 	int err = best ? bgp_export(b, g, nlri, best, &attr) : 0;
 
@@ -137,6 +139,7 @@ static int update_one(struct bgp *b, struct bgp_group *g, struct net *n,
 			return ERR_NOMEM;
 		}
 		*o = (struct out){.node.kind = LOG_ENTRY,
+			.node.id = id,
 			.group = g->id,
 			.net = n,
 			.from = best->peer,
@@ -160,19 +163,67 @@ static int update_one(struct bgp *b, struct bgp_group *g, struct net *n,
 	return 0;
 }
 
-void ribout_update(struct bgp *b, struct rib *r, struct net *n, bool label_changed)
+/* RFC 7911: the first paths in the order of the decision that the group may hear, each an entry. */
+static int update_paths(
+	struct bgp *b, struct bgp_group *g, struct net *n, const struct bgp_nlri *nlri)
+{
+	const struct path *p = n->best ? n->paths : NULL;
+	struct out *o, *next;
+	unsigned told = 0;
+	int err = 0;
+
+	for (; p && told < g->key.add_path && err == 0; p = p->next) {
+		if (!(p->flags & PATH_USABLE))
+			continue;
+		err = update_one(b, g, n, nlri, p, path_tx_id(p), false);
+		o = find_out(n, g, path_tx_id(p));
+		if (o) {
+			o->flags |= OUT_SEEN;
+			told += o->attr != NULL;
+		}
+	}
+	for (o = n->outs; o; o = next) {
+		next = o->nnext;
+		if (o->group != g->id)
+			continue;
+		if (!(o->flags & OUT_SEEN) && err == 0)
+			err = update_one(b, g, n, nlri, NULL, o->node.id, false);
+		o->flags &= (uint8_t)~OUT_SEEN;
+	}
+	return err;
+}
+
+/* Bring all that @g hears of @n up to date. ERR_NOMEM: the group has failed. */
+static int update_net(struct bgp *b, struct bgp_group *g, struct net *n, bool label_changed)
 {
 	struct bgp_nlri nlri;
-	const struct path *best = n->best ? n->paths : NULL;
 
 	net_nlri(n, &nlri);
 	nlri.label = n->best_label;
+	if (g->key.add_path)
+		return update_paths(b, g, n, &nlri);
+	return update_one(b, g, n, &nlri, n->best ? n->paths : NULL, 0, label_changed);
+}
+
+void ribout_update(struct bgp *b, struct rib *r, struct net *n, bool label_changed)
+{
 	for (unsigned i = 0; i < b->ngroups; i++) {
 		struct bgp_group *g = b->groups[i];
 
 		if (g && g->rib == r && g->key.family == n->family && !g->failed)
-			g->failed = update_one(b, g, n, &nlri, best, label_changed) < 0;
+			g->failed = update_net(b, g, n, label_changed) < 0;
 	}
+}
+
+/* Paths are ranked only while somebody hears more than the best one: decide again. */
+static void mark_all(struct rib *r)
+{
+	struct net *n, *cursor = NULL;
+	size_t at = 0;
+
+	while ((n = rib_next(r, &at, &cursor)) != NULL)
+		if (n->paths && n->paths->next)
+			rib_mark(r, n);
 }
 
 static struct bgp_group *group_make(struct bgp *b, const struct group_key *key)
@@ -194,11 +245,11 @@ static struct bgp_group *group_make(struct bgp *b, const struct group_key *key)
 	list_init(&g->log);
 	list_init(&g->members);
 	b->groups[i] = g;
+	if (key->add_path && b->add_path_groups++ == 0)
+		mark_all(g->rib);
 	if (i == b->ngroups)
 		b->ngroups++;
 	while ((n = rib_next(g->rib, &at, &cursor)) != NULL) {
-		struct bgp_nlri nlri;
-
 		if (n->family != key->family || !n->best)
 			continue;
 		/* Its first path need not be the best any more; and if the decision changes
@@ -207,9 +258,7 @@ static struct bgp_group *group_make(struct bgp *b, const struct group_key *key)
 			n->flags |= NET_FORCED;
 			continue;
 		}
-		net_nlri(n, &nlri);
-		nlri.label = n->best_label;
-		if (update_one(b, g, n, &nlri, n->paths, false) < 0) {
+		if (update_net(b, g, n, false) < 0) {
 			g->failed = true;
 			break;
 		}
@@ -225,6 +274,7 @@ static void group_free(struct bgp *b, struct bgp_group *g)
 	attr_put(&b->attrs, g->cache_in);
 	attr_put(&b->attrs, g->cache_out);
 	b->groups[g->id] = NULL;
+	b->add_path_groups -= g->key.add_path != 0;
 	while (b->ngroups && !b->groups[b->ngroups - 1])
 		b->ngroups--;
 	free(g);
@@ -287,11 +337,13 @@ static int carry(struct bgp *b, const struct bgp_group *old, struct bgp_group *g
 	{
 		struct net *n;
 		struct out *o;
+		uint32_t id;
 
 		if (node_of(l)->kind != LOG_ENTRY)
 			continue;
 		n = entry_of(node_of(l))->net;
-		o = find_out(n, g);
+		id = entry_of(node_of(l))->node.id;
+		o = find_out(n, g, id);
 		if (o) {
 			o->flags |= OUT_MIXED;
 			continue;
@@ -300,6 +352,7 @@ static int carry(struct bgp *b, const struct bgp_group *old, struct bgp_group *g
 		if (!o)
 			return ERR_NOMEM;
 		*o = (struct out){.node.kind = LOG_ENTRY,
+			.node.id = id,
 			.group = g->id,
 			.net = n,
 			.flags = OUT_MIXED,
@@ -322,17 +375,13 @@ static int reexport(struct bgp *b, struct bgp_group *g)
 	attr_put(&b->attrs, g->cache_out);
 	g->cache_in = g->cache_out = NULL;
 	while ((n = rib_next(g->rib, &at, &cursor)) != NULL) {
-		struct bgp_nlri nlri;
-
 		if (n->family != g->key.family || !n->best)
 			continue;
 		if (n->flags & NET_QUEUED) {
 			n->flags |= NET_FORCED;
 			continue;
 		}
-		net_nlri(n, &nlri);
-		nlri.label = n->best_label;
-		if (update_one(b, g, n, &nlri, n->paths, false) < 0) {
+		if (update_net(b, g, n, false) < 0) {
 			g->failed = true;
 			return ERR_NOMEM;
 		}
@@ -418,10 +467,13 @@ static void nlri_of(const struct out *o, struct bgp_nlri *n)
 	n->label = o->net->best_label;
 }
 
+/* Longer sets are too long for such a speaker whatever its paths shrink to. */
+#define NARROW_MAX (3 * BGP_MSG_MAX)
+
 /* Attributes of @s for a speaker of 2-octet AS numbers (RFC 6793 4.2.2). */
 static void put_narrow(struct wr *w, const struct attr_set *s, bool with_next_hop)
 {
-	uint8_t path[2 * BGP_MSG_MAX];
+	uint8_t path[NARROW_MAX];
 	struct bgp_attrs a, rest;
 	bool exact;
 	size_t n;
@@ -473,10 +525,10 @@ static void put_wide(struct wr *w, const struct attr_set *s, bool with_next_hop)
 /* Bytes of the attributes of @attr in an UPDATE, next hop aside. */
 static size_t attrs_size(const struct peer_out *po, const struct attr_set *attr)
 {
-	uint8_t room[3 * BGP_MSG_MAX];
+	uint8_t room[NARROW_MAX];
 	struct wr w;
 
-	if (po->peer->as4)
+	if (po->peer->as4 || attr->wire_len > NARROW_MAX)
 		return attr->wire_len;
 	wr_init(&w, room, sizeof(room));
 	put_narrow(&w, attr, false);
@@ -484,7 +536,7 @@ static size_t attrs_size(const struct peer_out *po, const struct attr_set *attr)
 }
 
 /* Room that an announcement needs besides its attributes: headers, next hop, one NLRI. */
-#define ANNOUNCE_ROOM (BGP_HDR_LEN + 4 + 4 + 5 + 24 + 7 + 32)
+#define ANNOUNCE_ROOM (BGP_HDR_LEN + 4 + 4 + 5 + 24 + 7 + 36)
 
 /* May @a not be announced to @po's peer? RFC 4271 5.1.3: a next hop that is the peer itself; 9.2:
  * attributes that leave no room for a prefix. */
@@ -494,7 +546,7 @@ static bool is_barred(const struct peer_out *po, const struct attr_set *a)
 
 	if (!a)
 		return false;
-	if (attrs_size(po, a) + ANNOUNCE_ROOM > BGP_MSG_MAX)
+	if (attrs_size(po, a) + ANNOUNCE_ROOM > po->peer->msg_max)
 		return true;
 	attr_next_hop(a, &nh);
 	return !po->group->key.ebgp && ip_eq(&nh, &po->peer->cfg.remote.ip);
@@ -521,6 +573,8 @@ static unsigned put_run(
 			if (want != due || wr_left(w) < 32)
 				break;
 			nlri_of(o, &nlri);
+			if (po->group->key.add_path)
+				wr_u32(w, o->node.id);
 			bgp_nlri_write(w, &nlri, due == DUE_WITHDRAW);
 			n++;
 		}
@@ -564,7 +618,7 @@ static void put_mp_reach(
 {
 	unsigned f = po->group->key.family, vpn = bgp_family_vpn(f) ? 8 : 0;
 	uint8_t *len;
-	size_t size;
+	size_t size, nh_len;
 
 	/* RFC 7606 5.1: first of the attributes. Its length is known when the NLRI are in, so they
 	 * are put before the other attributes, with room left for these. */
@@ -573,9 +627,10 @@ static void put_mp_reach(
 	len = wr_skip(w, 2);
 	wr_u16(w, bgp_family_afi(f));
 	wr_u8(w, bgp_family_safi(f));
-	wr_u8(w, (uint8_t)(vpn + bgp_family_bits(f) / 8));
+	nh_len = attr->nh_len > 16 ? 16 : attr->nh_len; /* of its own family, or RFC 8950 */
+	wr_u8(w, (uint8_t)(vpn + nh_len));
 	wr_zero(w, vpn);
-	wr_copy(w, attr->data, bgp_family_bits(f) / 8);
+	wr_copy(w, attr->data, nh_len);
 	wr_u8(w, 0);
 	*n = put_run(b, po, w, DUE_ANNOUNCE, attr);
 	size = (size_t)(w->p - (len + 2));
@@ -587,8 +642,8 @@ static void put_announces(struct bgp *b, struct peer_out *po, struct wr *w, stru
 {
 	void (*put)(struct wr *, const struct attr_set *, bool) =
 		po->peer->as4 ? put_wide : put_narrow;
-	bool v4 = po->group->key.family == BGP_IPV4;
 	struct attr_set *attr = attr_hold(first->attr);
+	bool v4 = po->group->key.family == BGP_IPV4 && attr->nh_len == 4;
 	uint8_t *at = bgp_msg_begin(w, MSG_UPDATE), *len;
 	unsigned n;
 	size_t attrs;
@@ -625,10 +680,15 @@ unsigned ribout_emit(struct bgp *b, struct peer_out *po, struct wr *w, unsigned 
 		bool barred = is_barred(po, o->attr);
 		enum due due = due_of(po, o, barred);
 		struct wr msg;
+		size_t max;
 
-		if (wr_left(w) < BGP_MSG_MAX)
+		/* A long message (RFC 8654) only where a short one doesn't do. */
+		max = due == DUE_ANNOUNCE && attrs_size(po, o->attr) + ANNOUNCE_ROOM > BGP_MSG_MAX
+			      ? po->peer->msg_max
+			      : BGP_MSG_MAX;
+		if (wr_left(w) < max)
 			return msgs;
-		wr_init(&msg, w->p, BGP_MSG_MAX);
+		wr_init(&msg, w->p, max);
 		po->rewound = false;
 		if (due == DUE_NOTHING) {
 			step_past(b, po, o);

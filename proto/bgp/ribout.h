@@ -13,8 +13,10 @@ enum log_kind { LOG_ENTRY, LOG_MARKER };
 struct log_node {
 	struct list l; /* first */
 	uint8_t kind;  /* enum log_kind */
+	uint32_t id;   /* of an entry: path_tx_id() in groups with add_path, else 0 */
 };
 
+#define OUT_SEEN  0x02u /* while the paths of a net are gone through */
 #define OUT_MIXED 0x01u /* has had more than one source since it was made */
 
 /* The announcement of one net to one group. It stands in the log at the place of its last change. */
@@ -34,6 +36,8 @@ struct group_key {
 	uint32_t vni;
 	uint8_t family;
 	bool ebgp, rr_client, next_hop_self, gshut;
+	bool v4_over_v6;  /* RFC 8950 */
+	uint8_t add_path; /* so many paths, with identifiers (RFC 7911); 0: the best, without */
 	bool replace_as, remove_private, as_override;
 	uint8_t role;       /* enum bgp_role, ours */
 	uint32_t local_as;  /* what we are to them */

@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size > BGP_MSG_MAX - BGP_HDR_LEN)
 		return 0;
-	if (bgp_msg_peek(data, size, &type, &e) > 0)
+	if (bgp_msg_peek(data, size, BGP_MSG_MAX, &type, &e) > 0)
 		MUST(type >= MSG_OPEN && type <= MSG_REFRESH);
 	if (bgp_open_decode(data, size, &o, &e) == 0)
 		MUST(o.as && o.id && o.version == 4);

@@ -66,7 +66,8 @@ static inline void net_node(struct net_sim *s, int i, uint32_t as, uint32_t id)
 {
 	struct bgp_cfg cfg = {.local_as = as, .router_id = id, .seed = (uint64_t)i + 1};
 
-	s->n[i].addr = ip_v4(0x0a000000u + (uint32_t)i + 1);
+	if (s->n[i].addr.family == IP_NONE)
+		s->n[i].addr = ip_v4(0x0a000000u + (uint32_t)i + 1);
 	s->n[i].b = bgp_new(&cfg, s->now);
 	assert_non_null(s->n[i].b);
 }

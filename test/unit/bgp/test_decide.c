@@ -51,6 +51,9 @@ static void worsen(struct decide_cand *c, enum decide_step step)
 	case DECIDE_CLUSTERS:
 		c->clusters++;
 		break;
+	case DECIDE_PATH_ID:
+		c->path_id++;
+		break;
 	default:
 		c->peer_addr = ip_v4(2);
 	}
@@ -69,6 +72,8 @@ static void improve_later(struct decide_cand *c, enum decide_step step)
 		c->igp_cost = 0;
 	if (step < DECIDE_ROUTER_ID)
 		c->router_id = 1;
+	if (step < DECIDE_PATH_ID)
+		c->path_id = 0;
 	if (step < DECIDE_PEER_ADDR)
 		c->peer_addr = ip_v4(0);
 }

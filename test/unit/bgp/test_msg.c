@@ -39,7 +39,7 @@ static void test_open(void **state)
 	wr_init(&w, caps, sizeof(caps));
 	bgp_caps_encode(&w, &c);
 	len = make_open(wr_len(&w), caps);
-	assert_int_equal(bgp_msg_peek(buf, len, &type, &e), len);
+	assert_int_equal(bgp_msg_peek(buf, len, BGP_MSG_MAX, &type, &e), len);
 	assert_int_equal(bgp_open_decode(buf + 19, len - 19, &o, &e), 0);
 	assert_int_equal(o.as, 4200000000u);
 	assert_int_equal(o.as2, BGP_AS_TRANS);
@@ -124,7 +124,7 @@ static void test_header(void **state)
 
 		memset(buf, 0xff, 16);
 		buf[16] = rows[i].len_hi, buf[17] = rows[i].len_lo, buf[18] = rows[i].type;
-		n = bgp_msg_peek(buf, 19, &type, &e);
+		n = bgp_msg_peek(buf, 19, BGP_MSG_MAX, &type, &e);
 		if (!rows[i].subcode) {
 			assert_int_equal(n, rows[i].len_hi << 8 | rows[i].len_lo);
 			continue;
@@ -132,12 +132,12 @@ static void test_header(void **state)
 		assert_int_equal(n, ERR_MALFORMED);
 		assert_int_equal(e.code, NOTIFY_HEADER);
 		assert_int_equal(e.subcode, rows[i].subcode);
-		assert_int_equal(bgp_msg_peek(buf, 18, &type, &e), ERR_TRUNCATED);
+		assert_int_equal(bgp_msg_peek(buf, 18, BGP_MSG_MAX, &type, &e), ERR_TRUNCATED);
 	}
 	for (int i = 0; i < 128; i++) {
 		memset(buf, 0xff, 16);
 		buf[i / 8] ^= (uint8_t)(1u << i % 8);
-		assert_int_equal(bgp_msg_peek(buf, 19, &type, &e), ERR_MALFORMED);
+		assert_int_equal(bgp_msg_peek(buf, 19, BGP_MSG_MAX, &type, &e), ERR_MALFORMED);
 		assert_int_equal(e.subcode, HDR_NOT_SYNC);
 	}
 }
