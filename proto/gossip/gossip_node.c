@@ -650,7 +650,8 @@ void node_link_down(struct gossip *g, struct node *m, ts_t now)
 
 	if (!m->link)
 		return;
-	steady = ts_sub(now, m->since).ns >= LINK_STEADY.ns;
+	/* One that only data needed ends when that is over, whenever that is. */
+	steady = m->released || ts_sub(now, m->since).ns >= LINK_STEADY.ns;
 	if (g->membership)
 		(void)members_link(g->membership, &m->key, false, now); /* it is known there */
 	link_free(m->link);

@@ -39,6 +39,16 @@ static struct peer *session_peer(struct daemon *d, uint32_t sess, const struct n
 	return p;
 }
 
+/* Data may follow message 3 at once (DESIGN 6.6), but the peer's workers could read it before its
+ * control thread has made the keys, or message 3 be lost: so what waited goes when the peer has
+ * answered under the key. */
+static void use_first_key(struct daemon *d, struct peer *p)
+{
+	if (p->first_key)
+		dp_key_use(d->dp, p->handle, p->first_key);
+	p->first_key = 0;
+}
+
 static void on_up(struct daemon *d, const struct sess_act *a)
 {
 	struct peer *p = session_peer(d, a->peer, &a->key);
@@ -48,6 +58,7 @@ static void on_up(struct daemon *d, const struct sess_act *a)
 	if (p) {
 		p->up = true;
 		p->up_since = loop_now();
+		use_first_key(d, p);
 	}
 	if (p && !paths_up(d, p, a)) {
 		log_warn("mesh", "session with %s: no way to it", short_name(&a->key));
@@ -91,7 +102,7 @@ static void session_gone(struct daemon *d, struct peer *p)
 		if (p->side_ports >> n & 1)
 			dp_peer_side_port(d->dp, p->handle, (uint8_t)(n + 1), false);
 	p->side_ports = 0;
-	p->keys = 0;
+	p->keys = p->first_key = 0;
 	p->up = false;
 	peers_bind(d, p, 0);
 	peers_settle(d, p);
@@ -155,10 +166,12 @@ static void on_key_add(struct daemon *d, const struct sess_act *a)
 
 static void on_key_use(struct daemon *d, const struct sess_act *a)
 {
-	const struct peer *p = peers_session(d, a->peer);
+	struct peer *p = peers_session(d, a->peer);
 
-	if (p)
+	if (p && p->up)
 		dp_key_use(d->dp, p->handle, a->index);
+	else if (p)
+		p->first_key = a->index;
 }
 
 static void on_key_del(struct daemon *d, const struct sess_act *a)

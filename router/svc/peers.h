@@ -27,6 +27,7 @@ struct peer {
 	ts_t up_since;       /* since then */
 	bool control;        /* its control address is routed */
 	unsigned keys;       /* of its session, in the data plane */
+	uint32_t first_key;  /* index of the one that seals once the session is up; 0: none waits */
 	unsigned routes;     /* entries of rtab that are installed */
 	unsigned outer_mtu;  /* of the way in use, as probes found; 0: unknown; */
 	unsigned inner_mtu;  /* what is left of it inside */

@@ -22,6 +22,7 @@ static const struct {
 	{"time_window_ms", offsetof(struct sess_tune, time_window)},
 	{"ping_interval_ms", offsetof(struct sess_tune, ping_interval)},
 	{"peer_timeout_ms", offsetof(struct sess_tune, peer_timeout)},
+	{"idle_expiry_ms", offsetof(struct sess_tune, idle_expiry)},
 	{"side_probe_interval_ms", offsetof(struct sess_tune, side_probe_interval)},
 };
 
