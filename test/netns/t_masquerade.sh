@@ -18,7 +18,6 @@ while True:
     c, a = s.accept()
     c.sendall((a[0].removeprefix('::ffff:') + '\n').encode())
     c.close()" &
-	pids+=($!)
 	wait_for "the server on $1" port_listens "$1" 7070
 }
 asks() {
@@ -26,14 +25,6 @@ asks() {
 import socket, sys
 print(socket.create_connection((sys.argv[1], 7070), 5).makefile().read().strip())" "$2"
 }
-pids=()
-end() {
-	local p
-	for p in "${pids[@]}"; do kill "$p" 2>/dev/null || true; done
-	net_end
-}
-trap end EXIT
-
 nat_chain() { in_host h1 nft list table inet weft 2>/dev/null | grep -q 'type nat'; }
 tells() { [ "$(asks "$1" "$2")" = "$3" ] || fail "$2 saw $(asks "$1" "$2") instead of $3"; }
 kept() {
