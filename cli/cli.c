@@ -36,9 +36,11 @@ const struct cli_verb cli_verbs[] = {
 	{"status bgp", "", "BGP neighbours and what is announced", "status bgp", NULL, render_bgp,
 		NULL, NULL},
 	{"status bgp routes",
-		"[PREFIX|ADDRESS] [--neighbour ADDRESS [--received|--advertised]] [--best]",
+		"[PREFIX|ADDRESS] [--neighbour ADDRESS [--received|--advertised]] [--best] [--why]",
 		"BGP's routes: the best ones, or all to one prefix", NULL, NULL, render_bgp_routes,
 		NULL, cmd_bgp_routes},
+	{"status bgp policy", "", "route policies, and how often each rule held",
+		"status bgp policy", NULL, render_bgp_policy, NULL, NULL},
 	{"status policy", "", "(not in this version) network policy", "status policy", NULL, NULL,
 		NULL, NULL},
 	{"status segments", "", "(not in this version) segments", "status segments", NULL, NULL,
@@ -55,6 +57,17 @@ const struct cli_verb cli_verbs[] = {
 		render_message, NULL, cmd_bgp_shutdown},
 	{"bgp start", "NEIGHBOUR", "let a session come up again", "bgp start", "neighbour",
 		render_message, NULL, NULL},
+	{"bgp drain", "NEIGHBOUR", "announce all with GRACEFUL_SHUTDOWN until bgp undrain",
+		"bgp drain", "neighbour", render_message, NULL, NULL},
+	{"bgp undrain", "NEIGHBOUR", "announce as usual again", "bgp undrain", "neighbour",
+		render_message, NULL, NULL},
+	{"bgp reload", "", "take the route policies from the configuration file again",
+		"bgp reload", NULL, render_message, NULL, NULL},
+	{"bgp policy test",
+		"PREFIX [--neighbour ADDRESS] [--policy NAME] [--in|--out] [--as-path ASNS] "
+		"[--community VALUE]... [--med N] [--local-preference N] [--next-hop ADDRESS]",
+		"what a policy does with a route, rule by rule", NULL, NULL, render_policy_test,
+		NULL, cmd_policy_test},
 	{"bgp clear", "NEIGHBOUR", "end a session and begin it anew", "bgp clear", "neighbour",
 		render_message, NULL, NULL},
 	{"down", "", "end weftd and remove all that it installed", "down", NULL, render_message,
@@ -71,6 +84,14 @@ const struct cli_verb cli_verbs[] = {
 	{"version", "", "the version of this program", NULL, NULL, NULL, NULL, cmd_version},
 };
 const size_t cli_nverbs = sizeof(cli_verbs) / sizeof(cli_verbs[0]);
+
+const struct cli_verb *cli_verb_find(const char *name)
+{
+	for (size_t i = 0; i < cli_nverbs; i++)
+		if (strcmp(cli_verbs[i].name, name) == 0)
+			return &cli_verbs[i];
+	return NULL;
+}
 
 int cli_fail(struct cli *c, int code, const char *fmt, ...)
 {
@@ -90,7 +111,7 @@ int cli_fail(struct cli *c, int code, const char *fmt, ...)
 
 static void usage_line(struct out *o, const struct cli_verb *v)
 {
-	char call[64];
+	char call[256];
 
 	(void)snprintf(call, sizeof(call), "%s%s%s", v->name, v->args[0] ? " " : "", v->args);
 	out_text(o, "  %-24s %s", call, v->help);

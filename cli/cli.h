@@ -39,6 +39,7 @@ struct cli_verb {
 };
 extern const struct cli_verb cli_verbs[];
 extern const size_t cli_nverbs;
+const struct cli_verb *cli_verb_find(const char *name); /* NULL: none */
 
 /* Run one command line (argv[0] is the program); streams and timeout are the caller's. Returns an
  * enum cli_exit. */
@@ -67,11 +68,14 @@ void render_ipam(struct out *o, const msgpack_object *data);
 void render_message(struct out *o, const msgpack_object *data);
 void render_bgp(struct out *o, const msgpack_object *data);
 void render_bgp_routes(struct out *o, const msgpack_object *data);
+void render_bgp_policy(struct out *o, const msgpack_object *data);
+void render_policy_test(struct out *o, const msgpack_object *data);
 
 int cmd_key_new(struct cli *c, int argc, char **argv);
 int cmd_key_show(struct cli *c, int argc, char **argv);
 int cmd_bgp_routes(struct cli *c, int argc, char **argv);
 int cmd_bgp_shutdown(struct cli *c, int argc, char **argv);
+int cmd_policy_test(struct cli *c, int argc, char **argv);
 int cmd_install_kubernetes(struct cli *c, int argc, char **argv);
 int cmd_install_cni(struct cli *c, int argc, char **argv);
 int cmd_help(struct cli *c, int argc, char **argv);

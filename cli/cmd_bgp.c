@@ -32,6 +32,18 @@ void render_bgp(struct out *o, const msgpack_object *data)
 	}
 }
 
+/* Why this path is the best, or is not. */
+static void why_cell(struct out *o, const msgpack_object *r)
+{
+	char text[TEXT];
+
+	ctl_get_str(r, "lost", text, sizeof(text));
+	if (text[0])
+		out_cell(o, OUT_PLAIN, "loses by %s", text);
+	else
+		cli_cell(o, r, "step");
+}
+
 void render_bgp_routes(struct out *o, const msgpack_object *data)
 {
 	static const char *const titles[] = {"<", "<PREFIX", "<NEXT HOP", "<NEIGHBOUR", ">PREF",
@@ -55,7 +67,7 @@ void render_bgp_routes(struct out *o, const msgpack_object *data)
 		cli_cell(o, r, "as_path");
 		cli_cell(o, r, "origin");
 		cli_cell(o, r, "communities");
-		cli_cell(o, r, "step");
+		why_cell(o, r);
 	}
 	if (ctl_get_bool(data, "truncated")) {
 		out_cell(o, OUT_WARN, "%s", "...");
@@ -63,14 +75,6 @@ void render_bgp_routes(struct out *o, const msgpack_object *data)
 		for (size_t i = 2; i < sizeof(titles) / sizeof(titles[0]); i++)
 			out_cell(o, OUT_PLAIN, "%s", "");
 	}
-}
-
-static const struct cli_verb *verb(const char *name)
-{
-	for (size_t i = 0; i < cli_nverbs; i++)
-		if (strcmp(cli_verbs[i].name, name) == 0)
-			return &cli_verbs[i];
-	return NULL;
 }
 
 /* An argument of the words: "--name value" is @named, "--flag" one of @flags (their value is the
@@ -111,10 +115,17 @@ int cmd_bgp_routes(struct cli *c, int argc, char **argv)
 {
 	static const char *const flags[] = {"received", "advertised", "best", NULL};
 	const struct words w = {"prefix", "neighbour", flags, "table"};
-	const struct cli_verb *v = verb("status bgp routes");
+	const struct cli_verb *v = cli_verb_find("status bgp routes");
 	struct ctl_request req = {.cmd = "status bgp routes"};
 	const char *table;
 
+	/* Why is the last column anyway. */
+	for (int i = 0; i < argc; i++)
+		if (strcmp(argv[i], "--why") == 0) {
+			memmove(argv + i, argv + i + 1, (size_t)(argc - i - 1) * sizeof(*argv));
+			argc--;
+			break;
+		}
 	if (!take_words(&w, argc, argv, &req))
 		return cli_usage(c, v);
 	/* The best ones are what is shown anyway, unless a neighbour's table was asked for. */
@@ -128,7 +139,7 @@ int cmd_bgp_shutdown(struct cli *c, int argc, char **argv)
 {
 	static const char *const flags[] = {NULL};
 	const struct words w = {"neighbour", "message", flags, ""};
-	const struct cli_verb *v = verb("bgp shutdown");
+	const struct cli_verb *v = cli_verb_find("bgp shutdown");
 	struct ctl_request req = {.cmd = "bgp shutdown"};
 
 	if (!take_words(&w, argc, argv, &req) || !ctl_request_arg(&req, "neighbour"))

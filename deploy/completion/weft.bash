@@ -3,7 +3,7 @@
 _weft()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} i verb= sub=
-	local verbs="status connect forget down report key install help version"
+	local verbs="status connect forget bgp down report key install help version"
 
 	case $prev in
 	--socket | --out)
@@ -34,7 +34,9 @@ _weft()
 		local options="--socket -o --help"
 		[[ $verb == key && $sub == new ]] && options+=" --out"
 		[[ $verb == bgp && $sub == shutdown ]] && options+=" --message"
-		[[ $verb == status && $sub == bgp ]] && options+=" --neighbour --received --advertised --best"
+		[[ $verb == status && $sub == bgp ]] && options+=" --neighbour --received --advertised --best --why"
+		[[ $verb == bgp && $sub == policy ]] &&
+			options+=" --neighbour --policy --in --out --as-path --community --med --local-preference --next-hop"
 		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
 		return
 	fi
@@ -43,8 +45,9 @@ _weft()
 	"status ")
 		mapfile -t COMPREPLY < <(compgen -W "peers connections routes targets ipam bgp policy segments clusters" -- "$cur")
 		;;
-	"bgp ") mapfile -t COMPREPLY < <(compgen -W "refresh shutdown start clear" -- "$cur") ;;
-	"status bgp") mapfile -t COMPREPLY < <(compgen -W "routes" -- "$cur") ;;
+	"bgp ") mapfile -t COMPREPLY < <(compgen -W "refresh shutdown start clear drain undrain reload policy" -- "$cur") ;;
+	"status bgp") mapfile -t COMPREPLY < <(compgen -W "routes policy" -- "$cur") ;;
+	"bgp policy") mapfile -t COMPREPLY < <(compgen -W "test" -- "$cur") ;;
 	"key ") mapfile -t COMPREPLY < <(compgen -W "new show" -- "$cur") ;;
 	"install ") mapfile -t COMPREPLY < <(compgen -W "kubernetes cni" -- "$cur") ;;
 	"key show")

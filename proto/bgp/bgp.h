@@ -366,6 +366,7 @@ struct bgp_entry {
 	uint32_t peer;                 /* whom it is from */
 	bool best, accepted;           /* accepted: by the import policy and without loop */
 	const char *step;              /* LOC_RIB: what decided */
+	const char *lost;              /* bgp_lookup: what an accepted path lost by, else NULL */
 };
 typedef bool (*bgp_walk_fn)(void *ctx, const struct bgp_entry *e);
 /* @peer is ignored for BGP_LOC_RIB. ERR_NOT_FOUND: no such peer (a segment without routes is

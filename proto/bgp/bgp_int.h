@@ -209,5 +209,8 @@ bool bgp_decide_next(struct bgp *b, struct bgp_act *out);
 /* Put what a group is to hear of the path @best into *@out (held; NULL: nothing). ERR_NOMEM. */
 int bgp_export(struct bgp *b, struct bgp_group *g, const struct bgp_nlri *n,
 	const struct path *best, struct attr_set **out);
+/* Fill in a candidate for the decision; false: the path may not be used (RFC 4271 9.1.2). */
+bool bgp_path_cand(
+	const struct bgp *b, const struct rib *r, const struct path *path, struct decide_cand *c);
 
 #endif

@@ -160,9 +160,8 @@ bool bgp_path_del(struct bgp *b, struct rib *r, struct bgp_peer *p, const struct
 	return true;
 }
 
-/* Fill in a candidate; false: the path may not be used (RFC 4271 9.1.2). */
-static bool make_cand(
-	struct bgp *b, const struct rib *r, const struct path *path, struct decide_cand *c)
+bool bgp_path_cand(
+	const struct bgp *b, const struct rib *r, const struct path *path, struct decide_cand *c)
 {
 	const struct attr_set *a = path->attr;
 	const struct bgp_peer *p = b->peers[path->peer];
@@ -234,7 +233,7 @@ static struct path *decide_net(struct bgp *b, struct rib *r, struct net *net)
 		assert(n < sizeof(b->cands) / sizeof(b->cands[0]));
 		b->cand_paths[n] = p;
 		p->flags &= (uint8_t)~PATH_USABLE;
-		if (!make_cand(b, r, p, &b->cands[n]))
+		if (!bgp_path_cand(b, r, p, &b->cands[n]))
 			continue;
 		p->flags |= PATH_USABLE;
 		n++;

@@ -89,7 +89,7 @@ static bool is_best(const struct net *n, const struct path *p)
 }
 
 static bool show_path(const struct net *n, const struct path *p, const struct attr_set *set,
-	bgp_walk_fn fn, void *ctx)
+	const char *lost, bgp_walk_fn fn, void *ctx)
 {
 	struct bgp_attrs a;
 	struct bgp_nlri nlri;
@@ -97,7 +97,8 @@ static bool show_path(const struct net *n, const struct path *p, const struct at
 		.attrs = &a,
 		.peer = p->peer,
 		.best = is_best(n, p),
-		.accepted = p->attr != NULL};
+		.accepted = p->attr != NULL,
+		.lost = lost};
 
 	attr_view(set, &a);
 	net_nlri(n, &nlri);
@@ -167,9 +168,26 @@ int bgp_walk(const struct bgp *b, enum bgp_table table, uint32_t vni, uint32_t p
 			go_on = show_out(n, p, fn, ctx);
 		else
 			for (path = NULL; go_on && (path = net_path_next(n, (uint16_t)peer, path));)
-				go_on = show_path(n, path, path->in, fn, ctx);
+				go_on = show_path(n, path, path->in, NULL, fn, ctx);
 	}
 	return 0;
+}
+
+/* Which step puts @p behind the best path. MED alone can, on behalf of a third path, put one out that
+ * is better than the best (RFC 4271 9.1.2.2 c). */
+static const char *lost_by(
+	const struct bgp *b, const struct rib *r, const struct net *n, const struct path *p)
+{
+	struct decide_cand c[2];
+	enum decide_step step;
+
+	if (!p->attr || is_best(n, p) || !n->best || !is_best(n, n->paths))
+		return NULL;
+	if (!bgp_path_cand(b, r, p, &c[1]))
+		return "next hop not reachable";
+	if (!bgp_path_cand(b, r, n->paths, &c[0]))
+		return NULL;
+	return decide_step_str(decide_best(c, 2, &step) == 0 ? step : DECIDE_MED);
 }
 
 int bgp_lookup(
@@ -181,7 +199,7 @@ int bgp_lookup(
 	if (!n || !n->paths)
 		return ERR_NOT_FOUND;
 	for (const struct path *p = n->paths; p; p = p->next)
-		if (!show_path(n, p, p->attr ? p->attr : p->in, fn, ctx))
+		if (!show_path(n, p, p->attr ? p->attr : p->in, lost_by(b, r, n, p), fn, ctx))
 			break;
 	return 0;
 }

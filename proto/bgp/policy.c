@@ -72,6 +72,11 @@ struct policy *policy_find(struct policy_book *b, const char *name)
 	return NULL;
 }
 
+const char *policy_name(const struct policy *p)
+{
+	return p->name;
+}
+
 int policy_new_unnamed(struct policy_book *b, const char *label, struct policy **out)
 {
 	struct policy *p;

@@ -86,6 +86,7 @@ bool policy_book_wants_origins(const struct policy_book *b);
 enum policy_dir { POLICY_IN, POLICY_OUT };
 /* The policy of that name; NULL: none. "accept" and "reject" are always there. */
 struct policy *policy_find(struct policy_book *b, const char *name);
+const char *policy_name(const struct policy *p);
 /* For bgp.h. Equal arguments give equal hooks, so that peers share their work. */
 struct bgp_policy policy_hook(struct policy *p, enum policy_dir dir);
 

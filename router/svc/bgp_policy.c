@@ -9,6 +9,7 @@
  *
  * Failure: without a readable file of origins all validity is unknown, told in status and log; at a
  * reload the table there is stays. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,18 @@ static int close_book(const struct bgp_svc *s, const struct conf_bgp *c)
 	return err ? err : policy_book_close(c->policies, c->asn);
 }
 
+static void on_hangup(void *ctx, int signo)
+{
+	struct bgp_svc *s = ctx;
+	char why[512];
+
+	(void)signo;
+	if (bgp_policy_reload(s->d, why, sizeof(why)) != 0)
+		log_error("bgp", "nothing was taken over from the configuration: %s", why);
+	else
+		log_info("bgp", "the policies of the configuration file are in use");
+}
+
 int bgp_policy_open(struct bgp_svc *s)
 {
 	int err = close_book(s, s->conf);
@@ -60,7 +73,8 @@ int bgp_policy_open(struct bgp_svc *s)
 		log_error("bgp", "no origins, so that the validity of all routes is unknown: %s",
 			s->origins_why);
 	policy_book_origins(s->book, s->origins);
-	return 0;
+	s->sighup = loop_signal_new(s->d->loop, SIGHUP, on_hangup, s);
+	return s->sighup ? 0 : ERR_NOMEM;
 }
 
 /* Without a word in the configuration eBGP has no policy, so the core refuses (RFC 8212); iBGP takes
@@ -169,6 +183,7 @@ fail:
 
 void bgp_policy_close(struct bgp_svc *s)
 {
+	loop_signal_free(s->sighup);
 	conf_bgp_free(s->reloaded);
 	roa_free(s->origins);
 }

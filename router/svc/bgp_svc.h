@@ -25,6 +25,7 @@ struct bgp_svc {
 	struct bfdd *bfdd; /* NULL: no neighbour has BFD */
 	struct kfib *kfib;
 	struct announce *announce;
+	struct loop_signal *sighup;
 	struct policy_book *book;  /* in use: conf's, or that of the last reload */
 	struct conf_bgp *reloaded; /* what was read then, owned; NULL: nothing yet */
 	struct roa *origins;       /* owned; NULL: none */
@@ -75,6 +76,12 @@ int bgp_policy_reload(struct daemon *d, char *why, size_t why_len);
 void ctl_bgp_status(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);
 void ctl_bgp_routes(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);
 void ctl_bgp_act(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);
+/* ctl_bgp_policy.c */
+void ctl_bgp_policy(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);
+void ctl_bgp_policy_test(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);
+void ctl_bgp_reload(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);
+/* Communities as policy_comm.h writes them, standard, extended, large; cut with "..."; returns @out. */
+char *ctl_bgp_communities(const struct bgp_attrs *at, char *out, size_t cap);
 void metrics_bgp(struct daemon *d, struct http_reply *r);
 
 #endif

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "weft/buf.h"
 #include "weft/err.h"
 #include "weft/wire.h"
 #include "bgp_svc.h"
@@ -67,6 +66,7 @@ static void write_neighbour(const struct bgp_svc *s, struct ctl_w *w, const stru
 	ctl_w_u64(w, "accepted", i->prefixes_accepted);
 	ctl_w_u64(w, "announced", i->prefixes_announced);
 	ctl_w_str(w, "last_error", i->last_error);
+	ctl_w_bool(w, "draining", i->graceful_shutdown);
 	ctl_w_str(w, "router_id", i->remote_id ? quad(i->remote_id, text) : "");
 	ctl_w_u64(w, "hold_secs", i->hold_secs);
 	ctl_w_array(w, "families");
@@ -183,7 +183,7 @@ struct row {
 	uint32_t peer;
 	uint32_t med, local_pref, has;
 	char next_hop[IP_STRLEN], path[TEXT], communities[LIST_TEXT];
-	const char *origin, *step;
+	const char *origin, *step, *lost;
 	bool best, accepted;
 };
 
@@ -200,28 +200,6 @@ static const char *origin_text(const struct bgp_attrs *at)
 	static const char *const names[] = {"igp", "egp", "incomplete"};
 
 	return (at->has & BGP_HAS_ORIGIN) && at->origin < 3 ? names[at->origin] : "";
-}
-
-/* "64512:1 64512:1:2", RFC 1997 ones before RFC 8092 ones. */
-static void communities_text(const struct bgp_attrs *at, char out[LIST_TEXT])
-{
-	struct rd r;
-	size_t n = 0;
-
-	out[0] = '\0';
-	rd_init(&r, at->communities.p, at->communities.len);
-	while (rd_left(&r) >= 4 && n < LIST_TEXT) {
-		unsigned as = rd_u16(&r), value = rd_u16(&r);
-
-		n += (size_t)snprintf(out + n, LIST_TEXT - n, "%s%u:%u", n ? " " : "", as, value);
-	}
-	rd_init(&r, at->large_communities.p, at->large_communities.len);
-	while (rd_left(&r) >= 12 && n < LIST_TEXT) {
-		uint32_t as = rd_u32(&r), one = rd_u32(&r), two = rd_u32(&r);
-
-		n += (size_t)snprintf(
-			out + n, LIST_TEXT - n, "%s%u:%u:%u", n ? " " : "", as, one, two);
-	}
 }
 
 static bool add_row(void *ctx, const struct bgp_entry *e)
@@ -254,12 +232,13 @@ static bool add_row(void *ctx, const struct bgp_entry *e)
 		.has = at->has,
 		.origin = origin_text(at),
 		.step = e->step ? e->step : "",
+		.lost = e->lost ? e->lost : "",
 		.best = e->best,
 		.accepted = e->accepted};
 	if (at->next_hop.family != IP_NONE)
 		ip_fmt(&at->next_hop, r->next_hop);
 	bgp_attrs_path_fmt(at, r->path, sizeof(r->path));
-	communities_text(at, r->communities);
+	ctl_bgp_communities(at, r->communities, sizeof(r->communities));
 	return true;
 }
 
@@ -290,6 +269,7 @@ static void write_row(const struct bgp_svc *s, struct ctl_w *w, const struct row
 	ctl_w_bool(w, "best", r->best);
 	ctl_w_bool(w, "accepted", r->accepted);
 	ctl_w_str(w, "step", r->step);
+	ctl_w_str(w, "lost", r->lost);
 	ctl_w_end(w);
 }
 
@@ -399,6 +379,21 @@ static int act_start(struct bgp *b, uint32_t peer, const char *text, const char 
 	return bgp_peer_start(b, peer, loop_now());
 }
 
+/* RFC 8326: the neighbour hears that all we announce is about to go. */
+static int act_drain(struct bgp *b, uint32_t peer, const char *text, const char **said)
+{
+	(void)text;
+	*said = "all is announced with GRACEFUL_SHUTDOWN; weft bgp undrain ends that";
+	return bgp_peer_graceful_shutdown(b, peer, true, loop_now());
+}
+
+static int act_undrain(struct bgp *b, uint32_t peer, const char *text, const char **said)
+{
+	(void)text;
+	*said = "all is announced as usual";
+	return bgp_peer_graceful_shutdown(b, peer, false, loop_now());
+}
+
 static int act_clear(struct bgp *b, uint32_t peer, const char *text, const char **said)
 {
 	*said = "the session begins anew";
@@ -411,7 +406,8 @@ void ctl_bgp_act(struct daemon *d, const struct ctl_request *rq, struct ctl_answ
 		const char *cmd;
 		int (*fn)(struct bgp *b, uint32_t peer, const char *text, const char **said);
 	} acts[] = {{"bgp refresh", act_refresh}, {"bgp shutdown", act_shutdown},
-		{"bgp start", act_start}, {"bgp clear", act_clear}};
+		{"bgp start", act_start}, {"bgp clear", act_clear}, {"bgp drain", act_drain},
+		{"bgp undrain", act_undrain}};
 	struct bgp_svc *s = svc(d, a);
 	const char *neighbour = ctl_request_arg(rq, "neighbour"), *said = "";
 	const struct bgp_neighbour *n = s && neighbour ? bgp_svc_neighbour(s, neighbour) : NULL;

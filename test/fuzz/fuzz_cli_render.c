@@ -10,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static const cli_render_fn fns[] = {render_status, render_peers, render_connections,
-		render_routes, render_targets, render_message};
+		render_routes, render_targets, render_message, render_bgp, render_bgp_routes,
+		render_bgp_policy, render_policy_test};
 	struct ctl_reply r;
 
 	if (ctl_reply_decode(data, len, &r))
@@ -28,7 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 			assert(json_print(f, json_from_msgpack(r.data)) == 0);
 		}
 		(void)fclose(f);
-		for (size_t k = 0; i < 6 && k < n; k++) /* nothing that a terminal obeys */
+		for (size_t k = 0; i < sizeof(fns) / sizeof(fns[0]) && k < n;
+			k++) /* nothing that a terminal obeys */
 			assert(text[k] == '\n' || (text[k] >= ' ' && text[k] <= '~'));
 		free(text);
 	}
