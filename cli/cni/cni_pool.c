@@ -17,11 +17,9 @@
 #include "file.h"
 #include "weft/err.h"
 
-#define KIND        "pods"
-#define FORMAT      1
-#define LOCK_MIN_US 500
-#define LOCK_MAX_US 8000
-#define YOUNG       DUR_SEC(60) /* such an attachment may be under way in another process */
+#define KIND   "pods"
+#define FORMAT 1
+#define YOUNG  DUR_SEC(60) /* such an attachment may be under way in another process */
 
 static int64_t clock_ns(clockid_t id)
 {
@@ -39,33 +37,22 @@ static int path_of(
 	return 0;
 }
 
-/* Other processes hold it for a few milliseconds each; whoever waits asks again at uneven times. */
+/* Other processes hold it for a millisecond or so each. */
 static int take_lock(struct cni_pool *p, struct cni_error *e)
 {
-	int64_t deadline = clock_ns(CLOCK_MONOTONIC) + CNI_POOL_LOCK_MS * INT64_C(1000000);
-	unsigned us = LOCK_MIN_US;
 	char path[PATH_MAX];
 	pid_t holder;
+	int fd;
 
 	if (path_of(p->call, "lock", path, e) != 0)
 		return ERR_REFUSED;
-	for (;;) {
-		struct timespec pause = {0};
-		int fd = file_lock(path, &holder);
-
-		if (fd >= 0) {
-			p->lock = fd;
-			return 0;
-		}
-		if (fd != ERR_BUSY)
-			return cni_fail(e, CNI_E_IO, "can't lock %.160s: %s", path, err_str(fd));
-		if (clock_ns(CLOCK_MONOTONIC) > deadline)
-			return cni_fail(
-				e, CNI_E_LATER, "process %d holds %.160s", (int)holder, path);
-		pause.tv_nsec = (us + (clock_ns(CLOCK_MONOTONIC) / 1000 ^ getpid()) % us) * 1000L;
-		(void)nanosleep(&pause, NULL);
-		us = us < LOCK_MAX_US ? us * 2 : us;
-	}
+	fd = file_lock_wait(path, CNI_POOL_LOCK_MS, &holder);
+	if (fd == ERR_BUSY)
+		return cni_fail(e, CNI_E_LATER, "process %d holds %.160s", (int)holder, path);
+	if (fd < 0)
+		return cni_fail(e, CNI_E_IO, "can't lock %.160s: %s", path, err_str(fd));
+	p->lock = fd;
+	return 0;
 }
 
 struct adoption {

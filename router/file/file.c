@@ -20,11 +20,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 #include "file.h"
 #include "weft/bounds.h"
@@ -39,6 +42,7 @@
 #define HDR_LEN       52
 #define ASIDE_MAX     8
 #define READ_AT_LEAST 4096
+#define LOCK_LOOK_US  50000
 
 static void wipe_free(char *buf, size_t cap)
 {
@@ -363,11 +367,37 @@ static bool is_at(int fd, const char *path)
 	       a.st_ino == b.st_ino;
 }
 
-int file_lock(const char *path, pid_t *holder)
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* Lock @fd; with a @deadline_ms, wait for it (signals end a wait, and it begins anew). */
+static int lock_fd(int fd, uint64_t deadline_ms, pid_t *holder)
 {
 	/* A lock of the open file, not of the process: another close() in this process doesn't drop
 	 * it, and two locks of one process exclude each other too. */
 	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	while (fcntl(fd, deadline_ms ? F_OFD_SETLKW : F_OFD_SETLK, &fl) < 0) {
+		int err = -errno;
+
+		if (err == -EINTR && now_ms() < deadline_ms)
+			continue;
+		if (err != -EAGAIN && err != -EACCES && err != -EINTR)
+			return err;
+		*holder = read_holder(fd);
+		return ERR_BUSY;
+	}
+	return 0;
+}
+
+/* @deadline_ms 0: don't wait. */
+static int lock_path(const char *path, uint64_t deadline_ms, pid_t *holder)
+{
 	char text[16];
 	int fd, err, n;
 
@@ -376,13 +406,10 @@ int file_lock(const char *path, pid_t *holder)
 		fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 		if (fd < 0)
 			return -errno;
-		if (fcntl(fd, F_OFD_SETLK, &fl) < 0) {
-			err = -errno;
-			if (err == -EAGAIN || err == -EACCES) {
-				*holder = read_holder(fd);
-				err = ERR_BUSY;
-			}
-			goto fail;
+		err = lock_fd(fd, deadline_ms, holder);
+		if (err) {
+			close(fd);
+			return err;
 		}
 		/* It may have been removed between open and lock: then we hold nothing. */
 		if (is_at(fd, path))
@@ -394,9 +421,36 @@ int file_lock(const char *path, pid_t *holder)
 	if (ftruncate(fd, 0) == 0 && pwrite(fd, text, (size_t)n, 0) != n)
 		err = ftruncate(fd, 0);
 	return fd;
-fail:
-	close(fd);
-	return err;
+}
+
+int file_lock(const char *path, pid_t *holder)
+{
+	return lock_path(path, 0, holder);
+}
+
+static void on_alarm(int sig)
+{
+	(void)sig; /* it has ended the wait */
+}
+
+int file_lock_wait(const char *path, unsigned timeout_ms, pid_t *holder)
+{
+	const struct sigaction act = {.sa_handler = on_alarm}; /* no SA_RESTART */
+	struct itimerval was, t = {.it_value = {timeout_ms / 1000, timeout_ms % 1000 * 1000},
+				      /* One that comes before the wait begins is lost. */
+				      .it_interval = {0, LOCK_LOOK_US}};
+	struct sigaction old;
+	int fd;
+
+	if (timeout_ms == 0)
+		return lock_path(path, 0, holder);
+	if (sigaction(SIGALRM, &act, &old) < 0)
+		return -errno;
+	(void)setitimer(ITIMER_REAL, &t, &was);
+	fd = lock_path(path, now_ms() + timeout_ms, holder);
+	(void)setitimer(ITIMER_REAL, &was, NULL);
+	(void)sigaction(SIGALRM, &old, NULL);
+	return fd;
 }
 
 int file_boot_id(uint8_t out[FILE_BOOT_ID])

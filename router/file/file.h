@@ -38,6 +38,9 @@ int file_mkdir(const char *path, mode_t mode);
  * the fd holds it too. Returns the fd (close-on-exec); -errno; ERR_BUSY with the holder's pid in
  * *@holder, 0 if it can't be told. */
 int file_lock(const char *path, pid_t *holder);
+/* The same, but wait for it, in the order in which the kernel hands it on, at most @timeout_ms; then
+ * ERR_BUSY. Uses SIGALRM and the real interval timer meanwhile: for a program that doesn't. */
+int file_lock_wait(const char *path, unsigned timeout_ms, pid_t *holder);
 
 #define FILE_BOOT_ID 16 /* bytes */
 /* The kernel's id of this boot (random(4)), by which a file written before a reboot is known. -errno;

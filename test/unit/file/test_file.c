@@ -427,6 +427,20 @@ static void test_lock(void **state)
 	close(fds[0]);
 	close(fds[1]);
 	assert_int_equal(-ENOENT, file_lock(in_dir("no/such"), &holder));
+	/* Waiting: in vain while somebody holds it, until it is free. */
+	fd = file_lock(path, &holder);
+	assert_int_equal(ERR_BUSY, file_lock_wait(path, 30, &holder));
+	assert_int_equal(getpid(), holder);
+	assert_int_equal(ERR_BUSY, file_lock_wait(path, 0, &holder));
+	child = fork();
+	if (child == 0) {
+		close(fd); /* else it would hold it too */
+		_exit(file_lock_wait(path, 30000, &holder) >= 0 ? 0 : 1);
+	}
+	close(fd);
+	assert_int_equal(child, waitpid(child, &status, 0));
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	assert_int_equal(-ENOENT, file_lock_wait(in_dir("no/such"), 30, &holder));
 	/* A holder that wrote nonsense. */
 	put(path, "junk", 4);
 	fd = open(path, O_RDWR);
