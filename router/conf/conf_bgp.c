@@ -284,6 +284,27 @@ static int parse_restart_time(const char *text, void *out, char *why)
 	return parse_secs(text, 4095, out, why);
 }
 
+static int parse_paths(const char *text, void *out, char *why)
+{
+	unsigned long v;
+
+	if (!number(text, 64, &v) || v < 2)
+		return bad(why, "is out of range");
+	*(uint8_t *)out = (uint8_t)v;
+	return 0;
+}
+
+/* The field says the opposite of the key. */
+static int parse_noyes(const char *text, void *out, char *why)
+{
+	bool yes;
+	int err = parse_yesno(text, &yes, why);
+
+	if (err == 0)
+		*(bool *)out = !yes;
+	return err;
+}
+
 static int parse_own_as(const char *text, void *out, char *why)
 {
 	unsigned long v;
@@ -474,6 +495,10 @@ static const struct map_key peer_keys[] = {
 	{"as-override", ALLOW_YESNO, take_text, parse_yesno, P(as_override)},
 	{"remove-private", ALLOW_YESNO, take_text, parse_yesno, P(remove_private)},
 	{"allow-own-as", "0 to 10 times", take_text, parse_own_as, P(allow_own_as)},
+	{"add-path-receive", ALLOW_YESNO, take_text, parse_yesno, P(add_path_receive)},
+	{"add-path-send", "2 to 64 paths of each prefix", take_text, parse_paths, P(add_path_send)},
+	{"extended-next-hop", ALLOW_YESNO, take_text, parse_yesno, P(v4_over_v6)},
+	{"extended-messages", ALLOW_YESNO, take_text, parse_noyes, P(no_ext_message)},
 	{"role", "provider, rs-server, rs-client, customer or peer: what this node is to it",
 		take_text, parse_role, P(role)},
 	{"role-strict", ALLOW_YESNO, take_text, parse_yesno, P(role_strict)},

@@ -74,7 +74,8 @@ struct conf_bgp_peer {
 	enum conf_bgp_restart restart;                                  /* helper unless given */
 	uint32_t local_as;                                              /* 0: not given */
 	bool no_prepend, replace_as, as_override, remove_private, role_strict;
-	uint8_t allow_own_as;
+	uint8_t allow_own_as, add_path_send; /* 0: not at all */
+	bool add_path_receive, v4_over_v6, no_ext_message;
 	enum conf_bgp_role role;
 	struct conf_bgp_bfd bfd;
 	struct conf_bgp_filter import, export;

@@ -76,6 +76,10 @@ static void write_neighbour(const struct bgp_svc *s, struct ctl_w *w, const stru
 	ctl_w_end(w);
 	ctl_w_str(w, "graceful_restart", !i->restart ? "" : i->restarting ? "restarting" : "ready");
 	ctl_w_bool(w, "stale", i->stale_families != 0);
+	ctl_w_bool(w, "add_path_receive", i->paths_in != 0);
+	ctl_w_bool(w, "add_path_send", i->paths_out != 0);
+	ctl_w_bool(w, "extended_next_hop", i->v4_over_v6);
+	ctl_w_bool(w, "extended_messages", i->ext_message);
 	ctl_w_str(w, "role", role_text(n->conf->role));
 	ctl_w_str(w, "peer_role", role_text(i->remote_role));
 	ctl_w_u64(w, "leaks", i->leaks);

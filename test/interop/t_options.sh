@@ -131,6 +131,39 @@ wait_for "BIRD to be told" grep -qi 'Maximum number of prefixes' "$net_dir/r.say
 kernel_lacks h1 198.51.100.0/24 || fail "its routes stayed"
 end
 
+step "roles (RFC 9234): what fits comes up, what came from a provider is marked, what doesn't fit is refused"
+begin 192.0.2.9 64999 "local role provider;" $'role: customer\nrole-strict: yes'
+both_ways 192.0.2.9
+neighbour_is h1 192.0.2.9 peer_role provider || fail "the peer's role is not shown"
+# BIRD marks what it tells a customer, and would show what comes back from one as a leak.
+birdc_at r show protocols all w | grep -qi 'role: *customer' || fail "BIRD does not see our role"
+end
+begin 192.0.2.9 64999 "local role provider;" "role: peer"
+never 192.0.2.9 "the roles don't fit"
+wait_for "weft to tell it" eval "neighbour_at h1 192.0.2.9 last_error | grep -qi 'role mismatch'"
+end
+begin 192.0.2.9 64999 "" $'role: customer\nrole-strict: yes'
+never 192.0.2.9 "BIRD tells no role"
+end
+
+step "extended messages (RFC 8654)"
+begin 192.0.2.9 64999 "enable extended messages on;" ""
+both_ways 192.0.2.9
+json_at h1 "d['neighbours'][0]['extended_messages']" status bgp || fail "they are not negotiated"
+end
+
+step "AS numbers: local-as with replace, and BIRD's own AS in the path (allow-own-as, as-override)"
+begin 192.0.2.9 64999 "" ""
+bird_with 64999 192.0.2.1 ""
+sed -i 's/neighbor 192.0.2.1 as 64512/neighbor 192.0.2.1 as 64777/' "$net_dir/r.bird"
+birdc_at r configure >/dev/null
+weftd_stop h1
+weft_with 192.0.2.9 64999 $'local-as: 64777\nlocal-as-no-prepend: yes\nlocal-as-replace: yes'
+SEED="" weft_bgp 1
+both_ways 192.0.2.9
+bird_has r 10.32.1.0/24 'as_path: 64777$' || fail "the path is not the other AS alone"
+end
+
 step "another AS than configured: refused with a word"
 begin 192.0.2.9 64998 "" ""
 weftd_stop h1
