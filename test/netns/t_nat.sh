@@ -1,0 +1,92 @@
+#!/bin/bash
+# Two hosts behind routers that let nothing in but answers: with NAT, and without. Both know a third host
+# alone, and open towards each other at the same time when it says so. Where the NATs choose ports that
+# nobody can foretell, the third relays.
+set -euo pipefail
+root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
+build=${build:-$root/build}
+. "$root/test/netns/lib.sh"
+. "$root/test/netns/paths.sh"
+net_init nat "$(mktemp -d)"
+trap net_end EXIT
+
+# behind N: host hN at 198.51.10N.2, behind router rN, which is 192.0.2.N on the underlay.
+behind() {
+	local n=$1
+	ns_add "h$n"
+	ip link add u0 netns "$(ns_of "h$n")" type veth peer name i0 netns "$(ns_of "r$n")"
+	ip -n "$(ns_of "r$n")" addr add "198.51.10$n.1/24" dev i0
+	ip -n "$(ns_of "r$n")" link set i0 up
+	ip -n "$(ns_of "h$n")" addr add "198.51.10$n.2/24" dev u0
+	ip -n "$(ns_of "h$n")" link set u0 up
+	ip -n "$(ns_of "h$n")" route add default via "198.51.10$n.1"
+	in_host "r$n" sysctl -qw net.ipv4.ip_forward=1
+	net_pod "h$n" "p$n" "$n"
+}
+# router N KIND: nat, random (ports that nobody can foretell), firewall.
+router() {
+	local rule=
+	case $2 in
+	nat) rule='oifname u0 masquerade' ;;
+	random) rule='oifname u0 masquerade fully-random' ;;
+	esac
+	in_host "r$1" nft -f - <<-EOF
+		flush ruleset
+		table ip edge {
+			chain forward { type filter hook forward priority 0; iifname u0 ct state new drop; }
+			chain input { type filter hook input priority 0; iifname u0 ct state new meta l4proto udp drop; }
+			chain post { type nat hook postrouting priority 100; $rule; }
+		}
+	EOF
+	# What it translated before is forgotten when the interface goes down; so are its routes.
+	ip -n "$(ns_of "r$1")" link set u0 down
+	ip -n "$(ns_of "r$1")" link set u0 up
+	[ "$2" != firewall ] || ip -n "$(ns_of "r$1")" route replace "198.51.10$((5 - $1)).0/24" via "192.0.2.$((5 - $1))"
+}
+endpoint_of() { json_at "$1" "next((c['endpoint'] for c in d['connections'] if c['name'] == '$2' and c['state'] == 'established'), '')" status connections; }
+counter() { json_at "$1" "d['counters']['paths']['$2']" report; }
+restart() {
+	local n
+	for n in 1 2 3; do [ ! -e "$net_dir/h$n/pid" ] || weftd_stop "h$n" KILL; done
+	rm -rf "$net_dir"/h?/state
+	for n in 1 2 3; do node_start $n; done
+}
+# opened KIND: h2 and h3 find a direct way.
+opened() {
+	router 2 "$1"
+	router 3 "$1"
+	restart
+	within 20 "p2 reaches p3" pings p2 10.32.3.2
+	keep_busy p2 10.32.3.2
+	within 60 "h2 is direct" way_is h2 h3 direct
+	within 60 "h3 is direct" way_is h3 h2 direct
+	udp_tcp_echo p2 p3 10.32.3.2 "behind-$1"
+	keep_busy_stop
+}
+
+net_underlay h1 r2 r3
+ip -n "$(ns_of h1)" -6 addr flush dev u0 scope global
+net_pod h1 p1 1
+behind 2
+behind 3
+"$build/cli/weft" key new --out "$net_dir/secret" >/dev/null
+
+step "two NATs"
+opened nat
+[ "$(counter h1 punches_arranged)" -ge 1 ] || fail "h1 arranged nothing"
+[ "$(endpoint_of h2 h3)" = 192.0.2.3:6793 ] || fail "h2 sees h3 at $(endpoint_of h2 h3)"
+[ "$(endpoint_of h3 h2)" = 192.0.2.2:6793 ] || fail "h3 sees h2 at $(endpoint_of h3 h2)"
+json_at h2 "d['counters']['paths']['nat'] == 'steady'" report || fail "h2 does not know that it is behind a NAT"
+
+step "NATs with ports that nobody can foretell"
+router 2 random
+router 3 random
+restart
+within 20 "p2 reaches p3" pings p2 10.32.3.2
+way_is h2 h3 "relay h1" || fail "h2's way to h3 is '$(way h2 h3)'"
+udp_tcp_echo p3 p2 10.32.2.2 "behind-random"
+
+step "stateful firewalls without NAT"
+for n in 2 3; do ip -n "$(ns_of h1)" route add 198.51.10$n.0/24 via 192.0.2.$n; done
+opened firewall
+[ "$(endpoint_of h2 h3)" = 198.51.103.2:6793 ] || fail "h2 sees h3 at $(endpoint_of h2 h3)"

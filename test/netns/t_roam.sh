@@ -1,0 +1,48 @@
+#!/bin/bash
+# Endpoint change under load: a host's only underlay address is replaced while TCP flows both ways; nothing of
+# it is lost, and the flow goes on.
+set -euo pipefail
+root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
+build=${build:-$root/build}
+. "$root/test/netns/lib.sh"
+. "$root/test/netns/load.sh"
+. "$root/test/netns/paths.sh"
+net_init roam "$(mktemp -d)"
+trap net_end EXIT
+
+endpoint_of() { json_at "$1" "next((c['endpoint'] for c in d['connections'] if c['name'] == '$2' and c['state'] == 'established'), '')" status connections; }
+endpoint_is() { [ "$(endpoint_of "$1" "$2")" = "$3" ]; }
+# rebase OLD NEW: h2's address.
+rebase() {
+	ip -n "$(ns_of h2)" addr add "192.0.2.$2/24" dev u0
+	ip -n "$(ns_of h2)" addr del "192.0.2.$1/24" dev u0
+}
+rate_goes_on() { grep -q "Interval" "$net_dir/iperf.log"; }
+
+mesh_hosts 3
+for n in 1 2 3; do underlay_only v4 $n; done
+in_host h2 sysctl -qw net.ipv4.conf.all.promote_secondaries=1 net.ipv4.conf.u0.promote_secondaries=1
+for n in 1 2 3; do node_start $n; done
+wait_for "p2 to reach p1" pings p2 10.32.1.2
+in_pod p1 iperf3 -s -1 >"$net_dir/iperf-s.log" 2>&1 &
+wait_for "iperf3" port_listens p1 5201
+step "an address is replaced under iperf3"
+in_pod p2 iperf3 -c 10.32.1.2 -t 40 -i 1 --forceflush --bidir -J >"$net_dir/iperf.json" 2>"$net_dir/iperf.err" &
+iperf=$!
+wait_for "traffic" pings p1 10.32.2.2
+sessions=$(json_at h1 "d['counters']['session']['handshakes_done']" report)
+rebase 2 102
+within 10 "h1 follows h2 to its new address" endpoint_is h1 h2 192.0.2.102:6793
+within 5 "p1 reaches p2" pings p1 10.32.2.2
+rebase 102 202
+within 10 "and to the next" endpoint_is h1 h2 192.0.2.202:6793
+within 5 "p1 reaches p2" pings p1 10.32.2.2
+wait $iperf || { cat "$net_dir/iperf.err" "$net_dir/iperf.json" >&2; fail "iperf3 broke"; }
+/usr/bin/python3 - "$net_dir/iperf.json" <<'EOF' || fail "the flow did not go on"
+import json, sys
+d = json.load(open(sys.argv[1]))
+late = [i for i in d['intervals'] if i['sum']['start'] > d['intervals'][-1]['sum']['end'] - 5]
+assert all(i['sum']['bytes'] > 0 for i in late), late
+print('   the last seconds carried', sum(i['sum']['bytes'] for i in late) >> 20, 'MiB')
+EOF
+[ "$(json_at h1 "d['counters']['session']['handshakes_done']" report)" -le $((sessions + 1)) ] || fail "the session was made anew"
