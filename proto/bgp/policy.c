@@ -47,6 +47,8 @@ static void policy_free(struct policy *p)
 	while (!list_empty(&p->rules))
 		policy_rule_free(list_entry(p->rules.next, struct policy_rule, in_policy));
 	list_del(&p->in_book);
+	free(p->use[0]);
+	free(p->use[1]);
 	free(p);
 }
 
@@ -90,8 +92,15 @@ int policy_new_unnamed(struct policy_book *b, const char *label, struct policy *
 	p->book = b;
 	list_init(&p->rules);
 	(void)snprintf(p->name, sizeof(p->name), "%s", label);
-	for (unsigned d = 0; d < 2; d++)
-		p->use[d] = (struct policy_use){p, (enum policy_dir)d};
+	list_init(&p->in_book);
+	for (unsigned d = 0; d < 2; d++) {
+		p->use[d] = malloc(sizeof(*p->use[d]));
+		if (!p->use[d]) {
+			policy_free(p);
+			return ERR_NOMEM;
+		}
+		*p->use[d] = (struct policy_use){p, (enum policy_dir)d};
+	}
 	list_add_tail(&b->policies, &p->in_book);
 	b->npolicies++;
 	*out = p;
@@ -161,6 +170,23 @@ int policy_book_close(struct policy_book *b, uint32_t local_as)
 			return err;
 	}
 	return 0;
+}
+
+void policy_book_succeed(struct policy_book *b, struct policy_book *old)
+{
+	for (struct list *l = b->policies.next; l != &b->policies; l = l->next) {
+		struct policy *p = list_entry(l, struct policy, in_book);
+		struct policy *was = policy_find(old, p->name);
+
+		for (unsigned d = 0; was && d < 2; d++) {
+			struct policy_use *use = was->use[d];
+
+			was->use[d] = p->use[d];
+			was->use[d]->policy = was;
+			p->use[d] = use;
+			use->policy = p;
+		}
+	}
 }
 
 void policy_book_origins(struct policy_book *b, const struct roa *r)
@@ -373,7 +399,7 @@ static const struct bgp_policy_ops ops = {apply};
 
 struct bgp_policy policy_hook(struct policy *p, enum policy_dir dir)
 {
-	return (struct bgp_policy){&ops, &p->use[dir]};
+	return (struct bgp_policy){&ops, p->use[dir]};
 }
 
 enum bgp_verdict policy_explain(struct policy *p, enum policy_dir dir, const struct bgp_route *r,

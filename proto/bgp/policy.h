@@ -80,6 +80,10 @@ int policy_book_close(struct policy_book *b, uint32_t local_as);
 /* The table that origin validity comes from (kept, the caller's; NULL: all is unknown). Repolicy the
  * peers after it. */
 void policy_book_origins(struct policy_book *b, const struct roa *r);
+/* @b, closed, takes the place of @old: the hooks of policies with the same name in both are @b's from
+ * now on, so that repolicying the peers sends no more than what differs. The others stay valid as
+ * long as @old does. */
+void policy_book_succeed(struct policy_book *b, struct policy_book *old);
 /* Does a rule of any policy ask for validity? */
 bool policy_book_wants_origins(const struct policy_book *b);
 

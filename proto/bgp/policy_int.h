@@ -99,7 +99,7 @@ struct policy_rule {
 	uint64_t hits[2];
 };
 
-struct policy_use { /* what a hook points at */
+struct policy_use { /* what a hook points at; it can outlive the policy */
 	struct policy *policy;
 	enum policy_dir dir;
 };
@@ -109,7 +109,7 @@ struct policy {
 	struct policy_book *book;
 	size_t nrules;
 	char name[POLICY_NAME_MAX + 16];
-	struct policy_use use[2];
+	struct policy_use *use[2];
 	uint64_t unmatched[2];
 };
 

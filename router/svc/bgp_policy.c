@@ -170,6 +170,7 @@ int bgp_policy_reload(struct daemon *d, char *why, size_t why_len)
 		snprintf(why, why_len, "%s", err_str(err));
 		goto fail;
 	}
+	policy_book_succeed(c->policies, s->book);
 	s->book = c->policies;
 	policy_book_origins(s->book, origins);
 	take_over(s, c, origins);

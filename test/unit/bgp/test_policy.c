@@ -465,6 +465,42 @@ static void validity(void **state)
 	roa_free(r);
 }
 
+/* Hooks of a policy with the same name follow it into the next book; the books can go in any order. */
+static void succession(void **state)
+{
+	struct policy_book *b[2];
+	struct bgp_policy hook[2];
+	struct bgp_attrs a = route_attrs();
+	struct bgp_nlri n = nlri("10.1.0.0/16");
+	struct bgp_route r = {.nlri = &n, .attrs = &a};
+	char why[POLICY_WHY];
+	struct policy *p;
+	struct bgp_edit e;
+
+	(void)state;
+	for (int order = 0; order < 2; order++) {
+		for (int i = 0; i < 2; i++) {
+			b[i] = policy_book_new();
+			assert_int_equal(policy_new(b[i], i ? "other" : "gone", &p, why), 0);
+			assert_int_equal(policy_new(b[i], "p", &p, why), 0);
+			rule(b[i], p, NULL, 0, i ? "accept" : "reject");
+			assert_int_equal(policy_book_close(b[i], OWN_AS), 0);
+			hook[i] = policy_hook(p, POLICY_OUT);
+		}
+		assert_int_equal(hook[0].ops->apply(hook[0].ctx, &r, &e), BGP_REJECT);
+		policy_book_succeed(b[1], b[0]);
+		hook[1] = policy_hook(policy_find(b[1], "p"), POLICY_OUT);
+		assert_ptr_equal(hook[0].ctx, hook[1].ctx);
+		assert_int_equal(hook[0].ops->apply(hook[0].ctx, &r, &e), BGP_ACCEPT);
+		hook[0] = policy_hook(policy_find(b[0], "p"), POLICY_OUT);
+		assert_int_equal(hook[0].ops->apply(hook[0].ctx, &r, &e), BGP_REJECT);
+		policy_book_free(b[order]);
+		if (order == 0)
+			assert_int_equal(hook[1].ops->apply(hook[1].ctx, &r, &e), BGP_ACCEPT);
+		policy_book_free(b[1 - order]);
+	}
+}
+
 struct told {
 	char text[1000];
 };
@@ -705,6 +741,7 @@ int main(void)
 		cmocka_unit_test(no_communities),
 		cmocka_unit_test(guard_and_counters),
 		cmocka_unit_test(validity),
+		cmocka_unit_test(succession),
 		cmocka_unit_test(explained),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(too_large),
