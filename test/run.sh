@@ -164,7 +164,7 @@ set_short() {
 	set_lint; set_unit; set_clang; set_sanitizers; set_sim; set_netns; set_interop-short; set_fallbacks; set_kube; set_fuzz-smoke; set_demo
 }
 
-install_packages "${build_packages[@]}" "${run_packages[@]}" tcpdump iperf3 ethtool jq socat clang-format
+install_packages "${build_packages[@]}" "${run_packages[@]}" tcpdump iperf3 ethtool jq socat iptables clang-format
 [ $# -gt 0 ] || set -- short
 for s in "$@"; do
 	declare -F "set_$s" >/dev/null || { echo "$0: no set '$s'; see the head of the file" >&2; exit 2; }

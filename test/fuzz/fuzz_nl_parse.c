@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include "nl_fwd.h"
 #include "nl_msg.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -47,12 +48,16 @@ static int parse_all(void *ctx, const struct nlmsghdr *nlh)
 	struct nl_addr a;
 	struct nl_route r;
 	struct nl_rule u;
+	const char *table, *chain;
+	uint8_t nfproto;
 
 	(void)nl_link_parse(nlh, &l);
 	(void)nl_addr_parse(nlh, &a);
 	(void)nl_route_parse(nlh, &r);
 	(void)nl_rule_parse(nlh, &u);
 	(void)nl_nft_names(nlh, "weft");
+	(void)nl_nft_ours(nlh);
+	(void)nl_fwd_rule_event(nlh, &nfproto, &table, &chain);
 	return 0;
 }
 
@@ -61,6 +66,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	static const struct nlx_io io = {.send = to_nowhere, .recv = from_input};
 	struct nlx x = {.io = &io, .buf = malloc(NLX_BUF_BYTES)};
 	void *copy = malloc(len + 1); /* aligned, and its end is watched */
+	struct nl_fwd_place places[4];
+	struct nl_fwd_view view;
+	size_t nplaces;
 	uint64_t print;
 
 	if (!x.buf || !copy)
@@ -72,6 +80,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	left = len;
 	(void)nl_nft_print(&x, 1, "weft", &print);
 	(void)nl_route_dump(&x, IP_V4, 0, NULL, parse_all, NULL);
+	input = data;
+	left = len;
+	(void)nl_fwd_places(&x, places, 4, &nplaces);
+	input = data;
+	left = len;
+	(void)nl_fwd_look(&x, &(struct nl_fwd_place){.nfproto = 1, .table = "t", .chain = "c"},
+		0x10000000, 0x10000000, &view);
 	free(copy);
 	free(x.buf);
 	return 0;
