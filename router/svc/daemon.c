@@ -183,9 +183,9 @@ static int open_kernel(struct daemon *d)
 		.side_port_hi = d->conf->side_port_hi,
 		.notrack = true,
 		.ipv6 = d->has_ipv6,
-		.masquerade = d->conf->masquerade == CONF_MASQ_PODS  ? KERN_MASQ_PODS :
-			      d->conf->masquerade == CONF_MASQ_YES ? KERN_MASQ_ALL :
-								     KERN_MASQ_NONE,
+		.masquerade = d->conf->masquerade == CONF_MASQ_PODS  ? KERN_MASQ_PODS
+			      : d->conf->masquerade == CONF_MASQ_YES ? KERN_MASQ_ALL
+								     : KERN_MASQ_NONE,
 		.learned = d->conf->bgp != NULL,
 	};
 	int e = kern_open(&cfg, &d->kern);

@@ -284,7 +284,8 @@ static void older_driven(void **state)
 	assert_int_equal(count(sh("iptables-legacy -S FORWARD"), "weft:"), 1);
 	assert_int_equal(stats(k).repaired, 1);
 	/* While somebody holds the lock it is left alone, then done. */
-	run("iptables-legacy -F FORWARD; flock /run/xtables.lock sleep 1 >/dev/null 2>&1 & sleep 0.2");
+	run("iptables-legacy -F FORWARD; flock /run/xtables.lock sleep 1 >/dev/null 2>&1 & sleep "
+	    "0.2");
 	assert_true(kern_nat_look(k));
 	sync_ok(k);
 	assert_int_equal(nl_xt_look(false, MARK, MARK, &v), 0);
