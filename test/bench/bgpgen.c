@@ -25,11 +25,12 @@
 #include "bgp_update.h"
 #include "prng.h"
 
-#define MAX_PEERS 64
-#define FIRST_V4  0x10000000u /* 16.0.0.0, /24 each */
-#define FIRST_V6  0x2a00u     /* 2a00:N:N::/48 */
-#define BUF_BYTES (1024 * 1024)
-#define GENS      2
+#define MAX_PEERS  64
+#define FIRST_V4   0x10000000u /* 16.0.0.0, /24 each */
+#define FIRST_V6   0x2a00u     /* 2a00:N:N::/48 */
+#define BUF_BYTES  (1024 * 1024)
+#define GENS       2
+#define LIMIT_SECS 180 /* of a phase */
 
 struct peer {
 	int fd;
@@ -301,9 +302,10 @@ static void hear(struct peer *p)
 		if (p->in_len - at < len)
 			break;
 		rd_init(&body, m + 19, len - 19);
-		if (m[18] == MSG_OPEN)
+		if (m[18] == MSG_OPEN) {
 			p->open_seen = true;
-		else if (m[18] == MSG_KEEPALIVE)
+			bgp_keepalive_encode(&p->out);
+		} else if (m[18] == MSG_KEEPALIVE)
 			p->up = p->open_seen;
 		else if (m[18] == MSG_UPDATE && p->listener)
 			hear_update(body);
@@ -422,7 +424,6 @@ static void say_open(struct peer *p)
 	wr_init(&cw, cb, sizeof(cb));
 	bgp_caps_encode(&cw, &caps);
 	bgp_open_encode(&p->out, &o, cb, wr_len(&cw));
-	bgp_keepalive_encode(&p->out);
 }
 
 static void add_peer(uint32_t addr, uint32_t as, bool listener)
@@ -523,7 +524,7 @@ static double rss_mb(void)
 /* Send what was generated, until @k prefixes are in state @s. */
 static void phase(const char *name, unsigned s, unsigned k)
 {
-	double t = secs(), until = t + 600, written = 0;
+	double t = secs(), until = t + LIMIT_SECS, written = 0;
 
 	while (count[s] != k) {
 		bool left = false;
@@ -534,7 +535,8 @@ static void phase(const char *name, unsigned s, unsigned k)
 		if (!left && written == 0)
 			written = secs() - t;
 		if (secs() > until) {
-			fprintf(stderr, "bgpgen: %s: %u of %u after 600 s\n", name, count[s], k);
+			fprintf(stderr, "bgpgen: %s: %u of %u after %d s\n", name, count[s], k,
+				LIMIT_SECS);
 			exit(1);
 		}
 	}
