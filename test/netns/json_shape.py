@@ -17,6 +17,11 @@ class Counts:
 
 
 DROPS = Counts()
+PATHS = dict.fromkeys(('links relayed lost probes_tx replies_rx mtu_probes_tx asks_tx asks_rx answers_tx answers_rx '
+                       'deaths returns reroutes side_ports_off side_ports_on punches_asked punches_arranged '
+                       'punches_opened unreachable no_way rx_bad rx_stale rx_limited rx_refused dropped').split(), N)
+PATHS['nat'] = S
+RELAY = {'forwarded': N, 'bytes': N}
 PREFIX = {'vni': N, 'prefix': S}
 STATUS = {
     'version': S, 'ready': B, 'not_ready': [S], 'uptime_ms': N,
@@ -32,14 +37,15 @@ STATUS = {
     'offloads': {'on': [S], 'off': [{'name': S, 'why': S}], 'workers': N, 'side_ports': N, 'mtu': N},
     'kernel': {'routes': N, 'rules': N, 'repaired': N, 'errors': N, 'notrack': B, 'notrack_why': S,
                'host_nat': B, 'masquerade': B, 'masquerade_why': S, 'accepts': N, 'accepts_why': S},
-    'traffic': {'tx_packets': N, 'tx_bytes': N, 'rx_packets': N, 'rx_bytes': N, 'drops': DROPS},
+    'traffic': {'tx_packets': N, 'tx_bytes': N, 'rx_packets': N, 'rx_bytes': N, 'drops': DROPS, 'relay': RELAY},
     'warnings': [S], 'tune': [S],
 }
 PEER = {'name': S, 'key': KEY, 'short': S, 'self': B, 'up': B, 'left': B, 'link': S, 'version': S, 'epoch': N,
         'endpoints': [S], 'prefixes': [dict(PREFIX, exit=B)], 'since_ms': N}
 CONNECTION = {
     'direction': S, 'endpoint': S, 'local': S, 'name': S, 'key': S, 'short': S, 'state': S, 'use': Opt(S), 'suite': Opt(S),
-    'path_mtu': Opt(N), 'rtt_ms': Opt(F + (NONE,)), 'key_age_ms': Opt(N), 'tx_bytes': Opt(N), 'tx_packets': Opt(N),
+    'path': Opt(S), 'path_mtu': Opt(N), 'path_mtu_searching': Opt(B), 'halves': Opt(B), 'loss_permille': Opt(N),
+    'black_holes': Opt(N), 'path_changes': Opt(N), 'relay': Opt(RELAY), 'rtt_ms': Opt(F + (NONE,)), 'key_age_ms': Opt(N), 'tx_bytes': Opt(N), 'tx_packets': Opt(N),
     'rx_bytes': Opt(N), 'rx_packets': Opt(N), 'drops': Opt(DROPS), 'side_ports': Opt([N]), 'attempts': Opt(N),
     'retry_ms': Opt(N + (NONE,)), 'error': S}
 ROUTE = dict(PREFIX, kind=S, node=S, via=S, device=S, mtu=N, why=S)
@@ -48,6 +54,7 @@ IPAM = {
     'prefixes': [dict(PREFIX, node=S, key=KEY, short=S, self=B, right=S, since_unix_secs=N, state=S, to=S, left_ms=N,
                       device=Opt(S), pods=Opt((dict, NONE)))],
     'wanted': [{'vni': N, 'family': N, 'length': N, 'state': S, 'next_ms': N}],
+    'pods': [{'family': N, 'size': N, 'used': N, 'resting': N, 'free': N, 'exhausted': B}],
     'leases': {'running': N, 'paused': B, 'members': N, 'missing': N, 'ended': N},
     'claims': N, 'objections': N}
 TARGET = {'text': S, 'state': S, 'endpoint': S, 'error': S}
@@ -68,7 +75,7 @@ SHAPES = {
     'status targets': {'targets': [TARGET]},
     'status ipam': IPAM,
     'report': {'status': STATUS, 'peers': [PEER], 'connections': [CONNECTION], 'routes': [ROUTE], 'targets': [TARGET],
-               'ipam': IPAM, 'counters': {'session': DROPS, 'gossip': DROPS, 'membership': DROPS, 'dataplane': DROPS}, 'config': {}},
+               'ipam': IPAM, 'counters': {'session': DROPS, 'gossip': DROPS, 'membership': DROPS, 'paths': PATHS, 'dataplane': DROPS}, 'config': {}},
     'message': {'message': S},
     'error': {'error': S, 'hint': Opt(S)},
     'version': {'version': S, 'schema': N},
