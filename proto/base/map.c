@@ -10,6 +10,7 @@
  * that fails leaves the table as it was. SipHash's key is secret, so outsiders who choose keys
  * (node keys, endpoints) can't aim them at one bucket. */
 #include <assert.h>
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 #include "map.h"
@@ -33,6 +34,14 @@ struct map {
 	size_t max, key_size;
 	uint8_t seed[16];
 };
+
+static uint64_t load_le8(const uint8_t *b)
+{
+	uint64_t v;
+
+	memcpy(&v, b, sizeof(v));
+	return le64toh(v);
+}
 
 static uint64_t load_le(const uint8_t *b, size_t n)
 {
@@ -67,12 +76,12 @@ static void sip_rounds(uint64_t v[4], int n)
 uint64_t map_siphash(const uint8_t seed[16], const void *data, size_t len)
 {
 	const uint8_t *p = data;
-	uint64_t k0 = load_le(seed, 8), k1 = load_le(seed + 8, 8), last = (uint64_t)len << 56;
+	uint64_t k0 = load_le8(seed), k1 = load_le8(seed + 8), last = (uint64_t)len << 56;
 	uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du,
 		k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u};
 
 	for (; len >= 8; p += 8, len -= 8) {
-		uint64_t m = load_le(p, 8);
+		uint64_t m = load_le8(p);
 		v[3] ^= m;
 		sip_rounds(v, 2);
 		v[0] ^= m;

@@ -43,11 +43,14 @@ struct gossip *gossip_new(const struct gossip_cfg *cfg, ts_t now)
 	list_init(&g->dials);
 	list_init(&g->hangups);
 	list_init(&g->releases);
+	for (size_t i = 0; i < NAME_BUCKETS; i++)
+		list_init(&g->names[i]);
 	claims_init(&g->claims);
 	tq_init(&g->timers);
 	prng_seed(&g->prng, cfg->seed);
 	for (size_t i = 0; i < sizeof(seed); i++)
 		seed[i] = (uint8_t)prng_next(&g->prng);
+	memcpy(g->names_seed, seed, sizeof(seed));
 	g->nodes = map_new(sizeof(struct node_key), LIM_NODES, seed);
 	g->store = store_new(LIM_RECORDS, LIM_RECORDS_PER_NODE, seed);
 	if (!g->nodes || !g->store || forget_init(g, seed) < 0 || life_init(g, cfg, seed, now) < 0)
@@ -360,7 +363,8 @@ static size_t dial_list(struct gossip *g, const struct node *m)
 {
 	size_t n = m->neps;
 
-	memcpy(g->dial_eps, m->eps, n * sizeof(m->eps[0]));
+	if (n > 0)
+		memcpy(g->dial_eps, m->eps, n * sizeof(m->eps[0]));
 	if (m->seen.ip.family == IP_NONE)
 		return n;
 	for (size_t i = 0; i < n; i++)
@@ -462,18 +466,13 @@ static void fill_info(const struct gossip *g, struct node *m, struct gossip_node
 	};
 }
 
-static bool shown(const struct node *m)
-{
-	return !m->forgotten && (m->self || m->known || m->link);
-}
-
 bool gossip_node_next(const struct gossip *g, size_t *it, struct gossip_node_info *out)
 {
 	const void *key;
 	void *value;
 
 	while (map_next(g->nodes, it, &key, &value))
-		if (shown(value)) {
+		if (node_shown(value)) {
 			fill_info(g, value, out);
 			return true;
 		}
@@ -485,7 +484,7 @@ int gossip_node_get(
 {
 	struct node *m = node_get(g, key);
 
-	if (!m || !shown(m))
+	if (!m || !node_shown(m))
 		return ERR_NOT_FOUND;
 	fill_info(g, m, out);
 	return 0;
@@ -493,16 +492,10 @@ int gossip_node_get(
 
 void gossip_stats(const struct gossip *g, struct gossip_stats *out)
 {
-	const void *key;
-	void *value;
-	size_t it = 0;
-
 	*out = g->stats;
 	out->records = store_count(g->store);
 	out->prefix_conflicts = g->claims.nconflicts;
-	out->nodes = 0;
-	while (map_next(g->nodes, &it, &key, &value))
-		out->nodes += shown(value);
+	out->nodes = g->nshown;
 }
 
 void gossip_member_stats(const struct gossip *g, struct members_stats *out)

@@ -81,6 +81,7 @@
 #define WANT_WINDOW     128 /* records asked for on a link and not come yet */
 #define ASKED_SLOTS     512 /* a power of two */
 #define NOTICES_MAX     64  /* conflicts not yet taken by the driver: the newest is dropped */
+#define NAME_BUCKETS    512 /* LIM_NODES in them: chains stay short */
 #define NAME_TELLS_MAX  16  /* name conflicts told in one go */
 
 /* A queue of record keys, growing up to a bound. */
@@ -140,9 +141,10 @@ struct node {
 	bool was_up;   /* at the last node_refresh() */
 	bool up_told;  /* to the driver */
 	bool same_name;
+	bool counted; /* in gossip.nshown */
 	char name[NODE_NAME_MAX + 1], version[32];
 	uint64_t features, epoch, listed_epoch;
-	struct ep eps[LIM_ENDPOINTS_PER_NODE];
+	struct ep *eps; /* NULL: none; few of the thousands that are known have many */
 	size_t neps;
 	struct ep seen; /* where its last link came from; family IP_NONE: never */
 	struct list claims;
@@ -163,6 +165,7 @@ struct node {
 	ts_t news_at;                      /* as of then */
 	struct tq_node timer;              /* always queued */
 	struct list updown, dials, hangups, releases, forgets;
+	struct list by_name; /* in its bucket, while it is known */
 };
 
 /* One of the prefixes that we publish, and the record it stands in. */
@@ -233,6 +236,9 @@ struct gossip {
 	unsigned dialled;
 	struct notice notices[NOTICES_MAX];
 	size_t notice_head, notice_count;
+	size_t nshown; /* nodes that are shown */
+	uint8_t names_seed[16];
+	struct list names[NAME_BUCKETS];
 	ts_t names_at; /* next time to tell lasting name conflicts; TS_NEVER: none lasts */
 	bool synced;   /* our store was the same as a peer's once: we are no joiner any more */
 	ts_t fill_window;
@@ -279,8 +285,10 @@ void node_tick(struct gossip *g, struct node *m, ts_t now);
 void node_arm(struct gossip *g, struct node *m);
 /* Can a node be reached there from another host or, on loopback, from its own? */
 bool node_ep_ok(const struct ep *e);
-/* Is it a member that may be shown and routed to? */
+/* Is it a member that may be routed to? */
 bool node_visible(const struct node *m);
+/* Is it one that status shows? */
+bool node_shown(const struct node *m);
 /* Tell name conflicts that last. */
 void node_names_tick(struct gossip *g, ts_t now);
 /* Bring routes, the up state and dialling of @m in line with what is known of it. */

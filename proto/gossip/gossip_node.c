@@ -45,6 +45,7 @@ struct node *node_make(struct gossip *g, const struct node_key *key, int *err)
 	list_init(&m->hangups);
 	list_init(&m->releases);
 	list_init(&m->forgets);
+	list_init(&m->by_name);
 	m->since = m->turned = g->now;
 	m->dial_at = m->probation = m->demand = m->retry_at = TS_NEVER;
 	m->gone_since = m->expire_at = TS_NEVER;
@@ -80,7 +81,10 @@ void node_free(struct gossip *g, struct node *m)
 	list_del(&m->hangups);
 	list_del(&m->releases);
 	list_del(&m->forgets);
+	list_del(&m->by_name);
+	g->nshown -= m->counted;
 	map_del(g->nodes, &m->key);
+	free(m->eps);
 	free(m->prefixes);
 	free(m);
 }
@@ -88,6 +92,11 @@ void node_free(struct gossip *g, struct node *m)
 bool node_visible(const struct node *m)
 {
 	return m->known && !m->left && !m->forgotten;
+}
+
+bool node_shown(const struct node *m)
+{
+	return !m->forgotten && (m->self || m->known || m->link);
 }
 
 bool node_ep_ok(const struct ep *e)
@@ -144,18 +153,22 @@ static void tell_name(struct gossip *g, const struct node *m, const struct node 
 	gossip_notice(g, &n);
 }
 
+static struct list *name_bucket(struct gossip *g, const char *name)
+{
+	return &g->names[map_siphash(g->names_seed, name, strlen(name)) % NAME_BUCKETS];
+}
+
 /* @m came up, or took another name: does somebody else bear it? */
 static void names_check(struct gossip *g, struct node *m, ts_t now)
 {
-	const void *key;
-	void *value;
-	size_t it = 0;
+	struct list *n, *t;
 	unsigned told = 0;
 
-	while (told < NAME_TELLS_MAX && map_next(g->nodes, &it, &key, &value)) {
-		struct node *o = value;
+	list_each(name_bucket(g, m->name), n, t)
+	{
+		struct node *o = list_entry(n, struct node, by_name);
 
-		if (o == m || !bears_name(g, o, m->name))
+		if (o == m || told == NAME_TELLS_MAX || !bears_name(g, o, m->name))
 			continue;
 		o->same_name = m->same_name = true;
 		tell_name(g, m, o);
@@ -167,15 +180,17 @@ static void names_check(struct gossip *g, struct node *m, ts_t now)
 /* The one to name in a lasting conflict of @m: ourselves before others. NULL: it is over. */
 static struct node *names_other(struct gossip *g, const struct node *m)
 {
-	const void *key;
-	void *value;
-	size_t it = 0;
+	struct list *n, *t;
 
 	if (bears_name(g, g->self, m->name))
 		return g->self;
-	while (map_next(g->nodes, &it, &key, &value))
-		if (value != m && bears_name(g, value, m->name))
-			return value;
+	list_each(name_bucket(g, m->name), n, t)
+	{
+		struct node *o = list_entry(n, struct node, by_name);
+
+		if (o != m && bears_name(g, o, m->name))
+			return o;
+	}
 	return NULL;
 }
 
@@ -272,6 +287,8 @@ void node_refresh(struct gossip *g, struct node *m, ts_t now)
 	bool compete;
 
 	forget_refresh(g, m);
+	g->nshown += (size_t)node_shown(m) - m->counted;
+	m->counted = node_shown(m);
 	refresh_membership(g, m, now);
 	compete = m->self ? !m->left : node_up(m);
 	list_each(&m->claims, n, t)
@@ -304,6 +321,7 @@ struct change {
 	struct record_node node;
 	struct ep eps[LIM_ENDPOINTS_PER_NODE];
 	size_t neps, nrows, nforgets;   /* rows stand in gossip.rows, gossip.forget_rows */
+	struct ep *kept;                /* the endpoints, owned; NULL: none */
 	struct list fresh;              /* claims that the rows need and that don't exist */
 	struct gossip_prefix *prefixes; /* room for the member's prefixes afterwards */
 };
@@ -388,6 +406,7 @@ static void change_undo(struct gossip *g, struct change *ch)
 
 	list_each(&ch->fresh, n, t) claim_drop(&g->claims, list_entry(n, struct claim, in_node));
 	free(ch->prefixes);
+	free(ch->kept);
 }
 
 /* Does a row stand there already, earlier in the same record? */
@@ -483,7 +502,8 @@ static void apply_prefixes(struct gossip *g, struct node *m, uint16_t sub, struc
 	list_prefixes(m);
 }
 
-static void apply_node(struct node *m, const struct record *r, const struct change *ch)
+static void apply_node(
+	struct gossip *g, struct node *m, const struct record *r, const struct change *ch)
 {
 	bool gone = r->flags & RECORD_F_TOMBSTONE;
 	bool renamed = strcmp(m->name, ch->node.name) != 0;
@@ -494,13 +514,15 @@ static void apply_node(struct node *m, const struct record *r, const struct chan
 		return; /* name and version stay as they were */
 	m->known = true;
 	memcpy(m->name, ch->node.name, sizeof(m->name));
+	list_del(&m->by_name);
+	list_add_tail(name_bucket(g, m->name), &m->by_name);
 	memcpy(m->version, ch->node.version, sizeof(m->version));
 	m->features = ch->node.features;
 	if (renamed)
 		m->was_up = false; /* look at the name again */
 }
 
-static void apply_endpoints(struct node *m, const struct change *ch)
+static void apply_endpoints(struct node *m, struct change *ch)
 {
 	bool same = m->neps == ch->neps;
 
@@ -508,7 +530,9 @@ static void apply_endpoints(struct node *m, const struct change *ch)
 		same = ep_eq(&m->eps[i], &ch->eps[i]);
 	if (same)
 		return;
-	memcpy(m->eps, ch->eps, sizeof(m->eps));
+	free(m->eps);
+	m->eps = ch->kept;
+	ch->kept = NULL;
 	m->neps = ch->neps;
 	/* Somewhere else to try: at once. */
 	m->dial_at = TS_NEVER;
@@ -545,7 +569,7 @@ static void apply(struct gossip *g, struct node *m, const struct record *r, stru
 		return;
 	switch (r->type) {
 	case RECORD_NODE:
-		apply_node(m, r, ch);
+		apply_node(g, m, r, ch);
 		break;
 	case RECORD_ENDPOINTS:
 		apply_endpoints(m, ch);
@@ -589,6 +613,12 @@ int node_commit(
 	m = node_make(g, &r->node, &err);
 	if (m && r->type == RECORD_PREFIXES && record_understood(r))
 		err = change_prepare(g, m, r, &ch);
+	if (m && ch.neps > 0) {
+		ch.kept = malloc(ch.neps * sizeof(*ch.kept));
+		if (ch.kept)
+			memcpy(ch.kept, ch.eps, ch.neps * sizeof(*ch.kept));
+		err = ch.kept ? err : ERR_NOMEM;
+	}
 	if (err == 0)
 		err = store_put(g->store, r, news ? now : TS_ZERO, &e, &evicted);
 	if (err < 0) {
@@ -602,6 +632,7 @@ int node_commit(
 		apply_evicted(g, m, &evicted->r);
 	free(evicted);
 	apply(g, m, r, &ch);
+	free(ch.kept); /* they were the same */
 	g->stats.rx_new += from != NULL;
 	node_refresh(g, m, now);
 	link_spread(g, e, from, news);

@@ -526,7 +526,7 @@ void hold_compare(struct members *m, struct slot *s, uint16_t count, uint32_t di
 
 size_t hold_produce(struct members *m, uint32_t *to)
 {
-	for (unsigned i = 0; i < LIM_MEMBER_NEIGHBOURS; i++) {
+	for (unsigned i = 0; i < m->nslots; i++) {
 		struct slot *s = &m->slot[i];
 		struct wr w;
 
@@ -556,7 +556,7 @@ ts_t hold_deadline(const struct members *m)
 {
 	ts_t t = TS_NEVER;
 
-	for (unsigned i = 0; i < LIM_MEMBER_NEIGHBOURS; i++)
+	for (unsigned i = 0; i < m->nslots; i++)
 		if (m->slot[i].hold_run && slot_linked(m, &m->slot[i]))
 			t = ts_min(t, m->slot[i].hold_next);
 	return t;

@@ -483,7 +483,7 @@ static void fill(struct members *m, unsigned i, struct wr *w)
 
 size_t fact_produce(struct members *m, uint32_t *to)
 {
-	for (unsigned i = 0; i < LIM_MEMBER_NEIGHBOURS && m->push; i++) {
+	for (unsigned i = 0; i < m->nslots && m->push; i++) {
 		struct slot *s = &m->slot[i];
 		struct wr w;
 
@@ -516,7 +516,7 @@ ts_t fact_deadline(const struct members *m)
 {
 	ts_t t = TS_NEVER;
 
-	for (unsigned i = 0; i < LIM_MEMBER_NEIGHBOURS; i++)
+	for (unsigned i = 0; m->push && i < m->nslots; i++)
 		if (m->push & 1u << i)
 			t = ts_min(t, m->slot[i].push_at);
 	if (!list_empty(&m->facts))

@@ -176,10 +176,12 @@ struct members {
 	uint32_t dirty_head, dirty_tail;
 
 	struct slot slot[LIM_MEMBER_NEIGHBOURS];
+	unsigned nslots; /* those from here on are free: looked at with every event */
 	bool refresh;
 	ts_t refresh_at, try_at;
 	uint16_t seq;
 	struct help help[LIM_MEMBER_HELPS];
+	unsigned nhelps;
 	struct answer answer[LIM_MEMBER_ANSWERS];
 	unsigned answer_head, nanswers;
 

@@ -400,6 +400,8 @@ static struct slot *slot_make(struct members *m, uint32_t n)
 			.hold_next = TS_NEVER,
 		};
 		m->nodes[n].slot = i;
+		if (m->nslots <= i)
+			m->nslots = i + 1u;
 		probe_start(m, s);
 		if (slot_linked(m, s))
 			fact_fill_slot(m, i);
@@ -477,7 +479,7 @@ ts_t slot_deadline(const struct members *m)
 
 	if (m->ndead)
 		t = ts_min(t, m->try_at);
-	for (unsigned i = 0; i < LIM_MEMBER_NEIGHBOURS; i++)
+	for (unsigned i = 0; i < m->nslots; i++)
 		if (m->slot[i].used && !m->slot[i].wanted)
 			t = ts_min(t, m->slot[i].until);
 	return t;
@@ -485,7 +487,7 @@ ts_t slot_deadline(const struct members *m)
 
 bool slot_next(struct members *m, struct member_act *out)
 {
-	for (unsigned i = 0; i < LIM_MEMBER_NEIGHBOURS; i++) {
+	for (unsigned i = 0; i < m->nslots; i++) {
 		struct slot *s = &m->slot[i];
 		bool stays = slot_stays(m, s);
 
@@ -504,6 +506,8 @@ bool slot_next(struct members *m, struct member_act *out)
 			doubt_unwatched(m, s->node);
 		}
 		s->used = false;
+		while (m->nslots > 0 && !m->slot[m->nslots - 1].used)
+			m->nslots--;
 		if (s->told)
 			return true;
 	}

@@ -198,25 +198,26 @@ static void round_step(struct members *m, struct slot *s)
 	s->at = ts_add(m->now, stretched(m, PROBE_RETRY));
 }
 
-static void help_free(struct help *h)
+static void help_free(struct members *m, struct help *h)
 {
+	m->nhelps--;
 	memset(h, 0, sizeof(*h));
 }
 
 void probe_tick(struct members *m)
 {
-	for (unsigned i = 0; i < LIM_MEMBER_NEIGHBOURS; i++) {
+	for (unsigned i = 0; i < m->nslots; i++) {
 		struct slot *s = &m->slot[i];
 
 		if (s->used && s->node != NO_NODE && ts_due(s->at, m->now))
 			round_step(m, s);
 	}
-	for (unsigned i = 0; i < LIM_MEMBER_HELPS; i++) {
+	for (unsigned i = 0; m->nhelps > 0 && i < LIM_MEMBER_HELPS; i++) {
 		struct help *h = &m->help[i];
 
 		if (h->used && ts_due(h->until, m->now)) {
 			answer_short(m, h->from, MEMBER_MSG_NACK, h->from_seq);
-			help_free(h);
+			help_free(m, h);
 		}
 	}
 }
@@ -225,10 +226,10 @@ ts_t probe_deadline(const struct members *m)
 {
 	ts_t t = TS_NEVER;
 
-	for (unsigned i = 0; i < LIM_MEMBER_NEIGHBOURS; i++)
+	for (unsigned i = 0; i < m->nslots; i++)
 		if (m->slot[i].used && m->slot[i].node != NO_NODE)
 			t = ts_min(t, m->slot[i].at);
-	for (unsigned i = 0; i < LIM_MEMBER_HELPS; i++)
+	for (unsigned i = 0; m->nhelps > 0 && i < LIM_MEMBER_HELPS; i++)
 		if (m->help[i].used)
 			t = ts_min(t, m->help[i].until);
 	return t;
@@ -240,7 +241,7 @@ void probe_forget(struct members *m, uint32_t n)
 		struct help *h = &m->help[i];
 
 		if (h->used && (h->from == n || h->target == n || h->via == n))
-			help_free(h);
+			help_free(m, h);
 	}
 	/* An answer to NO_NODE is stepped over. */
 	for (unsigned i = 0; i < LIM_MEMBER_ANSWERS; i++)
@@ -314,7 +315,7 @@ int probe_recv_ack(struct members *m, uint32_t from, struct rd *r)
 		health_better(m);
 	} else if ((h = help_find(m, from, p.seq)) != NULL && h->target == from) {
 		answer_short(m, h->from, MEMBER_MSG_REACHED, h->from_seq);
-		help_free(h);
+		help_free(m, h);
 	}
 	return fact_recv(m, from, r);
 }
@@ -336,6 +337,7 @@ static bool help(struct members *m, uint32_t from, uint16_t seq, uint8_t ttl, ui
 
 	if (!h || (!linked && (ttl == 0 || pick_helpers(m, target, from, &via, 1) == 0)))
 		return false;
+	m->nhelps++;
 	*h = (struct help){
 		.used = true,
 		.from = from,
@@ -420,7 +422,7 @@ int probe_recv_reached(struct members *m, uint32_t from, struct rd *r)
 		}
 	} else if ((h = help_find(m, from, seq)) != NULL) {
 		answer_short(m, h->from, MEMBER_MSG_REACHED, h->from_seq);
-		help_free(h);
+		help_free(m, h);
 	}
 	return 0;
 }
@@ -438,7 +440,7 @@ int probe_recv_nack(struct members *m, uint32_t from, struct rd *r)
 		s->answered++;
 	} else if ((h = help_find(m, from, seq)) != NULL) {
 		answer_short(m, h->from, MEMBER_MSG_NACK, h->from_seq);
-		help_free(h);
+		help_free(m, h);
 	}
 	return 0;
 }
