@@ -126,9 +126,10 @@ int bgp_path_set(struct bgp *b, struct rib *r, struct bgp_peer *p, const struct 
 	}
 	if (p)
 		p->accepted += (attr != NULL) - (uint32_t)(path->attr != NULL);
+	attr_hold(in); /* a change of policy passes the path's own, whose only reference it may be */
 	attr_put(&b->attrs, path->in);
 	attr_put(&b->attrs, path->attr);
-	path->in = attr_hold(in);
+	path->in = in;
 	path->attr = attr;
 	path->label = n->label;
 	rib_mark(r, net);

@@ -377,15 +377,17 @@ static uint64_t step(const struct policy_path *p, uint64_t cand, const uint8_t *
 
 bool policy_path_match(const struct policy_path *p, const struct bgp_attrs *a)
 {
-	const uint8_t *seg = a->as_path.p, *end = seg + a->as_path.len;
+	const uint8_t *seg;
 	uint64_t now = 0;
 	bool begun = false;
 
 	if (p->nullable && !(p->from_start && p->to_end))
 		return true;
-	for (; seg < end; seg += 2 + 4u * seg[1]) {
-		bool set = seg[0] == SEG_SET;
+	for (unsigned i = 0; i < a->as_path.len; i += 2 + 4u * seg[1]) {
+		bool set;
 
+		seg = a->as_path.p + i;
+		set = seg[0] == SEG_SET;
 		for (unsigned k = 0; k < (set ? 1u : seg[1]); k++) {
 			uint64_t cand = begun && p->from_start ? 0 : p->first;
 
