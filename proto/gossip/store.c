@@ -1,7 +1,7 @@
 /* store.c - the record store.
  *
- * Two structures over the same entries: an array sorted by key hash (look-up by halving; ranges in
- * order), and a map from node to its entries, which bounds what one node can put in and finds what
+ * Two structures over the same entries: an array sorted by key hash (look-up by where the hash should
+ * stand; ranges in order), and a map from node to its entries, which bounds what one node can put in and finds what
  * to evict. An entry is one allocation with the record's bytes behind it; what it says never
  * changes, a newer record replaces it. The tree of sums has three levels of 16 children over the
  * first 12 bits of the key; sums are additions modulo 2^64 of digests, so that one record's coming
@@ -27,7 +27,8 @@ struct store {
 	size_t max, per_node;
 	struct map *owners;
 	struct store_entry **v; /* sorted by key */
-	size_t count, cap;
+	uint64_t *keys;         /* of v: looking one up touches no entry */
+	size_t count, cap, keys_cap;
 	struct list fresh;
 	/* level by level: the root, 16, 256, 4096 */
 	uint64_t sums[1 + 16 + 256 + 4096];
@@ -76,18 +77,35 @@ void store_free(struct store *s)
 	for (size_t i = 0; i < s->count; i++)
 		free(s->v[i]);
 	free(s->v);
+	free(s->keys);
 	free(s);
 }
 
-/* Index of the first entry with a key of @key or higher. */
+/* Index of the first entry with a key of @key or higher. Keys are hashes, so the place of one follows
+ * from its value but for a few steps; who makes keys that crowd somewhere makes us halve again. */
 static size_t lower_bound(const struct store *s, uint64_t key)
 {
-	size_t lo = 0, hi = s->count;
+	size_t lo = 0, hi = s->count, step = 8;
+	size_t at = (size_t)((key >> 32) * (uint64_t)s->count >> 32);
 
+	while (at < hi && s->keys[at] < key) {
+		lo = at + 1;
+		at += step;
+		step *= 2;
+	}
+	if (at < hi)
+		hi = at;
+	for (step = 8; lo < hi && hi - lo > step; step *= 2) {
+		if (s->keys[hi - step] < key) {
+			lo = hi - step + 1;
+			break;
+		}
+		hi -= step;
+	}
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
-		if (s->v[mid]->key < key)
+		if (s->keys[mid] < key)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -113,7 +131,7 @@ struct store_entry *store_get(const struct store *s, uint64_t key)
 {
 	size_t i = lower_bound(s, key);
 
-	return i < s->count && s->v[i]->key == key ? s->v[i] : NULL;
+	return i < s->count && s->keys[i] == key ? s->v[i] : NULL;
 }
 
 static bool same_key(const struct record *a, const struct record *b)
@@ -213,8 +231,8 @@ bool store_unsettled(const struct store *s)
 	return !list_empty(&s->fresh);
 }
 
-/* Room for one more in both arrays. */
-static int reserve(struct store_entry ***v, size_t *cap, size_t count)
+/* Room for one more. */
+static int reserve_entries(struct store_entry ***v, size_t *cap, size_t count)
 {
 	size_t want = *cap ? *cap * 2 : 4;
 	void *grown;
@@ -229,6 +247,21 @@ static int reserve(struct store_entry ***v, size_t *cap, size_t count)
 	return 0;
 }
 
+static int reserve(struct store *s)
+{
+	size_t want = s->keys_cap ? s->keys_cap * 2 : 4;
+	uint64_t *grown;
+
+	if (s->count == s->keys_cap) {
+		grown = realloc(s->keys, want * sizeof(*grown));
+		if (!grown)
+			return ERR_NOMEM;
+		s->keys = grown;
+		s->keys_cap = want;
+	}
+	return reserve_entries(&s->v, &s->cap, s->count);
+}
+
 static void insert_at(struct store_entry **v, size_t *count, size_t i, struct store_entry *e)
 {
 	memmove(&v[i + 1], &v[i], (*count - i) * sizeof(*v));
@@ -240,6 +273,23 @@ static void remove_at(struct store_entry **v, size_t *count, size_t i)
 {
 	memmove(&v[i], &v[i + 1], (*count - i - 1) * sizeof(*v));
 	(*count)--;
+}
+
+static void sorted_insert(struct store *s, struct store_entry *e)
+{
+	size_t i = lower_bound(s, e->key);
+
+	memmove(&s->keys[i + 1], &s->keys[i], (s->count - i) * sizeof(*s->keys));
+	s->keys[i] = e->key;
+	insert_at(s->v, &s->count, i, e);
+}
+
+static void sorted_remove(struct store *s, const struct store_entry *e)
+{
+	size_t i = lower_bound(s, e->key);
+
+	memmove(&s->keys[i], &s->keys[i + 1], (s->count - i - 1) * sizeof(*s->keys));
+	remove_at(s->v, &s->count, i);
 }
 
 static struct store_entry *entry_new(const struct record *r, uint64_t key)
@@ -273,7 +323,7 @@ static struct owner *owner_reserve(struct store *s, const struct node_key *node)
 			return NULL;
 		o->node = *node;
 	}
-	if (reserve(&o->v, &o->cap, o->count) < 0)
+	if (reserve_entries(&o->v, &o->cap, o->count) < 0)
 		goto fail;
 	if (made && map_put(s->owners, node, o) < 0)
 		goto fail;
@@ -290,10 +340,10 @@ static void put_new(
 	if (o->count >= s->per_node) {
 		*evicted = o->v[o->count - 1];
 		remove_at(o->v, &o->count, o->count - 1);
-		remove_at(s->v, &s->count, lower_bound(s, (*evicted)->key));
+		sorted_remove(s, *evicted);
 		unsettle(s, *evicted);
 	}
-	insert_at(s->v, &s->count, lower_bound(s, e->key), e);
+	sorted_insert(s, e);
 	insert_at(o->v, &o->count, owner_pos(o, rank_of(&e->r)), e);
 }
 
@@ -323,7 +373,7 @@ int store_put(struct store *s, const struct record *r, ts_t now, struct store_en
 		free(old);
 	} else {
 		/* The owner last: it must not stay behind without entries. */
-		o = reserve(&s->v, &s->cap, s->count) < 0 ? NULL : owner_reserve(s, &r->node);
+		o = reserve(s) < 0 ? NULL : owner_reserve(s, &r->node);
 		if (!o) {
 			free(e);
 			return ERR_NOMEM;
@@ -346,7 +396,7 @@ void store_drop(struct store *s, const struct node_key *node)
 		struct store_entry *e = o->v[i];
 
 		unsettle(s, e);
-		remove_at(s->v, &s->count, lower_bound(s, e->key));
+		sorted_remove(s, e);
 		free(e);
 	}
 	owner_free(o);
