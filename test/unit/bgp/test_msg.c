@@ -199,6 +199,10 @@ static void test_7606(void **state)
 		{"7.2 empty segment", 2, 5, {0x40, 2, 2, 2, 0}, BOTH, FIX_WITHDRAW, UPD_AS_PATH},
 		{"7607 AS 0", 2, 9, {0x40, 2, 6, 2, 1, 0, 0, 0, 0}, BOTH, FIX_WITHDRAW,
 			UPD_AS_PATH},
+		{"9774 AS_SET", 2, 9, {0x40, 2, 6, 1, 1, 0, 0, 0, 1}, BOTH, FIX_WITHDRAW,
+			UPD_AS_PATH},
+		{"9234 OTC length", 0, 6, {0xc0, 35, 3, 0, 0, 0}, BOTH, FIX_WITHDRAW, UPD_OPTIONAL},
+		{"9234 OTC", 0, 7, {0xc0, 35, 4, 0, 0, 0, 1}, BOTH, FIX_NONE, 0},
 		{"7.3 NEXT_HOP length", 3, 8, {0x40, 3, 5, 10, 0, 0, 1, 0}, BOTH, FIX_WITHDRAW,
 			UPD_NEXT_HOP},
 		{"NEXT_HOP 0.0.0.0", 3, 7, {0x40, 3, 4, 0, 0, 0, 0}, BOTH, FIX_WITHDRAW,
@@ -296,6 +300,62 @@ static void test_frame(void **state)
 	assert_int_equal(u.attrs.err.subcode, UPD_NETWORK);
 }
 
+/* All capabilities there and back; each shorter form and each changed bit ends somewhere. */
+static void test_caps(void **state)
+{
+	static struct bgp_caps in = {.families = 15,
+		.refresh = true,
+		.enhanced_refresh = true,
+		.as4 = true,
+		.as = 70000,
+		.restart = true,
+		.restart_state = true,
+		.restart_notify = true,
+		.restart_secs = 4095,
+		.restart_families = 7,
+		.forward_families = 5,
+		.role = 4,
+		.ext_message = true,
+		.v4_over_v6 = true,
+		.paths_in = 1,
+		.paths_out = 3};
+	struct bgp_caps out = {0};
+	uint8_t raw[256];
+	unsigned whole = 0;
+	struct wr w;
+	struct rd r;
+
+	wr_init(&w, raw, sizeof(raw));
+	bgp_caps_encode(&w, &in);
+	assert_false(wr_bad(&w));
+	rd_init(&r, raw, wr_len(&w));
+	assert_int_equal(bgp_caps_decode(&r, &out), 0);
+	in.any = in.mp = true;
+	assert_memory_equal(&in, &out, sizeof(in));
+	for (size_t i = 0; i < wr_len(&w); i++) {
+		out = (struct bgp_caps){0};
+		rd_init(&r, raw, i);
+		whole += bgp_caps_decode(&r, &out) == 0; /* where one capability ends */
+	}
+	assert_int_equal(whole, 12);
+	for (size_t i = 0; i < 8 * wr_len(&w); i++) {
+		raw[i / 8] ^= (uint8_t)(1u << i % 8);
+		out = (struct bgp_caps){0};
+		rd_init(&r, raw, wr_len(&w));
+		(void)bgp_caps_decode(&r, &out);
+		raw[i / 8] ^= (uint8_t)(1u << i % 8);
+	}
+	/* RFC 9234 4.2: two roles that differ; the same one twice is fine. */
+	for (uint8_t second = 0; second < 2; second++) {
+		uint8_t roles[] = {CAP_ROLE, 1, 0, CAP_ROLE, 1, second};
+
+		out = (struct bgp_caps){0};
+		rd_init(&r, roles, sizeof(roles));
+		assert_int_equal(bgp_caps_decode(&r, &out), 0);
+		assert_int_equal(out.role_unequal, second != 0);
+	}
+}
+
 /* RFC 6793 4.2.3: what a speaker of 2-octet numbers passes on is put together again. */
 static void test_as4_merge(void **state)
 {
@@ -321,7 +381,8 @@ static void test_canonical(void **state)
 {
 	static const uint8_t path[] = {2, 1, 0, 0, 0, 7}, comm[8] = {1}, ext[8] = {2},
 			     large[12] = {3}, unknown[] = {0xe0, 99, 2, 1, 2};
-	struct bgp_attrs a = {.has = 0x7f,
+	struct bgp_attrs a = {.has = 0xff,
+		.otc = 10,
 		.origin = 1,
 		.med = 5,
 		.local_pref = 6,
@@ -357,6 +418,7 @@ int main(void)
 		cmocka_unit_test(test_header),
 		cmocka_unit_test(test_7606),
 		cmocka_unit_test(test_frame),
+		cmocka_unit_test(test_caps),
 		cmocka_unit_test(test_as4_merge),
 		cmocka_unit_test(test_canonical),
 	};

@@ -43,6 +43,24 @@ static const char whole[] = "bgp:\n"
 			    "    - 172.16.0.0/12 ge 16 le 20\n"
 			    "    - 198.51.100.0/24\n"
 			    "    export: accept\n"
+			    "    graceful-restart: yes\n"
+			    "    restart-time: 30\n"
+			    "    stale-time: 60\n"
+			    "    mrai: 5\n"
+			    "    max-prefix-warning: 800\n"
+			    "    max-prefix-restart: 300\n"
+			    "    local-as: 65077\n"
+			    "    local-as-no-prepend: yes\n"
+			    "    local-as-replace: yes\n"
+			    "    as-override: yes\n"
+			    "    remove-private: yes\n"
+			    "    allow-own-as: 2\n"
+			    "    add-path-receive: yes\n"
+			    "    add-path-send: 4\n"
+			    "    extended-next-hop: yes\n"
+			    "    extended-messages: no\n"
+			    "    role: rs-client\n"
+			    "    role-strict: yes\n"
 			    "  - address: 2001:db8::9\n"
 			    "    asn: 4200000001\n"
 			    "    next-hop-self: yes\n"
@@ -104,6 +122,20 @@ static void whole_section(void **state)
 	assert_int_equal(p->next_hop[1].family, IP_V6);
 	assert_int_equal(p->hold_secs, 30);
 	assert_int_equal(p->max_prefixes, 1000);
+	assert_int_equal(p->restart, CONF_BGP_RESTART_YES);
+	assert_int_equal(q->restart, CONF_BGP_RESTART_HELPER);
+	assert_int_equal(p->restart_secs, 30);
+	assert_int_equal(p->stale_secs, 60);
+	assert_int_equal(p->mrai_secs, 5);
+	assert_int_equal(p->warn_prefixes, 800);
+	assert_int_equal(p->max_restart_secs, 300);
+	assert_int_equal(p->local_as, 65077);
+	assert_true(p->no_prepend && p->replace_as && p->as_override && p->remove_private);
+	assert_int_equal(p->allow_own_as, 2);
+	assert_int_equal(p->add_path_send, 4);
+	assert_true(p->add_path_receive && p->v4_over_v6 && p->no_ext_message && p->role_strict);
+	assert_false(q->no_ext_message || q->v4_over_v6);
+	assert_int_equal(p->role, CONF_BGP_ROLE_RS_CLIENT);
 	check_matches(b, p->import.policy);
 	assert_ptr_equal(p->export.policy, policy_find(b->policies, "accept"));
 	assert_string_equal(ep_fmt(&q->remote, text), "[2001:db8::9]:179");
@@ -154,6 +186,19 @@ static void refused(void **state)
 		{PEER "    source: \"fd00::1\"", "bgp.peers.source: fd00::1 is of the other"},
 		{PEER "    multihop: 256", "bgp.peers.multihop: '256' is no number of hops"},
 		{PEER "    hold: 2", "bgp.peers.hold: '2' is no hold time"},
+		{PEER "    role: boss", "bgp.peers.role: 'boss' is none of"},
+		{PEER "    role-strict: yes", "bgp.peers.role-strict: needs role"},
+		{PEER "    restart-time: 4096", "restart-time: '4096' is out of range"},
+		{PEER "    graceful-restart: maybe", "graceful-restart: 'maybe' is none of"},
+		{PEER "    mrai: 0", "bgp.peers.mrai: '0' is out of range"},
+		{PEER "    allow-own-as: 11", "allow-own-as: '11' is out of range"},
+		{PEER "    add-path-send: 1", "add-path-send: '1' is out of range"},
+		{PEER "    extended-messages: 7", "extended-messages: '7' is neither yes nor no"},
+		{PEER "    local-as: 64512", "bgp.peers.local-as: 64512 is one of them"},
+		{PEER "    local-as-replace: yes", "local-as-replace need local-as"},
+		{PEER "    max-prefixes: 5\n    max-prefix-warning: 5", "5 would come too late"},
+		{MIN "  peers:\n  - address: 192.0.2.9\n    asn: 64512\n    as-override: yes",
+			"role are for peers of another AS"},
 		{PEER "    max-prefixes: 0", "bgp.peers.max-prefixes: '0' is out of range"},
 		{PEER "    families: [ipv5]", "f:7: bgp.peers.families: no such family"},
 		{PEER "    families: ipv4", "f:7: bgp.peers.families: needs a list"},
