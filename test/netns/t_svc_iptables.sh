@@ -10,6 +10,13 @@ net_init svci "$(mktemp -d)"
 trap net_end EXIT
 
 svc_hosts
+step "without a service: the masquerade alone"
+for f in 4 6; do
+	expect a1 "$(ext_addr $f)" 8080 "ext $(node_addr h1 $f)" "a pod to the outside"
+	expect a1 "$(pod_addr b1 $f)" 8080 "b1 $(pod_addr a1 $f)" "a pod to a pod elsewhere"
+	expect a2 "$(pod_addr a1 $f)" 8080 "a1 $(pod_addr a2 $f)" "a pod to a pod of its host"
+	expect a1 "$(mesh_addr h2 $f)" 8080 "h2 $(pod_addr a1 $f)" "a pod to another host's mesh address"
+done
 for h in h1 h2; do
 	in_host $h sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1 net.ipv4.conf.u0.rp_filter=1
 	svc_rules $h iptables iptables-nft
