@@ -90,7 +90,8 @@ void gossip_free(struct gossip *g); /* NULL is fine; says nothing to anybody */
 int gossip_set_endpoints(struct gossip *g, const struct ep *eps, size_t n, ts_t now);
 int gossip_set_prefixes(struct gossip *g, const struct gossip_prefix *p, size_t n, ts_t now);
 /* What we are besides a node: bits, all 0 at first. */
-#define GOSSIP_F_GATEWAY 1u /* has links to other clusters: speaks BGP with every node that asks */
+#define GOSSIP_F_GATEWAY  1u /* has links to other clusters: speaks BGP with every node that asks */
+#define GOSSIP_F_NO_RELAY 2u /* forwards nothing for others */
 void gossip_set_features(struct gossip *g, uint64_t features, ts_t now);
 /* A session with @node stands (seen at @ep, NULL if unknown) or ended. Again for a link that is up:
  * the endpoint moved. ERR_CONFLICT: @node is our own key (GOSSIP_KEY_CLONE is told); ERR_FULL

@@ -737,6 +737,19 @@ int sess_move(struct sess *s, uint32_t peer, const struct ep *to, ts_t now)
 	return 0;
 }
 
+void sess_local_gone(struct sess *s, uint32_t peer, ts_t now)
+{
+	struct sess_peer *p = peer_by_handle(s, peer);
+
+	/* Without memory: a silence will tell. */
+	if (!p || !p->up || p->doom || p->local.family == IP_NONE || sess_act_reserve(s))
+		return;
+	p->local = (struct ip){.family = IP_NONE};
+	sess_act_endpoint(s, p);
+	p->ping_at = now;
+	sess_timer_arm(s, &p->timer, now);
+}
+
 void sess_key_confirmed(struct sess *s, uint32_t index, ts_t now)
 {
 	struct sess_ix *ix = sess_ix_find(s, index);

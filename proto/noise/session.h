@@ -213,6 +213,9 @@ int sess_seal(struct sess *s, const struct sess_msg *m, uint8_t *out, size_t cap
  * changed between the direct way and relays. The same as before: no-op. No SESS_ENDPOINT comes of it;
  * side ports are off until they are proven anew (told). ERR_NOT_FOUND, ERR_NOMEM. */
 int sess_move(struct sess *s, uint32_t peer, const struct ep *to, ts_t now);
+/* The address of ours that the peer's datagrams leave from is gone: the kernel chooses one, and the peer
+ * is pinged at once, so that it learns of it. SESS_ENDPOINT follows. */
+void sess_local_gone(struct sess *s, uint32_t peer, ts_t now);
 
 void sess_tick(struct sess *s, ts_t now);
 ts_t sess_deadline(const struct sess *s);

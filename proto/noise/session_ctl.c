@@ -239,7 +239,7 @@ static int on_challenge(struct ctl_in *in)
 	return sess_ctl_seal(in->s, in->p->seal, &path, WIRE_CTL_CHALLENGE_OK, body, sizeof(body));
 }
 
-static void act_endpoint(struct sess *s, struct sess_peer *p)
+void sess_act_endpoint(struct sess *s, struct sess_peer *p)
 {
 	struct sess_act *a = sess_act_peer(s, SESS_ENDPOINT, p);
 
@@ -275,7 +275,7 @@ static int on_challenge_ok(struct ctl_in *in)
 	p->ep = p->challenge.ep;
 	p->local = p->challenge.local;
 	sess_count(s, SESS_ST_ROAMS);
-	act_endpoint(s, p);
+	sess_act_endpoint(s, p);
 	sess_act_note(s, SESS_NOTE_ENDPOINT_MOVED, &p->ep, &p->key);
 	sess_ctl_moved(s, p, in->now);
 	return 0;
@@ -496,7 +496,7 @@ void sess_ctl_roam(struct sess *s, struct sess_peer *p, const struct ep *from,
 		/* The peer calls another of our addresses: answers must leave from it. */
 		if (local->family != IP_NONE && !ip_eq(local, &p->local)) {
 			p->local = *local;
-			act_endpoint(s, p);
+			sess_act_endpoint(s, p);
 		}
 		return;
 	}
@@ -630,7 +630,7 @@ ts_t sess_ctl_deadline(const struct sess *s, const struct sess_peer *p)
 
 void sess_ctl_start(struct sess *s, struct sess_peer *p, ts_t now)
 {
-	act_endpoint(s, p);
+	sess_act_endpoint(s, p);
 	p->moved_at = p->last_rx = p->last_use = now;
 	p->ping_at = now;
 	for (uint8_t n = 0; n < s->side_ports; n++)

@@ -322,6 +322,7 @@ int sess_ctl_send(struct sess *s, struct sess_peer *p, uint8_t type, const void 
 int sess_ctl_write(struct sess_slot *k, const struct sess_tune *t, const struct sess_msg *m,
 	uint8_t *out, size_t size);
 /* Another way: nothing is known of side ports, and what was challenged is out of date. */
+void sess_act_endpoint(struct sess *s, struct sess_peer *p); /* SESS_ENDPOINT as it is now */
 void sess_ctl_moved(struct sess *s, struct sess_peer *p, ts_t now);
 void sess_ctl_close(struct sess *s, struct sess_peer *p);
 int sess_ctl_recv_data(struct sess *s, const struct ep *from, const struct ip *local, uint8_t *buf,

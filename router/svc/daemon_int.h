@@ -86,6 +86,7 @@ struct daemon {
 	struct dp *dp;
 	struct sess *sess;
 	struct gossip *gossip;
+	uint64_t features; /* GOSSIP_F_* that we publish */
 	struct rtab *rtab;
 	struct dialer *dialer;
 	struct bgp_svc *bgp; /* bgp_svc.h; NULL: not configured */

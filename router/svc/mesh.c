@@ -626,7 +626,12 @@ static int start_cores(struct daemon *d)
 	snprintf(g.version, sizeof(g.version), "%s", WEFT_VERSION);
 	d->sess = sess_new(&s, loop_now());
 	d->gossip = gossip_new(&g, loop_now());
-	return d->sess && d->gossip ? paths_new(d, &d->paths) : ERR_NOMEM;
+	if (!d->sess || !d->gossip)
+		return ERR_NOMEM;
+	if (!d->conf->relay)
+		d->features |= GOSSIP_F_NO_RELAY;
+	gossip_set_features(d->gossip, d->features, loop_now());
+	return paths_new(d, &d->paths);
 }
 
 int mesh_start(struct daemon *d)

@@ -59,10 +59,9 @@ static struct node *node_need(struct daemon *d, const struct node_key *key)
 		}
 	}
 	(void)gossip_node_get(d->gossip, key, &info);
-	/* One that does not relay says so when it is asked. */
 	if (path_node_set(x->core, key,
 		    &(struct path_node){
-			    .relay = true,
+			    .relay = !(info.features & GOSSIP_F_NO_RELAY),
 			    .eps = info.eps,
 			    .neps = info.neps,
 		    },
@@ -596,6 +595,30 @@ static void forget_gone(struct daemon *d)
 	}
 }
 
+/* An address of ours is gone: what left from it leaves by the kernel's choice, without a silence first. */
+static void refresh_locals(struct daemon *d)
+{
+	struct paths *x = d->paths;
+	struct ip ips[LOCALS_MAX] = {{.family = IP_NONE}};
+	int n = kern_host_addrs(d->kern, ips, LOCALS_MAX);
+	struct sess_peer_info p;
+	uint32_t it = 0;
+
+	if (n < 0 || n == LOCALS_MAX ||
+		(n == x->nlocals && memcmp(ips, x->locals, (size_t)n * sizeof(*ips)) == 0))
+		return;
+	memcpy(x->locals, ips, sizeof(ips));
+	x->nlocals = n;
+	while (sess_peer_next(d->sess, &it, &p, loop_now())) {
+		bool ours = p.local.family == IP_NONE;
+
+		for (int i = 0; i < n; i++)
+			ours |= ip_eq(&ips[i], &p.local);
+		if (!ours)
+			sess_local_gone(d->sess, p.peer, loop_now());
+	}
+}
+
 void paths_refresh(struct daemon *d)
 {
 	struct paths *x = d->paths;
@@ -616,6 +639,7 @@ void paths_refresh(struct daemon *d)
 	}
 	forget_gone(d);
 	refresh_mtu(d);
+	refresh_locals(d);
 }
 
 static void look_at_session(struct daemon *d, const struct sess_peer_info *p)

@@ -7,6 +7,8 @@
 #include "map.h"
 #include "paths.h"
 
+#define LOCALS_MAX 64
+
 /* What the driver keeps per node, beside the core's own. */
 struct node {
 	struct node_key key;
@@ -34,7 +36,9 @@ struct paths {
 	struct map *back_of;      /* label to an entry of back */
 	struct loop_timer *links; /* runs while links are in use */
 	bool watching;
-	unsigned mtu; /* of the underlay's interfaces in use, the largest */
+	unsigned mtu;                 /* of the underlay's interfaces in use, the largest */
+	struct ip locals[LOCALS_MAX]; /* addresses of this host as they were looked at last */
+	int nlocals;
 	uint64_t round;
 	uint64_t unreachable; /* rounds in which no way to a node was found */
 	uint64_t no_way;      /* datagrams through relays that there was no way for any more */

@@ -318,6 +318,35 @@ static void two_choices_at_a_time(void **state)
 	}
 }
 
+static void a_local_address_goes(void **state)
+{
+	struct net *net = net_new(2, true, 9);
+	struct sess_peer_info info;
+	struct sess *s = net->n[0].s;
+	struct sess_act a;
+	uint64_t pings;
+	uint32_t h;
+
+	net_connect(net, 0, 1, true);
+	net_run(net, DUR_SEC(1));
+	h = net_handle(net, 0, 1);
+	assert_int_equal(sess_peer_get(s, h, &info, net->now), 0);
+	assert_int_equal(info.local.family, IP_V4);
+	pings = info.ctl_tx;
+	sess_local_gone(s, h, net->now);
+	assert_true(sess_next(s, &a) && a.type == SESS_ENDPOINT);
+	assert_true(ep_eq(&a.ep, &net->n[1].ep) && a.local.family == IP_NONE);
+	sess_local_gone(s, h, net->now); /* known already */
+	assert_false(sess_next(s, &a));
+	sess_tick(s, net->now);
+	assert_true(sess_next(s, &a) && a.type == SESS_SEND && a.local.family == IP_NONE);
+	net_drain(net, &net->n[0]);
+	assert_int_equal(sess_peer_get(s, h, &info, net->now), 0);
+	assert_true(info.ctl_tx > pings);
+	sess_local_gone(s, 4711, net->now);
+	net_free(net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +357,7 @@ int main(void)
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(redial),
 		cmocka_unit_test(two_choices_at_a_time),
+		cmocka_unit_test(a_local_address_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
