@@ -74,9 +74,13 @@ static int replace_leftover(struct adding *a, struct cni_error *e)
 	const struct ipam_att *old = ipam_find(a->pool.m, a->c->id, a->c->ifname);
 	struct ip none = {.family = IP_NONE};
 	struct nl_veth v;
+	int err;
 
-	if (nl_veth_get(&a->link.host, a->name, &v) != -ENODEV)
+	err = nl_veth_get(&a->link.host, a->name, &v);
+	if (err == 0)
 		return attach_error(a, ERR_EXISTS, &none, "", e);
+	if (err != -ENODEV)
+		return cni_fail(e, CNI_E_KERNEL, "can't look for %s: %s", a->name, err_str(err));
 	if (old)
 		(void)ipam_detach(a->pool.m, a->c->id, a->c->ifname, a->pool.now);
 	return 0;
@@ -125,9 +129,11 @@ static int take_address(struct adding *a, struct cni_error *e)
 		ipam_stats(a->pool.m, CNI_VNI, i == 0 ? IP_V4 : IP_V6, a->pool.now, &st);
 		a->used_up[i] = st.exhausted;
 	}
-	if (a->c->pin && cni_link_pin(e) != 0)
-		return ERR_REFUSED;
-	return cni_pool_save(&a->pool, e);
+	if ((!a->c->pin || cni_link_pin(e) == 0) && cni_pool_save(&a->pool, e) == 0)
+		return 0;
+	(void)ipam_detach(a->pool.m, a->att.id, a->att.ifname, a->pool.now);
+	cni_pool_idle(&a->pool);
+	return ERR_REFUSED;
 }
 
 /* Ahead of need; where nothing is claimed the answer is no, and that is fine. */
@@ -145,8 +151,9 @@ static void give_back(struct adding *a)
 	struct cni_error spare = {0};
 
 	if (cni_pool_open(a->c, &a->link, &a->pool, &spare) == 0 &&
-		ipam_detach(a->pool.m, a->att.id, a->att.ifname, a->pool.now) == 0)
-		(void)cni_pool_save(&a->pool, &spare);
+		ipam_detach(a->pool.m, a->att.id, a->att.ifname, a->pool.now) == 0 &&
+		cni_pool_save(&a->pool, &spare) == 0)
+		cni_pool_idle(&a->pool);
 	cni_pool_close(&a->pool);
 }
 

@@ -8,17 +8,13 @@
 static int forget(
 	const struct cni_call *c, struct cni_link *l, struct cni_pool *p, struct cni_error *e)
 {
-	size_t it = 0;
-	const struct ipam_att *att;
-
 	if (cni_pool_open(c, l, p, e) != 0)
 		return ERR_REFUSED;
 	/* Nothing of it is known: nothing to write, so DEL twice works on a full disk. */
 	if ((ipam_detach(p->m, c->id, c->ifname, p->now) == 0 || p->rebuilt) &&
 		cni_pool_save(p, e) != 0)
 		return ERR_REFUSED;
-	if (!ipam_next(p->m, &it, &att))
-		cni_link_unpin(); /* under the lock: no ADD is between its pin and its file */
+	cni_pool_idle(p);
 	return 0;
 }
 

@@ -132,9 +132,7 @@ static int look_at(void *ctx, const struct cni_seen *s)
 static void run_gc(struct gc *g)
 {
 	struct cni_error spare = {0};
-	const struct ipam_att *att;
 	struct cni_mesh mesh;
-	size_t it = 0;
 	int err;
 
 	if (read_list(g) != 0 || cni_link_open(&g->link, NULL, g->e) != 0 ||
@@ -147,8 +145,7 @@ static void run_gc(struct gc *g)
 	if (err)
 		(void)cni_fail(g->e, CNI_E_KERNEL, "can't list pod interfaces: %s", err_str(err));
 	(void)cni_pool_save(&g->pool, g->e);
-	if (!ipam_next(g->pool.m, &it, &att))
-		cni_link_unpin();
+	cni_pool_idle(&g->pool);
 }
 
 int cni_gc(const struct cni_call *c, struct cni_error *e)

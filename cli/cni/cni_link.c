@@ -22,6 +22,7 @@
 #include <linux/rtnetlink.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -29,6 +30,8 @@
 #include "cni_look.h"
 #include "map.h"
 #include "weft/err.h"
+
+#define HOME_TRIES 3
 
 const uint8_t cni_link_mac[NL_MAC_BYTES] = {0x02, 0x77, 0x65, 0x66, 0x74, 0x01};
 
@@ -91,6 +94,15 @@ static int open_ns(struct cni_link *l, const char *netns, struct cni_error *e)
 	return 0;
 }
 
+/* Back to the host's namespace. Nothing may go on in the pod's, least of all the cleaning up of a failure:
+ * DEL finds what a process that ends here leaves. */
+static void go_home(const struct cni_link *l)
+{
+	for (int tries = 0; setns(l->home, CLONE_NEWNET) != 0; tries++)
+		if (tries == HOME_TRIES)
+			abort();
+}
+
 int cni_link_open(struct cni_link *l, const char *netns, struct cni_error *e)
 {
 	int err;
@@ -110,8 +122,7 @@ int cni_link_open(struct cni_link *l, const char *netns, struct cni_error *e)
 	if (setns(l->ns, CLONE_NEWNET) != 0)
 		return cni_fail(e, CNI_E_KERNEL, "can't enter %.140s: %s", netns, err_str(-errno));
 	err = nlx_open(&l->pod, NETLINK_ROUTE);
-	if (setns(l->home, CLONE_NEWNET) != 0)
-		err = -errno;
+	go_home(l);
 	if (err)
 		return cni_fail(e, CNI_E_KERNEL, "can't open a netlink socket in %.140s: %s", netns,
 			err_str(err));
@@ -168,8 +179,7 @@ int cni_link_sysctl(struct cni_link *l, bool pod, const char *path, const char *
 	if (setns(l->ns, CLONE_NEWNET) != 0)
 		return -errno;
 	err = write_sysctl(path, value);
-	if (setns(l->home, CLONE_NEWNET) != 0)
-		return -errno;
+	go_home(l);
 	return err;
 }
 

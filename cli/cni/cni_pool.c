@@ -194,6 +194,15 @@ void cni_pool_reclaim(struct cni_pool *p, struct cni_link *l)
 	}
 }
 
+void cni_pool_idle(const struct cni_pool *p)
+{
+	const struct ipam_att *att;
+	size_t it = 0;
+
+	if (!ipam_next(p->m, &it, &att))
+		cni_link_unpin();
+}
+
 void cni_pool_close(struct cni_pool *p)
 {
 	ipam_free(p->m);

@@ -26,6 +26,8 @@ int cni_pool_peek(const struct cni_call *c, struct cni_pool *p, struct cni_error
 void cni_pool_reclaim(struct cni_pool *p, struct cni_link *l);
 /* Write it. Error 5: the file is as it was. */
 int cni_pool_save(struct cni_pool *p, struct cni_error *e);
+/* No attachment is left: the pin goes. Under the lock, so that no ADD is between its pin and its file. */
+void cni_pool_idle(const struct cni_pool *p);
 void cni_pool_close(struct cni_pool *p);
 
 #endif

@@ -2,7 +2,7 @@
 
 Run by t_cni.sh, which made the hosts: cni_suite.py NAME DIR PLUGIN GROUP. The runtime's part is played here;
 what the kernel then holds is asked of ip and nft. A case that fails ends the run with what was seen."""
-import concurrent.futures, ipaddress, json, os, re, signal, subprocess, sys, time
+import concurrent.futures, errno, ipaddress, json, os, re, signal, subprocess, sys, time
 
 NAME, DIR, PLUGIN, GROUP = sys.argv[1:5]
 HOST = f'/run/netns/weft-{NAME}-h1'
@@ -124,6 +124,11 @@ def weft(*args):
 def pool(family=4):
     """What weft status ipam says of the pods' addresses."""
     return next(p for p in json.loads(weft('-o', 'json', 'status', 'ipam'))['pods'] if p['family'] == family)
+
+
+def used():
+    """Addresses that are given out; none if there never was a pod."""
+    return sum(p['used'] for p in json.loads(weft('-o', 'json', 'status', 'ipam'))['pods'])
 
 
 def metric(name):
@@ -433,6 +438,82 @@ def case_killed():
     expect(len(steps) == 2, 'some were killed, and one came through', steps)
 
 
+def case_each_call_fails():
+    """Each system call of ADD that changes something fails in turn: an error that says so, and nothing is left, without
+    any DEL. ADD that comes through all the same has made all of it."""
+    pod, codes = Pod('cf'), set()
+    for n in range(1, 200):
+        rc, out, err = call('ADD', pod, wrap=('python3', f'{os.path.dirname(os.path.abspath(__file__))}/cni_kill.py', f'{n}:{errno.ENOBUFS}'))
+        if rc == 99:
+            break
+        if rc == 0:
+            good('CHECK', pod, with_prev(out))
+            good('DEL', pod)
+        elif out is None:  # it was the result that could not be written
+            good('DEL', pod)
+        else:
+            codes.add(out['code'])
+            expect(out['msg'] and out['cniVersion'] == '1.1.0', 'the error', out)
+        clean()
+        expect(used() == 0, 'an address is left', (n, out))
+        expect('eth0' not in pod.sh('ip -o link'), 'an interface is left in the pod', (n, out))
+    expect(n > 20 and {5, 101} <= codes <= {5, 11, 101}, 'errors of all kinds', (n, codes))
+    good('DEL', pod)
+
+
+def case_kernel_refuses():
+    """Error 101, by a plugin that may not change the network."""
+    pod = Pod('kr')
+    wrap = ('setpriv', '--bounding-set', '-net_admin', '--inh-caps', '-all')
+    rc, out, err = call('ADD', pod, wrap=wrap)
+    expect(rc == 1 and out['code'] == 101, 'ADD without the right to', (rc, out, err))
+    expect(used() == 0, 'the address is given back')
+    clean()
+    good('ADD', pod)
+    rc, out, err = call('DEL', pod, wrap=wrap)
+    expect(rc == 1 and out['code'] == 101, 'DEL without the right to', (rc, out, err))
+    expect(len(leftovers()[0]) == 1 and used() == 2, 'an interface that stays keeps its addresses', pool())
+    good('DEL', pod)
+    clean()
+
+
+def case_odd_daemon():
+    """What answers on the socket is no weftd, or one whose kernel state does not stand."""
+    sys.path.insert(0, f'{os.path.dirname(os.path.abspath(__file__))}/../kube')
+    from fakeweftd import Weftd
+    pod, w = Pod('od'), Weftd(f'{DIR}/odd.sock')
+    c = conf(socket=w.path, waitMs=200)
+    usual = {'ready': True, 'not_ready': [], 'settling': False, 'peers_linked': 0, 'peers_known': 0, 'known_to_peer': False, 'mtu': 1436,
+             'table': 679301, 'prefixes': [{'vni': 1, 'prefix': '10.32.1.0/24'}]}
+    def says(**more):
+        w.answer = lambda cmd, args: {'ok': True, 'data': usual | more}
+    says()
+    good('STATUS', stdin=c)
+    # weftd's kernel state: no pod is made, and those that run may feel it.
+    says(ready=False, not_ready=['kernel state is not as it should be: no rule'])
+    bad(11, 'ADD', pod, c, says='kernel state')
+    bad(51, 'STATUS', stdin=c, says='kernel state')
+    for more in ({'mtu': 0}, {'mtu': 70000}, {'mtu': 'x'}, {'table': 0}, {'prefixes': [{'vni': 1, 'prefix': '10.32.1.1/24'}]},
+                 {'prefixes': [{'vni': 1 << 24, 'prefix': '10.32.1.0/24'}]}, {'prefixes': [{'prefix': '10.32.1.0/24'}]}, {'prefixes': [7]}):
+        says(**more)
+        bad(11, 'ADD', pod, c, says='makes no sense')
+        bad(50, 'STATUS', stdin=c, says='makes no sense')
+    for more in ({'prefixes': []}, {'prefixes': 'x'}, {'prefixes': None}):
+        says(**more)
+        bad(11, 'ADD', pod, c, says='no prefix')
+    w.answer = lambda cmd, args: {'ok': False, 'error': f"this weftd (0.0.1) has no command '{cmd}'"}
+    bad(11, 'ADD', pod, c, says='has no command')
+    w.answer = lambda cmd, args: {'ok': True, 'data': usual | {'prefixes': [{'vni': 1, 'prefix': f'10.32.{i // 256}.{i % 256}/32'} for i in range(2000)]}}
+    bad(11, 'ADD', pod, c)  # none of them has an address to give
+    for text in (b'', b'\0\0', b'\0\0\0\1\xc1', b'\xff\xff\xff\xff', b'HTTP/1.1 400 Bad Request\r\n\r\n', b'\0\0\0\x04\xdf\xff\xff\xff'):
+        w.mad = lambda k: (k.recv(100), k.sendall(text))
+        bad(11, 'ADD', pod, c, says='weftd')
+        bad(50, 'STATUS', stdin=c, says='weftd')
+        good('GC', stdin=c | {'cni.dev/valid-attachments': []})
+    w.stop()
+    clean()
+
+
 def case_killed_then_again():
     """A leftover of a killed ADD whose interface never was does not block the same container's next ADD."""
     pod = Pod('ka')
@@ -629,7 +710,7 @@ def case_settling():
 GROUPS = {
     'verbs': [case_version, case_result_of_each_version, case_interface_in_kernel, case_environment, case_configuration,
               case_static_and_args, case_chain, case_again_and_gone, case_check, case_pinned],
-    'life': [case_gc, case_killed, case_killed_then_again, case_parallel, case_disk_full, case_daemon_down],
+    'life': [case_gc, case_killed, case_killed_then_again, case_each_call_fails, case_kernel_refuses, case_odd_daemon, case_parallel, case_disk_full, case_daemon_down],
     'small': [case_pool_full, case_rest_order],
     'claiming': [case_claims_more],
     'claiming-much': [case_claim_while_adding],

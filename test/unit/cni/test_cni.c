@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include "cni_look.h"
 #include "cni_result.h"
+#include "fault.h"
 #include "weft/err.h"
 
 #define CONF                                                                                       \
@@ -212,6 +213,72 @@ static void errors(void **state)
 	json_decref(j);
 }
 
+/* --- no memory --- */
+
+static unsigned jansson_left; /* allocations that jansson may still make, 0: all */
+
+static void *jansson_malloc(size_t n)
+{
+	if (jansson_left > 0 && --jansson_left == 0)
+		return NULL;
+	return malloc(n);
+}
+
+/* One call whose answer is looked at: it is the right one, or an error, or, with no memory even for
+ * that, nothing and a status that says so. */
+static void starve(const struct cni_env *env, const char *text, int code)
+{
+	char out[4096] = "";
+	FILE *in = fmemopen((void *)(uintptr_t)text, strlen(text), "r"),
+	     *to = fmemopen(out, sizeof(out), "w"), *log = fopen("/dev/null", "w");
+	int rc = cni_main(env, in, to, log);
+	unsigned left = jansson_left;
+	json_t *j;
+
+	(void)fclose(in);
+	(void)fclose(to);
+	(void)fclose(log);
+	jansson_left = 0;
+	j = json_loads(out, 0, NULL);
+	if (j && rc != 0)
+		assert_true(json_integer_value(json_object_get(j, "code")) == code ||
+			    json_integer_value(json_object_get(j, "code")) == CNI_E_INTERNAL ||
+			    json_integer_value(json_object_get(j, "code")) == CNI_E_DECODE);
+	assert_true(j || rc != 0);
+	json_decref(j);
+	jansson_left = left;
+}
+
+static void no_memory(void **state)
+{
+	static const struct cni_env status = {.command = "STATUS", .path = "/opt"},
+				    version = {.command = "VERSION"};
+	const char *text = "{\"cniVersion\":\"1.1.0\",\"name\":\"net\",\"socket\":\"/nowhere\"}";
+	unsigned n;
+
+	(void)state;
+	FAULT_EACH(k)
+	{
+		starve(&version, text, 0);
+		(void)k;
+	}
+	FAULT_EACH(k)
+	{
+		starve(&status, text, CNI_E_NOT_READY);
+		(void)k;
+	}
+	json_set_alloc_funcs(jansson_malloc, free);
+	for (n = 1; n < 1000; n++) {
+		jansson_left = n;
+		starve(&status, text, CNI_E_NOT_READY);
+		if (jansson_left > 1)
+			break; /* it came through with some to spare */
+	}
+	assert_true(n > 5 && n < 1000);
+	jansson_left = 0;
+	json_set_alloc_funcs(malloc, free);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -222,6 +289,7 @@ int main(void)
 		cmocka_unit_test(prev_result_ips),
 		cmocka_unit_test(names),
 		cmocka_unit_test(errors),
+		cmocka_unit_test(no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
