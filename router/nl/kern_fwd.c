@@ -130,6 +130,7 @@ void kern_fwd_sync(struct kern *k)
 	if (!ts_due(f->next, now))
 		return;
 	f->look = false;
+	f->looks++;
 	f->next = ts_add(now, DUR_MS(LOOK_MS));
 	err = nft_places(k, &s);
 	if (err != 0)

@@ -66,7 +66,8 @@ struct kseg {
 /* What kern_fwd.c knows of the host's firewalls. */
 struct kern_fwd {
 	bool look, looked;
-	ts_t next;                   /* not before */
+	ts_t next; /* not before */
+	uint64_t looks;
 	unsigned accepts;            /* chains that need one */
 	struct nl_fwd_place *places; /* KERN_FWD_PLACES; NULL until the first look */
 	size_t nplaces;

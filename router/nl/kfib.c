@@ -14,6 +14,7 @@
 #include "kfib.h"
 
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,17 +26,19 @@
 #include "weft/bounds.h"
 #include "weft/err.h"
 
-#define KEY_BYTES   18 /* family, length, address: packed */
-#define AUDIT_SHARE 20 /* an audit that took t is not repeated for 20 t */
-#define AUDIT_MIN   DUR_MS(500)
-#define RETRY       DUR_SEC(2)
-#define NO_HOP      0 /* unreachable */
+#define KEY_BYTES     18 /* family, length, address: packed */
+#define HOP_KEY_BYTES (1 + 16 + sizeof(int))
+#define AUDIT_SHARE   20 /* an audit that took t is not repeated for 20 t */
+#define AUDIT_MIN     DUR_MS(500)
+#define RETRY         DUR_SEC(2)
+#define NO_HOP        0 /* unreachable */
 
 struct hop {
 	struct ip addr, gateway; /* gateway IP_NONE: on the link */
 	int oif;                 /* 0: not reachable now */
 	uint32_t refs;           /* routes */
 	uint32_t cost;
+	int link;  /* link-local ones: the device they are of; else 0 */
 	bool used; /* the slot is taken */
 };
 
@@ -114,6 +117,12 @@ static void ask(struct kfib *f, struct hop *h)
 	memset(&h->gateway, 0, sizeof(h->gateway));
 	if (h->addr.family == IP_V6 && !f->ipv6)
 		return;
+	if (h->link) { /* there while its device is; who stated it knows the rest */
+		char name[IF_NAMESIZE];
+
+		h->oif = if_indextoname((unsigned)h->link, name) ? h->link : 0;
+		return;
+	}
 	if (nl_route_get(&f->x, &h->addr, f->mark, &r) != 0 || r.type != RTN_UNICAST || r.oif <= 0)
 		return;
 	h->oif = r.oif;
@@ -121,15 +130,32 @@ static void ask(struct kfib *f, struct hop *h)
 	h->gateway = r.gateway;
 }
 
-static uint16_t hop_find(const struct kfib *f, const struct ip *nh)
+/* Key of hop_index. */
+struct hop_key {
+	uint8_t b[HOP_KEY_BYTES];
+};
+
+static struct hop_key hop_key(const struct ip *nh, int link)
 {
-	return (uint16_t)(uintptr_t)map_get(f->hop_index, nh);
+	struct hop_key k = {.b = {nh->family}};
+
+	memcpy(k.b + 1, nh->b, 16);
+	memcpy(k.b + 17, &link, sizeof(link));
+	return k;
+}
+
+static uint16_t hop_find(const struct kfib *f, const struct ip *nh, int link)
+{
+	struct hop_key k = hop_key(nh, link);
+
+	return (uint16_t)(uintptr_t)map_get(f->hop_index, &k);
 }
 
 /* The number of @nh, NO_HOP if there is no room. */
-static uint16_t hop_get(struct kfib *f, const struct ip *nh)
+static uint16_t hop_get(struct kfib *f, const struct ip *nh, int link)
 {
-	uint16_t n = hop_find(f, nh);
+	struct hop_key key = hop_key(nh, link), old;
+	uint16_t n = hop_find(f, nh, link);
 
 	if (n != NO_HOP)
 		return n;
@@ -138,10 +164,11 @@ static uint16_t hop_get(struct kfib *f, const struct ip *nh)
 		if (f->hops[n].used && f->hops[n].refs > 0)
 			continue;
 		/* One that was only asked about gives way. */
+		old = hop_key(&f->hops[n].addr, f->hops[n].link);
 		if (f->hops[n].used)
-			(void)map_del(f->hop_index, &f->hops[n].addr);
-		f->hops[n] = (struct hop){.addr = *nh};
-		if (map_put(f->hop_index, nh, (void *)(uintptr_t)n) != 0)
+			(void)map_del(f->hop_index, &old);
+		f->hops[n] = (struct hop){.addr = *nh, .link = link};
+		if (map_put(f->hop_index, &key, (void *)(uintptr_t)n) != 0)
 			return NO_HOP;
 		f->hops[n].used = true;
 		f->free_hint = n % LIM_BGP_NEXTHOPS;
@@ -154,7 +181,7 @@ static uint16_t hop_get(struct kfib *f, const struct ip *nh)
 bool kfib_resolve(struct kfib *f, const struct ip *nh, uint32_t *cost)
 {
 	struct hop once = {.addr = *nh}, *h = &once;
-	uint16_t n = hop_get(f, nh);
+	uint16_t n = hop_get(f, nh, 0);
 
 	if (n != NO_HOP)
 		h = &f->hops[n];
@@ -228,7 +255,12 @@ static int state(struct kfib *f, const struct pfx *p, uint16_t hop)
 
 int kfib_set(struct kfib *f, const struct pfx *p, const struct ip *nh)
 {
-	uint16_t hop = hop_get(f, nh);
+	return kfib_set_on(f, p, nh, 0);
+}
+
+int kfib_set_on(struct kfib *f, const struct pfx *p, const struct ip *nh, int oif)
+{
+	uint16_t hop = hop_get(f, nh, oif);
 
 	if (hop == NO_HOP) {
 		f->st.full++;
@@ -518,7 +550,7 @@ int kfib_open(uint32_t vni, uint32_t mark, bool ipv6, const uint8_t seed[16], st
 		goto fail;
 	err = ERR_NOMEM;
 	f->routes = map_new(KEY_BYTES, LIM_KERN_ROUTES, seed);
-	f->hop_index = map_new(sizeof(struct ip), LIM_BGP_NEXTHOPS, seed);
+	f->hop_index = map_new(HOP_KEY_BYTES, LIM_BGP_NEXTHOPS, seed);
 	f->hops = calloc(LIM_BGP_NEXTHOPS + 1, sizeof(*f->hops));
 	f->batch = nlx_batch_new(&f->x);
 	if (!f->routes || !f->hop_index || !f->hops || !f->batch)

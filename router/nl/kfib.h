@@ -34,6 +34,8 @@ bool kfib_resolve(struct kfib *f, const struct ip *nh, uint32_t *cost);
 /* Each of these states what should be. ERR_NOMEM, ERR_FULL (LIM_KERN_ROUTES, LIM_BGP_NEXTHOPS):
  * unchanged, counted. */
 int kfib_set(struct kfib *f, const struct pfx *p, const struct ip *nh);
+/* The same by a link-local @nh on the device @oif, for a prefix of either family. */
+int kfib_set_on(struct kfib *f, const struct pfx *p, const struct ip *nh, int oif);
 int kfib_set_unreachable(struct kfib *f, const struct pfx *p);
 int kfib_del(struct kfib *f, const struct pfx *p); /* ERR_NOT_FOUND */
 

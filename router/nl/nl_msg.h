@@ -57,7 +57,7 @@ struct nl_route {
 	uint32_t flags;              /* RTM_F_* */
 	int oif;                     /* 0: none */
 	struct ip src;               /* preferred source; IP_NONE: none */
-	struct ip gateway;
+	struct ip gateway;           /* perhaps of the other family (RTA_VIA) */
 	int hops[NL_ROUTE_HOPS];
 	unsigned nhops;
 };

@@ -49,6 +49,34 @@ static int metrics_parse(const struct nlattr *nest, struct nl_route *out)
 	return err;
 }
 
+/* struct rtvia: a family and an address of it. One that we don't know is no gateway to us. */
+static bool via_parse(const struct nlattr *a, struct ip *out)
+{
+	const uint8_t *p = mnl_attr_get_payload(a);
+	size_t len = mnl_attr_get_payload_len(a);
+	uint16_t family;
+
+	if (len < sizeof(family))
+		return false;
+	memcpy(&family, p, sizeof(family));
+	if (family == AF_INET6 && len == sizeof(family) + 16)
+		*out = ip_v6_bytes(p + sizeof(family));
+	else if (family == AF_INET && len == sizeof(family) + 4)
+		*out = ip_v4_bytes(p + sizeof(family));
+	return true;
+}
+
+static void via_put(struct nlmsghdr *nlh, const struct ip *gateway)
+{
+	uint8_t via[2 + 16];
+	uint16_t family = (uint16_t)nl_af(gateway);
+	size_t len = ip_bits(gateway) / 8;
+
+	memcpy(via, &family, sizeof(family));
+	memcpy(via + sizeof(family), gateway->b, len);
+	mnl_attr_put(nlh, RTA_VIA, sizeof(family) + len, via);
+}
+
 int nl_route_parse(const struct nlmsghdr *nlh, struct nl_route *out)
 {
 	static const struct nlx_policy policy[] = {
@@ -60,16 +88,16 @@ int nl_route_parse(const struct nlmsghdr *nlh, struct nl_route *out)
 		{RTA_METRICS, MNL_TYPE_NESTED},
 		{RTA_MULTIPATH, MNL_TYPE_BINARY},
 		{RTA_TABLE, MNL_TYPE_U32},
+		{RTA_VIA, MNL_TYPE_BINARY},
 	};
-	const struct nlattr *tb[RTA_TABLE + 1];
+	const struct nlattr *tb[RTA_VIA + 1];
 	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
 	int err;
 
 	memset(out, 0, sizeof(*out));
 	if (nlh->nlmsg_type != RTM_NEWROUTE && nlh->nlmsg_type != RTM_DELROUTE)
 		return ERR_UNSUPPORTED;
-	err = nlx_attrs(
-		nlh, sizeof(*rtm), policy, sizeof(policy) / sizeof(policy[0]), tb, RTA_TABLE);
+	err = nlx_attrs(nlh, sizeof(*rtm), policy, sizeof(policy) / sizeof(policy[0]), tb, RTA_VIA);
 	if (err != 0)
 		return err;
 	if (rtm->rtm_family != AF_INET && rtm->rtm_family != AF_INET6)
@@ -89,6 +117,8 @@ int nl_route_parse(const struct nlmsghdr *nlh, struct nl_route *out)
 	if (tb[RTA_PREFSRC] && !nl_ip_from(rtm->rtm_family, tb[RTA_PREFSRC], &out->src))
 		return ERR_MALFORMED;
 	if (tb[RTA_GATEWAY] && !nl_ip_from(rtm->rtm_family, tb[RTA_GATEWAY], &out->gateway))
+		return ERR_MALFORMED;
+	if (tb[RTA_VIA] && !via_parse(tb[RTA_VIA], &out->gateway))
 		return ERR_MALFORMED;
 	if (tb[RTA_METRICS])
 		err = metrics_parse(tb[RTA_METRICS], out);
@@ -116,7 +146,9 @@ void nl_route_put(struct nlmsghdr *nlh, const struct nl_route *r)
 		return;
 	if (r->oif > 0)
 		mnl_attr_put_u32(nlh, RTA_OIF, (uint32_t)r->oif);
-	if (r->gateway.family != IP_NONE)
+	if (r->gateway.family != IP_NONE && r->gateway.family != r->dst.ip.family)
+		via_put(nlh, &r->gateway);
+	else if (r->gateway.family != IP_NONE)
 		nl_put_ip(nlh, RTA_GATEWAY, &r->gateway);
 	if (r->src.family != IP_NONE)
 		nl_put_ip(nlh, RTA_PREFSRC, &r->src);

@@ -2,6 +2,7 @@
  * nft and both iptables are the oracles. */
 #include "nl_test.h"
 #include <arpa/inet.h>
+#include <errno.h>
 #include <linux/netfilter.h>
 #include <sys/socket.h>
 #include "nl_xt.h"
@@ -148,13 +149,96 @@ static void put_back(void **state)
 	run("iptables-nft -F; iptables-nft -P FORWARD ACCEPT");
 	settle(k, 600);
 	assert_hasnt(sh("nft list ruleset"), "weft:");
-	/* Many rules of somebody's own cost few looks. */
-	run("iptables-nft -P FORWARD DROP");
-	settle(k, 600);
 	kern_close(k);
-	run("true");
 	assert_true(kern_down(NULL, NULL) > 0);
 	assert_hasnt(sh("nft list ruleset"), "weft");
+}
+
+/* A firewall that is rewritten all the time costs a look each half second, not one for each rule. */
+static void rewritten(void **state)
+{
+	struct kern_cfg c = cfg();
+	struct kern *k;
+	uint64_t looks;
+	ts_t begun;
+
+	NEED_ROOT;
+	run("iptables-nft -P FORWARD DROP; iptables-nft -N OTHER");
+	k = node(&c);
+	settle(k, 100);
+	looks = k->fwd.looks;
+	begun = now_ts();
+	for (unsigned i = 0; i < 100; i++) {
+		run("iptables-nft -A OTHER -s 192.0.2.%u -j DROP", i);
+		kern_event(k, now_ts());
+		if (ts_due(kern_deadline(k), now_ts()))
+			sync_ok(k);
+	}
+	settle(k, 100);
+	assert_true(k->fwd.looks > looks);
+	assert_true((int64_t)(k->fwd.looks - looks) <= dur_ms(ts_sub(now_ts(), begun)) / 500 + 1);
+	assert_int_equal(stats(k).repaired, 0);
+	kern_close(k);
+}
+
+static unsigned fail_in; /* the nth system call from now fails */
+static int fail_with;
+
+static bool fails(void)
+{
+	errno = fail_with;
+	return fail_in > 0 && --fail_in == 0;
+}
+
+static ssize_t bad_send(const struct mnl_socket *s, const void *buf, size_t len)
+{
+	return fails() ? -1 : mnl_socket_sendto(s, buf, len);
+}
+
+static ssize_t bad_recv(const struct mnl_socket *s, void *buf, size_t len)
+{
+	return fails() ? -1 : mnl_socket_recvfrom(s, buf, len);
+}
+
+/* Each system call of a look and a repair failing in turn: told, and made good later. */
+static void calls_fail(void **state)
+{
+	static const struct nlx_io io = {.send = bad_send, .recv = bad_recv};
+	static const int with[] = {EIO, ENOBUFS, ENOMEM};
+	struct kern_cfg c = cfg();
+	bool reached = true;
+	struct kern *k;
+
+	NEED_ROOT;
+	c.masquerade = KERN_MASQ_PODS;
+	run("iptables-nft -P FORWARD DROP; iptables-nft -N Z; iptables-nft -A FORWARD -j Z");
+	k = node(&c);
+	settle(k, 50);
+	k->nf.io = &io;
+	for (unsigned nth = 1; reached; nth++) {
+		run("iptables-nft -D FORWARD 2; nft flush table inet weft-out");
+		k->out_dirty = k->fwd.look = true;
+		k->fwd.next = (ts_t){0};
+		k->out_retry = TS_NEVER;
+		fail_with = with[nth % 3];
+		fail_in = nth;
+		kern_fwd_sync(k);
+		kern_out_sync(k);
+		reached = fail_in == 0;
+		fail_in = 0;
+		assert_true(nth < 60);
+		k->out_dirty = k->fwd.look = true;
+		k->fwd.next = (ts_t){0};
+		k->out_retry = TS_NEVER;
+		/* Answers to what failed may still be on their way. */
+		kern_fwd_sync(k);
+		kern_out_sync(k);
+		assert_int_equal(count(sh("iptables-nft -S FORWARD"), "weft:"), 1);
+		assert_has(sh("nft list table inet weft-out"), "10.1.0.0/16 masquerade");
+		assert_string_equal(stats(k).accepts_why, "");
+		assert_string_equal(stats(k).out_why, "");
+	}
+	kern_close(k);
 }
 
 static void heard(void *ctx, const char *what)
@@ -452,6 +536,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(places, fresh, tidy),
 		cmocka_unit_test_setup_teardown(put_back, fresh, tidy),
+		cmocka_unit_test_setup_teardown(rewritten, fresh, tidy),
+		cmocka_unit_test_setup_teardown(calls_fail, fresh, tidy),
 		cmocka_unit_test_setup_teardown(owned, fresh, tidy),
 		cmocka_unit_test_setup_teardown(older, fresh, tidy),
 		cmocka_unit_test_setup_teardown(older_driven, fresh, tidy),
