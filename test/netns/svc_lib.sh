@@ -159,6 +159,7 @@ svc_checks() {
 	expect ext "$(node_addr h2 "$f")" 30081 "b1 $(ext_addr "$f")" "outside to a node port, Local: the source is kept"
 	silent ext "$(node_addr h1 "$f")" 30081 "a node port with policy Local where no endpoint is"
 	expect a1 "$(node_addr h1 "$f")" 30080 "b1 $(mesh_addr h1 "$f")" "a pod to its host's node port"
+	expect a1 "$(node_addr h2 "$f")" 30081 "b1 $(node_addr h1 "$f")" "a pod to another host's node port, Local"
 	expect a1 "$(svc_addr 14 "$f")" 80 "h2 $(node_addr h1 "$f")" "a pod to a pod on another host's network"
 	expect b1 "$(svc_addr 14 "$f")" 80 "h2 $b1" "a pod to a pod on its host's network"
 	expect a1 "$(ext_addr "$f")" 8080 "ext $(node_addr h1 "$f")" "a pod to the outside"
