@@ -194,11 +194,13 @@ static bool peer_cfg_ok(const struct bgp_peer_cfg *c)
 	       (c->next_hop[1].family == IP_NONE || c->next_hop[1].family == IP_V6);
 }
 
-static struct bgp_peer *find_peer(struct bgp *b, uint32_t vni, const struct ip *remote)
+static struct bgp_peer *find_peer(
+	struct bgp *b, uint32_t vni, const struct ip *remote, uint32_t scope)
 {
 	for (unsigned i = 1; i <= LIM_BGP_PEERS; i++)
 		if (b->peers[i] && b->peers[i]->cfg.vni == vni &&
-			ip_eq(&b->peers[i]->cfg.remote.ip, remote))
+			ip_eq(&b->peers[i]->cfg.remote.ip, remote) &&
+			(!scope || b->peers[i]->cfg.remote.scope == scope))
 			return b->peers[i];
 	return NULL;
 }
@@ -249,7 +251,7 @@ int bgp_peer_add(struct bgp *b, const struct bgp_peer_cfg *cfg, ts_t now, uint32
 	b->now = now;
 	if (!peer_cfg_ok(cfg))
 		return ERR_CONFIG;
-	if (find_peer(b, cfg->vni, &cfg->remote.ip))
+	if (find_peer(b, cfg->vni, &cfg->remote.ip, cfg->remote.scope))
 		return ERR_EXISTS;
 	if (b->npeers == LIM_BGP_PEERS)
 		return ERR_FULL;
@@ -490,7 +492,13 @@ int bgp_connected(struct bgp *b, uint32_t conn, const struct ip *local, ts_t now
 int bgp_accepted(struct bgp *b, uint32_t vni, const struct ip *remote, const struct ip *local,
 	ts_t now, uint32_t *conn)
 {
-	struct bgp_peer *p = find_peer(b, vni, remote);
+	return bgp_accepted_on(b, vni, remote, 0, local, now, conn);
+}
+
+int bgp_accepted_on(struct bgp *b, uint32_t vni, const struct ip *remote, uint32_t scope,
+	const struct ip *local, ts_t now, uint32_t *conn)
+{
+	struct bgp_peer *p = find_peer(b, vni, remote, scope);
 
 	b->now = now;
 	return p ? bgp_fsm_accept(p, local, conn) : ERR_NOT_FOUND;

@@ -288,6 +288,10 @@ int bgp_connected(struct bgp *b, uint32_t conn, const struct ip *local, ts_t now
  * one that the peer opened is under way), ERR_NOMEM. */
 int bgp_accepted(struct bgp *b, uint32_t vni, const struct ip *remote, const struct ip *local,
 	ts_t now, uint32_t *conn);
+/* The same for a link-local @remote, which the link @scope (an interface's number) belongs to; a peer
+ * is then known by both. @scope 0: any. */
+int bgp_accepted_on(struct bgp *b, uint32_t vni, const struct ip *remote, uint32_t scope,
+	const struct ip *local, ts_t now, uint32_t *conn);
 /* Bytes as they came, cut anywhere. Borrows @buf. */
 int bgp_recv(struct bgp *b, uint32_t conn, const uint8_t *buf, size_t len, ts_t now);
 /* The kernel took @n bytes of the last BGP_SEND of @conn (0: it is full, nothing changes). What is

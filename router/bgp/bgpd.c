@@ -37,10 +37,11 @@ static struct bgpd_peer *peer_by_id(const struct bgpd *d, uint32_t id)
 	return NULL;
 }
 
-static struct bgpd_peer *peer_by_addr(const struct bgpd *d, const struct ip *ip)
+static struct bgpd_peer *peer_by_addr(const struct bgpd *d, const struct ip *ip, uint32_t scope)
 {
 	for (size_t i = 0; i < d->npeers; i++)
-		if (ip_eq(&d->peers[i].remote, ip))
+		if (ip_eq(&d->peers[i].remote, ip) &&
+			(!ip_is_link_local(ip) || d->peers[i].scope == scope))
 			return &d->peers[i];
 	return NULL;
 }
@@ -188,7 +189,7 @@ static void pause_accept(struct bgpd *d, int err)
 static void take_in(struct bgpd *d, int fd, const struct ep *remote, const struct ip *local)
 {
 	static struct log_limit limit;
-	const struct bgpd_peer *p = peer_by_addr(d, &remote->ip);
+	const struct bgpd_peer *p = peer_by_addr(d, &remote->ip, remote->scope);
 	char text[IP_STRLEN];
 	uint32_t conn = 0;
 	int err = ERR_NOT_FOUND;
@@ -198,7 +199,8 @@ static void take_in(struct bgpd *d, int fd, const struct ep *remote, const struc
 
 		err = bgp_sock_setup(fd, &c);
 		if (!err)
-			err = bgp_accepted(d->core, d->vni, &remote->ip, local, loop_now(), &conn);
+			err = bgp_accepted_on(
+				d->core, d->vni, &remote->ip, p->scope, local, loop_now(), &conn);
 	}
 	if (err) {
 		d->st.refused++;
@@ -301,6 +303,7 @@ int bgpd_peer_add(struct bgpd *d, const struct bgpd_peer_cfg *cfg, uint32_t *pee
 	p = &peers[d->npeers++];
 	*p = (struct bgpd_peer){.id = *peer,
 		.remote = cfg->core.remote.ip,
+		.scope = cfg->core.remote.scope,
 		.hops = cfg->hops,
 		.ttl_security = cfg->ttl_security,
 		.unmarked = cfg->unmarked,

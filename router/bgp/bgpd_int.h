@@ -12,6 +12,7 @@
 struct bgpd_peer {
 	uint32_t id;
 	struct ip remote;
+	uint32_t scope; /* of a link-local one */
 	uint8_t hops;
 	bool ttl_security, unmarked, ebgp;
 	char password[BGPD_PASSWORD_MAX + 1];

@@ -284,6 +284,16 @@ static int parse_restart_time(const char *text, void *out, char *why)
 	return parse_secs(text, 4095, out, why);
 }
 
+static int parse_interface(const char *text, void *out, char *why)
+{
+	size_t len = strlen(text);
+
+	if (len == 0 || len >= CONF_BGP_IFNAME || strpbrk(text, "/ \t%"))
+		return bad(why, "is no interface");
+	memcpy(out, text, len + 1);
+	return 0;
+}
+
 static int parse_paths(const char *text, void *out, char *why)
 {
 	unsigned long v;
@@ -470,6 +480,8 @@ static const struct map_key bfd_keys[] = {
 static const struct map_key peer_keys[] = {
 	{"address", ALLOW_ADDR, take_text, parse_peer_addr, P(remote)},
 	{"asn", ALLOW_ASN, take_text, parse_asn, P(asn)},
+	{"interface", "the name of a device, instead of address", take_text, parse_interface,
+		P(interface)},
 	{"port", "1 to 65535", take_text, parse_port, P(remote)},
 	{"source", ALLOW_ADDR, take_text, parse_addr, P(source)},
 	{"password", "1 to 80 bytes, the same at both ends", take_password, parse_password,
@@ -564,12 +576,16 @@ static void check_peer(struct conf_load *l, const struct conf_bgp *b, const stru
 {
 	char text[IP_STRLEN];
 
-	if (p->remote.ip.family == IP_NONE || p->asn == 0) {
-		conf_error(l, p->line, "bgp.peers", NULL, "an entry needs address and asn");
+	if ((p->remote.ip.family == IP_NONE) == !p->interface[0] || p->asn == 0) {
+		conf_error(l, p->line, "bgp.peers", NULL,
+			"an entry needs address or interface, and asn");
 		return;
 	}
+	if (p->interface[0] && (p->source.family != IP_NONE || p->multihop || p->bfd.on))
+		conf_error(l, p->line, "bgp.peers.interface", NULL,
+			"source, multihop and bfd are for neighbours with an address");
 	for (const struct conf_bgp_peer *o = b->peers; o < p; o++)
-		if (ip_eq(&o->remote.ip, &p->remote.ip))
+		if (conf_bgp_same_peer(o, p))
 			conf_error(l, p->line, "bgp.peers.address", "each address once",
 				"%s is there twice, first on line %u", ip_fmt(&p->remote.ip, text),
 				o->line);
@@ -599,6 +615,11 @@ static void check_peer(struct conf_load *l, const struct conf_bgp *b, const stru
 			"nobody could connect: bgp.listen is not given");
 }
 
+bool conf_bgp_same_peer(const struct conf_bgp_peer *a, const struct conf_bgp_peer *b)
+{
+	return ip_eq(&a->remote.ip, &b->remote.ip) && strcmp(a->interface, b->interface) == 0;
+}
+
 static void take_peers(const struct take *t, const struct conf_node *v)
 {
 	struct conf_bgp *b = t->field;
@@ -626,6 +647,10 @@ static void take_peers(const struct take *t, const struct conf_node *v)
 		p->restart = CONF_BGP_RESTART_HELPER;
 		if (!READ_MAP(t->l, "bgp.peers", i, peer_keys, p))
 			continue;
+		if (p->interface[0])
+			p->v4_over_v6 = true; /* there are no other next hops */
+		if (p->interface[0] && !p->ipv4 && !p->ipv6)
+			p->ipv4 = p->ipv6 = true;
 		if (!p->ipv4 && !p->ipv6)
 			*(p->remote.ip.family == IP_V6 ? &p->ipv6 : &p->ipv4) = true;
 	}

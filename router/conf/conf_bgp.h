@@ -10,6 +10,7 @@
 #include "policy.h"
 
 #define CONF_BGP_LISTEN_MAX 8
+#define CONF_BGP_IFNAME     16 /* IFNAMSIZ */
 #define CONF_BGP_PASSWORD   80 /* bytes, what the kernel takes (TCP_MD5SIG_MAXKEYLEN) */
 
 struct conf_node;
@@ -57,7 +58,8 @@ struct conf_bgp_bfd {
 };
 
 struct conf_bgp_peer {
-	struct ep remote; /* port 179 unless given */
+	struct ep remote;                /* port 179 unless given */
+	char interface[CONF_BGP_IFNAME]; /* instead of an address; "": none */
 	uint32_t asn;
 	struct ip source; /* IP_NONE: the kernel's choice */
 	char password[CONF_BGP_PASSWORD + 1];
@@ -95,6 +97,8 @@ struct conf_bgp {
 	char roa_file[256];           /* "": none */
 };
 
+/* Do both speak of the same neighbour: by address, or by interface? */
+bool conf_bgp_same_peer(const struct conf_bgp_peer *a, const struct conf_bgp_peer *b);
 /* Wipes passwords. NULL is fine. */
 void conf_bgp_free(struct conf_bgp *b);
 

@@ -30,6 +30,19 @@
 
 /* --- best routes to the kernel --- */
 
+/* A link-local next hop is on the link of the peer that told it. */
+static int to_kernel(struct bgp_svc *s, const struct bgp_act *a)
+{
+	const struct ip *nh = &a->attrs->next_hop;
+	struct bgp_peer_info i;
+
+	if (!ip_is_link_local(nh))
+		return kfib_set(s->kfib, &a->nlri.pfx, nh);
+	if (bgp_peer_get(bgpd_core(s->bgpd), a->peer, &i) != 0)
+		return ERR_NOT_FOUND;
+	return kfib_set_on(s->kfib, &a->nlri.pfx, nh, (int)i.remote.scope);
+}
+
 static void on_route(void *ctx, const struct bgp_act *a)
 {
 	struct bgp_svc *s = ctx;
@@ -38,7 +51,7 @@ static void on_route(void *ctx, const struct bgp_act *a)
 	if (a->vni != VNI_DEFAULT || a->nlri.family > BGP_IPV6)
 		return;
 	if (a->attrs && a->peer != BGP_LOCAL && s->conf->kernel)
-		err = kfib_set(s->kfib, &a->nlri.pfx, &a->attrs->next_hop);
+		err = to_kernel(s, a);
 	else if (a->attrs && (a->attrs->has & BGP_HAS_AGGREGATOR))
 		err = kfib_set_unreachable(s->kfib, &a->nlri.pfx);
 	else
@@ -85,7 +98,8 @@ static bool resolve(void *ctx, uint32_t vni, const struct ip *nh, uint32_t *cost
 {
 	const struct bgp_svc *s = ctx;
 
-	return vni == VNI_DEFAULT && kfib_resolve(s->kfib, nh, cost);
+	*cost = 0; /* a link-local one is as near as can be; whether it answers, its session tells */
+	return vni == VNI_DEFAULT && (ip_is_link_local(nh) || kfib_resolve(s->kfib, nh, cost));
 }
 
 static const struct bgp_nexthop_ops nexthop_ops = {resolve};
@@ -247,12 +261,22 @@ static uint32_t choose_router_id(struct daemon *d, const struct conf_bgp *c)
 		.b = {d->id.pub.b[0] | 1, d->id.pub.b[1], d->id.pub.b[2], d->id.pub.b[3]}});
 }
 
-static int add_neighbour(struct bgp_svc *s, const struct conf_bgp_peer *c)
+/* What the configuration says of @c by now: its policies may be those of a reload. */
+static const struct conf_bgp_peer *conf_now(const struct bgp_svc *s, const struct conf_bgp_peer *c)
 {
-	struct bgp_neighbour *n = &s->neighbours[s->nneighbours];
+	for (size_t i = 0; s->reloaded && i < s->reloaded->npeers; i++)
+		if (conf_bgp_same_peer(&s->reloaded->peers[i], c))
+			return &s->reloaded->peers[i];
+	return c;
+}
+
+/* Add the peer of @n, at @remote. Logs what is wrong. */
+static int add_peer(struct bgp_svc *s, struct bgp_neighbour *n, const struct ep *remote)
+{
+	const struct conf_bgp_peer *c = n->conf;
 	struct bgpd_peer_cfg cfg = {
 		.core = {.vni = VNI_DEFAULT,
-			.remote = c->remote,
+			.remote = *remote,
 			.local = c->source,
 			.remote_as = c->asn,
 			.families = (c->ipv4 ? BGP_FAM(BGP_IPV4) : 0) |
@@ -289,15 +313,58 @@ static int add_neighbour(struct bgp_svc *s, const struct conf_bgp_peer *c)
 
 	_Static_assert(sizeof(cfg.password) == sizeof(c->password), "one bound for passwords");
 	memcpy(cfg.password, c->password, sizeof(cfg.password));
-	n->conf = c;
-	bgp_policy_hooks(s, c, &cfg.core.import, &cfg.core.export);
+	bgp_policy_hooks(s, conf_now(s, c), &cfg.core.import, &cfg.core.export);
 	err = bgpd_peer_add(s->bgpd, &cfg, &n->peer);
 	explicit_bzero(cfg.password, sizeof(cfg.password));
-	s->nneighbours++;
 	if (err)
-		log_error("bgp", "can't add the peer %s: %s%s", ip_fmt(&c->remote.ip, text),
-			err_str(err),
+		log_error("bgp", "can't add the peer %s: %s%s", bgp_svc_name(n, text), err_str(err),
 			err == -ENOPROTOOPT ? "; this kernel has no TCP-MD5 for its password" : "");
+	return err;
+}
+
+/* A router showed itself on a link. The first one is the neighbour, and another one only when that one
+ * has no session. */
+static void on_router(void *ctx, const char *link, const struct ep *router)
+{
+	struct bgp_svc *s = ctx;
+
+	for (size_t k = 0; k < s->nneighbours; k++) {
+		struct bgp_neighbour *n = &s->neighbours[k];
+		struct ep remote = *router;
+		struct bgp_peer_info i;
+		char text[EP_STRLEN];
+
+		if (strcmp(n->conf->interface, link) != 0)
+			continue;
+		remote.port = n->conf->remote.port;
+		if (n->peer && bgp_peer_get(bgpd_core(s->bgpd), n->peer, &i) == 0) {
+			if (i.state == BGP_ESTABLISHED ||
+				(ip_eq(&i.remote.ip, &remote.ip) && i.remote.scope == remote.scope))
+				continue;
+			(void)bgpd_peer_del(s->bgpd, n->peer);
+			n->peer = 0;
+		}
+		log_info("bgp", "%s: the neighbour is %s", link, ip_fmt(&remote.ip, text));
+		(void)add_peer(s, n, &remote);
+	}
+}
+
+static int add_neighbour(struct bgp_svc *s, const struct conf_bgp_peer *c)
+{
+	struct bgp_neighbour *n = &s->neighbours[s->nneighbours++];
+	int err;
+
+	n->conf = c;
+	if (c->interface[0]) {
+		err = s->radv ? 0 : radv_open(s->d->loop, on_router, s, &s->radv);
+		if (!err)
+			err = radv_watch(s->radv, c->interface);
+		if (err)
+			log_error("bgp", "can't look for the neighbour on %s: %s", c->interface,
+				err_str(err));
+		return err;
+	}
+	err = add_peer(s, n, &c->remote);
 	return err ? err : bgp_bfd_add(s, n);
 }
 
@@ -426,6 +493,7 @@ void bgp_svc_stop(struct daemon *d)
 
 	if (!s)
 		return;
+	radv_close(s->radv);
 	bgp_bfd_stop(s);
 	if (s->bgpd && !d->remove_all)
 		bgpd_leave(s->bgpd);
@@ -444,7 +512,7 @@ void bgp_svc_stop(struct daemon *d)
 const struct bgp_neighbour *bgp_svc_peer(const struct bgp_svc *s, uint32_t peer)
 {
 	for (size_t i = 0; i < s->nneighbours; i++)
-		if (s->neighbours[i].peer == peer)
+		if (peer != BGP_LOCAL && s->neighbours[i].peer == peer)
 			return &s->neighbours[i];
 	return NULL;
 }
@@ -454,9 +522,18 @@ const struct bgp_neighbour *bgp_svc_neighbour(const struct bgp_svc *s, const cha
 	struct ip ip;
 
 	if (ip_parse(address, &ip) != 0)
-		return NULL;
-	for (size_t i = 0; i < s->nneighbours; i++)
-		if (ip_eq(&s->neighbours[i].conf->remote.ip, &ip))
+		ip.family = IP_NONE;
+	for (size_t i = 0; i < s->nneighbours; i++) {
+		const struct conf_bgp_peer *c = s->neighbours[i].conf;
+
+		if (c->interface[0] ? strcmp(c->interface, address) == 0
+				    : ip_eq(&c->remote.ip, &ip))
 			return &s->neighbours[i];
+	}
 	return NULL;
+}
+
+const char *bgp_svc_name(const struct bgp_neighbour *n, char out[IP_STRLEN])
+{
+	return n->conf->interface[0] ? n->conf->interface : ip_fmt(&n->conf->remote.ip, out);
 }

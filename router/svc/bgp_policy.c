@@ -93,10 +93,11 @@ void bgp_policy_hooks(struct bgp_svc *s, const struct conf_bgp_peer *c, struct b
 
 /* --- reload --- */
 
-static const struct conf_bgp_peer *find_peer(const struct conf_bgp *c, const struct ip *address)
+static const struct conf_bgp_peer *find_peer(
+	const struct conf_bgp *c, const struct conf_bgp_peer *old)
 {
 	for (size_t i = 0; i < c->npeers; i++)
-		if (ip_eq(&c->peers[i].remote.ip, address))
+		if (conf_bgp_same_peer(&c->peers[i], old))
 			return &c->peers[i];
 	return NULL;
 }
@@ -111,13 +112,14 @@ static bool same_neighbours(
 	}
 	for (size_t i = 0; i < s->nneighbours; i++) {
 		const struct conf_bgp_peer *old = s->neighbours[i].conf;
-		const struct conf_bgp_peer *p = find_peer(c, &old->remote.ip);
+		const struct conf_bgp_peer *p = find_peer(c, old);
 		char text[IP_STRLEN];
 
 		if (p && p->asn == old->asn)
 			continue;
 		snprintf(why, why_len, "the neighbour %s %s; restart weftd for that",
-			ip_fmt(&old->remote.ip, text), p ? "has another asn" : "is gone");
+			old->interface[0] ? old->interface : ip_fmt(&old->remote.ip, text),
+			p ? "has another asn" : "is gone");
 		return false;
 	}
 	return true;
@@ -129,7 +131,7 @@ static void take_over(struct bgp_svc *s, struct conf_bgp *c, struct roa *origins
 		const struct bgp_neighbour *n = &s->neighbours[i];
 		struct bgp_policy import, export;
 
-		bgp_policy_hooks(s, find_peer(c, &n->conf->remote.ip), &import, &export);
+		bgp_policy_hooks(s, find_peer(c, n->conf), &import, &export);
 		/* No memory closes that session; with its next one all is judged anew. */
 		(void)bgp_peer_repolicy(bgpd_core(s->bgpd), n->peer, &import, &export, loop_now());
 	}

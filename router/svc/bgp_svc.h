@@ -9,11 +9,12 @@
 #include "conf_bgp.h"
 #include "daemon_int.h"
 #include "kfib.h"
+#include "radv.h"
 
 /* A neighbour of the configuration. */
 struct bgp_neighbour {
 	const struct conf_bgp_peer *conf;
-	uint32_t peer; /* of the core */
+	uint32_t peer; /* of the core; 0: by interface, and nobody was found there yet */
 	uint32_t bfd;  /* its session; 0: none */
 };
 
@@ -24,6 +25,7 @@ struct bgp_svc {
 	struct bgpd *bgpd;
 	struct bfdd *bfdd; /* NULL: no neighbour has BFD */
 	struct kfib *kfib;
+	struct radv *radv; /* NULL: no neighbour by interface */
 	struct announce *announce;
 	struct loop_signal *sighup;
 	struct policy_book *book;  /* in use: conf's, or that of the last reload */
@@ -50,9 +52,11 @@ void bgp_svc_stop(struct daemon *d);
 /* Prefixes of the mesh may have changed: look at them soon. */
 void bgp_svc_prefixes(struct daemon *d);
 
-/* The neighbour with that address or peer number, or NULL. */
+/* The neighbour with that address, interface or peer number, or NULL. */
 const struct bgp_neighbour *bgp_svc_neighbour(const struct bgp_svc *s, const char *address);
 const struct bgp_neighbour *bgp_svc_peer(const struct bgp_svc *s, uint32_t peer);
+/* The address or the interface, as configured; returns @out or something that lives with @n. */
+const char *bgp_svc_name(const struct bgp_neighbour *n, char out[IP_STRLEN]);
 
 /* bgp_bfd.c. Begin the BFD session of @n, if it is to have one; logs what is wrong. 0, or the error. */
 int bgp_bfd_add(struct bgp_svc *s, struct bgp_neighbour *n);

@@ -38,7 +38,7 @@ static const char *neighbour_text(const struct bgp_svc *s, uint32_t peer, char o
 	const struct bgp_neighbour *n = bgp_svc_peer(s, peer);
 
 	out[0] = '\0';
-	return n ? ip_fmt(&n->conf->remote.ip, out) : out;
+	return n ? bgp_svc_name(n, out) : out;
 }
 
 /* --- status bgp --- */
@@ -57,7 +57,8 @@ static void write_neighbour(const struct bgp_svc *s, struct ctl_w *w, const stru
 	char text[IP_STRLEN];
 
 	ctl_w_map(w, NULL);
-	ctl_w_str(w, "address", ip_fmt(&n->conf->remote.ip, text));
+	ctl_w_str(w, "address", ip_bits(&i->remote.ip) ? ip_fmt(&i->remote.ip, text) : "");
+	ctl_w_str(w, "interface", n->conf->interface);
 	ctl_w_u64(w, "asn", i->remote_as);
 	ctl_w_str(w, "kind", i->ebgp ? "ebgp" : "ibgp");
 	ctl_w_str(w, "state", i->stopped ? "Shutdown" : bgp_state_str(i->state));
@@ -101,10 +102,15 @@ static void write_neighbours(struct bgp_svc *s, struct ctl_w *w)
 {
 	ctl_w_array(w, "neighbours");
 	for (size_t k = 0; k < s->nneighbours; k++) {
-		struct bgp_peer_info i;
+		const struct bgp_neighbour *n = &s->neighbours[k];
+		/* Nobody was found on the interface yet. */
+		struct bgp_peer_info i = {.remote_as = n->conf->asn,
+			.ebgp = n->conf->asn != s->conf->asn,
+			.since = s->started,
+			.last_error = "no router on the link"};
 
-		if (bgp_peer_get(bgpd_core(s->bgpd), s->neighbours[k].peer, &i) == 0)
-			write_neighbour(s, w, &s->neighbours[k], &i);
+		if (!n->peer || bgp_peer_get(bgpd_core(s->bgpd), n->peer, &i) == 0)
+			write_neighbour(s, w, n, &i);
 	}
 	ctl_w_end(w);
 }
@@ -452,7 +458,7 @@ static void peer_metric(struct daemon *d, struct http_reply *r, const char *name
 	for (size_t k = 0; k < s->nneighbours; k++)
 		if (bgp_peer_get(bgpd_core(s->bgpd), s->neighbours[k].peer, &i) == 0)
 			http_printf(r, "%s{neighbour=\"%s\",asn=\"%u\"} %llu\n", name,
-				neighbour_text(s, s->neighbours[k].peer, text), i.remote_as,
+				bgp_svc_name(&s->neighbours[k], text), i.remote_as,
 				(unsigned long long)get(&i));
 }
 

@@ -187,7 +187,7 @@ static void run_test(struct test *t, const struct bgp_attrs *attrs)
 	t->route.attrs = &t->e->a;
 	ctl_w_map(t->w, NULL);
 	ctl_w_str(t->w, "prefix", pfx_fmt(&t->nlri.pfx, text));
-	ctl_w_str(t->w, "neighbour", t->n ? ip_fmt(&t->n->conf->remote.ip, text) : "");
+	ctl_w_str(t->w, "neighbour", t->n ? bgp_svc_name(t->n, text) : "");
 	ctl_w_str(t->w, "direction", t->dir == POLICY_IN ? "in" : "out");
 	ctl_w_str(t->w, "policy", policy_name(t->policy));
 	ctl_w_str(t->w, "route", t->what);
@@ -351,7 +351,7 @@ static struct policy *policy_of(struct test *t, struct ctl_answer *a)
 	bool ibgp = t->n->conf->asn == t->s->conf->asn;
 
 	for (size_t i = 0; i < c->npeers; i++)
-		if (ip_eq(&c->peers[i].remote.ip, &t->n->conf->remote.ip))
+		if (conf_bgp_same_peer(&c->peers[i], t->n->conf))
 			p = t->dir == POLICY_IN ? c->peers[i].import.policy
 						: c->peers[i].export.policy;
 	if (!p && ibgp)
