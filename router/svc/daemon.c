@@ -27,26 +27,43 @@ void daemon_stop(struct daemon *d)
 	loop_stop(d->loop);
 }
 
+/* The one that makes room: the oldest of the kind that has most, so that many of one kind don't push out
+ * what else there is to tell. */
+static struct warning *warning_to_drop(struct daemon *d)
+{
+	struct warning *w = NULL;
+	size_t most = 0;
+
+	for (size_t i = 0; i < d->nwarnings; i++) {
+		struct warning *v = &d->warnings[i];
+		size_t same = 0;
+
+		for (size_t k = 0; k < d->nwarnings; k++)
+			same += d->warnings[k].kind == v->kind;
+		if (same > most || (same == most && ts_before(v->last, w->last))) {
+			w = v;
+			most = same;
+		}
+	}
+	return w;
+}
+
 void daemon_warn(struct daemon *d, const char *fmt, ...)
 {
 	static struct log_limit limit;
 	struct warning *w = NULL;
 	char text[sizeof(w->text)];
-	size_t oldest = 0;
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	for (size_t i = 0; i < d->nwarnings; i++) {
+	for (size_t i = 0; i < d->nwarnings; i++)
 		if (strcmp(d->warnings[i].text, text) == 0)
 			w = &d->warnings[i];
-		if (ts_before(d->warnings[i].last, d->warnings[oldest].last))
-			oldest = i;
-	}
 	if (!w) {
-		w = d->nwarnings < MAX_WARNINGS ? &d->warnings[d->nwarnings++]
-						: &d->warnings[oldest];
+		w = d->nwarnings < MAX_WARNINGS ? &d->warnings[d->nwarnings++] : warning_to_drop(d);
+		w->kind = fmt;
 		snprintf(w->text, sizeof(w->text), "%s", text);
 	}
 	w->last = loop_now();

@@ -54,6 +54,7 @@ struct segment {
 /* A warning for status and report: kept for a while, the same text only once. */
 struct warning {
 	char text[256];
+	const char *kind; /* the format that made it */
 	ts_t last;
 };
 

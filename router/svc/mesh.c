@@ -321,7 +321,7 @@ static void on_name_conflict(struct daemon *d, const struct gossip_act *a)
 	char other[NODE_KEY_SHORT + 1];
 	struct gossip_node_info n;
 
-	if (a->neps)
+	if (a->neps && a->eps[0].ip.family != IP_NONE)
 		ep_fmt(&a->eps[0], ep);
 	if (gossip_node_get(d->gossip, &a->other, &n) == 0 && n.neps)
 		ep_fmt(&n.eps[0], ep2);
@@ -333,7 +333,7 @@ static void on_key_clone(struct daemon *d, const struct gossip_act *a)
 {
 	char ep[EP_STRLEN] = "an unknown address";
 
-	if (a->neps)
+	if (a->neps && a->eps[0].ip.family != IP_NONE)
 		ep_fmt(&a->eps[0], ep);
 	daemon_warn(d,
 		"another weftd runs with this node's key, at %s: a copied disk? Stop one of them "

@@ -23,6 +23,7 @@ static const struct {
 	{"ping_interval_ms", offsetof(struct sess_tune, ping_interval)},
 	{"peer_timeout_ms", offsetof(struct sess_tune, peer_timeout)},
 	{"idle_expiry_ms", offsetof(struct sess_tune, idle_expiry)},
+	{"unused_expiry_ms", offsetof(struct sess_tune, unused_expiry)},
 	{"side_probe_interval_ms", offsetof(struct sess_tune, side_probe_interval)},
 };
 

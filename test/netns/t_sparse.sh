@@ -13,8 +13,8 @@ trap net_end EXIT
 N=14
 hosts=()
 for n in $(seq $N); do hosts+=("h$n"); done
-# What only data needs ends after 6 s without, not 180.
-start() { local n=$1; shift; node_start "$n" --workers 1 --tune idle_expiry_ms=6000 "$@"; }
+# What only data needs ends after 6 s without, not 180; what nothing needs after 4 s, not 20.
+start() { local n=$1; shift; node_start "$n" --workers 1 --tune idle_expiry_ms=6000 --tune unused_expiry_ms=4000 "$@"; }
 
 # Each of HOST... sees COUNT nodes up, itself included.
 all_see() { local n=$1 h; shift; for h in "$@"; do json_at "$h" "d['cluster']['up'] == $n" status || return 1; done; }
