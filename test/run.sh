@@ -142,7 +142,7 @@ set_interop-short() {
 	interop_set '^# short: yes'
 }
 set_bench() {
-	install_packages iperf3 ethtool wireguard-go wireguard-tools nebula tinc containernetworking-plugins # what weft is compared with
+	install_packages iperf3 ethtool wireguard-go wireguard-tools nebula tinc containernetworking-plugins bird2 frr gobgpd # what weft is compared with
 	build_tree "$build"
 	export build
 	local b

@@ -30,7 +30,7 @@
 #define FIRST_V6   0x2a00u     /* 2a00:N:N::/48 */
 #define BUF_BYTES  (1024 * 1024)
 #define GENS       2
-#define LIMIT_SECS 180 /* of a phase */
+#define LIMIT_SECS 400 /* of a phase */
 
 struct peer {
 	int fd;
