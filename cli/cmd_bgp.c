@@ -15,7 +15,8 @@ void render_bgp(struct out *o, const msgpack_object *data)
 
 	out_table(o, titles, sizeof(titles) / sizeof(titles[0]));
 	for (size_t i = 0; (n = cli_item(data, "neighbours", i)) != NULL; i++) {
-		cli_cell(o, n, "address");
+		ctl_get_str(n, "interface", text, sizeof(text));
+		cli_cell(o, n, text[0] ? "interface" : "address");
 		cli_number(o, n, "asn");
 		cli_cell(o, n, "kind");
 		ctl_get_str(n, "state", text, sizeof(text));
