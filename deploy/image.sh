@@ -31,7 +31,7 @@ mmdebstrap --quiet --variant=extract --include="$packages,nftables,util-linux,ca
 	--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
 	--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
 	"$suite" "$tree"
-rm -rf "$tree"/var/cache/* "$tree"/var/lib/apt "$tree"/var/log/* "$tree"/usr/share/zoneinfo "$tree"/etc/apt
+rm -rf "$tree"/var/cache/* "$tree"/var/lib/apt "$tree"/var/log/* "$tree"/usr/share/zoneinfo "$tree"/etc/apt "$tree"/usr/lib/*/gconv
 install -d "$tree"/usr/sbin "$tree"/usr/bin "$tree"/usr/lib/cni "$tree"/tmp "$tree"/run
 install -s "$build/router/weftd" "$build/router/kube/weft-kube" "$tree/usr/sbin/"
 install -s "$build/cli/weft" "$tree/usr/bin/"

@@ -155,6 +155,8 @@ set_long() {
 	for t in $(grep -l '^# long: yes' "$root"/test/netns/t_*.sh); do
 		TEST_TIMEOUT=3600 run_one "long/$(basename "$t" .sh)" "$t"
 	done
+	install_packages openssl python3-yaml mmdebstrap "${container_packages[@]}"
+	TEST_TIMEOUT=3600 run_one long/container "$root/test/kube/container.sh"
 	unset LONG
 	WEFT_SIM_SEEDS=1-1000 WEFT_SIM_JOURNAL="$build/sweep.txt" TEST_TIMEOUT=43200 \
 		run_one long/sim-sweep "$build/test/sim/test_sim_each"
