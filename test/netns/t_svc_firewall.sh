@@ -134,11 +134,14 @@ for h in h1 h2; do in_host $h nft flush ruleset; done
 for h in h1 h2; do wait_for "the accepts to go" ours_are $h 0; done
 
 if in_host h1 iptables-legacy -L >/dev/null 2>&1; then
-	step "docker and kube-proxy, the older iptables"
+	step "docker and kube-proxy, the older iptables, there before weftd"
 	for h in h1 h2; do
 		docker_rules $h legacy
 		svc_rules $h iptables iptables-legacy
+		weftd_stop $h # the older iptables tells nobody; a start looks at once
 	done
+	for n in 1 2; do svc_node $n; done
+	wait_for "a full mesh" mesh_is_full 2 h1 h2
 	for h in h1 h2; do wait_for "an accept on $h for both families" ours_are $h 2; done
 	for f in 4 6; do allowed $f; done
 	silent ext "$(pod_addr a1 4)" 8080 "outside to a pod"
