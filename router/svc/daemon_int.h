@@ -164,7 +164,7 @@ void rtab_reinstall(struct daemon *d, uint32_t vni);
 bool rtab_next(const struct rtab *t, size_t *it, const struct rtab_entry **out);
 void rtab_count(const struct rtab *t, size_t *used, size_t *refused);
 
-/* dial.c: targets of --peer and `weft connect`, candidates of known nodes. */
+/* dial.c: targets of --peer and `weft connect`. */
 struct target_info {
 	const char *text;
 	struct ep ep;      /* family IP_NONE: not resolved yet */
@@ -176,7 +176,6 @@ int dial_new(struct daemon *d, struct dialer **out);
 void dial_free(struct dialer *x);
 int dial_add_target(struct daemon *d, const char *text, char *err, size_t err_len);
 int dial_del_target(struct daemon *d, const char *text);
-void dial_node(struct daemon *d, const struct node_key *node, const struct ep *eps, size_t n);
 void dial_failed(struct daemon *d, const struct ep *to, const struct node_key *key, int reason);
 void dial_answered(struct daemon *d, const struct ep *ep, const struct node_key *key);
 void dial_self(struct daemon *d, const struct ep *ep); /* it is ourselves */

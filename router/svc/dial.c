@@ -1,12 +1,10 @@
-/* dial.c - who is called: the targets that the operator named (--peer, `weft connect`), and the
- * endpoints of nodes that gossip knows.
+/* dial.c - the targets that the operator named: --peer, `weft connect`. Nodes that gossip knows are
+ * called by paths.c.
  *
  * A target is resolved again before each new try, so a name whose address changed is followed.
  * Target states: resolving -> dialling -> established (a session stands at one of its addresses, or
  * with the node that answered there) | known (that node lives, as membership says, and no session with
- * it is needed) | waiting (failed; back-off 1 s doubling to 30 s) | self (that address is ours). A node's
- * candidates are tried one after another, DIAL_PATIENCE each; gossip asks again with its own
- * back-off. */
+ * it is needed) | waiting (failed; back-off 1 s doubling to 30 s) | self (that address is ours). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,20 +37,11 @@ struct target {
 	char error[96];
 };
 
-/* A node's candidates while they are tried. */
-struct candidate {
-	struct node_key node;
-	struct ep eps[LIM_ENDPOINTS_PER_NODE];
-	size_t neps, cur;
-	ts_t give_up; /* in case nothing is heard: another dial to that address was under way */
-};
-
 struct dialer {
 	struct resolver *resolver;
 	struct target *targets[MAX_TARGETS];
 	size_t ntargets;
 	uint64_t next_tag;
-	struct map *candidates; /* node key to struct candidate, owned */
 };
 
 /* HOST:PORT, HOST, ADDRESS, [ADDRESS]:PORT. */
@@ -203,15 +192,11 @@ static void on_resolved(void *ctx, uint64_t tag, const struct ip *ips, size_t n,
 int dial_new(struct daemon *d, struct dialer **out)
 {
 	struct dialer *x = calloc(1, sizeof(*x));
-	uint8_t seed[16];
 	int e;
 
 	if (!x)
 		return ERR_NOMEM;
-	for (int i = 0; i < 16; i++)
-		seed[i] = (uint8_t)prng_next(&d->prng);
-	x->candidates = map_new(sizeof(struct node_key), LIM_NODES, seed);
-	e = x->candidates ? resolve_new(d->loop, on_resolved, d, &x->resolver) : ERR_NOMEM;
+	e = resolve_new(d->loop, on_resolved, d, &x->resolver);
 	if (e) {
 		dial_free(x);
 		return e;
@@ -222,18 +207,11 @@ int dial_new(struct daemon *d, struct dialer **out)
 
 void dial_free(struct dialer *x)
 {
-	const void *key;
-	void *value;
-	size_t it = 0;
-
 	if (!x)
 		return;
 	resolve_free(x->resolver);
 	for (size_t i = 0; i < x->ntargets; i++)
 		free(x->targets[i]);
-	while (x->candidates && map_next(x->candidates, &it, &key, &value))
-		free(value);
-	map_free(x->candidates);
 	free(x);
 }
 
@@ -285,47 +263,6 @@ int dial_del_target(struct daemon *d, const char *text)
 	return ERR_NOT_FOUND;
 }
 
-static void drop_candidate(struct dialer *x, struct candidate *c)
-{
-	(void)map_del(x->candidates, &c->node);
-	free(c);
-}
-
-/* Call the next usable candidate of @c; false when there is none left (it is freed). */
-static bool call_candidate(struct daemon *d, struct candidate *c)
-{
-	for (; c->cur < c->neps; c->cur++) {
-		const struct ep *ep = &c->eps[c->cur];
-
-		if (ep->ip.family == IP_V6 && !dp_has_ipv6(d->dp))
-			continue;
-		if (sess_connect(d->sess, ep, &c->node, ts_add(loop_now(), DIAL_PATIENCE),
-			    loop_now()) == 0) {
-			c->give_up = ts_add(ts_add(loop_now(), DIAL_PATIENCE), DUR_SEC(1));
-			return true;
-		}
-	}
-	drop_candidate(d->dialer, c);
-	return false;
-}
-
-void dial_node(struct daemon *d, const struct node_key *node, const struct ep *eps, size_t n)
-{
-	struct candidate *c;
-
-	if (map_get(d->dialer->candidates, node) || sess_peer_find(d->sess, node) || n == 0)
-		return;
-	c = calloc(1, sizeof(*c));
-	if (!c || map_put(d->dialer->candidates, node, c) != 0) {
-		free(c);
-		return; /* gossip asks again */
-	}
-	c->node = *node;
-	c->neps = n < LIM_ENDPOINTS_PER_NODE ? n : LIM_ENDPOINTS_PER_NODE;
-	memcpy(c->eps, eps, c->neps * sizeof(*eps));
-	(void)call_candidate(d, c);
-}
-
 static const char *failure_text(int reason)
 {
 	switch (reason) {
@@ -343,15 +280,7 @@ static const char *failure_text(int reason)
 void dial_failed(struct daemon *d, const struct ep *to, const struct node_key *key, int reason)
 {
 	struct dialer *x = d->dialer;
-	struct candidate *c = key ? map_get(x->candidates, key) : NULL;
 
-	if (c && c->cur < c->neps && ep_eq(&c->eps[c->cur], to)) {
-		c->cur++;
-		if (sess_peer_find(d->sess, key))
-			drop_candidate(x, c);
-		else
-			(void)call_candidate(d, c);
-	}
 	for (size_t i = 0; i < x->ntargets; i++) {
 		struct target *t = x->targets[i];
 
@@ -441,33 +370,17 @@ static void check_target(struct daemon *d, struct target *t, ts_t now)
 void dial_tick(struct daemon *d, ts_t now)
 {
 	struct dialer *x = d->dialer;
-	const void *key;
-	void *value;
-	size_t it = 0;
 
 	for (size_t i = 0; i < x->ntargets; i++)
 		check_target(d, x->targets[i], now);
-	while (map_next(x->candidates, &it, &key, &value)) {
-		struct candidate *c = value;
-
-		if (!sess_peer_find(d->sess, key) && !ts_due(c->give_up, now))
-			continue;
-		(void)map_del(x->candidates, key);
-		free(c);
-	}
 }
 
 ts_t dial_deadline(const struct daemon *d)
 {
 	ts_t when = TS_NEVER;
-	const void *key;
-	void *value;
-	size_t it = 0;
 
 	for (size_t i = 0; i < d->dialer->ntargets; i++)
 		when = ts_min(when, d->dialer->targets[i]->next);
-	while (map_next(d->dialer->candidates, &it, &key, &value))
-		when = ts_min(when, ((const struct candidate *)value)->give_up);
 	return when;
 }
 

@@ -80,8 +80,8 @@ cp -a "$net_dir/h2/state" "$net_dir/h3/state"
 node_start 2
 wait_for "a mesh of two" mesh_is_full 2 h1 h2
 weftd_start h3 --peer 192.0.2.1 --peer 192.0.2.2
-wait_for "h3 to tell of its copied key" warns h3 "192\.0\.2\.2.*copied disk|key, at 192\.0\.2\.2"
-wait_for "h2 to tell of its copied key" warns h2 "192\.0\.2\.3.*copied disk|key, at 192\.0\.2\.3"
+wait_for "h3 to tell of its copied key" warns h3 "(192\.0\.2\.|2001:db8::)2.*copied disk|key, at .*(192\.0\.2\.|2001:db8::)2"
+wait_for "h2 to tell of its copied key" warns h2 "(192\.0\.2\.|2001:db8::)3.*copied disk|key, at .*(192\.0\.2\.|2001:db8::)3"
 weftd_stop h3
 rm -rf "$net_dir/h3/state"
 wait_for "the mesh to recover" mesh_is_full 2 h1 h2
