@@ -69,9 +69,11 @@ int bgp_sock_setup(int fd, const struct bgp_sock_cfg *cfg)
 	return 0;
 }
 
-int bgp_sock_password(int fd, const struct ip *peer, const char *password)
+/* @len below 0: of one address. */
+static int set_password(int fd, const struct ip *peer, int len, const char *password)
 {
 	struct tcp_md5sig md5 = {.tcpm_keylen = (uint16_t)strlen(password)};
+	int option = len < 0 ? TCP_MD5SIG : TCP_MD5SIG_EXT;
 	int family = family_of(fd), err = 0;
 	union sockaddr_any a;
 
@@ -84,10 +86,24 @@ int bgp_sock_password(int fd, const struct ip *peer, const char *password)
 	sockaddr_make(peer, 0, 0, &a);
 	memcpy(&md5.tcpm_addr, &a.storage, sizeof(md5.tcpm_addr));
 	memcpy(md5.tcpm_key, password, md5.tcpm_keylen);
-	if (setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG, &md5, sizeof(md5)) != 0)
+	if (len >= 0) {
+		md5.tcpm_flags = TCP_MD5SIG_FLAG_PREFIX;
+		md5.tcpm_prefixlen = (uint8_t)len;
+	}
+	if (setsockopt(fd, IPPROTO_TCP, option, &md5, sizeof(md5)) != 0)
 		err = -errno;
 	explicit_bzero(&md5, sizeof(md5));
 	return err == -ENOENT && !password[0] ? 0 : err;
+}
+
+int bgp_sock_password(int fd, const struct ip *peer, const char *password)
+{
+	return set_password(fd, peer, -1, password);
+}
+
+int bgp_sock_password_range(int fd, const struct pfx *range, const char *password)
+{
+	return set_password(fd, &range->ip, range->len, password);
 }
 
 int bgp_sock_listen(const struct ep *at, uint32_t mark)

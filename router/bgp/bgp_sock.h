@@ -26,6 +26,8 @@ int bgp_sock_setup(int fd, const struct bgp_sock_cfg *cfg);
 /* The key of @peer on a listener or a connection; "" takes it away, also if there was none. 0 or
  * -errno; -EAFNOSUPPORT: @fd is of the other family. */
 int bgp_sock_password(int fd, const struct ip *peer, const char *password);
+/* The same for every address of @range (Linux 4.13). */
+int bgp_sock_password_range(int fd, const struct pfx *range, const char *password);
 /* Our side's address of a connection. 0 or -errno. */
 int bgp_sock_local(int fd, struct ip *out);
 /* How a connection attempt ended: 0 or -errno. */

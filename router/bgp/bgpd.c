@@ -133,6 +133,88 @@ static void (*const handlers[])(struct bgpd *d, const struct bgp_act *a) = {
 	[BGP_LOG] = on_log,
 };
 
+/* --- neighbours of a range --- */
+
+static struct bgpd_peer *forgotten(struct bgpd *d)
+{
+	struct bgp_peer_info i;
+
+	for (size_t k = 0; k < d->npeers; k++)
+		if (d->peers[k].range && bgp_peer_get(d->core, d->peers[k].id, &i) == 0 &&
+			i.state < BGP_OPENSENT && !i.restarting)
+			return &d->peers[k];
+	return NULL;
+}
+
+static void reap(struct bgpd *d)
+{
+	struct bgpd_peer *p;
+
+	if (d->nranges == 0 || d->reaping || d->ending)
+		return;
+	d->reaping = true;
+	while ((p = forgotten(d)) != NULL) {
+		uint32_t id = p->id;
+
+		(void)bgpd_peer_del(d, id);
+		d->ops->peer_gone(d->ctx, id);
+	}
+	d->reaping = false;
+}
+
+/* Who connects from @remote may be a neighbour of a range; NULL: not, or its range is full. */
+static const struct bgpd_peer *admit(struct bgpd *d, const struct ep *remote)
+{
+	struct bgpd_peer_cfg cfg;
+	struct pfx host = {.ip = remote->ip, .len = (uint8_t)ip_bits(&remote->ip)};
+	const struct bgpd_range_cfg *r = NULL;
+	struct bgpd_peer *p;
+	uint32_t members = 0, id;
+	uint8_t range = 0;
+	int err;
+
+	while (range < d->nranges && !r)
+		if (pfx_contains(&d->ranges[range++].range, &host))
+			r = &d->ranges[range - 1];
+	for (size_t i = 0; i < d->npeers; i++)
+		members += d->peers[i].range == range;
+	if (!r || members >= r->limit)
+		return NULL;
+	cfg = r->peer;
+	cfg.core.passive = true;
+	cfg.core.remote = *remote;
+	cfg.core.remote.port = 0;
+	d->reaping = true; /* it has no connection yet */
+	err = bgpd_peer_add(d, &cfg, &id);
+	d->reaping = false;
+	explicit_bzero(cfg.password, sizeof(cfg.password));
+	p = err ? NULL : peer_by_id(d, id);
+	if (!p)
+		return NULL;
+	p->range = range;
+	d->ops->peer_new(d->ctx, r->tag, id, remote);
+	return p;
+}
+
+int bgpd_range_add(struct bgpd *d, const struct bgpd_range_cfg *cfg)
+{
+	if (d->nranges == BGPD_RANGES_MAX)
+		return ERR_FULL;
+	if (!d->ranges)
+		d->ranges = calloc(BGPD_RANGES_MAX, sizeof(*d->ranges));
+	if (!d->ranges)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < d->nlisten && cfg->peer.password[0]; i++) {
+		int err = bgp_sock_password_range(
+			d->listeners[i].fd, &cfg->range, cfg->peer.password);
+
+		if (err && err != -EAFNOSUPPORT)
+			return err;
+	}
+	d->ranges[d->nranges++] = *cfg;
+	return 0;
+}
+
 void bgpd_kick(struct bgpd *d)
 {
 	struct bgp_act a;
@@ -150,6 +232,7 @@ void bgpd_kick(struct bgpd *d)
 	if (!d->ending)
 		d->ops->flush(d->ctx);
 	d->busy = false;
+	reap(d);
 	when = left == 0 ? loop_now() : bgp_deadline(d->core);
 	when = ts_min(when, bgpd_conn_deadline(d));
 	loop_timer_set(d->timer, ts_min(when, d->accept_again));
@@ -194,6 +277,8 @@ static void take_in(struct bgpd *d, int fd, const struct ep *remote, const struc
 	uint32_t conn = 0;
 	int err = ERR_NOT_FOUND;
 
+	if (!p && d->nranges > 0)
+		p = admit(d, remote);
 	if (p) {
 		struct bgp_sock_cfg c = sock_cfg(d, p);
 
@@ -415,6 +500,9 @@ void bgpd_free(struct bgpd *d)
 	loop_timer_free(d->timer);
 	bgp_free(d->core);
 	map_free(d->conns);
+	if (d->ranges)
+		explicit_bzero(d->ranges, BGPD_RANGES_MAX * sizeof(*d->ranges));
+	free(d->ranges);
 	if (d->peers)
 		explicit_bzero(d->peers, d->npeers * sizeof(*d->peers));
 	free(d->peers);

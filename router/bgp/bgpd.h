@@ -15,6 +15,7 @@
 struct bgpd;
 
 #define BGPD_LISTEN_MAX   8
+#define BGPD_RANGES_MAX   16
 #define BGPD_PASSWORD_MAX 80 /* bytes: what the kernel takes (RFC 2385, TCP_MD5SIG_MAXKEYLEN) */
 
 struct bgpd_ops {
@@ -23,6 +24,9 @@ struct bgpd_ops {
 	void (*route)(void *ctx, const struct bgp_act *a);
 	/* A peer's state changed: BGP_STATE. May be NULL. */
 	void (*state)(void *ctx, const struct bgp_act *a);
+	/* A neighbour of a range connected and has a number, or is forgotten again. NULL without ranges. */
+	void (*peer_new)(void *ctx, uint32_t tag, uint32_t peer, const struct ep *remote);
+	void (*peer_gone)(void *ctx, uint32_t peer);
 	/* A run of actions is over; called at least once after each route(). */
 	void (*flush)(void *ctx);
 };
@@ -62,6 +66,17 @@ void bgpd_free(struct bgpd *d);
 /* Add a peer and start it. Borrows @cfg, the policies' ctx is kept. Errors of bgp_peer_add; ERR_NOMEM;
  * -errno when a listener does not take the password. */
 int bgpd_peer_add(struct bgpd *d, const struct bgpd_peer_cfg *cfg, uint32_t *peer);
+/* Neighbours that nobody named: whoever connects from @range becomes a peer like @peer (whose remote and
+ * passive don't count), while it has a session or its routes are kept; at most @limit of them at a time.
+ * @tag is for peer_new. Borrows @cfg, the policies' ctx is kept. ERR_FULL (BGPD_RANGES_MAX); -errno when
+ * a listener does not take the password. */
+struct bgpd_range_cfg {
+	struct pfx range;
+	uint32_t limit, tag;
+	struct bgpd_peer_cfg peer;
+};
+int bgpd_range_add(struct bgpd *d, const struct bgpd_range_cfg *cfg);
+
 /* bgp_peer_del(), and the password is forgotten. ERR_NOT_FOUND. */
 int bgpd_peer_del(struct bgpd *d, uint32_t peer);
 /* A new password for the connections there are and those to come: a key change without a reset when

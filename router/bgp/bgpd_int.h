@@ -13,6 +13,7 @@ struct bgpd_peer {
 	uint32_t id;
 	struct ip remote;
 	uint32_t scope; /* of a link-local one */
+	uint8_t range;  /* one more than that of bgpd.ranges that it is of; 0: none */
 	uint8_t hops;
 	bool ttl_security, unmarked, ebgp;
 	char password[BGPD_PASSWORD_MAX + 1];
@@ -32,6 +33,9 @@ struct bgpd {
 	uint32_t vni, mark, local_as;
 	struct bgpd_listener listeners[BGPD_LISTEN_MAX];
 	size_t nlisten;
+	struct bgpd_range_cfg *ranges; /* BGPD_RANGES_MAX; NULL: there are none */
+	size_t nranges;
+	bool reaping;
 	struct bgpd_peer *peers;
 	size_t npeers;
 	struct map *conns;   /* number to struct bgpd_conn */

@@ -294,6 +294,16 @@ static int parse_interface(const char *text, void *out, char *why)
 	return 0;
 }
 
+static int parse_limit(const char *text, void *out, char *why)
+{
+	unsigned long v;
+
+	if (!number(text, LIM_BGP_PEERS, &v) || v == 0)
+		return bad(why, "is out of range");
+	*(uint16_t *)out = (uint16_t)v;
+	return 0;
+}
+
 static int parse_paths(const char *text, void *out, char *why)
 {
 	unsigned long v;
@@ -482,6 +492,8 @@ static const struct map_key peer_keys[] = {
 	{"asn", ALLOW_ASN, take_text, parse_asn, P(asn)},
 	{"interface", "the name of a device, instead of address", take_text, parse_interface,
 		P(interface)},
+	{"range", "a CIDR, instead of address", take_text, conf_parse_any_pfx, P(range)},
+	{"range-limit", "1 to 1024 neighbours", take_text, parse_limit, P(range_limit)},
 	{"port", "1 to 65535", take_text, parse_port, P(remote)},
 	{"source", ALLOW_ADDR, take_text, parse_addr, P(source)},
 	{"password", "1 to 80 bytes, the same at both ends", take_password, parse_password,
@@ -576,13 +588,17 @@ static void check_peer(struct conf_load *l, const struct conf_bgp *b, const stru
 {
 	char text[IP_STRLEN];
 
-	if ((p->remote.ip.family == IP_NONE) == !p->interface[0] || p->asn == 0) {
+	if ((p->remote.ip.family != IP_NONE) + (p->interface[0] != 0) +
+				(p->range.ip.family != IP_NONE) !=
+			1 ||
+		p->asn == 0) {
 		conf_error(l, p->line, "bgp.peers", NULL,
-			"an entry needs address or interface, and asn");
+			"an entry needs address, interface or range, and asn");
 		return;
 	}
-	if (p->interface[0] && (p->source.family != IP_NONE || p->multihop || p->bfd.on))
-		conf_error(l, p->line, "bgp.peers.interface", NULL,
+	if (p->remote.ip.family == IP_NONE &&
+		(p->source.family != IP_NONE || p->multihop || p->bfd.on))
+		conf_error(l, p->line, "bgp.peers", NULL,
 			"source, multihop and bfd are for neighbours with an address");
 	for (const struct conf_bgp_peer *o = b->peers; o < p; o++)
 		if (conf_bgp_same_peer(o, p))
@@ -610,14 +626,17 @@ static void check_peer(struct conf_load *l, const struct conf_bgp *b, const stru
 	if (p->warn_prefixes && p->max_prefixes && p->warn_prefixes >= p->max_prefixes)
 		conf_error(l, p->line, "bgp.peers.max-prefix-warning", "less than max-prefixes",
 			"%u would come too late", p->warn_prefixes);
-	if (p->passive && b->nlisten == 0)
+	if (p->range_limit && p->range.ip.family == IP_NONE)
+		conf_error(l, p->line, "bgp.peers.range-limit", NULL, "needs range");
+	if ((p->passive || p->range.ip.family != IP_NONE) && b->nlisten == 0)
 		conf_error(l, p->line, "bgp.peers.passive", NULL,
 			"nobody could connect: bgp.listen is not given");
 }
 
 bool conf_bgp_same_peer(const struct conf_bgp_peer *a, const struct conf_bgp_peer *b)
 {
-	return ip_eq(&a->remote.ip, &b->remote.ip) && strcmp(a->interface, b->interface) == 0;
+	return ip_eq(&a->remote.ip, &b->remote.ip) && strcmp(a->interface, b->interface) == 0 &&
+	       pfx_eq(&a->range, &b->range);
 }
 
 static void take_peers(const struct take *t, const struct conf_node *v)
@@ -652,7 +671,9 @@ static void take_peers(const struct take *t, const struct conf_node *v)
 		if (p->interface[0] && !p->ipv4 && !p->ipv6)
 			p->ipv4 = p->ipv6 = true;
 		if (!p->ipv4 && !p->ipv6)
-			*(p->remote.ip.family == IP_V6 ? &p->ipv6 : &p->ipv4) = true;
+			*(p->remote.ip.family == IP_V6 || p->range.ip.family == IP_V6 ? &p->ipv6
+										      : &p->ipv4) =
+				true;
 	}
 }
 

@@ -60,6 +60,8 @@ struct conf_bgp_bfd {
 struct conf_bgp_peer {
 	struct ep remote;                /* port 179 unless given */
 	char interface[CONF_BGP_IFNAME]; /* instead of an address; "": none */
+	struct pfx range;                /* or whoever connects from there; IP_NONE: none */
+	uint16_t range_limit;            /* at a time; 0: 64 */
 	uint32_t asn;
 	struct ip source; /* IP_NONE: the kernel's choice */
 	char password[CONF_BGP_PASSWORD + 1];

@@ -27,6 +27,7 @@
 #define SYNC_BUDGET  4096
 #define SWEEP_AFTER  DUR_SEC(10)
 #define SWEEP_LATEST DUR_SEC(120)
+#define RANGE_LIMIT  64
 
 /* --- best routes to the kernel --- */
 
@@ -270,10 +271,9 @@ static const struct conf_bgp_peer *conf_now(const struct bgp_svc *s, const struc
 	return c;
 }
 
-/* Add the peer of @n, at @remote. Logs what is wrong. */
-static int add_peer(struct bgp_svc *s, struct bgp_neighbour *n, const struct ep *remote)
+static struct bgpd_peer_cfg peer_cfg(
+	struct bgp_svc *s, const struct conf_bgp_peer *c, const struct ep *remote)
 {
-	const struct conf_bgp_peer *c = n->conf;
 	struct bgpd_peer_cfg cfg = {
 		.core = {.vni = VNI_DEFAULT,
 			.remote = *remote,
@@ -308,13 +308,20 @@ static int add_peer(struct bgp_svc *s, struct bgp_neighbour *n, const struct ep 
 		.hops = c->multihop,
 		.ttl_security = c->ttl_security,
 	};
-	char text[IP_STRLEN];
-	int err;
 
 	_Static_assert(sizeof(cfg.password) == sizeof(c->password), "one bound for passwords");
 	memcpy(cfg.password, c->password, sizeof(cfg.password));
 	bgp_policy_hooks(s, conf_now(s, c), &cfg.core.import, &cfg.core.export);
-	err = bgpd_peer_add(s->bgpd, &cfg, &n->peer);
+	return cfg;
+}
+
+/* Add the peer of @n, at @remote. Logs what is wrong. */
+static int add_peer(struct bgp_svc *s, struct bgp_neighbour *n, const struct ep *remote)
+{
+	struct bgpd_peer_cfg cfg = peer_cfg(s, n->conf, remote);
+	char text[IP_STRLEN];
+	int err = bgpd_peer_add(s->bgpd, &cfg, &n->peer);
+
 	explicit_bzero(cfg.password, sizeof(cfg.password));
 	if (err)
 		log_error("bgp", "can't add the peer %s: %s%s", bgp_svc_name(n, text), err_str(err),
@@ -349,11 +356,71 @@ static void on_router(void *ctx, const char *link, const struct ep *router)
 	}
 }
 
+static void on_peer_new(void *ctx, uint32_t tag, uint32_t peer, const struct ep *remote)
+{
+	struct bgp_svc *s = ctx;
+	struct bgp_policy import, export;
+	struct bgp_neighbour *n;
+	char text[IP_STRLEN];
+
+	log_info("bgp", "a neighbour of a range: %s", ip_fmt(&remote->ip, text));
+	if (s->nneighbours == s->neighbours_cap)
+		return; /* there is room for all ranges */
+	n = &s->neighbours[s->nneighbours++];
+	*n = (struct bgp_neighbour){
+		.conf = &s->conf->peers[tag], .peer = peer, .of_range = remote->ip};
+	if (!s->reloaded)
+		return;
+	bgp_policy_hooks(s, conf_now(s, n->conf), &import, &export);
+	(void)bgp_peer_repolicy(bgpd_core(s->bgpd), peer, &import, &export, loop_now());
+}
+
+static void on_peer_gone(void *ctx, uint32_t peer)
+{
+	struct bgp_svc *s = ctx;
+
+	for (size_t i = 0; i < s->nneighbours; i++)
+		if (s->neighbours[i].peer == peer && s->neighbours[i].of_range.family != IP_NONE) {
+			s->neighbours[i] = s->neighbours[--s->nneighbours];
+			return;
+		}
+}
+
+static int add_range(struct bgp_svc *s, const struct conf_bgp_peer *c)
+{
+	struct bgpd_range_cfg r = {.range = c->range,
+		.limit = c->range_limit ? c->range_limit : RANGE_LIMIT,
+		.tag = (uint32_t)(c - s->conf->peers),
+		.peer = peer_cfg(s, c, &c->remote)};
+	char text[PFX_STRLEN];
+	int err = bgpd_range_add(s->bgpd, &r);
+
+	explicit_bzero(r.peer.password, sizeof(r.peer.password));
+	if (err)
+		log_error("bgp", "can't take neighbours of %s: %s", pfx_fmt(&c->range, text),
+			err_str(err));
+	return err;
+}
+
+/* How many neighbours there may be, those of ranges included. */
+static size_t count_neighbours(const struct conf_bgp *c)
+{
+	size_t n = c->npeers + 1;
+
+	for (size_t i = 0; i < c->npeers; i++)
+		if (c->peers[i].range.ip.family != IP_NONE)
+			n += c->peers[i].range_limit ? c->peers[i].range_limit : RANGE_LIMIT;
+	return n;
+}
+
 static int add_neighbour(struct bgp_svc *s, const struct conf_bgp_peer *c)
 {
-	struct bgp_neighbour *n = &s->neighbours[s->nneighbours++];
+	struct bgp_neighbour *n;
 	int err;
 
+	if (c->range.ip.family != IP_NONE)
+		return add_range(s, c);
+	n = &s->neighbours[s->nneighbours++];
 	n->conf = c;
 	if (c->interface[0]) {
 		err = s->radv ? 0 : radv_open(s->d->loop, on_router, s, &s->radv);
@@ -413,7 +480,10 @@ static bool is_restart(const struct bgp_svc *s)
 
 static int open_bgpd(struct bgp_svc *s)
 {
-	static const struct bgpd_ops ops = {.route = on_route, .flush = on_flush};
+	static const struct bgpd_ops ops = {.route = on_route,
+		.flush = on_flush,
+		.peer_new = on_peer_new,
+		.peer_gone = on_peer_gone};
 	struct daemon *d = s->d;
 	struct bgpd_cfg cfg = {
 		.loop = d->loop,
@@ -469,7 +539,8 @@ int bgp_svc_start(struct daemon *d)
 	s->conf = c;
 	s->started = loop_now();
 	s->router_id = choose_router_id(d, c);
-	s->neighbours = calloc(c->npeers + 1, sizeof(*s->neighbours));
+	s->neighbours_cap = count_neighbours(c);
+	s->neighbours = calloc(s->neighbours_cap, sizeof(*s->neighbours));
 	s->prefix_timer = loop_timer_new(d->loop, on_prefix_timer, s);
 	s->host_timer = loop_timer_new(d->loop, on_host_timer, s);
 	s->sync_timer = loop_timer_new(d->loop, on_sync_timer, s);
@@ -526,8 +597,10 @@ const struct bgp_neighbour *bgp_svc_neighbour(const struct bgp_svc *s, const cha
 	for (size_t i = 0; i < s->nneighbours; i++) {
 		const struct conf_bgp_peer *c = s->neighbours[i].conf;
 
+		const struct ip *of = &s->neighbours[i].of_range;
+
 		if (c->interface[0] ? strcmp(c->interface, address) == 0
-				    : ip_eq(&c->remote.ip, &ip))
+				    : ip_eq(of->family != IP_NONE ? of : &c->remote.ip, &ip))
 			return &s->neighbours[i];
 	}
 	return NULL;
@@ -535,5 +608,7 @@ const struct bgp_neighbour *bgp_svc_neighbour(const struct bgp_svc *s, const cha
 
 const char *bgp_svc_name(const struct bgp_neighbour *n, char out[IP_STRLEN])
 {
-	return n->conf->interface[0] ? n->conf->interface : ip_fmt(&n->conf->remote.ip, out);
+	if (n->conf->interface[0])
+		return n->conf->interface;
+	return ip_fmt(n->of_range.family != IP_NONE ? &n->of_range : &n->conf->remote.ip, out);
 }

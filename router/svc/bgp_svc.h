@@ -14,8 +14,9 @@
 /* A neighbour of the configuration. */
 struct bgp_neighbour {
 	const struct conf_bgp_peer *conf;
-	uint32_t peer; /* of the core; 0: by interface, and nobody was found there yet */
-	uint32_t bfd;  /* its session; 0: none */
+	uint32_t peer;      /* of the core; 0: by interface, and nobody was found there yet */
+	uint32_t bfd;       /* its session; 0: none */
+	struct ip of_range; /* it connected from a range; IP_NONE: it is configured */
 };
 
 struct bgp_svc {
@@ -33,7 +34,7 @@ struct bgp_svc {
 	struct roa *origins;       /* owned; NULL: none */
 	char origins_why[300];     /* why there are none; "": all is well */
 	struct bgp_neighbour *neighbours;
-	size_t nneighbours;
+	size_t nneighbours, neighbours_cap;
 	struct loop_timer *prefix_timer, *host_timer, *sync_timer;
 	bool prefixes_due;
 	uint64_t underlay_seen;

@@ -59,6 +59,7 @@ static void write_neighbour(const struct bgp_svc *s, struct ctl_w *w, const stru
 	ctl_w_map(w, NULL);
 	ctl_w_str(w, "address", ip_bits(&i->remote.ip) ? ip_fmt(&i->remote.ip, text) : "");
 	ctl_w_str(w, "interface", n->conf->interface);
+	ctl_w_bool(w, "of_range", n->of_range.family != IP_NONE);
 	ctl_w_u64(w, "asn", i->remote_as);
 	ctl_w_str(w, "kind", i->ebgp ? "ebgp" : "ibgp");
 	ctl_w_str(w, "state", i->stopped ? "Shutdown" : bgp_state_str(i->state));

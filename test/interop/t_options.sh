@@ -146,6 +146,28 @@ begin 192.0.2.9 64999 "" $'role: customer\nrole-strict: yes'
 never 192.0.2.9 "BIRD tells no role"
 end
 
+step "a neighbour of a range, with a password for all of it; it is forgotten with its session"
+bird_with 64999 192.0.2.1 'password "sesame";'
+weft_with 192.0.2.9 64999 $'password: sesame\nrange-limit: 1'
+sed -i 's|address: 192.0.2.9|range: 192.0.2.8/29|' "$net_dir/h1.yaml"
+SEED="" weft_bgp 1
+json_at h1 "d['neighbours'] == []" status bgp || fail "somebody is there already"
+bird_start r
+both_ways 192.0.2.9
+json_at h1 "d['neighbours'][0]['of_range']" status bgp || fail "it is not shown as what it is"
+birdc_at r down >/dev/null
+wait_for "BIRD to end" not test -e "$net_dir/r.birdctl"
+wait_for "weft to forget it" json_at h1 "d['neighbours'] == []" status bgp
+kernel_lacks h1 198.51.100.0/24 || fail "its routes stayed"
+sed -i 's|range: 192.0.2.8/29|range: 192.0.2.128/25|' "$net_dir/h1.yaml"
+bird_with 64999 192.0.2.1 ""
+weftd_stop h1
+SEED="" weft_bgp 1
+bird_start r
+wait_for "refusals" json_at h1 "d['connections']['refused'] >= 2" status bgp
+not bird_up r w || fail "established although it is outside the range"
+end
+
 step "extended messages (RFC 8654)"
 begin 192.0.2.9 64999 "enable extended messages on;" ""
 both_ways 192.0.2.9
