@@ -498,6 +498,62 @@ static void masquerade(void **state)
 	assert_true(kern_down(NULL, NULL) > 0);
 }
 
+/* Who may begin a connection to a pod behind a firewall: with BGP everybody, else what was asked for or
+ * redirected. Devices of other segments count as the mesh; the control segment's doesn't. */
+static void who_is_let_through(void **state)
+{
+	struct kern_cfg c = cfg();
+	struct kern *k;
+	const char *text;
+
+	NEED_ROOT;
+	run("iptables-nft -P FORWARD DROP");
+	for (int learned = 0; learned < 2; learned++) {
+		c.learned = learned;
+		k = node(&c);
+		tun("weft5");
+		tun("weft0-c");
+		assert_int_equal(kern_segment_add(k, 5, "weft5", 1400, NULL, 0), 0);
+		assert_int_equal(kern_segment_add(k, 0, "weft0-c", 1400, NULL, 0), 0);
+		settle(k, 600);
+		text = sh("nft list table inet weft-out");
+		assert_int_equal(count(text, "iifname"), 3);
+		assert_has(text, "iifname \"wpod*\" meta mark set meta mark | 0x10000000");
+		assert_has(text, "iifname \"weft5\"");
+		assert_hasnt(text, "weft0-c");
+		assert_int_equal(count(text, "oifname"), learned ? 3 : 6);
+		assert_int_equal(count(text, "ct state established,related"), learned ? 0 : 3);
+		assert_int_equal(count(text, "ct status dnat"), learned ? 0 : 3);
+		kern_close(k);
+		tidy(NULL);
+		run("ip link del weft5; ip link del weft0-c");
+	}
+}
+
+/* As many ranges as a configuration can have: one batch of more than a socket takes by itself. */
+static void many_ranges(void **state)
+{
+	struct kern_cfg c = cfg();
+	struct kern *k;
+	const char *text;
+
+	NEED_ROOT;
+	c.masquerade = KERN_MASQ_ALL;
+	k = node(&c);
+	for (unsigned i = 0; i < 512; i++) {
+		struct pfx p = P(i % 2 ? "172.16.0.0/24" : "fd01::/64");
+
+		p.ip.b[i % 2 ? 2 : 7] = (uint8_t)(i / 2);
+		assert_int_equal(kern_range_add(k, 1, &p), 0);
+	}
+	sync_ok(k);
+	text = sh("nft list table inet weft-out");
+	assert_int_equal(count(text, "masquerade fully-random"), 514 + 1);
+	assert_has(text, "ip daddr 172.16.255.0/24 return");
+	assert_string_equal(stats(k).out_why, "");
+	kern_close(k);
+}
+
 static void no_memory(void **state)
 {
 	struct kern_cfg c = cfg();
@@ -543,6 +599,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(older_driven, fresh, tidy),
 		cmocka_unit_test_setup_teardown(older_foreign, fresh, tidy),
 		cmocka_unit_test_setup_teardown(masquerade, fresh, tidy),
+		cmocka_unit_test_setup_teardown(who_is_let_through, fresh, tidy),
+		cmocka_unit_test_setup_teardown(many_ranges, fresh, tidy),
 		cmocka_unit_test_setup_teardown(no_memory, fresh, tidy),
 	};
 
