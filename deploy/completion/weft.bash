@@ -3,7 +3,7 @@
 _weft()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} i verb= sub=
-	local verbs="status connect forget bgp down report key install help version"
+	local verbs="status connect forget cluster bgp down report key install help version"
 
 	case $prev in
 	--socket | --out)
@@ -34,6 +34,8 @@ _weft()
 		local options="--socket -o --help"
 		[[ $verb == key && $sub == new ]] && options+=" --out"
 		[[ $verb == bgp && $sub == shutdown ]] && options+=" --message"
+		[[ $verb == cluster && $sub == link ]] && options+=" --name --expires"
+		[[ $verb == cluster && $sub == accept ]] && options+=" --name"
 		[[ $verb == status && $sub == bgp ]] && options+=" --neighbour --received --advertised --best --why"
 		[[ $verb == bgp && $sub == policy ]] &&
 			options+=" --neighbour --policy --in --out --as-path --community --med --local-preference --next-hop"
@@ -45,6 +47,7 @@ _weft()
 	"status ")
 		mapfile -t COMPREPLY < <(compgen -W "peers connections routes targets ipam bgp policy segments clusters" -- "$cur")
 		;;
+	"cluster ") mapfile -t COMPREPLY < <(compgen -W "link accept unlink" -- "$cur") ;;
 	"bgp ") mapfile -t COMPREPLY < <(compgen -W "refresh shutdown start clear drain undrain reload policy" -- "$cur") ;;
 	"status bgp") mapfile -t COMPREPLY < <(compgen -W "routes policy" -- "$cur") ;;
 	"bgp policy") mapfile -t COMPREPLY < <(compgen -W "test" -- "$cur") ;;

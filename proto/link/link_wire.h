@@ -10,6 +10,8 @@
 #include "weft/id.h"
 #include "key.h"
 
+#define LINK_BGP_PORT                                                                              \
+	6795 /* TCP, in the control segment: BGP of links and of a cluster's gateways */
 #define LINK_RANGES_MAX   8
 #define LINK_EPS_MAX      8 /* of an invitation */
 #define LINK_GATEWAYS_MAX 6 /* named in a greeting */

@@ -212,7 +212,7 @@ static void see_prefixes(struct bgp_svc *s)
 		if (!is_lost(&self, &seg->prefixes[i].pfx))
 			(void)announce_seen(s->announce, &seg->prefixes[i].pfx, true);
 	while (rtab_next(d->rtab, &it, &e))
-		if (e->vni == VNI_DEFAULT && e->peer && !e->exit)
+		if (e->vni == VNI_DEFAULT && e->peer && !e->exit && !e->link)
 			(void)announce_seen(s->announce, &e->pfx, false);
 	if (announce_end(s->announce) > 0)
 		daemon_warn(d, "BGP: not everything could be announced: no room in the table");

@@ -6,6 +6,7 @@
 #include "bgp_svc.h"
 #include "ctl_pods.h"
 #include "ctl_status.h"
+#include "link_svc.h"
 #include "own_svc.h"
 
 void ctl_refuse(struct ctl_answer *a, const char *hint, const char *fmt, ...)
@@ -166,6 +167,10 @@ static const struct {
 	{"bgp shutdown", ctl_bgp_act},
 	{"bgp start", ctl_bgp_act},
 	{"bgp clear", ctl_bgp_act},
+	{"status clusters", ctl_link_status},
+	{"cluster link", ctl_link_invite},
+	{"cluster accept", ctl_link_accept},
+	{"cluster unlink", ctl_link_remove},
 	{"report", cmd_report},
 	{"connect", cmd_connect},
 	{"forget", cmd_forget},

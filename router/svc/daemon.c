@@ -20,6 +20,7 @@
 #include "bgp_svc.h"
 #include "daemon.h"
 #include "daemon_int.h"
+#include "link_svc.h"
 #include "own_svc.h"
 
 void daemon_stop(struct daemon *d)
@@ -241,10 +242,11 @@ static int start(struct daemon *d)
 	if (e)
 		return e;
 	if ((e = state_open(d)) || (e = state_load_identity(d)) || (e = state_load_cluster(d)) ||
-		(e = open_kernel(d)) || (e = own_svc_open(d)) || (e = state_next_epoch(d, 0)) ||
-		(e = open_dp(d)) || (e = ctl_srv_new(d, &d->ctl)) || (e = metrics_start(d)) ||
-		(e = open_dialer(d)) || (e = segments_up(d)) || (e = dp_start(d->dp)) ||
-		(e = rtab_new(d, &d->rtab)) || (e = mesh_start(d)) || (e = bgp_svc_start(d)))
+		(e = open_kernel(d)) || (e = own_svc_open(d)) || (e = link_svc_open(d)) ||
+		(e = state_next_epoch(d, 0)) || (e = open_dp(d)) || (e = ctl_srv_new(d, &d->ctl)) ||
+		(e = metrics_start(d)) || (e = open_dialer(d)) || (e = segments_up(d)) ||
+		(e = dp_start(d->dp)) || (e = rtab_new(d, &d->rtab)) || (e = mesh_start(d)) ||
+		(e = bgp_svc_start(d)))
 		return e;
 	d->sigterm = loop_signal_new(d->loop, SIGTERM, on_signal, d);
 	d->sigint = loop_signal_new(d->loop, SIGINT, on_signal, d);
@@ -270,6 +272,7 @@ static void stop(struct daemon *d)
 	if (d->dialer)
 		dial_free(d->dialer);
 	own_svc_close(d);
+	link_svc_close(d);
 	rtab_free(d->rtab);
 	peers_free(d->peers);
 	dp_free(d->dp);

@@ -92,6 +92,7 @@ struct daemon {
 	struct dialer *dialer;
 	struct bgp_svc *bgp; /* bgp_svc.h; NULL: not configured */
 	struct own_svc *own;
+	struct link_svc *link;
 	struct ctl_srv *ctl;
 	struct http *http;
 	struct peers *peers;
@@ -149,12 +150,16 @@ struct rtab_entry {
 	uint32_t peer; /* handle (peers.h); 0: not installed */
 	unsigned mtu;  /* of the kernel route; 0: the device's */
 	bool exit;
+	bool link;         /* another cluster's; node is the gateway to it */
 	char refused[160]; /* why it isn't used; empty: in use */
 };
 int rtab_new(struct daemon *d, struct rtab **out);
 void rtab_free(struct rtab *t);
 void rtab_add(struct daemon *d, const struct node_key *node, const struct gossip_prefix *p);
 void rtab_del(struct daemon *d, const struct node_key *node, const struct gossip_prefix *p);
+/* Another cluster's prefix is behind @gateway from now on; NULL: behind none, and it stays closed. */
+void rtab_link_set(
+	struct daemon *d, uint32_t vni, const struct pfx *p, const struct node_key *gateway);
 /* The path MTU of @p changed: its routes follow. */
 void rtab_peer_mtu(struct daemon *d, struct peer *p);
 /* Control-segment route of a node that came up or went down. */

@@ -5,6 +5,7 @@
 #include "weft/err.h"
 #include "bgp_svc.h"
 #include "daemon_int.h"
+#include "link_svc.h"
 #include "own_svc.h"
 
 #define DATAGRAM_BUDGET 256 /* per turn of the loop, so that timers and the socket get theirs */
@@ -58,6 +59,7 @@ static void on_up(struct daemon *d, const struct sess_act *a)
 	if (p) {
 		p->up = true;
 		p->up_since = loop_now();
+		p->foreign = a->realm != 0;
 		use_first_key(d, p);
 	}
 	if (p && !paths_up(d, p, a)) {
@@ -67,6 +69,10 @@ static void on_up(struct daemon *d, const struct sess_act *a)
 	relayed = paths_ep_text(d, &a->ep, ep, sizeof(ep));
 	log_info("mesh", "session with %s %s %s", short_name(&a->key), relayed ? "by" : "at",
 		relayed ? ep : ep_fmt(&a->ep, ep));
+	if (a->realm) {
+		link_svc_up(d, a);
+		return;
+	}
 	dial_answered(d, &a->ep, &a->key);
 	if (!p || gossip_link_up(d->gossip, &a->key, relayed ? NULL : &a->ep, loop_now()) != 0) {
 		daemon_warn(d, "no room to keep node %s", short_name(&a->key));
@@ -113,7 +119,10 @@ static void on_down(struct daemon *d, const struct sess_act *a)
 	struct peer *p = peers_session(d, a->peer);
 
 	log_info("mesh", "session with %s ended: %s", short_name(&a->key), down_reason(a->reason));
-	gossip_link_down(d->gossip, &a->key, loop_now());
+	if (a->realm)
+		link_svc_down(d, a);
+	else
+		gossip_link_down(d->gossip, &a->key, loop_now());
 	paths_down(d, &a->key);
 	if (p)
 		session_gone(d, p);
@@ -126,7 +135,10 @@ static void on_recv(struct daemon *d, const struct sess_act *a)
 
 	if (a->len >= 1 && a->buf[0] == WIRE_CTL_PATH)
 		paths_recv(d, a);
-	if (a->len < 1 || a->buf[0] != WIRE_CTL_GOSSIP)
+	if (a->realm && a->len >= 1 && a->buf[0] == WIRE_CTL_LINK)
+		link_svc_recv(d, a);
+	/* What another cluster says of its members is nothing to us. */
+	if (a->realm || a->len < 1 || a->buf[0] != WIRE_CTL_GOSSIP)
 		return;
 	e = gossip_recv(d->gossip, &a->key, a->buf + 1, a->len - 1, loop_now());
 	if (e && e != ERR_STALE)
@@ -212,6 +224,8 @@ static void on_side_port(struct daemon *d, const struct sess_act *a)
 
 static void on_dial_failed(struct daemon *d, const struct sess_act *a)
 {
+	if (a->realm)
+		return; /* the link core dials again */
 	paths_dial_failed(d, &a->key, &a->ep);
 	dial_failed(d, &a->ep, &a->key, a->reason);
 }
@@ -411,6 +425,7 @@ static void arm(struct daemon *d)
 	when = ts_min(when, dial_deadline(d));
 	when = ts_min(when, paths_deadline(d));
 	when = ts_min(when, own_svc_deadline(d));
+	when = ts_min(when, link_svc_deadline(d));
 	if (!d->core_timer) /* a start that failed half-way */
 		return;
 	loop_timer_set(d->core_timer, when);
@@ -428,6 +443,7 @@ void mesh_drain(struct daemon *d)
 		drain_gossip(d);
 		more |= paths_drain(d);
 		more |= own_svc_drain(d);
+		more |= link_svc_drain(d);
 	} while (more);
 	d->draining = false;
 	if (d->kern_dirty)
@@ -454,6 +470,8 @@ static void on_core_timer(void *ctx)
 	paths_tick(d, now);
 	mesh_drain(d);
 	own_svc_tick(d, now);
+	mesh_drain(d);
+	link_svc_tick(d, now);
 	mesh_drain(d);
 }
 
@@ -579,6 +597,7 @@ static void on_second(void *ctx)
 
 	dp_traffic(d->dp, traffic, d);
 	paths_second(d);
+	link_svc_second(d);
 	mesh_drain(d);
 	loop_timer_set(d->second_timer, ts_add(loop_now(), TRAFFIC_PERIOD));
 }
@@ -649,6 +668,8 @@ int mesh_start(struct daemon *d)
 		!d->kern_io)
 		return ERR_NOMEM;
 	e = segments_publish(d);
+	if (!e)
+		e = link_svc_start(d);
 	if (e)
 		return e;
 	state_load_peers(d, dial_saved);
@@ -664,6 +685,7 @@ void mesh_stop(struct daemon *d)
 	uint32_t it = 0;
 	struct peer *p;
 
+	link_svc_stop(d);
 	if (d->sess && d->gossip) {
 		(void)state_save_peers(d);
 		if (d->leaving)

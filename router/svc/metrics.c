@@ -5,6 +5,7 @@
 #include "bgp_svc.h"
 #include "ctl_pods.h"
 #include "ctl_status.h"
+#include "link_svc.h"
 #include "own_svc.h"
 
 static void reason(void *ctx, const char *why)
@@ -178,6 +179,7 @@ static void metrics(struct daemon *d, struct http_reply *r)
 	m_peers(d, r);
 	metrics_paths(d, r);
 	metrics_own(d, r);
+	metrics_link(d, r);
 	metrics_pods(d, r);
 	metrics_bgp(d, r);
 }

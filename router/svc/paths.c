@@ -45,6 +45,7 @@ static struct node *node_need(struct daemon *d, const struct node_key *key)
 	const uint64_t label = dp_label(key);
 	struct gossip_node_info info = {.neps = 0};
 	struct node *n = paths_find(x, key);
+	const struct peer *p;
 	bool fresh = !n;
 
 	if (fresh) {
@@ -59,9 +60,11 @@ static struct node *node_need(struct daemon *d, const struct node_key *key)
 		}
 	}
 	(void)gossip_node_get(d->gossip, key, &info);
+	p = peers_find(d, key);
+	/* Other clusters' gateways are no relays of ours. */
 	if (path_node_set(x->core, key,
 		    &(struct path_node){
-			    .relay = !(info.features & GOSSIP_F_NO_RELAY),
+			    .relay = !(info.features & GOSSIP_F_NO_RELAY) && !(p && p->foreign),
 			    .eps = info.eps,
 			    .neps = info.neps,
 		    },

@@ -21,12 +21,14 @@ struct peers;
 
 struct peer {
 	struct node_key key;
-	uint32_t handle;     /* 1..LIM_PEERS-1 */
-	uint32_t sess;       /* handle of the session core; 0: neither session nor keys */
-	bool up;             /* a session stands, */
-	ts_t up_since;       /* since then */
-	bool control;        /* its control address is routed */
-	unsigned keys;       /* of its session, in the data plane */
+	uint32_t handle;           /* 1..LIM_PEERS-1 */
+	uint32_t sess;             /* handle of the session core; 0: neither session nor keys */
+	bool up;                   /* a session stands, */
+	ts_t up_since;             /* since then */
+	bool control;              /* its control address is routed */
+	bool foreign;              /* a gateway of another cluster, */
+	struct cluster_id cluster; /* that one (link_svc.h) */
+	unsigned keys;             /* of its session, in the data plane */
 	uint32_t first_key;  /* index of the one that seals once the session is up; 0: none waits */
 	unsigned routes;     /* entries of rtab that are installed */
 	unsigned outer_mtu;  /* of the way in use, as probes found; 0: unknown; */

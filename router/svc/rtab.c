@@ -12,6 +12,9 @@
 #include "daemon_int.h"
 #include "map.h"
 
+/* Prefixes of other clusters stand under no node: the gateway to them changes. */
+static const struct node_key no_node;
+
 #define KEY_BYTES 54 /* vni, family, address, length, node: packed, no padding in the hash */
 
 struct rtab {
@@ -119,12 +122,17 @@ static unsigned route_mtu(struct daemon *d, const struct peer *p, uint32_t vni, 
 	return s && inner && inner < s->mtu ? inner : 0;
 }
 
+static enum dp_route_kind kind_of(const struct rtab_entry *e)
+{
+	return e->link ? DP_ROUTE_LINK : DP_ROUTE_PEER;
+}
+
 static int install(struct daemon *d, struct rtab_entry *e, struct peer *p)
 {
 	const struct segment *s = segment_find(d, e->vni);
 	struct ip none = {.family = IP_NONE};
 	const struct ip *src = s ? &s->mesh_addrs[e->pfx.ip.family == IP_V6] : &none;
-	int err = dp_route_set(d->dp, e->vni, &e->pfx, DP_ROUTE_PEER, p->handle);
+	int err = dp_route_set(d->dp, e->vni, &e->pfx, kind_of(e), p->handle);
 
 	if (err)
 		return err;
@@ -221,11 +229,103 @@ void rtab_del(struct daemon *d, const struct node_key *node, const struct gossip
 	free(e);
 }
 
+/* Why the other cluster's @p can't be used, "" if it may be. */
+static void judge_link(struct daemon *d, uint32_t vni, const struct pfx *p, char *why, size_t len)
+{
+	const struct segment *s = segment_find(d, vni);
+	char text[PFX_STRLEN];
+
+	why[0] = '\0';
+	if (!s || vni == VNI_CONTROL)
+		snprintf(why, len, "segment %u isn't configured on this node", vni);
+	for (size_t i = 0; s && i < s->nranges; i++)
+		if (pfx_overlaps(&s->ranges[i], p))
+			snprintf(why, len, "overlaps this cluster's range %s",
+				pfx_fmt(&s->ranges[i], text));
+}
+
+static struct rtab_entry *link_entry(struct daemon *d, uint32_t vni, const struct pfx *p)
+{
+	uint8_t key[KEY_BYTES];
+	struct rtab_entry *e;
+
+	pack(&no_node, vni, p, key);
+	e = map_get(d->rtab->map, key);
+	if (e)
+		return e;
+	e = calloc(1, sizeof(*e));
+	if (!e || map_put(d->rtab->map, key, e) != 0) {
+		free(e);
+		return NULL;
+	}
+	e->vni = vni;
+	e->pfx = *p;
+	e->link = true;
+	d->rtab->refused++;
+	return e;
+}
+
+/* Its packets go nowhere, and in particular not out in clear: the kernel's route into the mesh stays. */
+static void link_close(struct daemon *d, struct rtab_entry *e)
+{
+	struct peer *old = e->peer ? peers_at(d, e->peer) : NULL;
+
+	if (!old)
+		return;
+	(void)dp_route_set(d->dp, e->vni, &e->pfx, DP_ROUTE_DROP, 0);
+	e->peer = 0;
+	old->routes--;
+	peers_settle(d, old);
+	d->rtab->used--;
+	d->rtab->refused++;
+	snprintf(e->refused, sizeof(e->refused), "no gateway leads there at present");
+}
+
+void rtab_link_set(
+	struct daemon *d, uint32_t vni, const struct pfx *p, const struct node_key *gateway)
+{
+	char text[PFX_STRLEN], name[NODE_KEY_SHORT + 1];
+	struct rtab_entry *e = link_entry(d, vni, p);
+	struct peer *to, *old;
+	int err;
+
+	if (!e) {
+		daemon_warn(d, "no room for prefix %s", pfx_fmt(p, text));
+		return;
+	}
+	judge_link(d, vni, p, e->refused, sizeof(e->refused));
+	if (!gateway || e->refused[0]) {
+		link_close(d, e);
+		return;
+	}
+	to = peers_need(d, gateway);
+	if (!to || e->peer == to->handle)
+		return;
+	old = e->peer ? peers_at(d, e->peer) : NULL;
+	err = install(d, e, to); /* in place of the old one: there is no gap */
+	if (err) {
+		link_close(d, e);
+		snprintf(e->refused, sizeof(e->refused), "not installed: %s", err_str(err));
+		peers_settle(d, to);
+		return;
+	}
+	e->node = *gateway;
+	if (old) {
+		old->routes--;
+		peers_settle(d, old);
+	} else {
+		d->rtab->used++;
+		d->rtab->refused--;
+	}
+	log_info("routes", "%s is behind gateway %s", pfx_fmt(p, text),
+		node_key_fmt_short(gateway, name));
+}
+
 static void control_prefix(struct daemon *d, const struct peer *p, struct pfx *out)
 {
 	struct ip addr;
 
-	key_control_addr(&d->cluster, &p->key, &addr);
+	key_control_addr(p->foreign ? &p->cluster : &d->cluster, &p->key, &addr);
 	(void)pfx_make(&addr, 128, out);
 }
 
@@ -303,7 +403,9 @@ void rtab_reinstall(struct daemon *d, uint32_t vni)
 		const struct rtab_entry *e = value;
 
 		if (e->vni == vni && e->peer)
-			(void)dp_route_set(d->dp, vni, &e->pfx, DP_ROUTE_PEER, e->peer);
+			(void)dp_route_set(d->dp, vni, &e->pfx, kind_of(e), e->peer);
+		else if (e->vni == vni && e->link)
+			(void)dp_route_set(d->dp, vni, &e->pfx, DP_ROUTE_DROP, 0);
 	}
 	while (vni == VNI_CONTROL && peers_next(d, &handle, &p))
 		if (p->control)

@@ -414,7 +414,7 @@ static void retry_refused(struct daemon *d, uint32_t vni, const struct pfx *p)
 	size_t it = 0, n = 0;
 
 	while (d->rtab && n < RETRY_MAX && rtab_next(d->rtab, &it, &e))
-		if (e->vni == vni && e->refused[0] && pfx_contains(p, &e->pfx)) {
+		if (e->vni == vni && !e->link && e->refused[0] && pfx_contains(p, &e->pfx)) {
 			again[n].node = e->node;
 			again[n++].p = (struct gossip_prefix){
 				.vni = e->vni, .pfx = e->pfx, .exit = e->exit};

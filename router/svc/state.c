@@ -296,7 +296,7 @@ int state_save_peers(struct daemon *d)
 		return ERR_NOMEM;
 	wr_init(&w, buf, SAVED_PEERS_MAX * SAVED_PEER_BYTES);
 	while (wr_left(&w) >= SAVED_PEER_BYTES && peers_next(d, &it, &p)) {
-		if (!p->up || p->ep.scope)
+		if (!p->up || p->foreign || p->ep.scope)
 			continue;
 		wr_copy(&w, p->key.b, 32);
 		wr_u8(&w, p->ep.ip.family);

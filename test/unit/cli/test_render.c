@@ -551,6 +551,92 @@ static void ipam(void **state)
 		"another pod; 3 rest\n");
 }
 
+static void cluster(struct ctl_w *w, const char *name, const char *id, uint64_t asn)
+{
+	static const char *const ranges[] = {"10.33.0.0/16", "fd33::/32"};
+
+	ctl_w_str(w, "cluster", name);
+	ctl_w_str(w, "cluster_id", id);
+	ctl_w_u64(w, "asn", asn);
+	strings(w, "ranges", ranges, 2);
+}
+
+static void gateway(struct ctl_w *w, const char *key, const char *state, const char *why)
+{
+	ctl_w_map(w, NULL);
+	ctl_w_str(w, "short", key);
+	ctl_w_str(w, "endpoint", "192.0.2.3:6793");
+	ctl_w_str(w, "bgp", *why ? "" : "Established");
+	ctl_w_str(w, "state", state);
+	ctl_w_str(w, "why", why);
+	ctl_w_u64(w, "since_ms", 61000);
+	ctl_w_str(w, "node", key);
+	ctl_w_bool(w, "self", strcmp(key, "host1") == 0);
+	ctl_w_u64(w, "prefixes", 2);
+	ctl_w_end(w);
+}
+
+static void clusters(void **state)
+{
+	struct ctl_w *w = ctl_w_new();
+
+	ctl_w_map(w, NULL);
+	ctl_w_map(w, "self");
+	cluster(w, "east", "5n7mppnvcw", 4233535026u);
+	ctl_w_end(w);
+	ctl_w_array(w, "links");
+	ctl_w_map(w, NULL);
+	ctl_w_str(w, "link", "west");
+	ctl_w_str(w, "state", "up");
+	cluster(w, "west", "d5su7smns6", 4268475449u);
+	ctl_w_array(w, "gateways");
+	gateway(w, "psuiniiioy", "up", "");
+	gateway(w, "dffefottu3", "refused", "clusters east and west have the same AS number 1");
+	ctl_w_end(w);
+	ctl_w_end(w);
+	ctl_w_map(w, NULL);
+	ctl_w_str(w, "link", "link1");
+	ctl_w_str(w, "state", "waiting");
+	cluster(w, "", "", 0);
+	ctl_w_end(w);
+	ctl_w_end(w);
+	ctl_w_array(w, "gateways");
+	gateway(w, "host1", "", "");
+	gateway(w, "host2", "", "");
+	gateway(w, "host3", "", "x");
+	ctl_w_end(w);
+	ctl_w_array(w, "prefixes");
+	for (int i = 0; i < 2; i++) {
+		ctl_w_map(w, NULL);
+		ctl_w_str(w, "prefix", i ? "fd33::/32" : "10.33.0.0/16");
+		ctl_w_str(w, "gateway", i ? "" : "psuiniiioy");
+		ctl_w_str(w, "why", i ? "no gateway leads there at present" : "");
+		ctl_w_end(w);
+	}
+	ctl_w_end(w);
+	ctl_w_end(w);
+	expect_text(w, render_clusters, false,
+		"    cluster: east\n"
+		" cluster id: 5n7mppnvcw\n"
+		"  as number: 4233535026\n"
+		"    gateway: host1 (this node)\n"
+		"    gateway: host2 (BGP Established, 2 prefixes)\n"
+		"    gateway: host3 (no BGP yet)\n"
+		"     prefix: 10.33.0.0/16 behind psuiniiioy\n"
+		"     prefix: fd33::/32: no gateway leads there at present\n"
+		"\n"
+		"       link: west is up\n"
+		"         to: cluster west, AS 4268475449\n"
+		"     ranges: 10.33.0.0/16 fd33::/32\n"
+		"its gateway: psuiniiioy at 192.0.2.3:6793: up for 1m01s, BGP Established\n"
+		"its gateway: dffefottu3 at 192.0.2.3:6793: refused: clusters east and west have "
+		"the "
+		"same AS number 1\n"
+		"\n"
+		"       link: link1 is waiting\n"
+		"         to: nobody has taken its invitation up yet\n");
+}
+
 static void message(void **state)
 {
 	struct ctl_w *w = ctl_w_new();
@@ -568,10 +654,12 @@ static void message(void **state)
 static void wrong_types(void **state)
 {
 	static const cli_render_fn fns[] = {render_status, render_peers, render_connections,
-		render_routes, render_targets, render_message, render_ipam};
+		render_routes, render_targets, render_message, render_ipam, render_clusters,
+		render_invitation};
 	static const char *const keys[] = {"version", "ready", "not_ready", "node", "cluster",
 		"prefixes", "offloads", "kernel", "traffic", "warnings", "peers", "connections",
-		"routes", "targets", "message", "own", "drops", "ranges", "wanted"};
+		"routes", "targets", "message", "own", "drops", "ranges", "wanted", "self", "links",
+		"gateways", "invitation"};
 
 	for (unsigned type = 0; type < 6; type++)
 		for (size_t i = 0; i < COUNT(fns); i++) {
@@ -737,6 +825,7 @@ int main(void)
 		cmocka_unit_test(colour),
 		cmocka_unit_test(routes_and_targets),
 		cmocka_unit_test(ipam),
+		cmocka_unit_test(clusters),
 		cmocka_unit_test(message),
 		cmocka_unit_test(wrong_types),
 		cmocka_unit_test(units),
