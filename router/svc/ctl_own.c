@@ -175,12 +175,12 @@ static void wanted(struct daemon *d, struct ctl_w *w)
 	ctl_w_end(w);
 }
 
-void ctl_own_fill(struct daemon *d, struct ctl_w *w, const char *key)
+/* All but the map's ends. */
+static void fill(struct daemon *d, struct ctl_w *w)
 {
 	struct owner_stats st;
 
 	owner_stats(d->own->owner, &st);
-	ctl_w_map(w, key);
 	ranges(d, w);
 	ctl_w_array(w, "prefixes");
 	own_prefixes(d, w);
@@ -197,13 +197,22 @@ void ctl_own_fill(struct daemon *d, struct ctl_w *w, const char *key)
 	ctl_w_end(w);
 	ctl_w_u64(w, "claims", st.claims);
 	ctl_w_u64(w, "objections", st.objections);
+}
+
+void ctl_own_fill(struct daemon *d, struct ctl_w *w, const char *key)
+{
+	ctl_w_map(w, key);
+	fill(d, w);
 	ctl_w_end(w);
 }
 
 void ctl_own_status(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a)
 {
 	(void)rq;
-	ctl_own_fill(d, a->w, NULL);
+	ctl_w_map(a->w, NULL);
+	fill(d, a->w);
+	pods_list(d, a->w); /* not in a report: who runs what is nobody's business there */
+	ctl_w_end(a->w);
 }
 
 /* --- commands --- */

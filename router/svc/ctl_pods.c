@@ -188,6 +188,32 @@ void pods_totals(struct daemon *d, struct ctl_w *w)
 	ctl_w_end(w);
 }
 
+void pods_list(struct daemon *d, struct ctl_w *w)
+{
+	struct ipam *m = pods_read(d);
+	const struct ipam_att *a;
+	char text[IP_STRLEN];
+	size_t it = 0;
+
+	ctl_w_array(w, "attachments");
+	while (m && ipam_next(m, &it, &a)) {
+		ctl_w_map(w, NULL);
+		ctl_w_str(w, "namespace", a->pod_ns);
+		ctl_w_str(w, "pod", a->pod);
+		ctl_w_str(w, "container", a->id);
+		ctl_w_str(w, "interface", a->ifname);
+		ctl_w_str(w, "network", a->network);
+		ctl_w_u64(w, "vni", a->vni);
+		ctl_w_array(w, "addresses");
+		for (size_t i = 0; i < a->naddrs; i++)
+			ctl_w_str(w, NULL, ip_fmt(&a->addrs[i], text));
+		ctl_w_end(w);
+		ctl_w_end(w);
+	}
+	ctl_w_end(w);
+	ipam_free(m);
+}
+
 void metrics_pods(struct daemon *d, struct http_reply *r)
 {
 	struct totals t;

@@ -16,6 +16,9 @@ ts_t pods_now(void);
 /* The pool of each family, over all prefixes that pods get addresses from: the array "pods" of
  * status ipam, and the metrics. */
 void pods_totals(struct daemon *d, struct ctl_w *w);
+/* Who has which address, with what the runtime said of the pod: the array "attachments" of status
+ * ipam. */
+void pods_list(struct daemon *d, struct ctl_w *w);
 void metrics_pods(struct daemon *d, struct http_reply *r);
 
 #endif

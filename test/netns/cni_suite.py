@@ -254,7 +254,10 @@ def case_static_and_args():
     args = 'IgnoreUnknown=1;K8S_POD_NAMESPACE=prod;K8S_POD_NAME=db-0;K8S_POD_INFRA_CONTAINER_ID=x;'
     r = good('ADD', pod, conf(runtimeConfig={'ips': ['10.32.1.77/24', 'fd32:0:0:1::dead:beef']}), CNI_ARGS=args)
     expect(addresses(r) == ['10.32.1.77', 'fd32::1:0:0:dead:beef'], 'addresses by name', r)
-    expect(b'db-0' in open(f'{DATA}/pods', 'rb').read(), 'the pod name is kept')
+    att = json.loads(weft('-o', 'json', 'status', 'ipam'))['attachments']
+    expect(att == [{'namespace': 'prod', 'pod': 'db-0', 'container': pod.id, 'interface': 'eth0', 'network': 'weft', 'vni': 1,
+                    'addresses': ['10.32.1.77', 'fd32::1:0:0:dead:beef']}], 'what the runtime said is kept', att)
+    expect('attachments' not in json.loads(weft('-o', 'json', 'report'))['ipam'], 'a report names no pods')
     bad(11, 'ADD', other, conf(runtimeConfig={'ips': ['10.32.1.77']}), says='10.32.1.77')
     good('DEL', pod)
     r = good('ADD', other, CNI_ARGS='IP=10.32.1.77;MAC=02:00:00:00:00:99')

@@ -73,7 +73,7 @@ SHAPES = {
     'status connections': {'connections': [CONNECTION]},
     'status routes': {'routes': [ROUTE]},
     'status targets': {'targets': [TARGET]},
-    'status ipam': IPAM,
+    'status ipam': dict(IPAM, attachments=[{'namespace': S, 'pod': S, 'container': S, 'interface': S, 'network': S, 'vni': N, 'addresses': [S]}]),
     'report': {'status': STATUS, 'peers': [PEER], 'connections': [CONNECTION], 'routes': [ROUTE], 'targets': [TARGET],
                'ipam': IPAM, 'counters': {'session': DROPS, 'gossip': DROPS, 'membership': DROPS, 'paths': PATHS, 'dataplane': DROPS}, 'config': {}},
     'message': {'message': S},
