@@ -172,6 +172,16 @@ struct bgp_cfg {
 	 * defer_secs have passed (0: 60). */
 	bool restarting;
 	uint16_t defer_secs;
+	/* How many paths are told of a prefix at once, those that are as good as the best up to the cost
+	 * of their next hops (RFC 4271 9.1.2.2 a to e), as RFC 7938 6.1 wants; at most BGP_HOPS_MAX; 0
+	 * and 1: the best alone. What is announced is the best one. */
+	uint8_t multipath;
+};
+#define BGP_HOPS_MAX 16
+/* A next hop, and the peer that told it (a link-local one is of its link). */
+struct bgp_hop {
+	struct ip next_hop;
+	uint32_t peer;
 };
 
 /* RFC 4724: what is done about restarts. */
@@ -325,7 +335,9 @@ struct bgp_act {
 	size_t len;
 	struct bgp_nlri nlri;
 	const struct bgp_attrs *attrs; /* borrowed until the next call of any bgp_ function */
-	const char *step;              /* static */
+	const struct bgp_hop *hops; /* BGP_ROUTE with attrs: that of the best first, none twice */
+	unsigned nhops;
+	const char *step; /* static */
 	enum bgp_state state;
 	const char *text; /* borrowed until the next call */
 };

@@ -128,7 +128,8 @@ struct bgp {
 	struct bgp_update update;
 	struct bgp_edit edit;
 	struct bgp_attrs view;
-	char text[352]; /* of the action told last */
+	struct bgp_hop hops[BGP_HOPS_MAX]; /* of the BGP_ROUTE told last */
+	char text[352];                    /* of the action told last */
 };
 
 /* bgp.c */

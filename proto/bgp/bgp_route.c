@@ -126,7 +126,8 @@ int bgp_path_set(struct bgp *b, struct rib *r, struct bgp_peer *p, const struct 
 	}
 	if (p)
 		p->accepted += (attr != NULL) - (uint32_t)(path->attr != NULL);
-	attr_hold(in); /* a change of policy passes the path's own, whose only reference it may be */
+	attr_hold(
+		in); /* a change of policy passes the path's own, whose only reference it may be */
 	attr_put(&b->attrs, path->in);
 	attr_put(&b->attrs, path->attr);
 	path->in = in;
@@ -233,7 +234,7 @@ static struct path *decide_net(struct bgp *b, struct rib *r, struct net *net)
 	for (struct path *p = net->paths; p; p = p->next) {
 		assert(n < sizeof(b->cands) / sizeof(b->cands[0]));
 		b->cand_paths[n] = p;
-		p->flags &= (uint8_t)~PATH_USABLE;
+		p->flags &= (uint8_t) ~(PATH_USABLE | PATH_EQUAL);
 		if (!bgp_path_cand(b, r, p, &b->cands[n]))
 			continue;
 		p->flags |= PATH_USABLE;
@@ -243,6 +244,8 @@ static struct path *decide_net(struct bgp *b, struct rib *r, struct net *net)
 		return NULL;
 	best = b->cand_paths[decide_best(b->cands, n, &step)];
 	net->step = (uint8_t)step;
+	for (size_t i = 0; i < n; i++)
+		b->cand_paths[i]->flags |= b->cands[i].equal ? PATH_EQUAL : 0;
 	to_front(net, best);
 	if (b->add_path_groups && n > 1)
 		rank(b, net, n);
@@ -274,6 +277,71 @@ static struct net *next_dirty(struct bgp *b, struct rib **r)
 	return n;
 }
 
+/* The next hops of @net into b->hops, that of @best first; their number. */
+static unsigned collect_hops(struct bgp *b, const struct net *net, const struct path *best)
+{
+	unsigned max = b->cfg.multipath > 1 && best->peer != BGP_LOCAL ? b->cfg.multipath : 1;
+	unsigned n = 0;
+
+	for (const struct path *p = best; p && n < max && n < BGP_HOPS_MAX; p = p->next) {
+		struct bgp_hop *h = &b->hops[n];
+		unsigned i = 0;
+
+		if (!(p->flags & PATH_EQUAL) || p->label != best->label)
+			continue;
+		attr_next_hop(p->attr, &h->next_hop);
+		h->peer = p->peer;
+		while (i < n &&
+			!(ip_eq(&b->hops[i].next_hop, &h->next_hop) &&
+				(b->hops[i].peer == h->peer || !ip_is_link_local(&h->next_hop))))
+			i++;
+		n += i == n;
+	}
+	assert(best == net->paths && n > 0);
+	return n;
+}
+
+static void tell_route(struct bgp *b, struct rib *r, const struct net *n, const struct path *best,
+	unsigned nhops, struct bgp_act *out)
+{
+	*out = (struct bgp_act){.type = BGP_ROUTE, .vni = r->vni};
+	net_nlri(n, &out->nlri);
+	out->nlri.label = n->best_label;
+	if (!best)
+		return;
+	attr_view(best->attr, &b->view);
+	out->attrs = &b->view;
+	out->peer = best->peer;
+	out->hops = b->hops;
+	out->nhops = nhops;
+	out->step = decide_step_str(n->step);
+}
+
+/* Take over the outcome of a decision; false: nothing changed for whoever is told of @n. */
+static bool take_best(struct bgp *b, struct rib *r, struct net *n, const struct path *best)
+{
+	bool told = n->flags & NET_TOLD, forced = n->flags & NET_FORCED;
+	uint32_t old_label = n->best_label;
+
+	n->flags &= (uint8_t)~NET_FORCED;
+	if (best ? n->best == best->attr && n->best_peer == best->peer &&
+				n->best_label == best->label
+		 : !n->best) {
+		if ((forced && best) || b->add_path_groups)
+			ribout_update(b, r, n, false);
+		return false;
+	}
+	attr_put(&b->attrs, n->best);
+	n->best = best ? attr_hold(best->attr) : NULL;
+	n->best_peer = best ? best->peer : BGP_LOCAL;
+	n->best_label = best ? best->label : 0;
+	n->flags |= NET_TOLD; /* keeps it alive meanwhile */
+	ribout_update(b, r, n, n->best_label != old_label);
+	if (!best)
+		n->flags &= (uint8_t)~NET_TOLD;
+	return best || told;
+}
+
 bool bgp_decide_next(struct bgp *b, struct bgp_act *out)
 {
 	struct rib *r;
@@ -281,41 +349,19 @@ bool bgp_decide_next(struct bgp *b, struct bgp_act *out)
 
 	while ((n = next_dirty(b, &r)) != NULL) {
 		struct path *best = decide_net(b, r, n);
-		bool told = n->flags & NET_TOLD, forced = n->flags & NET_FORCED;
-		uint32_t old_label = n->best_label;
+		bool tell = take_best(b, r, n, best), multi = n->flags & NET_MULTI;
+		unsigned nhops = best ? collect_hops(b, n, best) : 0;
 
-		n->flags &= (uint8_t)~NET_FORCED;
-		if (best ? n->best == best->attr && n->best_peer == best->peer &&
-					n->best_label == best->label
-			 : !n->best) {
-			if ((forced && best) || b->add_path_groups)
-				ribout_update(b, r, n, false);
-			rib_release(r, n);
-			close_failed(b);
-			continue;
-		}
-		attr_put(&b->attrs, n->best);
-		n->best = best ? attr_hold(best->attr) : NULL;
-		n->best_peer = best ? best->peer : BGP_LOCAL;
-		n->best_label = best ? best->label : 0;
-		n->flags |= NET_TOLD; /* keeps it alive meanwhile */
-		ribout_update(b, r, n, n->best_label != old_label);
-		if (!best)
-			n->flags &= (uint8_t)~NET_TOLD;
-		if (best || told) {
-			*out = (struct bgp_act){.type = BGP_ROUTE, .vni = r->vni};
-			net_nlri(n, &out->nlri);
-			out->nlri.label = n->best_label;
-			if (best) {
-				attr_view(best->attr, &b->view);
-				out->attrs = &b->view;
-				out->peer = best->peer;
-				out->step = decide_step_str(n->step);
-			}
-		}
+		/* Which others are as good is not remembered: told again, to be compared. */
+		if (best && (nhops > 1 || multi))
+			tell = true;
+		n->flags &= (uint8_t)~NET_MULTI;
+		n->flags |= nhops > 1 ? NET_MULTI : 0;
+		if (tell)
+			tell_route(b, r, n, best, nhops, out);
 		rib_release(r, n);
 		close_failed(b);
-		if (out->type == BGP_ROUTE)
+		if (tell)
 			return true;
 	}
 	return false;

@@ -135,13 +135,18 @@ size_t decide_best(struct decide_cand *c, size_t n, enum decide_step *step)
 	size_t left = n, i = 0;
 
 	assert(n >= 1);
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		c[i].out = false;
+		c[i].equal = true;
+	}
 	*step = DECIDE_ONLY;
 	while (left > 1 && *step + 1 < DECIDE_STEPS) {
 		++*step;
 		left = steps[*step].keep ? steps[*step].keep(c, n)
 					 : keep_lowest(c, n, steps[*step].get);
+		if (*step <= DECIDE_IGP_COST)
+			for (i = 0; i < n; i++)
+				c[i].equal = !c[i].out;
 	}
 	for (i = 0; c[i].out; i++)
 		assert(i + 1 < n);

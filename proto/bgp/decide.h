@@ -13,6 +13,7 @@ struct decide_cand {
 	uint8_t origin;
 	uint8_t clusters; /* in CLUSTER_LIST */
 	bool out;         /* set by decide_best: eliminated */
+	bool equal;       /* set by it: as good as the best up to igp_cost */
 	uint32_t local_pref, path_len, first_as, med, igp_cost;
 	uint32_t path_id;
 	uint32_t router_id; /* ORIGINATOR_ID if present, else the peer's identifier */

@@ -9,6 +9,7 @@
 #define PATH_STALE  0x01u /* since BoRR, not announced again yet (RFC 7313 4) */
 #define PATH_USABLE 0x02u /* when it was decided last */
 #define PATH_ID     0x04u /* it is a struct id_path */
+#define PATH_EQUAL  0x08u /* as good as the best, when it was decided last */
 
 /* A route from one peer: the entry of its Adj-RIB-In, before and after policy. */
 struct path {
@@ -43,6 +44,7 @@ static inline uint32_t path_tx_id(const struct path *p)
 
 #define NET_QUEUED 0x01u /* in rib.dirty */
 #define NET_TOLD   0x02u /* BGP_ROUTE said that there is a route */
+#define NET_MULTI  0x08u /* told with more than one next hop */
 #define NET_FORCED 0x04u /* queued, and a group made since then has not heard of it */
 
 /* A prefix. The best path, once decided, stands first and is accepted. */

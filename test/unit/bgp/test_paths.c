@@ -273,6 +273,71 @@ static void test_ext_message(void **state)
 	}
 }
 
+/* RFC 7938 6.1: what is told when several are equally good. */
+struct hops {
+	unsigned n, times;
+	struct ip nh[BGP_HOPS_MAX];
+};
+
+static void on_hops(void *ctx, int node, const struct bgp_act *a)
+{
+	struct hops *h = ctx;
+
+	if (a->type != BGP_ROUTE)
+		return;
+	h->times++;
+	h->n = a->nhops;
+	for (unsigned i = 0; i < a->nhops; i++)
+		h->nh[i] = a->hops[i].next_hop;
+	if (a->attrs)
+		assert_true(ip_eq(&a->attrs->next_hop, &a->hops[0].next_hop));
+	else
+		assert_int_equal(a->nhops, 0);
+}
+
+static void test_multipath(void **state)
+{
+	struct bgp_cfg cfg = {.local_as = 65000, .router_id = 100, .seed = 1, .multipath = 2};
+	struct bgp_nlri n = nlri4("192.0.2.0/24");
+	struct bgp_attrs longer = {.has = BGP_HAS_MED, .med = 1};
+	struct hops h = {0};
+
+	net_node(&s, 0, 65000, 100);
+	bgp_free(s.n[0].b);
+	s.n[0].b = bgp_new(&cfg, s.now);
+	s.n[0].on_act = on_hops;
+	s.n[0].ctx = &h;
+	for (int i = 1; i < 4; i++) {
+		net_node(&s, i, 65000 + (uint32_t)i, (uint32_t)i + 1);
+		net_join(&s, 0, 65000, i, 65000 + (uint32_t)i);
+		originate(&s, i, "192.0.2.0/24");
+	}
+	net_run(&s, 10);
+	assert_int_equal(h.n, 2); /* of three */
+	assert_true(ip_eq(&h.nh[0], &s.n[1].addr));
+	/* One of the others goes: the best is the same, the hops are not. */
+	bgp_withdraw(s.n[2].b, 1, &n, s.now);
+	net_settle(&s);
+	assert_int_equal(h.n, 2);
+	assert_true(ip_eq(&h.nh[1], &s.n[3].addr));
+	bgp_withdraw(s.n[3].b, 1, &n, s.now);
+	net_settle(&s);
+	assert_int_equal(h.n, 1);
+	h.times = 0;
+	bgp_withdraw(s.n[1].b, 1, &n, s.now);
+	net_settle(&s);
+	assert_int_equal(h.n, 0);
+	assert_int_equal(h.times, 1);
+	/* A longer path is not as good. */
+	originate(&s, 1, "192.0.2.0/24");
+	longer.as_path = (struct bgp_span){(const uint8_t *)"\2\1\0\0\0\7", 6};
+	longer.has |= BGP_HAS_AS_PATH;
+	assert_int_equal(bgp_originate(s.n[2].b, 1, &n, &longer, s.now), 0);
+	net_settle(&s);
+	assert_int_equal(h.n, 1);
+	assert_true(ip_eq(&h.nh[0], &s.n[1].addr));
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -282,6 +347,7 @@ int main(void)
 		T(test_add_path_alone),
 		T(test_add_path_later),
 		T(test_add_path_churn),
+		T(test_multipath),
 		T(test_v4_over_v6),
 		T(test_ext_message),
 	};
