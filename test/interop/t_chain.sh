@@ -9,7 +9,7 @@ build=${build:-$root/build}
 . "$root/test/netns/lib.sh"
 command -v iptables >/dev/null || { echo "iptables is not installed"; exit 77; }
 [ -x /usr/lib/cni/portmap ] || { echo "containernetworking-plugins is not installed"; exit 77; }
-net_init chain "$(mktemp -d)"
+net_init cnichain "$(mktemp -d)"
 trap net_end EXIT
 net_underlay h1 h2
 "${WEFT:-$build/cli/weft}" key new --out "$net_dir/secret" >/dev/null
