@@ -2,11 +2,14 @@
  * them, and their leases end.
  *
  * Who is told to forget a node that is gone publishes that, with the newest version of it that it
- * knows; it says so until FORGETS_OWN others were forgotten after it, or this run ends. Everybody
+ * knows; it says so until FORGETS_OWN others were forgotten after it, after a restart too, as soon as it
+ * hears what it said before. Everybody
  * remembers what it heard (LIM_FORGOTTEN, the oldest goes), and forgets the node as soon as it is gone
  * here too, unless something newer of it is known. So the word can come before the records of the
  * node, before its death, or long after both; and it never touches a node that lives: that one hears
- * it, as everybody does, and publishes its node record anew, which is newer.
+ * it, as everybody does, and publishes its node record anew, which is newer. To a joiner every node
+ * counts as alive at first, and nobody tells it of the death of one that all others forgot: for
+ * FORGET_YOUNG after it met a node it takes the word for it, unless they are linked.
  *
  * It also tells its driver, if others were told to forget it after its claims were made: somebody
  * may have taken its blocks since, so they count as claimed now. Once in FORGET_SELF_MIN: whoever
@@ -75,9 +78,12 @@ static void remember(struct gossip *g, const struct record_forget *e)
 
 void forget_refresh(struct gossip *g, struct node *m)
 {
+	bool young = !ts_due(ts_add(m->made, FORGET_YOUNG), g->now);
 	const struct forgotten *f;
 
-	if (m->self || m->forgotten || m->alive || m->link || map_count(g->forgotten) == 0)
+	if (m->self || m->forgotten || m->link || map_count(g->forgotten) == 0)
+		return;
+	if (m->alive && !young)
 		return;
 	f = map_get(g->forgotten, &m->key);
 	if (!f || record_version_cmp(f->epoch, f->seq, m->newest_epoch, m->newest_seq) < 0)
@@ -133,11 +139,29 @@ static struct record_forget *place_for(struct own *o, const struct node_key *key
 		i++;
 	if (i < o->nforgets)
 		return &o->forgets[i];
-	if (o->nforgets < FORGETS_OWN)
+	if (o->nforgets < FORGETS_OWN) {
+		o->forgets[o->nforgets] = (struct record_forget){.node = *key};
 		return &o->forgets[o->nforgets++];
+	}
 	i = o->forget_oldest;
 	o->forget_oldest = (i + 1) % FORGETS_OWN;
 	return &o->forgets[i];
+}
+
+void forget_adopt(struct gossip *g, const struct record *r, ts_t now)
+{
+	size_t n = 0;
+
+	if (record_forgets_decode(r->body, r->body_len, g->forget_rows, RECORD_FORGETS_MAX, &n) < 0)
+		return;
+	for (size_t i = 0; i < n && g->own.nforgets < FORGETS_OWN; i++) {
+		struct record_forget *at = place_for(&g->own, &g->forget_rows[i].node);
+
+		if (record_version_cmp(
+			    at->epoch, at->seq, g->forget_rows[i].epoch, g->forget_rows[i].seq) < 0)
+			*at = g->forget_rows[i];
+	}
+	own_publish(g, now);
 }
 
 void forget_say(struct gossip *g, const struct node *m, uint64_t unix_secs, ts_t now)

@@ -62,6 +62,7 @@
 #define EXPIRE_RETRY    DUR_SEC(3600)      /* too many are gone: not now */
 #define GRAVE_KEEP      DUR_SEC(14 * 24 * 3600)
 #define IDLE_CHECK      DUR_SEC(3600)
+#define FORGET_YOUNG    DUR_SEC(60) /* so long after we met a node, nobody vouches that it lives */
 #define FORGET_SELF_MIN DUR_SEC(60) /* between two times that our driver is told that we were */
 
 #define FORGET_SUBS 4 /* FORGET records that a node publishes */
@@ -138,6 +139,7 @@ struct node {
 	bool watched;  /* membership wants a link to it */
 	bool listed;   /* membership knows it, in run listed_epoch */
 	bool released; /* told so of its present link */
+	ts_t made;     /* when we met it */
 	bool was_up;   /* at the last node_refresh() */
 	bool up_told;  /* to the driver */
 	bool same_name;
@@ -322,6 +324,8 @@ void forget_refresh(struct gossip *g, struct node *m);
 void forget_heard(struct gossip *g, const struct record_forget *v, size_t n, ts_t now);
 /* Tell everybody that @m, which is gone, was forgotten at that Unix time. */
 void forget_say(struct gossip *g, const struct node *m, uint64_t unix_secs, ts_t now);
+/* Our own FORGET record of an earlier life: go on saying it. */
+void forget_adopt(struct gossip *g, const struct record *r, ts_t now);
 bool forget_next(struct gossip *g, struct gossip_act *out);
 
 /* gossip_own.c */

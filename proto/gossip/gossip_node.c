@@ -46,7 +46,7 @@ struct node *node_make(struct gossip *g, const struct node_key *key, int *err)
 	list_init(&m->releases);
 	list_init(&m->forgets);
 	list_init(&m->by_name);
-	m->since = m->turned = g->now;
+	m->since = m->turned = m->made = g->now;
 	m->dial_at = m->probation = m->demand = m->retry_at = TS_NEVER;
 	m->gone_since = m->expire_at = TS_NEVER;
 	m->backoff = DIAL_FIRST;
@@ -244,6 +244,9 @@ static void refresh_membership(struct gossip *g, struct node *m, ts_t now)
 		return;
 	}
 	err = members_node_add(g->membership, &m->key, m->epoch, now);
+	/* It may have been taken out while it was forgotten; its link stood. */
+	if (err == 0 && m->link)
+		err = members_link(g->membership, &m->key, true, now);
 	m->listed = err == 0;
 	m->listed_epoch = m->epoch;
 	m->retry_at = err == ERR_NOMEM ? ts_add(now, REPUBLISH) : TS_NEVER;

@@ -371,6 +371,12 @@ int own_seen(struct gossip *g, const struct record *r, struct node *from, ts_t n
 	 * withdrawn, whatever it says. */
 	if (r->flags & RECORD_F_TOMBSTONE)
 		return node_commit(g, r, from, true, now);
+	/* But for whom to forget: that goes on being said. */
+	if (r->type == RECORD_FORGET && record_understood(r)) {
+		forget_adopt(g, r, now);
+		if (store_find(g->store, &r->node, r->type, r->sub))
+			return 0;
+	}
 	return withdraw(g, r, now);
 }
 

@@ -63,6 +63,18 @@ static void test_spreads(void **state)
 		join(5, 0);
 		run(DUR_SEC(30));
 		check(!shows(5, 7)); /* and so does the record of its death that came with it */
+		/* Who said it restarts, and who never heard it comes. */
+		crash(3);
+		run(DUR_SEC(30));
+		start(3);
+		join(3, 1);
+		settle(30);
+		crash(5);
+		run(DUR_SEC(30));
+		start(5);
+		join(5, 1);
+		run(DUR_SEC(30));
+		check(showing(7) == 0);
 		start(7);
 		join(7, 2);
 		settle(30);
@@ -79,6 +91,8 @@ static void test_spreads(void **state)
  * it claimed before that counts anew, by its driver; what it claimed later, or did not claim, not. */
 static void test_lives(void **state)
 {
+	struct members_stats before[10], after;
+
 	for (uint64_t seed = 1; seed <= 3; seed++) {
 		mesh(10, seed);
 		for (unsigned i = 4; i < 7; i++) {
@@ -101,12 +115,22 @@ static void test_lives(void **state)
 		}
 		settle(60);
 		check(showing(4) == 9 && showing(5) == 9 && showing(6) == 9);
+		/* And it is a member like any other: its probes are answered, and it answers. */
+		for (unsigned i = 0; i < sim.count; i++)
+			gossip_member_stats(sim.n[i].g, &before[i]);
+		run(DUR_SEC(60));
+		for (unsigned i = 0; i < sim.count; i++) {
+			gossip_member_stats(sim.n[i].g, &after);
+			check(after.own_suspicions == before[i].own_suspicions);
+			check(sim.n[i].nup == 9);
+		}
 		check(sim.n[4].self_at == 1000 && sim.n[5].self_at == 0 && sim.n[6].self_at == 0);
 		sim_fini();
 	}
 }
 
-/* A liar says that everybody is to be forgotten, in every version: nobody who lives is. */
+/* A liar says that everybody is to be forgotten, in every version: nobody who is known for a minute and
+ * lives is. */
 static void test_lie(void **state)
 {
 	struct record_forget lies[RECORD_FORGETS_MAX];
@@ -114,6 +138,7 @@ static void test_lie(void **state)
 	uint8_t body[RECORD_BODY_MAX], msg[1 + LIM_RECORD_BYTES];
 
 	mesh(10, 4);
+	run(DUR_SEC(60));
 	for (unsigned i = 0; i < 10; i++)
 		lies[i] = (struct record_forget){
 			sim.n[i].id.pub, i & 1 ? 1 : UINT64_MAX, UINT64_MAX, UINT64_MAX};
