@@ -256,15 +256,31 @@ const struct bgp_span *policy_comm_span(const struct bgp_attrs *a, enum bgp_list
 					  : &a->large_communities;
 }
 
-bool policy_comm_in(const struct policy_comm *c, const struct bgp_attrs *a)
+bool policy_comm_is_plain(const struct policy_comm *c)
 {
-	const struct bgp_span *s = policy_comm_span(a, c->list);
-	unsigned width = policy_comm_width(c->list);
+	return policy_comm_is_value(c) && (c->list != BGP_LIST_EXT || c->form == FORM_RAW);
+}
 
-	for (unsigned i = 0; i + width <= s->len; i += width)
-		if (policy_comm_fits(c, s->p + i))
-			return true;
-	return false;
+int policy_comm_cmp(const struct policy_comm *a, const struct policy_comm *b)
+{
+	if (a->list != b->list)
+		return a->list < b->list ? -1 : 1;
+	for (unsigned i = 0; i < 3; i++)
+		if (a->lo[i] != b->lo[i])
+			return a->lo[i] < b->lo[i] ? -1 : 1;
+	return 0;
+}
+
+void policy_comm_of(enum bgp_list list, const uint8_t *wire, struct policy_comm *out)
+{
+	struct rd r;
+
+	*out = (struct policy_comm){.list = (uint8_t)list};
+	if (list == BGP_LIST_EXT)
+		out->form = FORM_RAW;
+	rd_init(&r, wire, policy_comm_width(list));
+	for (unsigned i = 0; i < (list == BGP_LIST_LARGE ? 3u : 2u); i++)
+		out->lo[i] = out->hi[i] = list == BGP_LIST_COMMUNITY ? rd_u16(&r) : rd_u32(&r);
 }
 
 static void ext_fmt(const uint8_t *wire, char out[POLICY_COMM_TEXT])

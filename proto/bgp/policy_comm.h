@@ -32,8 +32,11 @@ bool policy_comm_is_value(const struct policy_comm *c);
 void policy_comm_value(const struct policy_comm *c, uint8_t out[12]);
 /* Does the value at @wire, of the list c->list, fit? */
 bool policy_comm_fits(const struct policy_comm *c, const uint8_t *wire);
-/* Does one of @a's? */
-bool policy_comm_in(const struct policy_comm *c, const struct bgp_attrs *a);
+/* Is it one value whose bytes are its numbers? Then values can be sorted, and found, by policy_comm_cmp:
+ * policy_comm_of makes such a one of the value at @wire. */
+bool policy_comm_is_plain(const struct policy_comm *c);
+int policy_comm_cmp(const struct policy_comm *a, const struct policy_comm *b);
+void policy_comm_of(enum bgp_list list, const uint8_t *wire, struct policy_comm *out);
 /* Bytes of a value of @list: 4, 8, 12. */
 unsigned policy_comm_width(enum bgp_list list);
 /* The values of @list in @a. */

@@ -30,6 +30,7 @@ struct policy_set {
 		struct path_ref **paths;
 	};
 	struct lpm *trie; /* of POLICY_PREFIXES, once closed */
+	size_t plain; /* of POLICY_COMMUNITIES, once closed: so many in front are plain, sorted */
 };
 
 /* A pattern, shared by the sets that were made from one another. */

@@ -2,8 +2,8 @@
  *
  * Prefixes: each entry is a prefix and a bitmap of the lengths that are taken below it. Closing a set
  * adds to each entry the lengths of all that contain it, so that the longest entry that contains a
- * route's prefix (a walk down a trie) knows the whole answer. Other sets are walked: they are as long
- * as somebody wrote them. */
+ * route's prefix (a walk down a trie) knows the whole answer. Communities: plain values are sorted and
+ * looked for by halves. What is left is walked: patterns, and AS numbers. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -299,10 +299,28 @@ static void lens_add(uint64_t to[3], const uint64_t from[3])
 		to[i] |= from[i];
 }
 
+/* Plain values before patterns. */
+static int by_comm(const void *a, const void *b)
+{
+	bool x = policy_comm_is_plain(a), y = policy_comm_is_plain(b);
+
+	return x != y ? y - x : x ? policy_comm_cmp(a, b) : 0;
+}
+
+static void close_comms(struct policy_set *s)
+{
+	if (s->n > 1)
+		qsort(s->comms, s->n, sizeof(*s->comms), by_comm);
+	for (s->plain = 0; s->plain < s->n && policy_comm_is_plain(&s->comms[s->plain]);)
+		s->plain++;
+}
+
 int policy_set_close(struct policy_set *s)
 {
 	size_t n = 0;
 
+	if (s->kind == POLICY_COMMUNITIES)
+		close_comms(s);
 	if (s->kind != POLICY_PREFIXES || s->trie || s->n == 0)
 		return 0;
 	qsort(s->prefixes, s->n, sizeof(*s->prefixes), by_prefix);
@@ -355,17 +373,48 @@ bool policy_set_has_prefix(const struct policy_set *s, const struct pfx *p)
 
 bool policy_set_has_comm(const struct policy_set *s, enum bgp_list list, const uint8_t *wire)
 {
-	for (size_t i = 0; i < s->n; i++)
+	size_t lo = 0, hi = s->plain;
+	struct policy_comm key;
+
+	policy_comm_of(list, wire, &key);
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		int c = policy_comm_cmp(&key, &s->comms[mid]);
+
+		if (c == 0)
+			return true;
+		if (c < 0)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	for (size_t i = s->plain; i < s->n; i++)
 		if (s->comms[i].list == list && policy_comm_fits(&s->comms[i], wire))
 			return true;
 	return false;
 }
 
+static bool comms_in(const struct policy_set *s, const struct bgp_attrs *a)
+{
+	static const enum bgp_list lists[] = {BGP_LIST_COMMUNITY, BGP_LIST_EXT, BGP_LIST_LARGE};
+
+	for (size_t k = 0; k < sizeof(lists) / sizeof(lists[0]); k++) {
+		const struct bgp_span *v = policy_comm_span(a, lists[k]);
+		unsigned width = policy_comm_width(lists[k]);
+
+		for (unsigned i = 0; i + width <= v->len; i += width)
+			if (policy_set_has_comm(s, lists[k], v->p + i))
+				return true;
+	}
+	return false;
+}
+
 bool policy_set_in(const struct policy_set *s, const struct bgp_attrs *a)
 {
+	if (s->kind == POLICY_COMMUNITIES)
+		return comms_in(s, a);
 	for (size_t i = 0; i < s->n; i++)
-		if (s->kind == POLICY_PATHS ? policy_path_match(s->paths[i]->path, a)
-					    : policy_comm_in(&s->comms[i], a))
+		if (policy_path_match(s->paths[i]->path, a))
 			return true;
 	return false;
 }
