@@ -63,6 +63,7 @@ static const char *const names[CHECK_COUNT] = {
 	[CHECK_FALSE_DEATH] = "false-death",
 	[CHECK_SIZE] = "size",
 	[CHECK_COUNTED] = "counted",
+	[CHECK_CLAIMS] = "claims",
 };
 
 const char *check_name(unsigned check)

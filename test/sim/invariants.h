@@ -10,6 +10,8 @@
  *	agreement	after quiet, in time: everybody holds everybody for alive and has the same records
  *	owners		two live nodes that nothing keeps apart, and that both know both owners, route
  *			overlapping prefixes to different ones for at most 10 s
+ *	claims		two live nodes that nothing keeps apart, and that know each other, have one
+ *			claimed block, or overlapping ones, in service for at most 10 s
  *	routable	a live node's prefix is routed by each that can reach it, but for 10 s at most
  *			(20 s while there are faults; who started 20 s ago or less is left out)
  *	key-match	what one of a connected pair seals the other opens, but for 5 s
@@ -19,7 +21,7 @@
  *	counted		what liars did shows in counters and notices
  *	spin		a deadline that was served moves on
  *
- * Up to routes, and from false-down on, they are checked as things happen; owners, routable and
+ * Up to routes, and from false-down on, they are checked as things happen; owners, claims, routable and
  * key-match once per second, from the first agreement on, for pairs that nothing disturbed in that
  * second. Each stops the simulation by sim_fail(). */
 #ifndef WEFT_INVARIANTS_H
@@ -49,6 +51,7 @@ enum check {
 	CHECK_FALSE_DEATH,
 	CHECK_SIZE,
 	CHECK_COUNTED,
+	CHECK_CLAIMS,
 	CHECK_COUNT
 };
 const char *check_name(unsigned check);

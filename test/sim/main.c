@@ -29,6 +29,7 @@ static const char usage[] =
 	"  --no-crypto         sessions are replaced by their authenticated result\n"
 	"  --own-signatures    each node verifies each signature itself\n"
 	"  --full-mesh         each node holds a session with every other\n"
+	"  --no-claims         nodes claim no blocks of a range\n"
 	"  --data              each node sends a data packet a second to somebody\n"
 	"  --trace             every event to standard error\n"
 	"  --sweep A-B         one run per seed; tells which failed\n"
@@ -132,6 +133,12 @@ static bool opt_join(struct options *o, const char *arg)
 	return parse_time(arg, &o->cfg.join_spread);
 }
 
+static bool opt_no_claims(struct options *o, const char *arg)
+{
+	o->cfg.no_claims = true;
+	return true;
+}
+
 static bool opt_no_crypto(struct options *o, const char *arg)
 {
 	o->cfg.no_crypto = true;
@@ -208,6 +215,7 @@ static const struct {
 	{"routable", true, opt_routable},
 	{"join", true, opt_join},
 	{"no-crypto", false, opt_no_crypto},
+	{"no-claims", false, opt_no_claims},
 	{"own-signatures", false, opt_own},
 	{"full-mesh", false, opt_full_mesh},
 	{"data", false, opt_data},

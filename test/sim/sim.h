@@ -48,6 +48,7 @@ enum sim_plant {
 	PLANT_SPIN,         /* a deadline that stays due */
 	PLANT_ROUTE_LOST,   /* a ROUTE_ADD gets lost */
 	PLANT_FALSE_DEATH,  /* a node is told that a peer is dead which isn't */
+	PLANT_CLAIM_TAKEN,  /* a node takes into service what another one claimed */
 	PLANT_BIG,          /* a datagram grows past what every path carries */
 };
 
@@ -58,6 +59,7 @@ struct sim_cfg {
 	bool own_signatures; /* each node verifies each signature itself; else a verified one counts
 				 for all */
 	bool full_mesh;      /* a session with everybody, as before there was an overlay */
+	bool no_claims;      /* nodes claim no blocks; above SIM_CLAIMS_NODES none does */
 	bool data;           /* each node sends a data packet now and then */
 	const char *profile; /* of sim_fault.h; NULL: "none" */
 	dur_t converge;      /* how long agreement may take after quiet */
@@ -68,6 +70,7 @@ struct sim_cfg {
 	unsigned checks;  /* bits of enum check, those not wanted; see invariants.h */
 	bool print_trace; /* each line of the trace to stderr as it comes */
 };
+#define SIM_CLAIMS_NODES 128
 /* 5 nodes, seed 1, profile none, DESIGN's times. */
 void sim_cfg_default(struct sim_cfg *c);
 
@@ -92,6 +95,7 @@ struct sim {
 	struct sim_node **nodes; /* cfg.nodes */
 	struct map *by_key;      /* key of a running node: struct sim_node */
 	struct route_names *routes;
+	ts_t changed;           /* a node claimed or gave up something */
 	struct sim_node *clone; /* the last that got another one's disk */
 	struct truth *truth;
 	struct sim_faults *faults;

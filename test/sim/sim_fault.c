@@ -30,6 +30,7 @@ enum kind {
 	KIND_CLONE,
 	KIND_NAT,
 	KIND_MTU,
+	KIND_FORGET,
 	KINDS
 };
 
@@ -70,6 +71,7 @@ static const struct profile profiles[] = {
 	{.name = "greed", .every = {[KIND_GREED] = 3}, .counted = ACT_GREED},
 	{.name = "clone", .every = {[KIND_CLONE] = 5}, .counted = ACT_CLONE},
 	{.name = "nat", .every = {[KIND_NAT] = 10}},
+	{.name = "claims", .every = {[KIND_PART] = 20, [KIND_CRASH] = 2, [KIND_FORGET] = 3}},
 	{.name = "mtu", .every = {[KIND_MTU] = 2}},
 	{.name = "all",
 		.every = {[KIND_PART] = 60,
@@ -83,7 +85,8 @@ static const struct profile profiles[] = {
 			[KIND_LIE] = 500,
 			[KIND_GREED] = 30,
 			[KIND_NAT] = 60,
-			[KIND_MTU] = 5},
+			[KIND_MTU] = 5,
+			[KIND_FORGET] = 10},
 		.link = LOSSY_LINK,
 		.corrupt = 1000},
 };
@@ -274,6 +277,22 @@ static void mtu_begin(struct sim_faults *f)
 	sim_net_mtu(f->s->net, any_host(f), mtus[below(f, sizeof(mtus) / sizeof(mtus[0]))]);
 }
 
+/* One of those that are down, if there are any. */
+static void forget_begin(struct sim_faults *f)
+{
+	struct sim_node *n = f->s->nodes[any_host(f)];
+	unsigned at = any_host(f);
+
+	for (unsigned i = 0; i < f->s->cfg.nodes; i++) {
+		struct sim_node *o = f->s->nodes[(at + i) % f->s->cfg.nodes];
+
+		if (o->running || !o->disk.used)
+			continue;
+		sim_node_forget(n, o);
+		return;
+	}
+}
+
 static void (*const begin[KINDS])(struct sim_faults *f) = {
 	[KIND_PART] = part_begin,
 	[KIND_CUT] = cut_begin,
@@ -290,6 +309,7 @@ static void (*const begin[KINDS])(struct sim_faults *f) = {
 	[KIND_CLONE] = clone_begin,
 	[KIND_NAT] = nat_begin,
 	[KIND_MTU] = mtu_begin,
+	[KIND_FORGET] = forget_begin,
 };
 
 /* --- the whole --- */

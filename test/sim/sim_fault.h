@@ -17,6 +17,7 @@
  *	greed		a member claims all prefixes, or a part of another one's, by the weakest right
  *	clone		a node runs from a copy of another one's disk
  *	nat		a host gets a translator or firewall before it, of each kind, or loses it
+ *	claims		nodes choose the same blocks; partitions, crashes, nodes forgotten while down
  *	mtu		hosts' MTUs change between 1280 and 9000
  *	all		most of these at once: not flood, deaf, clone */
 #ifndef WEFT_SIM_FAULT_H

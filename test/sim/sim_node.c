@@ -70,8 +70,7 @@ bool sim_node_counts(const struct gossip_node_info *i)
 	return !i->left && (i->self || (i->up && i->name[0] != '\0'));
 }
 
-/* Is the bug planted here and now? Node 1 is the one that has it. */
-static bool planted(const struct sim_node *n, enum sim_plant what)
+bool sim_planted(const struct sim_node *n, enum sim_plant what)
 {
 	return n->s->cfg.plant == what && n->index == 1 && n->s->now.ns > (uint64_t)PLANT_AFTER.ns;
 }
@@ -110,9 +109,9 @@ static void on_send(struct sim_node *n, const struct sess_act *a)
 	size_t wire_len = sim_sess_wire_len(n->sess, a->buf, a->len);
 
 	check_sealed(n, a);
-	check_size(n, planted(n, PLANT_BIG) ? wire_len + WIRE_CONTROL_MAX : wire_len);
+	check_size(n, sim_planted(n, PLANT_BIG) ? wire_len + WIRE_CONTROL_MAX : wire_len);
 	sim_net_send(n->s->net, n->index, port_of(a->via), &a->to, a->buf, a->len, wire_len);
-	if (planted(n, PLANT_COUNTER) && sim_net_type(a->buf, a->len)[0] == 'D')
+	if (sim_planted(n, PLANT_COUNTER) && sim_net_type(a->buf, a->len)[0] == 'D')
 		check_sealed(n, a);
 }
 
@@ -163,11 +162,11 @@ static void plant_in_key(struct sim_node *n, struct sim_key *k)
 	if (n->s->cfg.plant == PLANT_KEY_TWICE && !have) {
 		first = k->k;
 		have = true;
-	} else if (planted(n, PLANT_KEY_TWICE) && have) {
+	} else if (sim_planted(n, PLANT_KEY_TWICE) && have) {
 		memcpy(k->k.tx, first.tx, sizeof(first.tx));
 		have = false;
 	}
-	if (planted(n, PLANT_KEY_WRONG))
+	if (sim_planted(n, PLANT_KEY_WRONG))
 		k->k.tx[0] ^= 1;
 }
 
@@ -201,7 +200,7 @@ static void on_key_del(struct sim_node *n, const struct sess_act *a)
 	struct sim_slot *p = slot(n, a->peer);
 	struct sim_key *k;
 
-	if (planted(n, PLANT_KEY_LEAK))
+	if (sim_planted(n, PLANT_KEY_LEAK))
 		return;
 	check_key_del(n, a);
 	k = map_del(n->keys, &a->index);
@@ -260,7 +259,7 @@ static void on_gossip_send(struct sim_node *n, const struct gossip_act *a)
 {
 	uint32_t peer = sim_sess_find(n->sess, &a->node);
 
-	if (peer && !planted(n, PLANT_MUTE))
+	if (peer && !sim_planted(n, PLANT_MUTE))
 		(void)sim_sess_send(
 			n->sess, peer, WIRE_CTL_GOSSIP, a->buf, a->len, sim_node_now(n));
 }
@@ -284,7 +283,7 @@ static void on_route_add(struct sim_node *n, const struct gossip_act *a)
 {
 	const struct node_key *owner = &a->node;
 
-	if (planted(n, PLANT_ROUTE_LOST))
+	if (sim_planted(n, PLANT_ROUTE_LOST))
 		return;
 	if (n->s->cfg.plant == PLANT_ROUTE_SPLIT && n->index == 1)
 		owner = &n->s->nodes[0]->id.pub;
@@ -294,7 +293,7 @@ static void on_route_add(struct sim_node *n, const struct gossip_act *a)
 
 static void on_route_del(struct sim_node *n, const struct gossip_act *a)
 {
-	if (planted(n, PLANT_ROUTE_LEAK))
+	if (sim_planted(n, PLANT_ROUTE_LEAK))
 		return;
 	if (!route_set_del(&n->routes, route_name(n->s->routes, &a->node, &a->prefix)))
 		sim_fail(n->s, CHECK_ROUTES, "n%u is told to remove a route that it hasn't",
@@ -303,19 +302,29 @@ static void on_route_del(struct sim_node *n, const struct gossip_act *a)
 
 static void on_node_up(struct sim_node *n, const struct gossip_act *a)
 {
+	sim_own_changed(n->own);
 	sim_trace(n->s, (int)n->index, other_index(n, &a->node), "node up", 0);
 }
 
 static void on_node_down(struct sim_node *n, const struct gossip_act *a)
 {
+	sim_own_changed(n->own);
 	sim_trace(n->s, (int)n->index, other_index(n, &a->node), "node down", 0);
 	check_node_down(n, &a->node);
 }
 
 static void on_conflict(struct sim_node *n, const struct gossip_act *a)
 {
+	if (a->type == GOSSIP_PREFIX_CONFLICT)
+		sim_own_conflict(n->own, a);
 	n->conflicts++;
 	sim_trace(n->s, (int)n->index, other_index(n, &a->node), "conflict", a->type);
+}
+
+static void on_forgotten(struct sim_node *n, const struct gossip_act *a)
+{
+	sim_own_forgotten(n->own, a);
+	sim_trace(n->s, (int)n->index, other_index(n, &a->node), "forgotten", 0);
 }
 
 static void on_clone(struct sim_node *n, const struct gossip_act *a)
@@ -340,6 +349,7 @@ static void (*const gossip_handlers[])(struct sim_node *n, const struct gossip_a
 	[GOSSIP_ROUTE_DEL] = on_route_del,
 	[GOSSIP_NODE_UP] = on_node_up,
 	[GOSSIP_NODE_DOWN] = on_node_down,
+	[GOSSIP_FORGOTTEN] = on_forgotten,
 	[GOSSIP_NAME_CONFLICT] = on_conflict,
 	[GOSSIP_KEY_CLONE] = on_clone,
 	[GOSSIP_EPOCH] = on_epoch,
@@ -384,7 +394,9 @@ static void drain(struct sim_node *n)
 
 static void turn_ends(struct sim_node *n)
 {
-	drain(n);
+	do
+		drain(n);
+	while (sim_own_turn(n->own, sim_node_now(n)));
 	check_after(n);
 	arm(n);
 }
@@ -413,6 +425,7 @@ static void housekeeping(struct sim_node *n, ts_t now)
 
 	if (sim_sess_core(n->sess))
 		sess_set_wall(sim_sess_core(n->sess), wall_now(n), now);
+	sim_own_wall(n->own, wall_now(n) / 1000000000, now);
 	(void)gossip_set_endpoints(n->gossip, &ep, 1, now);
 	save_peers(n);
 	n->house_at = ts_add(now, HOUSEKEEPING);
@@ -512,7 +525,7 @@ static bool deaf_to(const struct sim_node *n, const struct ep *from)
 {
 	struct ep ep = sim_net_ep(n->s->net, 0);
 
-	return planted(n, PLANT_DEAF) && ep_eq(from, &ep);
+	return sim_planted(n, PLANT_DEAF) && ep_eq(from, &ep);
 }
 
 static void handle(
@@ -571,9 +584,9 @@ static void arm(struct sim_node *n)
 		sim_at(n->s, &n->wake, TS_NEVER);
 		return;
 	}
-	when = ts_min(when, sim_dial_deadline(n));
+	when = ts_min(when, ts_min(sim_dial_deadline(n), sim_own_deadline(n->own)));
 	when = ts_min(when, ts_min(n->second_at, n->house_at));
-	if (planted(n, PLANT_SPIN) || !list_empty(&n->inbox))
+	if (sim_planted(n, PLANT_SPIN) || !list_empty(&n->inbox))
 		when = TS_ZERO;
 	if (!ts_is_never(when))
 		when.ns = when.ns > n->mono ? when.ns - n->mono : 0;
@@ -590,7 +603,7 @@ static void on_wake(struct sim *s, struct sim_event *e)
 	n->ticks = n->tick_at.ns == s->now.ns ? n->ticks + 1 : 0;
 	n->tick_at = s->now;
 	check_ticks(n);
-	if (planted(n, PLANT_FALSE_DEATH))
+	if (sim_planted(n, PLANT_FALSE_DEATH))
 		check_node_down(n, &s->nodes[0]->id.pub);
 	read_inbox(n);
 	/* What is not due is not called: a thousand nodes wake up often. */
@@ -662,6 +675,9 @@ static void forget(struct sim_node *n)
 
 	sim_sess_free(n->sess);
 	gossip_free(n->gossip);
+	sim_own_free(n->own);
+	n->own = NULL;
+	n->nclaims = 0;
 	while (n->keys && map_next(n->keys, &it, &key, &value))
 		free_key(value);
 	map_free(n->keys);
@@ -740,6 +756,11 @@ static void start_cores(struct sim_node *n, ts_t now)
 	n->gossip = gossip_new(&g, now);
 	if (!n->sess || !n->gossip)
 		abort();
+	if (n->s->cfg.no_claims || n->s->cfg.nodes > SIM_CLAIMS_NODES)
+		return;
+	n->own = sim_own_new(n, wall_now(n) / 1000000000, now);
+	if (!n->own)
+		abort();
 }
 
 static void on_start(struct sim *s, struct sim_event *e)
@@ -769,7 +790,7 @@ static void on_start(struct sim *s, struct sim_event *e)
 	sim_net_disturb(s->net, n->index, s->now);
 	sim_trace(s, (int)n->index, -1, "start", (int64_t)n->disk.epoch);
 	housekeeping(n, now);
-	(void)gossip_set_prefixes(n->gossip, n->prefixes, n->nprefixes, now);
+	sim_node_publish(n);
 	for (size_t i = 0; i < n->disk.npeers; i++)
 		sim_dial_node(n, &n->disk.peers[i].key, &n->disk.peers[i].ep, 1);
 	sim_dial_start(n, now);
@@ -861,7 +882,31 @@ void sim_node_set_prefixes(struct sim_node *n, const struct gossip_prefix *p, si
 	sim_trace(n->s, (int)n->index, -1, "prefixes", (int64_t)count);
 	if (!n->running)
 		return;
-	(void)gossip_set_prefixes(n->gossip, p, count, sim_node_now(n));
+	sim_node_publish(n);
+	turn_ends(n);
+}
+
+void sim_node_publish(struct sim_node *n)
+{
+	struct gossip_prefix all[SIM_PREFIXES + SIM_CLAIMS];
+
+	memcpy(all, n->prefixes, n->nprefixes * sizeof(all[0]));
+	memcpy(all + n->nprefixes, n->claims, n->nclaims * sizeof(all[0]));
+	(void)gossip_set_prefixes(n->gossip, all, n->nprefixes + n->nclaims, sim_node_now(n));
+}
+
+void sim_node_forget(struct sim_node *n, const struct sim_node *other)
+{
+	char key[NODE_KEY_STRLEN];
+	struct identity id;
+
+	if (!n->running || other->running || !other->disk.used || other->clone)
+		return;
+	identity_from_seed(other->disk.seed, &id);
+	node_key_fmt(&id.pub, key);
+	identity_wipe(&id);
+	if (gossip_forget(n->gossip, key, wall_now(n) / 1000000000, sim_node_now(n)) == 0)
+		sim_trace(n->s, (int)n->index, (int)other->index, "forgets", 0);
 	turn_ends(n);
 }
 

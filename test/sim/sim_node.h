@@ -12,6 +12,7 @@
 #include "replay.h"
 #include "session.h"
 #include "sim.h"
+#include "sim_own.h"
 #include "sim_route.h"
 
 struct aead;
@@ -31,6 +32,8 @@ struct sim_disk {
 		struct ep ep;
 	} peers[SIM_SAVED];
 	size_t npeers;
+	uint8_t claims[SIM_CLAIMS_BYTES];
+	size_t nclaims;
 };
 
 enum sim_disk_fate { DISK_KEPT, DISK_LOST, DISK_ROLLED_BACK };
@@ -84,9 +87,12 @@ struct sim_node {
 	struct identity id;
 	struct gossip_prefix prefixes[SIM_PREFIXES];
 	size_t nprefixes;
+	struct gossip_prefix claims[SIM_CLAIMS]; /* published besides */
+	size_t nclaims;
 
 	struct sim_sess *sess;
 	struct gossip *gossip;
+	struct sim_own *own;    /* NULL: no claims */
 	struct sim_slot *slots; /* by handle */
 	uint32_t nslots;
 	struct map *keys; /* local index: struct sim_key */
@@ -140,6 +146,12 @@ bool sim_node_cloned(const struct sim_node *n);
 /* The cluster's secret, and its id. */
 void sim_node_secret(struct secret_keys *keys, struct cluster_id *cluster);
 
+/* Tell gossip anew what it publishes: prefixes and claims. */
+void sim_node_publish(struct sim_node *n);
+/* Is the bug planted here and now? Node 1 is the one that has it. */
+bool sim_planted(const struct sim_node *n, enum sim_plant what);
+/* A person tells it to forget another one, which is down. */
+void sim_node_forget(struct sim_node *n, const struct sim_node *other);
 /* Its clock now. */
 ts_t sim_node_now(const struct sim_node *n);
 struct sim_key *sim_node_key(const struct sim_node *n, uint32_t index);

@@ -25,7 +25,7 @@
 
 struct pair {
 	unsigned a, b;
-	uint8_t mismatch, dispute;
+	uint8_t mismatch, dispute, claims;
 	uint8_t lost[2]; /* a to b, b to a */
 };
 
@@ -224,6 +224,31 @@ static void check_owners(struct pairs *p, struct pair *q, struct sim_node *a, st
 			b->index, pfx_fmt(&r->p.pfx, text), q->dispute);
 }
 
+/* A block that both have in service, or one inside another's. */
+static const struct owner_prefix *both_use(const struct sim_node *a, const struct sim_node *b)
+{
+	const struct owner_prefix *x, *y;
+
+	for (size_t i = 0; (x = sim_own_used(a->own, i)) != NULL; i++)
+		for (size_t j = 0; (y = sim_own_used(b->own, j)) != NULL; j++)
+			if (x->vni == y->vni && pfx_overlaps(&x->pfx, &y->pfx))
+				return x;
+	return NULL;
+}
+
+static void check_claims(struct pairs *p, struct pair *q, struct sim_node *a, struct sim_node *b)
+{
+	const struct owner_prefix *x = both_use(a, b);
+	char text[PFX_STRLEN];
+
+	if (x && !(knows(a, &b->id.pub) && knows(b, &a->id.pub)))
+		x = NULL;
+	q->claims = x ? q->claims + 1 : 0;
+	if (q->claims > OWNERS_GRACE)
+		sim_fail(p->s, CHECK_CLAIMS, "n%u and n%u know each other and both use %s for %u s",
+			a->index, b->index, pfx_fmt(&x->pfx, text), q->claims);
+}
+
 /* --- routes --- */
 
 /* Does @n claim an overlapping prefix itself? Local destinations win there (DESIGN 4.1), even of a
@@ -308,6 +333,7 @@ void pairs_second(struct pairs *p, bool quiet)
 		if (!s->cfg.no_crypto)
 			check_keys(p, q, a, b);
 		check_owners(p, q, a, b);
+		check_claims(p, q, a, b);
 		check_routable(p, &q->lost[0], a, b);
 		check_routable(p, &q->lost[1], b, a);
 	}

@@ -38,6 +38,7 @@ static const struct bug bugs[] = {
 	{PLANT_ROUTE_LOST, CHECK_ROUTES, "crash", 0},
 	{PLANT_ROUTE_LOST, CHECK_ROUTABLE, "crash", 1u << CHECK_ROUTES},
 	{PLANT_FALSE_DEATH, CHECK_FALSE_DEATH, "none", 0},
+	{PLANT_CLAIM_TAKEN, CHECK_CLAIMS, "none", 0},
 	{PLANT_BIG, CHECK_SIZE, "none", 0},
 	{PLANT_NO_SIGNATURE, CHECK_COUNTED, "forge", NOT_RECORDS},
 };
