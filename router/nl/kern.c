@@ -157,7 +157,7 @@ struct kseg *kern_seg(struct kern *k, uint32_t vni)
 static void segs_changed(struct kern *k)
 {
 	kern_nft_stale(k);
-	k->rules_dirty = true;
+	k->rules_dirty = k->fwd.look = true;
 	k->rules_agreed = k->host_done = false;
 }
 

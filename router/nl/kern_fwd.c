@@ -14,6 +14,7 @@
 #include "kern_int.h"
 #include "weft/err.h"
 #include "weft/log.h"
+#include "weft/wire.h"
 
 #define LOOK_MS    500
 #define RETRY_SECS 60
@@ -37,6 +38,15 @@ static void note(struct sums *s, int err, const char *said, const char *what, co
 		said[0] ? " " : "", said, owned);
 }
 
+/* A node with the control segment alone forwards nothing. */
+static bool carries(const struct kern *k)
+{
+	for (size_t i = 0; i < k->nsegs; i++)
+		if (k->segs[i].vni != VNI_CONTROL)
+			return true;
+	return false;
+}
+
 /* One chain of nf_tables. */
 static void nft_place(struct kern *k, const struct nl_fwd_place *p, struct sums *s)
 {
@@ -46,6 +56,7 @@ static void nft_place(struct kern *k, const struct nl_fwd_place *p, struct sums 
 
 	if (err == -ENOENT) /* gone already */
 		return;
+	v.needed &= carries(k);
 	if (err == 0 && !v.needed && v.nours > 0)
 		err = nl_fwd_set(&k->nf, p, &v, 0, 0);
 	s->needed += v.needed;
@@ -72,6 +83,7 @@ static void xt_place(struct kern *k, bool v6, struct sums *s)
 	struct nl_xt_view v;
 	int err = nl_xt_look(v6, mark, mask, &v);
 
+	v.needed &= carries(k);
 	if (err == 0 && !v.needed && v.ours > 0)
 		err = nl_xt_set(v6, 0, 0);
 	s->needed += v.needed;

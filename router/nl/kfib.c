@@ -38,8 +38,11 @@ struct hop {
 	int oif;                 /* 0: not reachable now */
 	uint32_t refs;           /* routes */
 	uint32_t cost;
-	int link;  /* link-local ones: the device they are of; else 0 */
-	bool used; /* the slot is taken */
+	int link; /* link-local ones: the device they are of; else 0 */
+	/* Several at once: numbers of other hops, which are held; ascending, 0 at the end. */
+	uint16_t *members;
+	bool moved; /* in the recheck at hand */
+	bool used;  /* the slot is taken */
 };
 
 struct route {
@@ -56,6 +59,7 @@ struct kfib {
 	uint32_t table, mark;
 	bool ipv6;
 	struct map *routes, *hop_index; /* to struct route; to 1 + number */
+	struct map *group_index;        /* of hops with members, by these */
 	struct hop *hops;               /* LIM_BGP_NEXTHOPS + 1; [0] is NO_HOP */
 	uint16_t free_hint;
 	struct list dirty, failed;
@@ -117,6 +121,11 @@ static void ask(struct kfib *f, struct hop *h)
 	memset(&h->gateway, 0, sizeof(h->gateway));
 	if (h->addr.family == IP_V6 && !f->ipv6)
 		return;
+	for (unsigned i = 0; h->members && i < KFIB_PATHS && h->members[i]; i++)
+		if (!h->oif)
+			h->oif = f->hops[h->members[i]].oif;
+	if (h->members)
+		return;
 	if (h->link) { /* there while its device is; who stated it knows the rest */
 		char name[IF_NAMESIZE];
 
@@ -151,31 +160,80 @@ static uint16_t hop_find(const struct kfib *f, const struct ip *nh, int link)
 	return (uint16_t)(uintptr_t)map_get(f->hop_index, &k);
 }
 
+static void hop_evict(struct kfib *f, struct hop *h)
+{
+	struct hop_key key = hop_key(&h->addr, h->link);
+
+	if (h->members) {
+		(void)map_del(f->group_index, h->members);
+		for (unsigned i = 0; i < KFIB_PATHS && h->members[i]; i++)
+			f->hops[h->members[i]].refs--;
+		free(h->members);
+	} else {
+		(void)map_del(f->hop_index, &key);
+	}
+	*h = (struct hop){0};
+}
+
+/* An empty slot: one that was only asked about gives way. NO_HOP: there is none. */
+static uint16_t hop_slot(struct kfib *f)
+{
+	for (unsigned i = 0; i < LIM_BGP_NEXTHOPS; i++) {
+		uint16_t n = (uint16_t)(1 + (f->free_hint + i) % LIM_BGP_NEXTHOPS);
+
+		if (f->hops[n].used && f->hops[n].refs > 0)
+			continue;
+		if (f->hops[n].used)
+			hop_evict(f, &f->hops[n]);
+		f->free_hint = n % LIM_BGP_NEXTHOPS;
+		return n;
+	}
+	return NO_HOP;
+}
+
 /* The number of @nh, NO_HOP if there is no room. */
 static uint16_t hop_get(struct kfib *f, const struct ip *nh, int link)
 {
-	struct hop_key key = hop_key(nh, link), old;
+	struct hop_key key = hop_key(nh, link);
 	uint16_t n = hop_find(f, nh, link);
 
 	if (n != NO_HOP)
 		return n;
-	for (unsigned i = 0; i < LIM_BGP_NEXTHOPS; i++) {
-		n = (uint16_t)(1 + (f->free_hint + i) % LIM_BGP_NEXTHOPS);
-		if (f->hops[n].used && f->hops[n].refs > 0)
-			continue;
-		/* One that was only asked about gives way. */
-		old = hop_key(&f->hops[n].addr, f->hops[n].link);
-		if (f->hops[n].used)
-			(void)map_del(f->hop_index, &old);
-		f->hops[n] = (struct hop){.addr = *nh, .link = link};
-		if (map_put(f->hop_index, &key, (void *)(uintptr_t)n) != 0)
-			return NO_HOP;
-		f->hops[n].used = true;
-		f->free_hint = n % LIM_BGP_NEXTHOPS;
-		ask(f, &f->hops[n]);
-		return n;
+	n = hop_slot(f);
+	if (n == NO_HOP || map_put(f->hop_index, &key, (void *)(uintptr_t)n) != 0)
+		return NO_HOP;
+	f->hops[n] = (struct hop){.addr = *nh, .link = link, .used = true};
+	ask(f, &f->hops[n]);
+	return n;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return *(const uint16_t *)a - *(const uint16_t *)b;
+}
+
+/* The number of the group of @members (KFIB_PATHS, @n of them set), each of which is held by the caller
+ * once; NO_HOP if there is no room. */
+static uint16_t group_get(struct kfib *f, uint16_t *members, unsigned n)
+{
+	uint16_t *own, g;
+
+	qsort(members, n, sizeof(*members), by_number);
+	g = (uint16_t)(uintptr_t)map_get(f->group_index, members);
+	if (g != NO_HOP)
+		return g;
+	own = malloc(KFIB_PATHS * sizeof(*own));
+	g = own ? hop_slot(f) : NO_HOP;
+	if (g == NO_HOP || map_put(f->group_index, members, (void *)(uintptr_t)g) != 0) {
+		free(own);
+		return NO_HOP;
 	}
-	return NO_HOP;
+	memcpy(own, members, KFIB_PATHS * sizeof(*own));
+	f->hops[g] = (struct hop){.members = own, .used = true};
+	for (unsigned i = 0; i < n; i++)
+		f->hops[own[i]].refs++;
+	ask(f, &f->hops[g]);
+	return g;
 }
 
 bool kfib_resolve(struct kfib *f, const struct ip *nh, uint32_t *cost)
@@ -269,6 +327,39 @@ int kfib_set_on(struct kfib *f, const struct pfx *p, const struct ip *nh, int oi
 	return state(f, p, hop);
 }
 
+int kfib_set_paths(struct kfib *f, const struct pfx *p, const struct kfib_path *paths, unsigned n)
+{
+	uint16_t members[KFIB_PATHS] = {0}, hop = NO_HOP;
+	unsigned have = 0;
+	int err = ERR_FULL;
+
+	if (n == 0 || n > KFIB_PATHS)
+		return ERR_RANGE;
+	/* Held meanwhile, so that none takes another's slot. */
+	for (unsigned i = 0; i < n; i++) {
+		uint16_t m = hop_get(f, &paths[i].nh, paths[i].oif);
+		bool twice = false;
+
+		for (unsigned k = 0; k < have; k++)
+			twice |= members[k] == m;
+		if (m == NO_HOP || twice)
+			continue;
+		members[have++] = m;
+		f->hops[m].refs++;
+	}
+	if (have > 1)
+		hop = group_get(f, members, have);
+	if (hop == NO_HOP && have > 0)
+		hop = members[0]; /* one is better than none */
+	if (hop != NO_HOP)
+		err = state(f, p, hop);
+	else
+		f->st.full++;
+	for (unsigned i = 0; i < have; i++)
+		f->hops[members[i]].refs--;
+	return err;
+}
+
 int kfib_set_unreachable(struct kfib *f, const struct pfx *p)
 {
 	return state(f, p, NO_HOP);
@@ -303,8 +394,34 @@ static void to_message(const struct kfib *f, const struct route *r, struct nl_ro
 	out->scope = RT_SCOPE_UNIVERSE;
 	if (r->hop == NO_HOP)
 		return;
+	for (unsigned i = 0; h->members && i < KFIB_PATHS && h->members[i]; i++) {
+		const struct hop *m = &f->hops[h->members[i]];
+
+		if (m->oif <= 0)
+			continue;
+		out->hops[out->nhops] = out->oif = m->oif;
+		out->gateway = m->gateway.family != IP_NONE ? m->gateway : m->addr;
+		out->hop_gateways[out->nhops++] = out->gateway;
+	}
+	if (h->members)
+		return;
 	out->oif = h->oif;
 	out->gateway = h->gateway.family != IP_NONE ? h->gateway : h->addr;
+}
+
+/* Are the next hops of a multipath route the same, in any order? */
+static bool same_hops(const struct nl_route *a, const struct nl_route *b)
+{
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < a->nhops; i++)
+		for (unsigned k = 0; k < b->nhops; k++)
+			if (a->hops[i] == b->hops[k] &&
+				ip_eq(&a->hop_gateways[i], &b->hop_gateways[k])) {
+				found++;
+				break;
+			}
+	return a->nhops == b->nhops && found == a->nhops;
 }
 
 static bool agrees(const struct kfib *f, const struct route *r, const struct nl_route *shown)
@@ -312,6 +429,8 @@ static bool agrees(const struct kfib *f, const struct route *r, const struct nl_
 	struct nl_route want;
 
 	to_message(f, r, &want);
+	if (want.nhops > 1 || shown->nhops > 1)
+		return shown->type == want.type && same_hops(&want, shown);
 	return shown->type == want.type &&
 	       (r->hop == NO_HOP ||
 		       (shown->oif == want.oif && ip_eq(&shown->gateway, &want.gateway)));
@@ -487,11 +606,25 @@ static bool hops_recheck(struct kfib *f)
 	for (uint16_t n = 1; n <= LIM_BGP_NEXTHOPS; n++) {
 		struct hop *h = &f->hops[n], old = *h;
 
-		if (!h->used)
+		h->moved = false;
+		if (!h->used || h->members)
 			continue;
 		ask(f, h);
 		changed |= (h->oif > 0) != (old.oif > 0) || h->cost != old.cost;
 		if (h->oif > 0 && (h->oif != old.oif || !ip_eq(&h->gateway, &old.gateway)))
+			hop_moved(f, n);
+		h->moved = h->oif != old.oif || !ip_eq(&h->gateway, &old.gateway);
+	}
+	for (uint16_t n = 1; n <= LIM_BGP_NEXTHOPS; n++) {
+		struct hop *h = &f->hops[n];
+		bool moved = false;
+
+		for (unsigned i = 0; h->members && i < KFIB_PATHS && h->members[i]; i++)
+			moved |= f->hops[h->members[i]].moved;
+		if (!moved)
+			continue;
+		ask(f, h);
+		if (h->oif > 0)
 			hop_moved(f, n);
 	}
 	return changed;
@@ -551,9 +684,10 @@ int kfib_open(uint32_t vni, uint32_t mark, bool ipv6, const uint8_t seed[16], st
 	err = ERR_NOMEM;
 	f->routes = map_new(KEY_BYTES, LIM_KERN_ROUTES, seed);
 	f->hop_index = map_new(HOP_KEY_BYTES, LIM_BGP_NEXTHOPS, seed);
+	f->group_index = map_new(KFIB_PATHS * sizeof(uint16_t), LIM_BGP_NEXTHOPS, seed);
 	f->hops = calloc(LIM_BGP_NEXTHOPS + 1, sizeof(*f->hops));
 	f->batch = nlx_batch_new(&f->x);
-	if (!f->routes || !f->hop_index || !f->hops || !f->batch)
+	if (!f->routes || !f->hop_index || !f->group_index || !f->hops || !f->batch)
 		goto fail;
 	err = audit(f);
 	if (err)
@@ -576,6 +710,9 @@ void kfib_close(struct kfib *f)
 		free(v);
 	map_free(f->routes);
 	map_free(f->hop_index);
+	map_free(f->group_index);
+	for (uint16_t n = 1; f->hops && n <= LIM_BGP_NEXTHOPS; n++)
+		free(f->hops[n].members);
 	free(f->hops);
 	nlx_batch_free(f->batch);
 	nlx_close(&f->x);

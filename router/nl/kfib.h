@@ -36,6 +36,14 @@ bool kfib_resolve(struct kfib *f, const struct ip *nh, uint32_t *cost);
 int kfib_set(struct kfib *f, const struct pfx *p, const struct ip *nh);
 /* The same by a link-local @nh on the device @oif, for a prefix of either family. */
 int kfib_set_on(struct kfib *f, const struct pfx *p, const struct ip *nh, int oif);
+/* By several next hops at once, between which the kernel shares flows. ERR_RANGE: @n is 0 or above
+ * KFIB_PATHS. */
+#define KFIB_PATHS 16
+struct kfib_path {
+	struct ip nh;
+	int oif; /* a link-local one: its device; else 0 */
+};
+int kfib_set_paths(struct kfib *f, const struct pfx *p, const struct kfib_path *paths, unsigned n);
 int kfib_set_unreachable(struct kfib *f, const struct pfx *p);
 int kfib_del(struct kfib *f, const struct pfx *p); /* ERR_NOT_FOUND */
 

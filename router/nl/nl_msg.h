@@ -59,7 +59,8 @@ struct nl_route {
 	struct ip src;               /* preferred source; IP_NONE: none */
 	struct ip gateway;           /* perhaps of the other family (RTA_VIA) */
 	int hops[NL_ROUTE_HOPS];
-	unsigned nhops;
+	struct ip hop_gateways[NL_ROUTE_HOPS]; /* IP_NONE: on the link */
+	unsigned nhops; /* to be put: with 2 or more, oif and gateway don't count */
 };
 int nl_route_parse(const struct nlmsghdr *nlh, struct nl_route *out);
 /* Fill a begun RTM_NEWROUTE or RTM_DELROUTE (header struct rtmsg). */

@@ -6,7 +6,30 @@
 #include <string.h>
 #include "weft/err.h"
 
-static int hops_parse(const struct nlattr *a, struct nl_route *out)
+static bool via_parse(const struct nlattr *a, struct ip *out);
+
+/* The gateway among the attributes of one next hop. */
+static bool hop_gateway(const char *p, size_t len, int family, struct ip *out)
+{
+	while (len >= sizeof(struct nlattr)) {
+		const struct nlattr *a = (const struct nlattr *)(const void *)p;
+		size_t step = MNL_ALIGN((size_t)a->nla_len);
+		uint16_t type = mnl_attr_get_type(a);
+
+		if (a->nla_len < sizeof(*a) || a->nla_len > len)
+			return false;
+		if ((type == RTA_GATEWAY && !nl_ip_from(family, a, out)) ||
+			(type == RTA_VIA && !via_parse(a, out)))
+			return false;
+		if (step >= len)
+			break;
+		p += step;
+		len -= step;
+	}
+	return true;
+}
+
+static int hops_parse(const struct nlattr *a, int family, struct nl_route *out)
 {
 	const char *p = mnl_attr_get_payload(a);
 	size_t left = mnl_attr_get_payload_len(a);
@@ -19,8 +42,12 @@ static int hops_parse(const struct nlattr *a, struct nl_route *out)
 		step = RTNH_ALIGN((size_t)nh.rtnh_len);
 		if (nh.rtnh_len < sizeof(nh) || nh.rtnh_len > left)
 			return ERR_MALFORMED;
-		if (out->nhops < NL_ROUTE_HOPS)
+		if (out->nhops < NL_ROUTE_HOPS) {
+			if (!hop_gateway(p + sizeof(nh), nh.rtnh_len - sizeof(nh), family,
+				    &out->hop_gateways[out->nhops]))
+				return ERR_MALFORMED;
 			out->hops[out->nhops++] = nh.rtnh_ifindex;
+		}
 		if (step >= left)
 			break;
 		p += step;
@@ -123,8 +150,33 @@ int nl_route_parse(const struct nlmsghdr *nlh, struct nl_route *out)
 	if (tb[RTA_METRICS])
 		err = metrics_parse(tb[RTA_METRICS], out);
 	if (err == 0 && tb[RTA_MULTIPATH])
-		err = hops_parse(tb[RTA_MULTIPATH], out);
+		err = hops_parse(tb[RTA_MULTIPATH], rtm->rtm_family, out);
 	return err;
+}
+
+static void gateway_put(struct nlmsghdr *nlh, const struct nl_route *r, const struct ip *gateway)
+{
+	if (gateway->family != IP_NONE && gateway->family != r->dst.ip.family)
+		via_put(nlh, gateway);
+	else if (gateway->family != IP_NONE)
+		nl_put_ip(nlh, RTA_GATEWAY, gateway);
+}
+
+static void hops_put(struct nlmsghdr *nlh, const struct nl_route *r)
+{
+	struct nlattr *nest = mnl_attr_nest_start(nlh, RTA_MULTIPATH);
+
+	for (unsigned i = 0; i < r->nhops; i++) {
+		struct rtnexthop *nh = mnl_nlmsg_get_payload_tail(nlh);
+
+		memset(nh, 0, sizeof(*nh));
+		nh->rtnh_ifindex = r->hops[i];
+		nlh->nlmsg_len += MNL_ALIGN(sizeof(*nh));
+		gateway_put(nlh, r, &r->hop_gateways[i]);
+		nh->rtnh_len =
+			(unsigned short)((char *)mnl_nlmsg_get_payload_tail(nlh) - (char *)nh);
+	}
+	mnl_attr_nest_end(nlh, nest);
 }
 
 void nl_route_put(struct nlmsghdr *nlh, const struct nl_route *r)
@@ -144,12 +196,12 @@ void nl_route_put(struct nlmsghdr *nlh, const struct nl_route *r)
 	nl_put_ip(nlh, RTA_DST, &r->dst.ip);
 	if (del)
 		return;
-	if (r->oif > 0)
+	if (r->nhops > 1)
+		hops_put(nlh, r);
+	else if (r->oif > 0)
 		mnl_attr_put_u32(nlh, RTA_OIF, (uint32_t)r->oif);
-	if (r->gateway.family != IP_NONE && r->gateway.family != r->dst.ip.family)
-		via_put(nlh, &r->gateway);
-	else if (r->gateway.family != IP_NONE)
-		nl_put_ip(nlh, RTA_GATEWAY, &r->gateway);
+	if (r->nhops <= 1)
+		gateway_put(nlh, r, &r->gateway);
 	if (r->src.family != IP_NONE)
 		nl_put_ip(nlh, RTA_PREFSRC, &r->src);
 	if (r->mtu > 0) {

@@ -12,7 +12,7 @@
 #include <libmnl/libmnl.h>
 
 #define NLX_BUF_BYTES  (64 * 1024) /* one send or receive */
-#define NLX_MSG_BYTES  512         /* room that one message of a batch may need */
+#define NLX_MSG_BYTES  768         /* room that one message of a batch may need: 16 next hops */
 #define NLX_BATCH_MSGS 1024        /* messages per send */
 #define NLX_DUMP_TRIES 8           /* a table that changes all the time is given up on: -EAGAIN */
 #define NLX_SAID_BYTES 96

@@ -382,6 +382,31 @@ static void older_driven(void **state)
 	assert_hasnt(sh("iptables-legacy -S"), "weft");
 }
 
+/* The table is exchanged whole, and so does iptables: neither undoes the other's work. */
+static void older_at_once(void **state)
+{
+	struct nl_xt_view v;
+	unsigned done = 0;
+
+	NEED_ROOT;
+	if (!legacy())
+		skip();
+	run("iptables-legacy -P FORWARD DROP; (for i in $(seq 60); do iptables-legacy -w -A INPUT "
+	    "-s "
+	    "192.0.2.$i -j DROP; done; touch /run/done) >/dev/null 2>&1 &");
+	while (access("/run/done", F_OK) != 0) {
+		int err = nl_xt_set(false, done % 2 ? 0 : MARK, MARK);
+
+		assert_true(err == 0 || err == -EAGAIN);
+		done += err == 0;
+	}
+	assert_true(done > 10);
+	assert_int_equal(nl_xt_set(false, MARK, MARK), 0);
+	assert_int_equal(nl_xt_look(false, MARK, MARK, &v), 0);
+	assert_true(v.stands);
+	assert_int_equal(count(sh("iptables-legacy -S INPUT"), "-j DROP"), 60);
+}
+
 /* A table from the kernel, cut short and with every byte flipped: refused or read, never beyond its
  * bounds (the address sanitizer looks). */
 static void older_foreign(void **state)
@@ -530,6 +555,31 @@ static void who_is_let_through(void **state)
 	}
 }
 
+/* A node that only relays leaves firewalls alone, and takes away what it kept there before. */
+static void nothing_to_carry(void **state)
+{
+	struct kern_cfg c = cfg();
+	struct kern *k;
+
+	NEED_ROOT;
+	run("iptables-nft -P FORWARD DROP; ! iptables-legacy -L >/dev/null 2>&1 || iptables-legacy "
+	    "-P "
+	    "FORWARD DROP");
+	k = node(&c);
+	settle(k, 50);
+	assert_int_equal(count(sh("iptables-nft -S FORWARD"), "weft:"), 1);
+	kern_close(k);
+	tidy(NULL);
+	k = open_kern(&c);
+	tun("weft0-c");
+	assert_int_equal(kern_segment_add(k, 0, "weft0-c", 1400, NULL, 0), 0);
+	settle(k, 50);
+	assert_hasnt(sh("nft list ruleset"), "weft:");
+	assert_hasnt(sh("iptables-legacy -S 2>/dev/null"), "weft:");
+	assert_int_equal(stats(k).accepts, 0);
+	kern_close(k);
+}
+
 /* As many ranges as a configuration can have: one batch of more than a socket takes by itself. */
 static void many_ranges(void **state)
 {
@@ -597,9 +647,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(owned, fresh, tidy),
 		cmocka_unit_test_setup_teardown(older, fresh, tidy),
 		cmocka_unit_test_setup_teardown(older_driven, fresh, tidy),
+		cmocka_unit_test_setup_teardown(older_at_once, fresh, tidy),
 		cmocka_unit_test_setup_teardown(older_foreign, fresh, tidy),
 		cmocka_unit_test_setup_teardown(masquerade, fresh, tidy),
 		cmocka_unit_test_setup_teardown(who_is_let_through, fresh, tidy),
+		cmocka_unit_test_setup_teardown(nothing_to_carry, fresh, tidy),
 		cmocka_unit_test_setup_teardown(many_ranges, fresh, tidy),
 		cmocka_unit_test_setup_teardown(no_memory, fresh, tidy),
 	};
