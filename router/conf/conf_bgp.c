@@ -677,12 +677,24 @@ static void take_peers(const struct take *t, const struct conf_node *v)
 	}
 }
 
+const char *conf_bgp_peer_name(const struct conf_bgp_peer *p, char out[CONF_BGP_PEER_NAME])
+{
+	if (p->interface[0])
+		(void)snprintf(out, CONF_BGP_PEER_NAME, "%s", p->interface);
+	else if (p->range.ip.family != IP_NONE)
+		pfx_fmt(&p->range, out);
+	else if (p->remote.ip.family != IP_NONE)
+		ip_fmt(&p->remote.ip, out);
+	else
+		out[0] = '\0';
+	return out;
+}
+
 static void read_filters(struct conf_load *l, struct conf_bgp *b, struct conf_bgp_peer *p)
 {
-	char label[IP_STRLEN + 16], text[IP_STRLEN] = "";
+	char label[CONF_BGP_PEER_NAME + 16], text[CONF_BGP_PEER_NAME];
 
-	if (p->remote.ip.family != IP_NONE)
-		ip_fmt(&p->remote.ip, text);
+	conf_bgp_peer_name(p, text);
 	(void)snprintf(label, sizeof(label), "(import of %s)", text);
 	conf_policy_filter(l, "bgp.peers.import", b->policies, label, &p->import);
 	(void)snprintf(label, sizeof(label), "(export to %s)", text);

@@ -101,6 +101,10 @@ struct conf_bgp {
 
 /* Do both speak of the same neighbour: by address, or by interface? */
 bool conf_bgp_same_peer(const struct conf_bgp_peer *a, const struct conf_bgp_peer *b);
+#define CONF_BGP_PEER_NAME PFX_STRLEN
+/* How the file names a peer: its address, interface or range, no two the same; returns @out. */
+const char *conf_bgp_peer_name(const struct conf_bgp_peer *p, char out[CONF_BGP_PEER_NAME]);
+
 /* Wipes passwords. NULL is fine. */
 void conf_bgp_free(struct conf_bgp *b);
 

@@ -110,16 +110,14 @@ static bool same_neighbours(
 		snprintf(why, why_len, "bgp.asn is another; restart weftd for that");
 		return false;
 	}
-	for (size_t i = 0; i < s->nneighbours; i++) {
-		const struct conf_bgp_peer *old = s->neighbours[i].conf;
-		const struct conf_bgp_peer *p = find_peer(c, old);
-		char text[IP_STRLEN];
+	for (size_t i = 0; i < s->conf->npeers; i++) {
+		const struct conf_bgp_peer *old = &s->conf->peers[i], *p = find_peer(c, old);
+		char text[CONF_BGP_PEER_NAME];
 
 		if (p && p->asn == old->asn)
 			continue;
 		snprintf(why, why_len, "the neighbour %s %s; restart weftd for that",
-			old->interface[0] ? old->interface : ip_fmt(&old->remote.ip, text),
-			p ? "has another asn" : "is gone");
+			conf_bgp_peer_name(old, text), p ? "has another asn" : "is gone");
 		return false;
 	}
 	return true;
@@ -173,6 +171,7 @@ int bgp_policy_reload(struct daemon *d, char *why, size_t why_len)
 		goto fail;
 	}
 	policy_book_succeed(c->policies, s->book);
+	policy_book_origins(s->book, NULL); /* the configuration's own book outlives the table */
 	s->book = c->policies;
 	policy_book_origins(s->book, origins);
 	take_over(s, c, origins);

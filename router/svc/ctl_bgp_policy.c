@@ -80,14 +80,14 @@ static const struct conf_bgp *conf_in_use(const struct bgp_svc *s)
 static void write_users(const struct bgp_svc *s, struct ctl_w *w, const struct policy *p)
 {
 	const struct conf_bgp *c = conf_in_use(s);
-	char text[IP_STRLEN];
+	char text[CONF_BGP_PEER_NAME];
 
 	ctl_w_array(w, "used");
 	for (size_t i = 0; i < c->npeers; i++) {
 		if (c->peers[i].import.policy == p)
-			ctl_w_strf(w, NULL, "import of %s", ip_fmt(&c->peers[i].remote.ip, text));
+			ctl_w_strf(w, NULL, "import of %s", conf_bgp_peer_name(&c->peers[i], text));
 		if (c->peers[i].export.policy == p)
-			ctl_w_strf(w, NULL, "export to %s", ip_fmt(&c->peers[i].remote.ip, text));
+			ctl_w_strf(w, NULL, "export to %s", conf_bgp_peer_name(&c->peers[i], text));
 	}
 	ctl_w_end(w);
 }
