@@ -24,7 +24,7 @@
 
 #define PREFIX_DELAY DUR_MS(20)
 #define HOST_PERIOD  DUR_MS(300)
-#define SYNC_BUDGET  4096
+#define SYNC_BUDGET  1024 /* one batch: what waits for the loop meanwhile has milliseconds */
 #define SWEEP_AFTER  DUR_SEC(10)
 #define SWEEP_LATEST DUR_SEC(120)
 #define RANGE_LIMIT  64
