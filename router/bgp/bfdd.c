@@ -50,6 +50,7 @@ struct bfdd {
 	struct map *sessions; /* by number */
 	struct listener listeners[LISTENERS];
 	struct loop_timer *timer;
+	ts_t due;    /* what the timer is set for */
 	bool ending; /* the ops hear nothing any more */
 	struct bfdd_stats st;
 };
@@ -116,7 +117,8 @@ static void act(struct bfdd *d)
 static void kick(struct bfdd *d)
 {
 	act(d);
-	loop_timer_set(d->timer, bfd_deadline(d->core));
+	d->due = bfd_deadline(d->core);
+	loop_timer_set(d->timer, d->due);
 }
 
 /* --- packets and time --- */
@@ -153,7 +155,10 @@ static void on_listener(void *ctx, int events)
 static void on_timer(void *ctx)
 {
 	struct bfdd *d = ctx;
+	int64_t late_us = ts_sub(loop_now(), d->due).ns / 1000;
 
+	if (late_us > 0 && (uint64_t)late_us > d->st.late_max_us)
+		d->st.late_max_us = (uint64_t)late_us;
 	for (unsigned i = 0; i < LISTENERS; i++)
 		if (d->listeners[i].sessions > 0)
 			read_listener(&d->listeners[i]);

@@ -49,6 +49,7 @@ const struct bfd *bfdd_core(const struct bfdd *d); /* borrowed: to look at */
 struct bfdd_stats {
 	uint64_t send_errors; /* packets that the kernel didn't take */
 	uint64_t recv_errors;
+	uint64_t late_max_us; /* by how much the loop was late with it at the worst */
 };
 void bfdd_stats(const struct bfdd *d, struct bfdd_stats *out);
 

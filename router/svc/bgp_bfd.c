@@ -128,12 +128,18 @@ static void session_metric(const struct bgp_svc *s, struct http_reply *r, const 
 void bgp_bfd_metrics(const struct bgp_svc *s, struct http_reply *r)
 {
 	struct bfd_stats st;
+	struct bfdd_stats d;
 
 	if (!s->bfdd)
 		return;
 	session_metric(s, r, "weft_bfd_up", "gauge", "1 while the BFD session is up.", true);
 	session_metric(s, r, "weft_bfd_failures_total", "counter",
 		"Times that the neighbour was lost to BFD.", false);
+	bfdd_stats(s->bfdd, &d);
+	http_printf(r,
+		"# HELP weft_bfd_late_seconds_max By how much packets were late at the worst.\n"
+		"# TYPE weft_bfd_late_seconds_max gauge\nweft_bfd_late_seconds_max %.6f\n",
+		(double)d.late_max_us / 1e6);
 	bfd_stats(bfdd_core(s->bfdd), &st);
 	http_printf(r, "# HELP weft_bfd_dropped_total Packets dropped, by reason.\n"
 		       "# TYPE weft_bfd_dropped_total counter\n");
