@@ -626,14 +626,6 @@ static void on_wake(struct sim *s, struct sim_event *e)
 
 /* --- life --- */
 
-void sim_node_own_prefix(unsigned index, struct gossip_prefix *out)
-{
-	struct ip ip = ip_v4(0x0a000000u + ((index + 1) << 8));
-
-	*out = (struct gossip_prefix){.vni = VNI_DEFAULT, .right = RIGHT_CONFIG};
-	(void)pfx_make(&ip, 24, &out->pfx);
-}
-
 static void on_start(struct sim *s, struct sim_event *e);
 
 struct sim_node *sim_node_new(struct sim *s, unsigned index)
@@ -884,15 +876,6 @@ void sim_node_set_prefixes(struct sim_node *n, const struct gossip_prefix *p, si
 		return;
 	sim_node_publish(n);
 	turn_ends(n);
-}
-
-void sim_node_publish(struct sim_node *n)
-{
-	struct gossip_prefix all[SIM_PREFIXES + SIM_CLAIMS];
-
-	memcpy(all, n->prefixes, n->nprefixes * sizeof(all[0]));
-	memcpy(all + n->nprefixes, n->claims, n->nclaims * sizeof(all[0]));
-	(void)gossip_set_prefixes(n->gossip, all, n->nprefixes + n->nclaims, sim_node_now(n));
 }
 
 void sim_node_forget(struct sim_node *n, const struct sim_node *other)

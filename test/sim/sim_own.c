@@ -41,6 +41,23 @@ static unsigned block_len(const struct sim *s)
 	return len;
 }
 
+void sim_node_own_prefix(unsigned index, struct gossip_prefix *out)
+{
+	struct ip ip = ip_v4(0x0a000000u + ((index + 1) << 8));
+
+	*out = (struct gossip_prefix){.vni = VNI_DEFAULT, .right = RIGHT_CONFIG};
+	(void)pfx_make(&ip, 24, &out->pfx);
+}
+
+void sim_node_publish(struct sim_node *n)
+{
+	struct gossip_prefix all[SIM_PREFIXES + SIM_CLAIMS];
+
+	memcpy(all, n->prefixes, n->nprefixes * sizeof(all[0]));
+	memcpy(all + n->nprefixes, n->claims, n->nclaims * sizeof(all[0]));
+	(void)gossip_set_prefixes(n->gossip, all, n->nprefixes + n->nclaims, sim_node_now(n));
+}
+
 struct sim_own *sim_own_new(struct sim_node *n, uint64_t wall_secs, ts_t now)
 {
 	struct owner_cfg cfg = {
