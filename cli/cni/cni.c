@@ -26,6 +26,13 @@
 
 const char *const cni_version_text[CNI_VERSIONS] = {"0.3.1", "0.4.0", "1.0.0", "1.1.0"};
 
+void cni_plain(char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
 int cni_fail(struct cni_error *e, int code, const char *fmt, ...)
 {
 	va_list ap;
@@ -35,6 +42,7 @@ int cni_fail(struct cni_error *e, int code, const char *fmt, ...)
 		va_start(ap, fmt);
 		vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
 		va_end(ap);
+		cni_plain(e->msg);
 	}
 	return ERR_REFUSED;
 }
@@ -51,6 +59,7 @@ void cni_detail(struct cni_error *e, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(e->details + n, sizeof(e->details) - n, fmt, ap);
 	va_end(ap);
+	cni_plain(e->details + n);
 }
 
 static int read_all(FILE *in, char **out, size_t *len, struct cni_error *e)

@@ -49,6 +49,10 @@ int cni_fail(struct cni_error *e, int code, const char *fmt, ...)
 /* Add a line of details. */
 void cni_detail(struct cni_error *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* What is no printable ASCII becomes '?': foreign text that is quoted, whatever a cut made of it, goes into
+ * JSON, which wants whole UTF-8. */
+void cni_plain(char *text);
+
 /* The versions, in order. */
 enum cni_version { CNI_0_3_1, CNI_0_4_0, CNI_1_0_0, CNI_1_1_0, CNI_VERSIONS };
 extern const char *const cni_version_text[CNI_VERSIONS];

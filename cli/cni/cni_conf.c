@@ -33,6 +33,14 @@ static const struct verb {
 	{"VERSION", CNI_VERSION, 0, CNI_0_3_1},
 };
 
+static bool is_utf8(const char *text)
+{
+	json_t *j = json_string(text);
+
+	json_decref(j);
+	return j != NULL;
+}
+
 static const struct verb *verb_of(const char *name)
 {
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
@@ -205,6 +213,9 @@ static int parse_env(
 				env->ifname, IPAM_IFNAME_MAX);
 		strcpy(c->ifname, env->ifname);
 	}
+	if ((v->needs & NEED_NETNS) && !is_utf8(env->netns))
+		return cni_fail(e, CNI_E_ENV,
+			"CNI_NETNS is not UTF-8, so no result could tell it: %.160s", env->netns);
 	c->netns = env->netns;
 	return v->needs & NEED_ID ? parse_args(c, env->args, e) : 0;
 }
@@ -363,6 +374,7 @@ static int parse_version(const struct verb *v, struct cni_call *c, struct cni_er
 		snprintf(c->version_text, sizeof(c->version_text), "%s", text);
 	else if (v->verb == CNI_VERSION)
 		strcpy(c->version_text, cni_version_text[CNI_VERSIONS - 1]);
+	cni_plain(c->version_text);
 	if (v->verb == CNI_VERSION)
 		return 0; /* every version may ask which ones there are */
 	while (i < CNI_VERSIONS && strcmp(c->version_text, cni_version_text[i]) != 0)

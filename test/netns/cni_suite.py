@@ -60,7 +60,7 @@ def call(verb, pod=None, stdin=None, wrap=(), **env):
     r = subprocess.run(['nsenter', f'--net={HOST}', *wrap, PLUGIN], env=e, capture_output=True,
                        input=text.encode() if isinstance(text, str) else text)
     out = r.stdout.decode()
-    return r.returncode, json.loads(out) if out.strip() else None, r.stderr.decode()
+    return r.returncode, json.loads(out) if out.strip() else None, r.stderr.decode(errors='replace')
 
 
 def expect(ok, what, seen=''):
@@ -214,6 +214,9 @@ def case_environment():
     bad(4, 'ADD', pod, says='CNI_ARGS', CNI_ARGS='K8S_POD_NAME')
     bad(4, 'ADD', pod, says='IP', CNI_ARGS='IP=10.32.1')
     bad(4, 'ADD', pod, CNI_NETNS='/etc/passwd')
+    # No UTF-8: an error all the same, and one that JSON can hold.
+    bad(4, 'ADD', pod, CNI_NETNS='/run/netns/\udcf9', says='UTF-8')
+    bad(4, '\udcb8', pod)
     bad(3, 'ADD', pod, CNI_NETNS='/run/netns/there-is-none')
     bad(8, 'ADD', pod, CNI_NETNS=HOST)
     clean()

@@ -211,6 +211,15 @@ static void errors(void **state)
 	assert_string_equal(json_string_value(json_object_get(j, "msg")), "first");
 	assert_string_equal(json_string_value(json_object_get(j, "cniVersion")), "1.1.0");
 	json_decref(j);
+	/* Text that is no UTF-8 is told all the same. */
+	e = (struct cni_error){0};
+	(void)cni_fail(&e, 4, "no verb '%s'", "\xb8\x10");
+	cni_detail(&e, "%s", "\xff");
+	j = cni_result_error(&c, &e);
+	assert_non_null(j);
+	assert_string_equal(json_string_value(json_object_get(j, "msg")), "no verb '?\?'");
+	assert_string_equal(json_string_value(json_object_get(j, "details")), "?");
+	json_decref(j);
 }
 
 /* --- no memory --- */
