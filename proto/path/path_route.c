@@ -188,6 +188,9 @@ void route_alive(struct path *p, struct peer *pr, unsigned way)
 {
 	if (way != peer_way(pr) || !pr->linked || pr->route_void)
 		return;
+	/* Given up too soon: the other side had not left its dead way yet, and so did not answer. */
+	if (way == 1 && path_label_eq(&pr->bad, &pr->route.label[0]))
+		pr->bad_until = TS_ZERO;
 	if (pr->state == PATH_ST_LOST)
 		peer_state(p, pr, way ? PATH_ST_RELAYED : PATH_ST_DIRECT);
 	if (way == 0 || (pr->search && ts_is_never(pr->search->until))) {

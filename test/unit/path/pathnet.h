@@ -50,6 +50,7 @@ struct node {
 	struct node_key key;
 	struct ep ep; /* inside */
 	bool relay;
+	unsigned gap_ms; /* between probes; 0: as shipped */
 	enum nat nat;
 	struct mapping maps[MAPS_MAX];
 	unsigned nmaps;
@@ -582,6 +583,8 @@ static inline void net_start(struct net *t, unsigned mtu)
 			.seed = t->seed * 100 + i};
 
 		path_tune_default(&cfg.tune);
+		if (t->n[i].gap_ms)
+			cfg.tune.probe_gap = DUR_MS(t->n[i].gap_ms);
 		t->n[i].p = path_new(&cfg, t->now);
 		assert_non_null(t->n[i].p);
 		path_local(t->n[i].p, &t->n[i].ep, 1, t->now);

@@ -75,6 +75,38 @@ static void test_refusing(void **state)
 }
 
 /* Costs that differ little or swing change nothing; a clearly cheaper relay is taken, once. */
+/* The other side leaves the dead way so late that our relay seems dead too: it answers by the dead one.
+ * When it has left that as well, the relay is as good as any, also for the next time. */
+static void test_slow_to_leave(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 10; seed++) {
+		struct net *t = net_new(3, seed);
+
+		t->n[1].gap_ms = 500;
+		net_start(t, 1500);
+		join_all(t);
+		struct flow *ab = flow(t, 0, 1, 0, 500);
+		flow(t, 1, 0, 0, 500);
+		run(t, 2000);
+		cut_both(t, 0, 1, true);
+		run(t, 4000);
+		assert_int_equal(info(t, 0, 1).state, PATH_ST_RELAYED);
+		assert_int_equal(info(t, 1, 0).state, PATH_ST_RELAYED);
+		assert_true(stats(t, 0).deaths >= 2); /* the relay's was the second */
+		cut_both(t, 0, 1, false);
+		run(t, 8000);
+		assert_int_equal(info(t, 0, 1).state, PATH_ST_DIRECT);
+		assert_int_equal(info(t, 1, 0).state, PATH_ST_DIRECT);
+		mark(t, ab);
+		cut_both(t, 0, 1, true);
+		run(t, 4000);
+		assert_int_equal(info(t, 0, 1).state, PATH_ST_RELAYED);
+		assert_int_equal(info(t, 1, 0).state, PATH_ST_RELAYED);
+		net_free(t);
+	}
+}
+
 static void test_hysteresis(void **state)
 {
 	(void)state;
@@ -377,6 +409,7 @@ int main(void)
 		cmocka_unit_test(test_cheapest),
 		cmocka_unit_test(test_refusing),
 		cmocka_unit_test(test_hysteresis),
+		cmocka_unit_test(test_slow_to_leave),
 		cmocka_unit_test(test_relay_dies),
 		cmocka_unit_test(test_bad_direct),
 		cmocka_unit_test(test_lossy_direct),
