@@ -380,6 +380,24 @@ def case_pinned():
     clean()
 
 
+# ---- group: six (the node has an IPv6 prefix alone) ----
+
+def case_ipv6_alone():
+    pods = [Pod(f'v6{i}') for i in range(2)]
+    res = [good('ADD', p) for p in pods]
+    for p, r in zip(pods, res):
+        expect(len(r['ips']) == 1 and r['ips'][0]['gateway'] == GATEWAY[6] and [x['dst'] for x in r['routes']] == ['::/0'], 'the result', r)
+        expect(not p.sh('ip -4 -o addr show dev eth0') and not p.sh('ip -4 route'), 'no IPv4 in the pod', p.sh('ip -4 addr'))
+        good('CHECK', p, with_prev(r))
+    pods[0].sh(f'ping -c1 -W5 -q {addresses(res[1])[0]}')
+    sh(f'nsenter --net={HOST} ping -c1 -W5 -q {addresses(res[0])[0]}')
+    bad(7, 'CHECK', pods[0], conf())
+    bad(7, 'ADD', Pod('v6x'), conf(runtimeConfig={'ips': ['10.32.1.9']}), says='10.32.1.9')
+    for p, r in zip(pods, res):
+        good('DEL', p, with_prev(r))
+    clean()
+
+
 # ---- group: life ----
 
 def case_gc():
@@ -717,6 +735,7 @@ GROUPS = {
     'verbs': [case_version, case_result_of_each_version, case_interface_in_kernel, case_environment, case_configuration,
               case_static_and_args, case_chain, case_again_and_gone, case_check, case_pinned],
     'life': [case_gc, case_killed, case_killed_then_again, case_each_call_fails, case_kernel_refuses, case_odd_daemon, case_parallel, case_disk_full, case_daemon_down],
+    'six': [case_ipv6_alone],
     'small': [case_pool_full, case_rest_order],
     'claiming': [case_claims_more],
     'claiming-much': [case_claim_while_adding],

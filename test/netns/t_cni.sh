@@ -74,6 +74,10 @@ step "a small pool"
 cni_start 1 --prefix 10.32.1.0/29
 suite small
 weftd_stop h1
+step "IPv6 alone"
+cni_start 1 --prefix fd32:0:0:1::/64
+suite six
+weftd_stop h1
 step "a node that claims"
 # claiming_start RANGE: an earlier run's claims are gone.
 claiming_start() {
