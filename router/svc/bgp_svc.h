@@ -87,6 +87,7 @@ void ctl_bgp_policy_test(struct daemon *d, const struct ctl_request *rq, struct 
 void ctl_bgp_reload(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);
 /* Communities as policy_comm.h writes them, standard, extended, large; cut with "..."; returns @out. */
 char *ctl_bgp_communities(const struct bgp_attrs *at, char *out, size_t cap);
+void bgp_policy_metrics(const struct bgp_svc *s, struct http_reply *r);
 void metrics_bgp(struct daemon *d, struct http_reply *r);
 
 #endif

@@ -510,4 +510,5 @@ void metrics_bgp(struct daemon *d, struct http_reply *r)
 		"# TYPE weft_bgp_kernel_errors_total counter\nweft_bgp_kernel_errors_total %llu\n",
 		k.routes, (unsigned long long)k.errors);
 	bgp_bfd_metrics(d->bgp, r);
+	bgp_policy_metrics(d->bgp, r);
 }

@@ -430,6 +430,39 @@ out:
 	free(m);
 }
 
+/* --- metrics --- */
+
+void bgp_policy_metrics(const struct bgp_svc *s, struct http_reply *r)
+{
+	static const char *const dirs[] = {[POLICY_IN] = "in", [POLICY_OUT] = "out"};
+	const struct policy *p;
+	struct policy_info i;
+	struct policy_rule_info rule;
+	size_t it = 0, at;
+
+	http_printf(r,
+		"# HELP weft_bgp_policy_hits_total Routes for which a rule of a policy held, "
+		"since the last reload.\n# TYPE weft_bgp_policy_hits_total counter\n");
+	while (policy_next(s->book, &it, &i, &p)) {
+		for (at = 0; policy_rule_next(p, &at, &rule);)
+			for (unsigned d = 0; d < 2; d++)
+				http_printf(r,
+					"weft_bgp_policy_hits_total{policy=\"%s\",rule=\"%s\","
+					"direction=\"%s\"} %llu\n",
+					i.name, rule.name, dirs[d],
+					(unsigned long long)rule.hits[d]);
+		for (unsigned d = 0; d < 2; d++)
+			http_printf(r,
+				"weft_bgp_policy_hits_total{policy=\"%s\",rule=\"\",direction="
+				"\"%s\"} %llu\n",
+				i.name, dirs[d], (unsigned long long)i.unmatched[d]);
+	}
+	http_printf(r,
+		"# HELP weft_bgp_origins Entries of the file of origins in use.\n"
+		"# TYPE weft_bgp_origins gauge\nweft_bgp_origins %zu\n",
+		s->origins ? roa_count(s->origins) : 0);
+}
+
 /* --- bgp reload --- */
 
 void ctl_bgp_reload(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a)

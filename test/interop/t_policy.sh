@@ -120,6 +120,10 @@ route_is 198.18.1.0/24 communities 64512:50 || fail "the communities are $(route
 route_is 198.18.1.0/24 med 7 || fail "the next rule was not asked"
 route_is 198.51.100.0/24 communities "64999:77 rt:64999:9" || fail "communities changed without a word"
 [ "$(hits from-rack hidden in)" = 1 ] || fail "the rule held $(hits from-rack hidden in) times"
+in_host h1 curl -s http://127.0.0.1:6794/metrics >"$net_dir/metrics"
+[ "$(/usr/bin/python3 "$root/test/netns/metrics_parse.py" \
+	'weft_bgp_policy_hits_total{policy="from-rack",rule="hidden",direction="in"}' <"$net_dir/metrics")" = 1 ] ||
+	fail "the metrics do not say so"
 
 step "a test, rule by rule: a route as received, one that is out, one made up"
 [ "$(tested "' '.join(s['rule'] + ':' + (s.get('then') or s.get('lacks') or '-' + s['excepted']) for s in d['steps'])" \

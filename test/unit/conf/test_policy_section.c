@@ -203,6 +203,32 @@ static void refused(void **state)
 	}
 }
 
+/* Lists of prefixes are policies with names that tell whose they are. */
+static void names(void **state)
+{
+	static const char text[] = MIN "  listen: 192.0.2.1\n  peers:\n"
+				       "  - {address: 192.0.2.9, asn: 1, import: [10.0.0.0/8]}\n"
+				       "  - {interface: eth0, asn: 1, import: [10.0.0.0/8]}\n"
+				       "  - {interface: eth1, asn: 1, export: []}\n"
+				       "  - {range: 192.0.2.128/25, asn: 1, import: []}\n";
+	static const char *const want[] = {"(import of 192.0.2.9)", "(import of eth0)",
+		"(export to eth1)", "(import of 192.0.2.128/25)"};
+	char err[2000];
+	struct conf c;
+
+	(void)state;
+	if (load(text, &c, err) != 0)
+		fail_msg("%s", err);
+	for (size_t i = 0; i < COUNT(want); i++) {
+		const struct conf_bgp_peer *p = &c.bgp->peers[i];
+		struct policy *found = policy_find(c.bgp->policies, want[i]);
+
+		assert_non_null(found);
+		assert_ptr_equal(found, p->import.policy ? p->import.policy : p->export.policy);
+	}
+	conf_free(&c);
+}
+
 static void prefixes(void **state)
 {
 	char err[2000];
@@ -261,6 +287,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whole_section),
 		cmocka_unit_test(refused),
+		cmocka_unit_test(names),
 		cmocka_unit_test(prefixes),
 		cmocka_unit_test(no_memory),
 		cmocka_unit_test(section_alone),
