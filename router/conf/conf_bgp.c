@@ -304,6 +304,16 @@ static int parse_limit(const char *text, void *out, char *why)
 	return 0;
 }
 
+static int parse_multipath(const char *text, void *out, char *why)
+{
+	unsigned long v;
+
+	if (!number(text, 16, &v) || v < 2)
+		return bad(why, "is out of range");
+	*(uint8_t *)out = (uint8_t)v;
+	return 0;
+}
+
 static int parse_paths(const char *text, void *out, char *why)
 {
 	unsigned long v;
@@ -466,6 +476,7 @@ static const struct map_key bgp_keys[] = {
 	{"announce", "the keys pods, ranges, services, aggregates", take_announce, NULL,
 		B(announce)},
 	{"kernel", ALLOW_YESNO, take_text, parse_yesno, B(kernel)},
+	{"multipath", "2 to 16 next hops of a prefix", take_text, parse_multipath, B(multipath)},
 	{"peers", "a list of entries with at least address and asn", take_peers, NULL, 0},
 	{"sets", "the keys prefixes, communities, as-paths, asns", take_policy, NULL, 0},
 	{"policies", "names, each with a list of rules", take_policy, NULL, 0},

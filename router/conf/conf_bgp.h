@@ -89,6 +89,7 @@ struct conf_bgp_peer {
 struct conf_bgp {
 	uint32_t asn;
 	uint32_t router_id; /* host order; 0: the daemon's choice */
+	uint8_t multipath;  /* next hops of a prefix at once; 0: one */
 	struct ep listen[CONF_BGP_LISTEN_MAX];
 	size_t nlisten; /* 0: nobody can connect to us */
 	struct conf_bgp_announce announce;

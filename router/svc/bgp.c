@@ -34,14 +34,21 @@
 /* A link-local next hop is on the link of the peer that told it. */
 static int to_kernel(struct bgp_svc *s, const struct bgp_act *a)
 {
-	const struct ip *nh = &a->attrs->next_hop;
-	struct bgp_peer_info i;
+	struct kfib_path paths[KFIB_PATHS] = {{.oif = 0}};
+	unsigned n = 0;
 
-	if (!ip_is_link_local(nh))
-		return kfib_set(s->kfib, &a->nlri.pfx, nh);
-	if (bgp_peer_get(bgpd_core(s->bgpd), a->peer, &i) != 0)
-		return ERR_NOT_FOUND;
-	return kfib_set_on(s->kfib, &a->nlri.pfx, nh, (int)i.remote.scope);
+	_Static_assert(BGP_HOPS_MAX <= KFIB_PATHS, "all that the core tells has room");
+	for (unsigned k = 0; k < a->nhops; k++) {
+		struct bgp_peer_info i;
+
+		paths[n].nh = a->hops[k].next_hop;
+		if (!ip_is_link_local(&paths[n].nh)) {
+			n++;
+		} else if (bgp_peer_get(bgpd_core(s->bgpd), a->hops[k].peer, &i) == 0) {
+			paths[n++].oif = (int)i.remote.scope;
+		}
+	}
+	return kfib_set_paths(s->kfib, &a->nlri.pfx, paths, n);
 }
 
 static void on_route(void *ctx, const struct bgp_act *a)
@@ -492,6 +499,7 @@ static int open_bgpd(struct bgp_svc *s)
 			.seed = prng_next(&d->prng),
 			.nexthop = &nexthop_ops,
 			.nexthop_ctx = s,
+			.multipath = s->conf->multipath,
 			.restarting = is_restart(s)},
 		.vni = VNI_DEFAULT,
 		.nlisten = s->conf->nlisten,

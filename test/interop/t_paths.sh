@@ -1,6 +1,7 @@
 #!/bin/bash
 # t_paths.sh - several paths to a prefix (RFC 7911): BIRD on r tells two, weft tells both to another BIRD on
-# h2, each with its attributes; one goes, and goes there too. Asserted is BIRD's own view.
+# h2, each with its attributes; one goes, and goes there too. Then both tell the same prefix, and the kernel
+# shares flows between them (RFC 7938). Asserted is BIRD's own view.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}
@@ -73,3 +74,58 @@ wait_for "weft to tell them again" grown "$before" neighbour_at h1 192.0.2.2 tx_
 wait_for "both paths, still" tells 2
 birdc_at r down >/dev/null
 wait_for "no path at the other BIRD" bird_lacks h2 203.0.113.0/24
+
+step "multipath: two neighbours, equally good"
+bird_conf 192.0.2.9 64999 'export where source = RTS_STATIC; next hop self;' >"$net_dir/r.bird"
+bird_conf 192.0.2.2 64998 'export where source = RTS_STATIC; next hop self;' >"$net_dir/h2.bird"
+for h in r h2; do
+	{
+		echo 'protocol static n4 { ipv4; route 203.0.113.0/24 blackhole; }'
+		echo 'protocol static n6 { ipv6; route 2001:db8:d::/48 blackhole; }'
+		echo 'protocol bgp w6 { local as '"$([ $h = r ] && echo 64999 || echo 64998)"'; neighbor 2001:db8::1 as 64512; connect retry time 2;'
+		echo '  ipv6 { import all; export where source = RTS_STATIC; next hop self; }; }'
+	} >>"$net_dir/$h.bird"
+done
+cat >"$net_dir/h1.yaml" <<CONF
+bgp:
+  asn: 64512
+  router-id: 192.0.2.1
+  listen: [192.0.2.1, "2001:db8::1"]
+  multipath: 4
+  peers:
+  - {address: 192.0.2.9, asn: 64999, import: accept, export: reject}
+  - {address: 192.0.2.2, asn: 64998, import: accept, export: reject}
+  - {address: 2001:db8::9, asn: 64999, import: accept, export: reject}
+  - {address: 2001:db8::2, asn: 64998, import: accept, export: reject}
+CONF
+# hops PREFIX: next hops of the kernel's route, sorted.
+hops() {
+	local f=-4
+	[[ $1 = *:* ]] && f=-6
+	ip -n "$(ns_of h1)" $f route show table 689301 exact "$1" | grep -oE 'via [0-9a-f:.]+' | sort | tr '\n' ' '
+}
+hops_are() { [ "$(hops "$1")" = "$2 " ]; }
+birdc_at h2 down >/dev/null
+wait_for "the other BIRD to end" not test -e "$net_dir/h2.birdctl"
+wait_for "BIRD to end" not test -e "$net_dir/r.birdctl"
+weftd_stop h1
+SEED="" weft_bgp 1
+bird_start r
+bird_start h2
+wait_for "both next hops" hops_are 203.0.113.0/24 "via 192.0.2.2 via 192.0.2.9"
+wait_for "both next hops, IPv6" hops_are 2001:db8:d::/48 "via 2001:db8::2 via 2001:db8::9"
+birdc_at r disable n4 >/dev/null
+birdc_at r disable n6 >/dev/null
+wait_for "one next hop" hops_are 203.0.113.0/24 "via 192.0.2.2"
+wait_for "one next hop, IPv6" hops_are 2001:db8:d::/48 "via 2001:db8::2"
+birdc_at r enable n4 >/dev/null
+birdc_at r enable n6 >/dev/null
+wait_for "both next hops again" hops_are 203.0.113.0/24 "via 192.0.2.2 via 192.0.2.9"
+wait_for "both next hops again, IPv6" hops_are 2001:db8:d::/48 "via 2001:db8::2 via 2001:db8::9"
+# Somebody else takes it away: it is put back.
+ip -n "$(ns_of h1)" route del table 689301 203.0.113.0/24
+wait_for "the route to be repaired" hops_are 203.0.113.0/24 "via 192.0.2.2 via 192.0.2.9"
+repaired=$(json_at h1 "d['kernel']['repaired']" status bgp)
+[ "$repaired" -le 2 ] || fail "$repaired routes were repaired, which stood as they should"
+weft_at h1 down >/dev/null
+wait_for "the table to be empty" kernel_lacks h1 203.0.113.0/24

@@ -199,6 +199,7 @@ static void refused(void **state)
 		{PEER "    range-limit: 5", "bgp.peers.range-limit: needs range"},
 		{"bgp:\n  asn: 1\n  peers:\n  - range: 10.0.0.0/8\n    asn: 2",
 			"nobody could connect"},
+		{"bgp: {asn: 1, multipath: 17}", "bgp.multipath: '17' is out of range"},
 		{PEER "    role: boss", "bgp.peers.role: 'boss' is none of"},
 		{PEER "    role-strict: yes", "bgp.peers.role-strict: needs role"},
 		{PEER "    restart-time: 4096", "restart-time: '4096' is out of range"},
