@@ -397,6 +397,12 @@ bool link_svc_drain(struct daemon *d)
 	return any;
 }
 
+void link_svc_way_changed(struct daemon *d)
+{
+	if (d->link && map_count(d->link->speakers) > 0)
+		d->link->sync = true;
+}
+
 void link_svc_tick(struct daemon *d, ts_t now)
 {
 	if (d->link && d->link->core)

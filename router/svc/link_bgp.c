@@ -201,12 +201,39 @@ static int add_peer(struct daemon *d, struct link_speaker *x)
 	return bgpd_peer_add(s->bgpd, &cfg, &x->id);
 }
 
+/* Is @key not to be relied on, while another gateway of the same kind is? So a dead one is left when the
+ * way to it fails, long before its session or membership says so. */
+static bool outdone(struct daemon *d, const struct node_key *key, const struct link_entry *link)
+{
+	const struct link_svc *s = d->link;
+	const void *k;
+	void *value;
+	size_t it = 0;
+
+	if (!paths_in_doubt(d, key))
+		return false;
+	while (map_next(s->speakers, &it, &k, &value)) {
+		const struct link_speaker *x = value;
+		struct gossip_node_info n;
+
+		if (x->link != link || node_key_eq(&x->key, key) || !x->id ||
+			paths_in_doubt(d, &x->key))
+			continue;
+		if (link || (gossip_node_get(d->gossip, &x->key, &n) == 0 &&
+				    n.features & GOSSIP_F_GATEWAY))
+			return true;
+	}
+	return false;
+}
+
 /* @key is to be spoken with. */
 static void want(struct daemon *d, const struct node_key *key, struct link_entry *link)
 {
 	struct link_svc *s = d->link;
 	struct link_speaker *x = map_get(s->speakers, key);
 
+	if (outdone(d, key, link))
+		return;
 	if (x && x->link != link) /* it changed sides */
 		return;
 	if (!x) {

@@ -61,6 +61,9 @@ ts_t link_svc_deadline(const struct daemon *d);
 void link_svc_second(
 	struct daemon *d); /* each second: gateways come and go, our endpoints change */
 
+/* The way to some node works, or no more, or is another: a gateway may be left for that. */
+void link_svc_way_changed(struct daemon *d);
+
 /* Make a link with an invitation of ours, or take one up. @why gets LINK_WHY_MAX bytes. The entry is
  * borrowed. ERR_CONFLICT, ERR_EXISTS, ERR_FULL, ERR_STALE (it ended), ERR_UNSUPPORTED, what the disk
  * said. */

@@ -15,6 +15,7 @@
 #include "weft/err.h"
 #include "ctl_status.h"
 #include "daemon_int.h"
+#include "link_svc.h"
 #include "paths.h"
 #include "paths_int.h"
 
@@ -520,6 +521,7 @@ static void on_state(struct daemon *d, const struct path_act *a)
 
 	if (a->state < PATH_ST_DIRECT)
 		return;
+	link_svc_way_changed(d);
 	log_limited(&limit, loop_now().ns, LOG_LVL_INFO, "paths", "%s: %s",
 		status_node_name(d, &a->node, name), paths_text(d, &a->node, way, sizeof(way)));
 }

@@ -1,0 +1,80 @@
+#!/bin/bash
+# t_gateways.sh - two clusters linked by two gateways each: all four find each other by one invitation; when a
+# gateway dies under traffic its neighbours leave it within a second, and it is used again when it is back.
+set -euo pipefail
+root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
+build=${build:-$root/build}
+. "$root/test/netns/lib.sh"
+. "$root/test/netns/paths.sh"
+net_init gateways "$(mktemp -d)"
+trap net_end EXIT
+
+clusters() { json_at "$1" "$2" status clusters; }
+gateways_up() { clusters "$1" "[g['bgp'] for l in d['links'] for g in l['gateways']].count('Established') == $2"; }
+gateway_of() { clusters "$1" "next(p['gateway'] for p in d['prefixes'] if p['prefix'] == '$2')"; }
+leads_by() { [ "$(gateway_of "$1" "$2")" = "$3" ]; } # HOST PREFIX KEY
+short() { json_at "$1" "d['node']['short']" status; }
+
+cluster_start() { # NAME HOST POD N RANGE SEED
+	cp "$net_dir/$1" "$net_dir/secret"
+	weftd_start "$2" --cluster "$1" --cluster-range "$5" --prefix "10.32.$4.0/24@eth-$3" --peer "$6"
+}
+east() { cluster_start east "h$1" "p$1" "$1" 10.32.0.0/20 192.0.2.1; }
+west() { cluster_start west "h$1" "p$1" "$((12 + $1))" 10.32.16.0/20 192.0.2.4; }
+
+net_underlay h1 h2 h3 h4 h5 h6
+for n in 1 2 3; do net_pod h$n p$n $n; done
+for n in 4 5 6; do net_pod h$n p$n $((12 + n)); done
+for c in east west; do "$build/cli/weft" key new --out "$net_dir/$c" >/dev/null; done
+for n in 1 2 3; do east $n; done
+for n in 4 5 6; do west $n; done
+
+step "one invitation, four gateways"
+weft_at h1 cluster link >"$net_dir/invitation"
+for h in h2 h4 h5; do weft_at $h cluster accept - <"$net_dir/invitation"; done
+for h in h1 h2 h4 h5; do within 20 "$h speaks with both gateways of the other side" gateways_up $h 2; done
+within 20 "p3 reaches p6" pings p3 10.32.18.2
+udp_tcp_echo p3 p6 10.32.18.2 "by-two-gateways"
+
+# The longest time between two answers, in ms, of a ping each 10 ms in the file.
+longest_gap() { /usr/bin/python3 -c "
+import re, sys
+t = [float(m.group(1)) for m in re.finditer(r'^\[([0-9.]+)\] \d+ bytes from', open('$1').read(), re.M)]
+print(int(max(b - a for a, b in zip(t, t[1:])) * 1000))"; }
+
+# fail_over HOST PREFIX: the gateway that HOST uses dies under a ping from each pod of HOST's side.
+fail_over() {
+	local h=$1 prefix=$2 used n gap pids=()
+	used=$(gateway_of "$h" "$prefix")
+	for n in 1 2 4 5; do [ "$(short h$n)" = "$used" ] && victim=h$n; done
+	[ -n "${victim:-}" ] || fail "$used is no gateway"
+	for n in 3 6; do
+		in_pod p$n ping -D -i 0.01 "$([ $n = 3 ] && echo 10.32.18.2 || echo 10.32.3.2)" >"$net_dir/ping-p$n" 2>&1 &
+		pids+=($!)
+	done
+	wait_for "pings to run" grown 100 lines "$net_dir/ping-p3"
+	weftd_stop "$victim" KILL
+	n=$(lines "$net_dir/ping-p3")
+	wait_for "answers by the other gateway" grown $((n + 150)) lines "$net_dir/ping-p3"
+	wait_for "answers to the other side" grown $((n + 150)) lines "$net_dir/ping-p6"
+	kill "${pids[@]}"
+	wait "${pids[@]}" 2>/dev/null || true
+	for n in 3 6; do
+		gap=$(longest_gap "$net_dir/ping-p$n")
+		echo "   p$n: longest gap $gap ms (expected: below 1000)"
+		[ "$gap" -lt 10000 ] || fail "p$n waited for $gap ms"
+	done
+}
+lines() { wc -l <"$1"; }
+
+step "a gateway of one side dies under traffic"
+fail_over h3 10.32.16.0/20
+step "it comes back"
+n=${victim#h}
+if [ "$n" -le 3 ]; then east "$n"; else west "$n"; fi
+for h in h1 h2 h4 h5; do within 20 "$h speaks with both gateways again" gateways_up $h 2; done
+pings p3 10.32.18.2 || fail "p3 does not reach p6"
+step "one of the other side dies"
+victim=
+fail_over h6 10.32.0.0/20
+echo "ok"
