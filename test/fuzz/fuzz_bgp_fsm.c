@@ -261,6 +261,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rd_init(&r, data, size);
 	how = rd_u8(&r);
 	cfg.restarting = how & 1;
+	cfg.multipath = how & 4 ? 4 : 0;
 	stingy = how & 2;
 	now = (ts_t){1};
 	memset(number, 0, sizeof(number));

@@ -16,7 +16,11 @@ static struct bgp_update u;
 static void update(const uint8_t *data, size_t size, unsigned how)
 {
 	static uint8_t wire[4 * BGP_MSG_MAX], again[4 * BGP_MSG_MAX];
-	struct bgp_from from = {.ebgp = how & 1, .as4 = how & 2, .families = 15};
+	struct bgp_from from = {.ebgp = how & 1,
+		.as4 = how & 2,
+		.families = 15,
+		.add_path = how & 4 ? 15 : 0,
+		.v4_over_v6 = how & 8};
 	struct bgp_attrs view;
 	struct wr w, w2;
 	char text[64];
@@ -55,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (bgp_notification_decode(data, size, &e) == 0)
 		bgp_error_fmt(&e, text, sizeof(text));
 	bgp_refresh_decode(data, size, &refresh, &e);
-	for (unsigned how = 0; how < 4; how++)
+	for (unsigned how = 0; how < 16; how++)
 		update(data, size, how);
 	return 0;
 }
