@@ -1,5 +1,6 @@
 /* Several paths to a prefix (RFC 7911), IPv4 by IPv6 next hops (8950), long messages (8654). */
 #include "bgpnet.h"
+#include "fault.h"
 
 static struct net_sim s;
 
@@ -200,6 +201,42 @@ static void test_add_path_churn(void **state)
 	}
 }
 
+/* Whichever allocation fails while three paths come, go and are handed on: at the end all is told. */
+static void test_add_path_nomem(void **state)
+{
+	for (unsigned nth = 1; nth < 90; nth++) {
+		struct bgp_nlri n = nlri4("192.0.2.0/24");
+		bool hit;
+
+		net_free(&s);
+		setup(NULL);
+		star(true, 8);
+		fault_arm(nth);
+		for (int i = 1; i < 4; i++) {
+			struct bgp_attrs a = {.has = BGP_HAS_MED, .med = nth};
+
+			for (unsigned k = 0; k < 20; k++) {
+				char text[32];
+
+				snprintf(text, sizeof(text), "10.%d.%u.0/24", i, k);
+				n = nlri4(text);
+				if (bgp_originate(s.n[i].b, 1, &n, &a, s.now) == ERR_NOMEM)
+					assert_int_equal(
+						bgp_originate(s.n[i].b, 1, &n, &a, s.now), 0);
+			}
+			net_run(&s, 1);
+		}
+		net_break(&s, 0, 4);
+		net_run(&s, 5);
+		hit = fault_disarm();
+		net_run(&s, 300);
+		assert_int_equal(net_info(&s, 4, 0).prefixes_received, 3 + 60);
+		assert_int_equal(seen_at(4, "192.0.2.0/24").n, 3);
+		if (!hit)
+			return;
+	}
+}
+
 /* RFC 8950: sessions over IPv6 alone, and IPv4 prefixes. */
 static void test_v4_over_v6(void **state)
 {
@@ -347,6 +384,7 @@ int main(void)
 		T(test_add_path_alone),
 		T(test_add_path_later),
 		T(test_add_path_churn),
+		T(test_add_path_nomem),
 		T(test_multipath),
 		T(test_v4_over_v6),
 		T(test_ext_message),
