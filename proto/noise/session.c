@@ -406,6 +406,7 @@ static struct sess_peer *peer_by_handle(const struct sess *s, uint32_t handle)
 
 void sess_peer_end(struct sess *s, struct sess_peer *p, int reason)
 {
+	p->doom = reason; /* its keys say so */
 	if (p->dial)
 		sess_dial_free(s, p->dial);
 	for (int i = 0; i < SESS_SLOTS; i++)

@@ -95,8 +95,10 @@ enum sess_act_type {
 	SESS_KEY_ADD,
 	/* peer, key, index (local): seal with this one from now on */
 	SESS_KEY_USE,
-	/* peer, index (local): forget it. Each key gets one, before SESS_DOWN; the last one of a
-	 * peer that never came up is all that is heard of it, its handle is free then */
+	/* peer, index (local), reason (that of the SESS_DOWN which follows; 0: none does): forget it;
+	 * after SESS_DOWN_IDLE what is still under way may be opened for a moment. Each key gets
+	 * one, before SESS_DOWN; the last one of a peer that never came up is all that is heard of
+	 * it, its handle is free then */
 	SESS_KEY_DEL,
 	/* peer, key, ep, local: data goes there from now on (follows SESS_UP, and roaming; ep the
 	 * same: only local changed) */
@@ -124,8 +126,9 @@ enum sess_down_reason {
 	SESS_DOWN_CLOSED,    /* the peer said so */
 	SESS_DOWN_FORGOTTEN, /* sess_disconnect */
 	SESS_DOWN_RESET,
-	SESS_DOWN_LIMIT, /* hard limit of a key, and no new one in time */
-	SESS_DOWN_EXPIRED,
+	SESS_DOWN_LIMIT,   /* hard limit of a key, and no new one in time */
+	SESS_DOWN_EXPIRED, /* its key is too old */
+	SESS_DOWN_IDLE,    /* it was released, and nothing used it */
 };
 
 struct sess_act {
@@ -175,7 +178,7 @@ int sess_redial(
 	struct sess *s, const struct ep *to, const struct node_key *expect, ts_t give_up, ts_t now);
 /* End the session and every dial with @key; tells the peer (CLOSE) if a session stands. */
 void sess_disconnect(struct sess *s, const struct node_key *key, ts_t now);
-/* We don't want the session with @key any more: it ends (SESS_DOWN_EXPIRED) once no data
+/* We don't want the session with @key any more: it ends (SESS_DOWN_IDLE) once no data
  * (sess_traffic, sess_used) has come by for tune.idle_expiry, and no control messages of other cores
  * for tune.unused_expiry.
  * sess_connect takes it back. */

@@ -602,7 +602,7 @@ int sess_ctl_run(struct sess *s, struct sess_peer *p, ts_t now)
 	if (ts_due(ts_add(p->last_rx, s->tune.peer_timeout), now))
 		return p->seal ? SESS_DOWN_TIMEOUT : SESS_DOWN_LIMIT;
 	if (!p->wanted && ts_due(unused_at(s, p), now))
-		return SESS_DOWN_EXPIRED;
+		return SESS_DOWN_IDLE;
 	if (p->challenge.on && ts_due(ts_add(p->challenge.sent, s->tune.peer_timeout), now))
 		p->challenge.on = false;
 	run_ping(s, p, now);

@@ -76,6 +76,7 @@ static void take_back(struct sess *s, struct sess_slot *k)
 		struct sess_act *a = sess_act_peer(s, SESS_KEY_DEL, k->peer);
 
 		a->index = k->keys.local_index;
+		a->reason = k->peer->doom;
 		k->gone = true;
 	}
 }

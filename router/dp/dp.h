@@ -128,6 +128,8 @@ struct dp_key {
 int dp_key_add(struct dp *dp, uint32_t peer, const struct dp_key *k); /* ERR_EXISTS, ERR_NOMEM */
 /* Seal with that key from now on. Unknown, or another peer's: nothing happens. */
 void dp_key_use(struct dp *dp, uint32_t peer, uint32_t local_index);
+/* Seal with none: what is sent to the peer waits. Its keys go on opening until dp_key_del. */
+void dp_key_idle(struct dp *dp, uint32_t peer);
 /* Forget it. If it was the one that sealed, its peer has none until the next dp_key_use. */
 void dp_key_del(struct dp *dp, uint32_t local_index);
 

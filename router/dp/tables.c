@@ -271,6 +271,14 @@ void dp_key_use(struct dp *dp, uint32_t peer, uint32_t local_index)
 		kick_workers(dp);
 }
 
+void dp_key_idle(struct dp *dp, uint32_t peer)
+{
+	struct dppeer *p = dp_peer_get(dp, peer);
+
+	if (p)
+		rcu_set(&p->key, NULL);
+}
+
 void dp_key_del(struct dp *dp, uint32_t local_index)
 {
 	struct dpkey *k = idx_get(&dp->keys, local_index);

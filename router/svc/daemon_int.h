@@ -58,6 +58,13 @@ struct warning {
 	ts_t last;
 };
 
+/* A key of a session that we ended since nothing used it: datagrams may be under way. */
+struct closing_key {
+	uint32_t index;
+	ts_t until;
+};
+#define MAX_CLOSING 256 /* beyond, what is under way is lost */
+
 struct rtab;
 struct dialer;
 struct ctl_srv;
@@ -96,6 +103,8 @@ struct daemon {
 	struct ctl_srv *ctl;
 	struct http *http;
 	struct peers *peers;
+	struct closing_key closing[MAX_CLOSING];
+	size_t nclosing;
 	struct paths *paths;
 	unsigned workers;
 	bool has_ipv6;

@@ -10,6 +10,7 @@
 
 #define DATAGRAM_BUDGET 256 /* per turn of the loop, so that timers and the socket get theirs */
 #define TRAFFIC_PERIOD  DUR_SEC(1)
+#define CLOSING_KEEP    DUR_SEC(3) /* longer than a datagram is under way */
 #define HOUSEKEEPING    DUR_SEC(10)
 #define UNDERLAY_SETTLE DUR_MS(300) /* how long changes of links and addresses may come in a row */
 
@@ -94,6 +95,8 @@ static const char *down_reason(int reason)
 	case SESS_DOWN_LIMIT:
 		return "its key was used up";
 	case SESS_DOWN_EXPIRED:
+		return "its key is too old";
+	case SESS_DOWN_IDLE:
 		return "nothing needs it";
 	default:
 		return "unknown";
@@ -146,6 +149,21 @@ static void on_recv(struct daemon *d, const struct sess_act *a)
 			"gossip from %s refused: %s", short_name(&a->key), err_str(e));
 }
 
+/* Forget the closing keys that are due, and @index (0: no other). */
+static void closing_end(struct daemon *d, uint32_t index)
+{
+	ts_t now = loop_now();
+
+	for (size_t i = 0; i < d->nclosing;) {
+		if (d->closing[i].index == index || ts_due(d->closing[i].until, now)) {
+			dp_key_del(d->dp, d->closing[i].index);
+			d->closing[i] = d->closing[--d->nclosing];
+		} else {
+			i++;
+		}
+	}
+}
+
 static void on_key_add(struct daemon *d, const struct sess_act *a)
 {
 	const struct sess_keys *k = a->keys;
@@ -154,6 +172,7 @@ static void on_key_add(struct daemon *d, const struct sess_act *a)
 
 	if (!p)
 		return;
+	closing_end(d, k->local_index);
 	e = dp_key_add(d->dp, p->handle,
 		&(struct dp_key){
 			.suite = k->suite,
@@ -186,11 +205,19 @@ static void on_key_use(struct daemon *d, const struct sess_act *a)
 		p->first_key = a->index;
 }
 
+/* A session that ended since nothing needed it: what the peer sent before it heard of that is still
+ * taken. */
 static void on_key_del(struct daemon *d, const struct sess_act *a)
 {
 	struct peer *p = peers_session(d, a->peer);
 
-	dp_key_del(d->dp, a->index);
+	if (p && a->reason == SESS_DOWN_IDLE && d->nclosing < MAX_CLOSING) {
+		dp_key_idle(d->dp, p->handle);
+		d->closing[d->nclosing++] =
+			(struct closing_key){a->index, ts_add(loop_now(), CLOSING_KEEP)};
+	} else {
+		dp_key_del(d->dp, a->index);
+	}
 	if (!p)
 		return;
 	if (p->keys > 0)
@@ -596,6 +623,7 @@ static void on_second(void *ctx)
 	struct daemon *d = ctx;
 
 	dp_traffic(d->dp, traffic, d);
+	closing_end(d, 0);
 	paths_second(d);
 	link_svc_second(d);
 	mesh_drain(d);

@@ -120,7 +120,7 @@ static void check_false_down(struct sim_node *n, const struct sess_act *a)
 
 	/* Ends that somebody wanted are none of ours. */
 	if (!o || a->reason == SESS_DOWN_CLOSED || a->reason == SESS_DOWN_FORGOTTEN ||
-		a->reason == SESS_DOWN_EXPIRED)
+		a->reason == SESS_DOWN_EXPIRED || a->reason == SESS_DOWN_IDLE)
 		return;
 	/* The other side may have ended it, and its word that it did was lost. */
 	other = sim_node_slot(o, &n->id.pub);

@@ -518,7 +518,7 @@ static void peer_tick(struct plain *p, struct plain_peer *t, ts_t now)
 	}
 	if (t->released && ts_due(ts_add(t->last_use, p->tune.unused_expiry), now)) {
 		control(p, t, WIRE_CTL_CLOSE, NULL, 0);
-		peer_down(p, t, SESS_DOWN_EXPIRED);
+		peer_down(p, t, SESS_DOWN_IDLE);
 		return;
 	}
 	if (ts_due(t->ping_at, now)) {

@@ -78,6 +78,29 @@ static void on_demand(void **state)
 	rig_free(r);
 }
 
+/* A session that is closing: what is under way to us is taken, what goes out waits for the next one. */
+static void closing(void **state)
+{
+	struct dp_cfg c = rig_cfg(1);
+	struct rig *r = rig_new(&c, NULL);
+	struct mk m = rig_packet(1, 4, false);
+	struct virtio_net_hdr vh;
+	size_t len;
+
+	dp_key_idle(r->dp[0], RIG_PEER);
+	dp_key_idle(r->dp[0], RIG_PEER + 1); /* no such peer */
+	send_nth(r, 0, 3);
+	RIG_UNTIL(r, r->wanted[0] == 1);
+	len = mk_build(&m, pkt);
+	rig_tun_write(r, 1, 0, &plain, pkt, len);
+	assert_int_equal(rig_tun_read(r, 0, &vh, got, RIG_WAIT), len);
+	assert_int_equal(rig_counters(r, 0).tx_packets, 0);
+	dp_key_use(r->dp[0], RIG_PEER, rig_index(0));
+	expect_nth(r, 0, 3);
+	rig_no_drops(r);
+	rig_free(r);
+}
+
 /* The endpoint may come after the key. */
 static void endpoint_last(void **state)
 {
@@ -134,6 +157,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(on_demand),
+		cmocka_unit_test(closing),
 		cmocka_unit_test(endpoint_last),
 		cmocka_unit_test(never_comes),
 	};

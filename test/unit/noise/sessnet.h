@@ -53,7 +53,7 @@ struct net_node {
 	struct ep to[LIM_PEERS];
 	unsigned nkeys, ups, downs, key_adds, dial_failed, moved, got, side_on, side_off;
 	unsigned notes[8];
-	int last_down, last_fail;
+	int last_down, last_fail, last_del;
 	uint8_t *seen; /* sequence numbers of NET_TYPE that came */
 	uint8_t *seen_data;
 };
@@ -226,6 +226,8 @@ static inline void net_drain(struct net *net, struct net_node *n)
 		case SESS_KEY_ADD:
 		case SESS_KEY_USE:
 		case SESS_KEY_DEL:
+			if (a.type == SESS_KEY_DEL)
+				n->last_del = a.reason;
 			net_on_key(n, &a);
 			break;
 		case SESS_RECV:

@@ -300,7 +300,8 @@ static void released_sessions_end_when_idle(void **state)
 	net_run(net, DUR_SEC(170));
 	assert_true(net_is_up(net, 0, 1));
 	net_run(net, DUR_SEC(15));
-	assert_int_equal(net->n[0].last_down, SESS_DOWN_EXPIRED);
+	assert_int_equal(net->n[0].last_down, SESS_DOWN_IDLE);
+	assert_int_equal(net->n[0].last_del, SESS_DOWN_IDLE);
 	assert_int_equal(net->n[1].last_down, SESS_DOWN_CLOSED);
 	net_connect(net, 0, 1, true);
 	net_run(net, DUR_SEC(5));
