@@ -245,6 +245,8 @@ void route_relay_gone(struct path *p, const struct peer *relay, ts_t now)
 
 		if (pr->route.n > 0 && path_label_eq(&pr->route.label[0], &relay->label)) {
 			pr->route_void = true;
+			/* As if it had data, once: an idle link would wait for some to lose. */
+			pr->data_at = now;
 			route_dead(p, pr, now);
 		}
 	}
