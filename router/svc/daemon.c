@@ -314,6 +314,8 @@ int daemon_run(struct conf *conf)
 	if (!d)
 		return 1;
 	(void)signal(SIGPIPE, SIG_IGN);
+	/* "Read your files again" must not end a daemon that has nothing to read again. */
+	(void)signal(SIGHUP, SIG_IGN);
 	/* Keys stay out of core dumps. */
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 	e = prepare(d);
