@@ -94,4 +94,13 @@ not pings p4 10.32.2.2 || fail "p2 is reached without a link"
 capture_stop
 not capture_has_inner || fail "inner packets in clear after the link's end"
 [ ! -e "$net_dir/h3/state/link-east" ] || fail "the link's file is left"
+
+step "a damaged file of a link"
+weftd_stop h1
+[ "$(stat -c %a "$net_dir/h1/state/link-west")" = 600 ] || fail "others can read the link's secret"
+truncate -s -3 "$net_dir/h1/state/link-west"
+east 1
+log_says h1 'link-west is damaged .* set aside as ' || fail "the damage is not told"
+clusters h1 "d['links'] == [] and not d['self']['gateway']" || fail "a damaged link is in use"
+weft_at h1 cluster accept - <"$net_dir/invitation" >/dev/null || fail "the invitation is not taken again"
 echo "ok"
