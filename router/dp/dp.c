@@ -175,12 +175,18 @@ static int open_worker(struct dp *dp, unsigned number)
 }
 
 /* Control's socket is the last of the group; only the filter sends anything to it. Without the filter
- * it is closed again, and workers pass control on. */
+ * it is closed again, and workers pass control on.
+ *
+ * It asks for GRO like the workers', though it gets little: before a datagram is delivered, the kernel's
+ * GRO looks for its socket to know whether it may be joined, with the packet at another place than the
+ * filter expects, so that any socket of the group may be found, by a hash that differs from one network
+ * namespace to the next. If that is one without GRO, no data of that peer is ever joined: less than half
+ * the rate on a network card. */
 static int open_control(struct dp *dp)
 {
 	struct sock_filter prog[FLOW_BPF_REUSEPORT_MAX];
 	size_t count = flow_bpf_reuseport(prog, dp->cfg.workers);
-	struct udp_opts o = sock_opts(dp, false);
+	struct udp_opts o = sock_opts(dp, dp->gro);
 	struct epoll_event e = {.events = EPOLLIN};
 	int err;
 
@@ -275,7 +281,7 @@ int dp_new(const struct dp_cfg *cfg, struct dp **out)
 	if (err == 0)
 		err = open_control(dp);
 	if (err == 0)
-		err = rx_init(&dp->rx, dp, cfg->workers, &dp->c, CTL_RX_BUF, UDP_RECV_BURST);
+		err = rx_init(&dp->rx, dp, cfg->workers, &dp->c, RX_BUF, UDP_RECV_BURST);
 	if (err < 0) {
 		log_error("dp", "can't open the outer sockets: %s", err_str(err));
 		goto fail;

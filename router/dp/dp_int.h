@@ -31,7 +31,7 @@
 #define STAGES        4  /* batches filled before they are sent */
 #define BACKLOG_BATCH 64 /* further batches of a worker, used when a socket is full */
 #define RX_BUF        65536
-#define CTL_RX_BUF    9216 /* control's own socket gets no GRO: one jumbo frame */
+#define CTL_RX_BUF    9216 /* the longest datagram that is control's: one jumbo frame */
 #define EVENT_RING    256
 #define HOLD_MS       5000 /* how long a packet waits for a session */
 
