@@ -332,6 +332,8 @@ int daemon_run(struct conf *conf)
 	}
 	stop(d);
 	free(d);
+	if (!e)
+		log_info("weftd", "stopped");
 	return e ? 1 : 0;
 }
 

@@ -274,7 +274,8 @@ static struct link_entry *entry_at(struct link_svc *s, uint32_t number)
 
 void link_svc_up(struct daemon *d, const struct sess_act *a)
 {
-	links_session_up(d->link->core, a->realm, &a->key, loop_now());
+	if (d->link->core)
+		links_session_up(d->link->core, a->realm, &a->key, loop_now());
 }
 
 /* Neither control address nor right to speak for anybody. */
@@ -288,17 +289,22 @@ static void forget_peer(struct daemon *d, const struct node_key *key)
 	rtab_control(d, key, false);
 }
 
+/* At a clean stop sessions end after the core. */
 void link_svc_down(struct daemon *d, const struct sess_act *a)
 {
-	links_session_down(d->link->core, a->realm, &a->key, loop_now());
+	if (d->link->core)
+		links_session_down(d->link->core, a->realm, &a->key, loop_now());
 }
 
 void link_svc_recv(struct daemon *d, const struct sess_act *a)
 {
 	static struct log_limit limit;
 	char key[NODE_KEY_SHORT + 1];
-	int err = links_recv(d->link->core, a->realm, &a->key, a->buf + 1, a->len - 1, loop_now());
+	int err;
 
+	if (!d->link->core)
+		return;
+	err = links_recv(d->link->core, a->realm, &a->key, a->buf + 1, a->len - 1, loop_now());
 	if (err && err != ERR_STALE && err != ERR_CONFLICT)
 		log_limited(&limit, loop_now().ns, LOG_LVL_WARN, "link",
 			"a message of gateway %s is dropped: %s", node_key_fmt_short(&a->key, key),

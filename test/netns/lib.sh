@@ -122,12 +122,14 @@ weftd_log() { echo "--- log of $1" >&2; tail -"${2:-30}" "$net_dir/$1/log" >&2; 
 weftd_running() { kill -0 "$(cat "$net_dir/$1/pid")" 2>/dev/null; }
 weftd_answers_or_died() { weft_at "$1" status targets >/dev/null || ! weftd_running "$1"; }
 
-# weftd_stop HOST [SIGNAL]: and wait until it is gone.
+# weftd_stop HOST [SIGNAL]: and wait until it is gone; by TERM it has to come to its end by itself.
 weftd_stop() {
 	local pid
 	pid=$(cat "$net_dir/$1/pid")
 	kill "-${2:-TERM}" "$pid" 2>/dev/null || true
 	wait_for "weftd on $1 to end" process_gone "$pid"
+	[ "${2:-TERM}" != TERM ] || tail -1 "$net_dir/$1/log" | grep -q 'weftd: stopped$' ||
+		{ echo "weftd on $1 did not end cleanly" >&2; weftd_log "$1"; return 1; }
 }
 process_gone() { ! kill -0 "$1" 2>/dev/null; }
 

@@ -78,12 +78,14 @@ for h in h1 h2; do json_at $h "len(d['peers'])" status peers | grep -qx 2 || fai
 for h in h3 h4; do json_at $h "len(d['peers'])" status peers | grep -qx 2 || fail "$h knows others than its cluster"; done
 
 step "a gateway's restart"
-weftd_stop h3 KILL
-within 30 "h2 keeps west closed" closed h2 10.32.16.0/20
-unreachable p2 10.32.18.2 || not pings p2 10.32.18.2 || fail "p4 is reached without a gateway"
-west 3
-within 30 "h3 is linked again" linked h3
-within 20 "p2 reaches p4 again" pings p2 10.32.18.2
+for how in KILL TERM; do
+	weftd_stop h3 $how
+	within 30 "SIG$how: h2 keeps west closed" closed h2 10.32.16.0/20
+	not pings p2 10.32.18.2 || fail "p4 is reached without a gateway"
+	west 3
+	within 30 "h3 is linked again" linked h3
+	within 20 "p2 reaches p4 again" pings p2 10.32.18.2
+done
 
 step "the link's end"
 capture_start h1
