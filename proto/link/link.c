@@ -324,7 +324,7 @@ int links_del(struct links *l, uint32_t number)
 		return ERR_NOT_FOUND;
 	for (size_t i = 0; i < LIM_LINK_GATEWAYS; i++)
 		if (k->peers[i].used)
-			go_down(l, k, &k->peers[i], "the link was removed");
+			go_down(l, k, &k->peers[i], "");
 	k->used = false;
 	return 0;
 }

@@ -144,8 +144,13 @@ void ctl_link_invite(struct daemon *d, const struct ctl_request *rq, struct ctl_
 	const char *name = ctl_request_arg(rq, "name"), *secs = ctl_request_arg(rq, "expires_secs");
 	char text[LINK_INVITE_STRLEN], why[LINK_WHY_MAX];
 	const struct link_entry *e;
-	uint64_t until = secs ? strtoull(secs, NULL, 10) : 0;
+	char *end = NULL;
+	uint64_t until = secs ? strtoull(secs, &end, 10) : 0;
 
+	if (secs && (end == secs || *end || secs[0] == '-' || until > UINT32_MAX)) {
+		ctl_refuse(a, "", "expires_secs takes seconds, not '%s'", secs);
+		return;
+	}
 	if (until)
 		until += loop_unix_ns() / 1000000000u;
 	if (link_svc_invite(d, name, until, &e, why) != 0) {

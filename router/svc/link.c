@@ -361,7 +361,10 @@ static void on_down(struct daemon *d, struct link_entry *e, const struct link_ac
 
 static void on_learned(struct daemon *d, struct link_entry *e, const struct link_act *a)
 {
+	uint32_t before = e->remote.asn;
+
 	e->remote = *a->remote;
+	link_bgp_learned(d, e, before);
 	(void)save(d, e);
 }
 
@@ -452,6 +455,24 @@ static void be_gateway(struct daemon *d, bool on)
 		daemon_warn(d, "can't set net.ipv4.conf.all.send_redirects to 0: %s", err_str(err));
 }
 
+/* Invitations of ours that ended before anybody took them up. */
+static void drop_expired(struct daemon *d)
+{
+	const uint64_t now = loop_unix_ns() / 1000000000u;
+
+	for (size_t i = 0; i < LIM_LINKS; i++) {
+		const struct link_entry *e = &d->link->entries[i];
+		char name[NODE_NAME_MAX + 1];
+
+		if (!e->number || e->theirs || e->remote.asn || !e->invite.expires_unix ||
+			now < e->invite.expires_unix)
+			continue;
+		snprintf(name, sizeof(name), "%s", e->name);
+		log_info("link", "link %s: nobody took its invitation up in time", name);
+		(void)link_svc_remove(d, name);
+	}
+}
+
 void link_svc_second(struct daemon *d)
 {
 	struct link_svc *s = d->link;
@@ -461,20 +482,23 @@ void link_svc_second(struct daemon *d)
 
 	if (!s || !s->core)
 		return;
+	drop_expired(d);
 	memset(gateways, 0, sizeof(gateways));
 	be_gateway(d, s->count && !s->off);
 	if (gossip_node_get(d->gossip, &d->id.pub, &info) == 0)
 		add_gateway(gateways, &n, &info);
 	while (gossip_node_next(d->gossip, &it, &info)) {
+		bool gateway = info.features & GOSSIP_F_GATEWAY;
 		const struct peer *p;
 
-		if (info.self || !info.up || !(info.features & GOSSIP_F_GATEWAY))
+		if (info.self || !info.up)
 			continue;
-		add_gateway(gateways, &n, &info);
-		/* Our own gateways may speak for every cluster that is linked. */
+		if (gateway)
+			add_gateway(gateways, &n, &info);
+		/* Our own gateways may speak for every cluster that is linked, while they are. */
 		p = peers_find(d, &info.key);
 		if (p)
-			(void)dp_peer_links(d->dp, p->handle, UINT32_MAX);
+			(void)dp_peer_links(d->dp, p->handle, gateway ? UINT32_MAX : 0);
 	}
 	describe(d, &s->self);
 	links_self(s->core, &s->self, gateways, n, loop_now());

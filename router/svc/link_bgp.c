@@ -173,6 +173,47 @@ void link_bgp_close(struct link_svc *s)
 		((struct link_speaker *)value)->id = 0;
 }
 
+/* Close the speaker, and first take back what its peers told. */
+static void begin_anew(struct link_svc *s)
+{
+	const void *key;
+	void *value;
+	size_t it = 0;
+
+	while (map_next(s->speakers, &it, &key, &value)) {
+		struct link_speaker *x = value;
+
+		if (x->id)
+			(void)bgpd_peer_del(s->bgpd, x->id);
+		x->id = 0;
+	}
+	link_bgp_close(s);
+}
+
+void link_bgp_learned(struct daemon *d, struct link_entry *e, uint32_t asn_before)
+{
+	struct link_svc *s = d->link;
+	const struct bgp_policy import = {&from_link_ops, e}, export = {&to_link_ops, NULL};
+	const void *key;
+	void *value;
+	size_t it = 0;
+
+	while (map_next(s->speakers, &it, &key, &value)) {
+		struct link_speaker *x = value;
+
+		if (x->link != e || !x->id)
+			continue;
+		if (e->remote.asn == asn_before) {
+			(void)bgp_peer_repolicy(
+				bgpd_core(s->bgpd), x->id, &import, &export, loop_now());
+			bgpd_kick(s->bgpd);
+			continue;
+		}
+		(void)bgpd_peer_del(s->bgpd, x->id);
+		x->id = 0; /* added again within a second */
+	}
+}
+
 static int add_peer(struct daemon *d, struct link_speaker *x)
 {
 	struct link_svc *s = d->link;
@@ -308,7 +349,7 @@ void link_bgp_sync(struct daemon *d)
 
 	drop_unwanted(d);
 	if (s->bgpd && (!needed || s->listening != gateway))
-		link_bgp_close(s);
+		begin_anew(s);
 	if (!needed || !ts_due(s->bgp_again, loop_now()))
 		return;
 	if (!s->bgpd)

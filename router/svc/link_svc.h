@@ -76,7 +76,9 @@ int link_svc_remove(struct daemon *d, const char *name); /* ERR_NOT_FOUND, -errn
 /* link_bgp.c */
 /* Speak with who there is to speak with. */
 void link_bgp_sync(struct daemon *d);
-void link_bgp_close(struct link_svc *s);
+void link_bgp_close(struct link_svc *s); /* at the end: routes stay as they are */
+/* The cluster that @e leads to is another than before: its session is judged, or begun, anew. */
+void link_bgp_learned(struct daemon *d, struct link_entry *e, uint32_t asn_before);
 /* State of the session with @key as text, and the prefixes that it gave; "" and 0: none. */
 const char *link_bgp_state(
 	const struct link_svc *s, const struct node_key *key, uint32_t *prefixes);

@@ -44,6 +44,13 @@ shows 'range 10.32.0.0/16 of cluster west overlaps 10.32.0.0/20 of cluster east'
 weftd_stop h3
 in_host h3 "$build/router/weftd" --down >/dev/null
 
+step "an invitation that nobody takes up in time, and words that make no sense"
+weft_at h1 cluster link --name gone --expires 1s >/dev/null
+within 3 "it is gone" clusters h1 "all(l['link'] != 'gone' for l in d['links'])"
+[ ! -e "$net_dir/h1/state/link-gone" ] || fail "its file is left"
+shows 'takes a time like' weft_at h1 cluster link --expires soon || fail "a time that is none is taken"
+shows 'there is no link nowhere' weft_at h1 cluster unlink nowhere || fail "a link that is none is removed"
+
 step "linked"
 east 2
 west 3
