@@ -4,6 +4,7 @@
  * plain structs. mp_scan() first walks the bytes in fixed memory; what msgpack-c then allocates is at
  * most some 24 bytes for each byte of the body. */
 #include "record.h"
+#include <assert.h>
 #include <string.h>
 #include <msgpack.h>
 #include "weft/buf.h"
@@ -130,6 +131,15 @@ static void pack_start(msgpack_packer *pk, struct wr *w, uint8_t *out)
 	msgpack_packer_init(pk, w, put);
 }
 
+/* A body {0: [@n rows]}; the rows follow. */
+static void pack_list(msgpack_packer *pk, struct wr *w, uint8_t *out, size_t n)
+{
+	pack_start(pk, w, out);
+	msgpack_pack_map(pk, 1);
+	msgpack_pack_unsigned_int(pk, LIST);
+	msgpack_pack_array(pk, n);
+}
+
 static int pack_end(const struct wr *w)
 {
 	return wr_bad(w) ? ERR_RANGE : (int)wr_len(w);
@@ -202,10 +212,7 @@ int record_endpoints_encode(const struct ep *eps, size_t n, uint8_t *out)
 	msgpack_packer pk;
 	struct wr w;
 
-	pack_start(&pk, &w, out);
-	msgpack_pack_map(&pk, 1);
-	msgpack_pack_unsigned_int(&pk, LIST);
-	msgpack_pack_array(&pk, n);
+	pack_list(&pk, &w, out, n);
 	for (size_t i = 0; i < n; i++) {
 		msgpack_pack_array(&pk, 2);
 		pack_ip(&pk, &eps[i].ip);
@@ -214,7 +221,13 @@ int record_endpoints_encode(const struct ep *eps, size_t n, uint8_t *out)
 	return pack_end(&w);
 }
 
-int record_endpoints_decode(const uint8_t *body, size_t len, struct ep *out, size_t cap, size_t *n)
+/* What a row says: 0: *@out, zeroed before, is filled; 1: a kind that we don't know, skipped;
+ * ERR_MALFORMED. */
+typedef int (*row_fn)(const msgpack_object *row, void *out);
+
+/* Rows of at least @width members from {0: [row, ...]} into @out, @cap of @size bytes each. */
+static int unpack_list(const uint8_t *body, size_t len, uint32_t width, row_fn fn, void *out,
+	size_t size, size_t cap, size_t *n)
 {
 	const msgpack_object_array *rows;
 	msgpack_unpacked u;
@@ -224,28 +237,44 @@ int record_endpoints_decode(const uint8_t *body, size_t len, struct ep *out, siz
 	err = unpack(&u, body, len);
 	if (err < 0)
 		return err;
-	err = ERR_MALFORMED;
-	rows = get_rows(&u.data, 2);
-	if (!rows)
-		goto out;
-	for (uint32_t i = 0; i < rows->size; i++) {
-		const msgpack_object *row = rows->ptr[i].via.array.ptr;
-		struct ep e = {0};
-		uint64_t port;
+	rows = get_rows(&u.data, width);
+	err = rows ? 0 : ERR_MALFORMED;
+	for (uint32_t i = 0; !err && i < rows->size; i++) {
+		union {
+			struct ep ep;
+			struct gossip_prefix prefix;
+			struct record_forget forget;
+		} one;
+		int kind;
 
-		if (!get_ip(&row[0], &e.ip) || !get_uint(&row[1], UINT16_MAX, &port) || port == 0)
-			goto out;
-		if (*n == cap) {
+		assert(size <= sizeof(one));
+		memset(&one, 0, sizeof(one));
+		kind = fn(rows->ptr[i].via.array.ptr, &one);
+		if (kind < 0)
+			err = kind;
+		else if (kind == 0 && *n == cap)
 			err = ERR_FULL;
-			goto out;
-		}
-		e.port = (uint16_t)port;
-		out[(*n)++] = e;
+		else if (kind == 0)
+			memcpy((uint8_t *)out + (*n)++ * size, &one, size);
 	}
-	err = 0;
-out:
 	msgpack_unpacked_destroy(&u);
 	return err;
+}
+
+static int endpoint_row(const msgpack_object *row, void *out)
+{
+	struct ep *e = out;
+	uint64_t port;
+
+	if (!get_ip(&row[0], &e->ip) || !get_uint(&row[1], UINT16_MAX, &port) || port == 0)
+		return ERR_MALFORMED;
+	e->port = (uint16_t)port;
+	return 0;
+}
+
+int record_endpoints_decode(const uint8_t *body, size_t len, struct ep *out, size_t cap, size_t *n)
+{
+	return unpack_list(body, len, 2, endpoint_row, out, sizeof(*out), cap, n);
 }
 
 int record_prefixes_encode(const struct gossip_prefix *p, size_t n, uint8_t *out)
@@ -253,10 +282,7 @@ int record_prefixes_encode(const struct gossip_prefix *p, size_t n, uint8_t *out
 	msgpack_packer pk;
 	struct wr w;
 
-	pack_start(&pk, &w, out);
-	msgpack_pack_map(&pk, 1);
-	msgpack_pack_unsigned_int(&pk, LIST);
-	msgpack_pack_array(&pk, n);
+	pack_list(&pk, &w, out, n);
 	for (size_t i = 0; i < n; i++) {
 		msgpack_pack_array(&pk, 6);
 		msgpack_pack_uint32(&pk, p[i].vni);
@@ -269,9 +295,9 @@ int record_prefixes_encode(const struct gossip_prefix *p, size_t n, uint8_t *out
 	return pack_end(&w);
 }
 
-/* 0: *@out is filled; 1: an entry of a kind that we don't know; ERR_MALFORMED. */
-static int prefix_row(const msgpack_object *row, struct gossip_prefix *out)
+static int prefix_row(const msgpack_object *row, void *prefix)
 {
+	struct gossip_prefix *out = prefix;
 	uint64_t vni, plen, right, flags, at;
 	struct ip ip;
 
@@ -280,7 +306,6 @@ static int prefix_row(const msgpack_object *row, struct gossip_prefix *out)
 		right == 0 || !get_uint(&row[4], UINT64_MAX, &flags) ||
 		!get_uint(&row[5], UINT64_MAX, &at))
 		return ERR_MALFORMED;
-	memset(out, 0, sizeof(*out));
 	out->vni = (uint32_t)vni;
 	out->right = (uint8_t)right;
 	out->exit = flags & PREFIX_F_EXIT;
@@ -293,36 +318,7 @@ static int prefix_row(const msgpack_object *row, struct gossip_prefix *out)
 int record_prefixes_decode(
 	const uint8_t *body, size_t len, struct gossip_prefix *out, size_t cap, size_t *n)
 {
-	const msgpack_object_array *rows;
-	msgpack_unpacked u;
-	int err;
-
-	*n = 0;
-	err = unpack(&u, body, len);
-	if (err < 0)
-		return err;
-	err = ERR_MALFORMED;
-	rows = get_rows(&u.data, 6);
-	if (!rows)
-		goto out;
-	for (uint32_t i = 0; i < rows->size; i++) {
-		struct gossip_prefix p;
-		int kind = prefix_row(rows->ptr[i].via.array.ptr, &p);
-
-		if (kind < 0)
-			goto out;
-		if (kind > 0)
-			continue;
-		if (*n == cap) {
-			err = ERR_FULL;
-			goto out;
-		}
-		out[(*n)++] = p;
-	}
-	err = 0;
-out:
-	msgpack_unpacked_destroy(&u);
-	return err;
+	return unpack_list(body, len, 6, prefix_row, out, sizeof(*out), cap, n);
 }
 
 int record_forgets_encode(const struct record_forget *f, size_t n, uint8_t *out)
@@ -330,10 +326,7 @@ int record_forgets_encode(const struct record_forget *f, size_t n, uint8_t *out)
 	msgpack_packer pk;
 	struct wr w;
 
-	pack_start(&pk, &w, out);
-	msgpack_pack_map(&pk, 1);
-	msgpack_pack_unsigned_int(&pk, LIST);
-	msgpack_pack_array(&pk, n);
+	pack_list(&pk, &w, out, n);
 	for (size_t i = 0; i < n; i++) {
 		msgpack_pack_array(&pk, 4);
 		msgpack_pack_bin(&pk, sizeof(f[i].node.b));
@@ -345,37 +338,22 @@ int record_forgets_encode(const struct record_forget *f, size_t n, uint8_t *out)
 	return pack_end(&w);
 }
 
-static bool forget_row(const msgpack_object *row, struct record_forget *out)
+static int forget_row(const msgpack_object *row, void *forget)
 {
+	struct record_forget *out = forget;
+
 	if (row[0].type != MSGPACK_OBJECT_BIN || row[0].via.bin.size != sizeof(out->node.b))
-		return false;
+		return ERR_MALFORMED;
 	memcpy(out->node.b, row[0].via.bin.ptr, sizeof(out->node.b));
 	return get_uint(&row[1], UINT64_MAX, &out->epoch) &&
-	       get_uint(&row[2], UINT64_MAX, &out->seq) &&
-	       get_uint(&row[3], UINT64_MAX, &out->at_secs);
+			       get_uint(&row[2], UINT64_MAX, &out->seq) &&
+			       get_uint(&row[3], UINT64_MAX, &out->at_secs)
+		       ? 0
+		       : ERR_MALFORMED;
 }
 
 int record_forgets_decode(
 	const uint8_t *body, size_t len, struct record_forget *out, size_t cap, size_t *n)
 {
-	const msgpack_object_array *rows;
-	msgpack_unpacked u;
-	int err;
-
-	*n = 0;
-	err = unpack(&u, body, len);
-	if (err < 0)
-		return err;
-	rows = get_rows(&u.data, 4);
-	err = rows ? 0 : ERR_MALFORMED;
-	for (uint32_t i = 0; rows && i < rows->size && err == 0; i++) {
-		if (*n == cap)
-			err = ERR_FULL;
-		else if (!forget_row(rows->ptr[i].via.array.ptr, &out[*n]))
-			err = ERR_MALFORMED;
-		else
-			++*n;
-	}
-	msgpack_unpacked_destroy(&u);
-	return err;
+	return unpack_list(body, len, 4, forget_row, out, sizeof(*out), cap, n);
 }

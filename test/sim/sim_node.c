@@ -16,6 +16,7 @@
 #include "aead.h"
 #include "map.h"
 #include "invariants.h"
+#include "sim_data.h"
 #include "sim_dial.h"
 #include "sim_net.h"
 #include "sim_sess.h"
@@ -25,7 +26,6 @@
 #define HOUSEKEEPING    DUR_SEC(10)
 #define SOCKET_BYTES    212992 /* the kernel's default */
 #define WALL_START      UINT64_C(1790000000000000000)
-#define DATA_BODY       64
 #define PLANT_AFTER     DUR_SEC(20) /* a planted bug shows from then on */
 
 struct waiting {
@@ -434,28 +434,14 @@ static void housekeeping(struct sim_node *n, ts_t now)
 /* A data packet to a random peer. */
 static void send_data(struct sim_node *n)
 {
-	uint8_t buf[WIRE_DATA_HDR + WIRE_SHIM + DATA_BODY + WIRE_TAG] = {0}, nonce[12];
+	uint8_t buf[SIM_DATA_LEN];
 	struct sim_node *to = n->s->nodes[prng_below(&n->s->prng, n->s->cfg.nodes)];
 	struct sim_slot *p = to->running ? sim_node_slot(n, &to->id.pub) : NULL;
 	struct sim_key *k = p && p->up && p->use ? sim_node_key(n, p->use) : NULL;
-	struct wr w;
 
 	if (!k || k->k.rx_lanes < 2)
 		return;
-	if (!k->tx)
-		k->tx = aead_new(k->k.suite, AEAD_AUTO, k->k.tx);
-	if (!k->tx)
-		abort();
-	wr_init(&w, buf, sizeof(buf));
-	wr_u8(&w, WIRE_TYPE_BYTE(WIRE_DATA));
-	wr_u8(&w, p->side ? WIRE_F_SIDE_PORT : 0);
-	wr_u8(&w, 1);
-	wr_u8(&w, 0);
-	wr_u32(&w, k->k.remote_index);
-	wr_u64(&w, k->counter);
-	aead_data_nonce(nonce, 1, k->counter++);
-	aead_seal(k->tx, nonce, buf, WIRE_DATA_HDR, buf + WIRE_DATA_HDR, WIRE_SHIM + DATA_BODY,
-		buf + WIRE_DATA_HDR, buf + sizeof(buf) - WIRE_TAG);
+	sim_data_seal(k, p->side, buf);
 	n->data_sent++;
 	sim_net_send(n->s->net, n->index, port_of(p->side ? 1 : 0), &p->ep, buf, sizeof(buf),
 		sizeof(buf));
@@ -479,42 +465,22 @@ static void each_second(struct sim_node *n, ts_t now)
 static bool data_recv(
 	struct sim_node *n, const struct ep *from, const struct ip *local, uint8_t *buf, size_t len)
 {
-	uint8_t nonce[12], lane, flags;
-	struct sim_key *k;
-	uint64_t counter;
-	uint32_t index;
-	struct rd r;
+	struct sim_data d;
+	struct sim_key *k = sim_data_parse(buf, len, &d) ? sim_node_key(n, d.index) : NULL;
 
-	rd_init(&r, buf, len);
-	if (WIRE_TYPE_OF(rd_u8(&r)) != WIRE_DATA || len < WIRE_DATA_OVERHEAD)
-		return false;
-	flags = rd_u8(&r);
-	lane = rd_u8(&r);
-	rd_u8(&r);
-	index = rd_u32(&r);
-	counter = rd_u64(&r);
-	k = lane == 1 ? sim_node_key(n, index) : NULL;
 	if (!k)
 		return false;
-	if (!k->rx)
-		k->rx = aead_new(k->k.suite, AEAD_AUTO, k->k.rx);
-	if (!k->rx)
-		abort();
-	aead_data_nonce(nonce, lane, counter);
-	if (aead_open(k->rx, nonce, buf, WIRE_DATA_HDR, buf + WIRE_DATA_HDR,
-		    len - WIRE_DATA_HDR - WIRE_TAG, buf + len - WIRE_TAG, buf + WIRE_DATA_HDR) != 0)
-		return true;
-	if (replay_accept(&k->window, counter) != 0)
+	if (!sim_data_open(k, &d, buf, len))
 		return true;
 	n->data_got++;
 	slot(n, k->peer)->last_data = sim_node_now(n);
 	if (!k->confirmed) {
 		k->confirmed = true;
-		sess_key_confirmed(sim_sess_core(n->sess), index, sim_node_now(n));
+		sess_key_confirmed(sim_sess_core(n->sess), d.index, sim_node_now(n));
 		drain(n);
-		k = sim_node_key(n, index);
+		k = sim_node_key(n, d.index);
 	}
-	if (flags & WIRE_F_SIDE_PORT)
+	if (d.side)
 		return true;
 	if (k && slot(n, k->peer)->up && !ep_eq(&slot(n, k->peer)->ep, from))
 		sess_roam_hint(sim_sess_core(n->sess), k->peer, from, local, sim_node_now(n));
