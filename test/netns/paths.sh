@@ -36,7 +36,7 @@ within() {
 }
 # A ping each 50 ms until the test ends, so that the way is in use. keep_busy POD ADDRESS
 keep_busy() {
-	in_pod "$1" ping -i 0.05 -q "$2" >/dev/null 2>&1 &
+	ip netns exec "$(ns_of "$1")" ping -i 0.05 -q "$2" >/dev/null 2>&1 &
 	busy_pid=$!
 }
 keep_busy_stop() { kill "$busy_pid" 2>/dev/null; wait "$busy_pid" 2>/dev/null || true; }
