@@ -60,6 +60,8 @@ void policy_book_free(struct policy_book *b)
 		policy_free(list_entry(b->policies.next, struct policy, in_book));
 	while (!list_empty(&b->sets))
 		policy_set_free(list_entry(b->sets.next, struct policy_set, in_book));
+	for (size_t i = 0; i < POLICY_CLUSTERS_MAX; i++)
+		free(b->clusters[i]);
 	free(b);
 }
 
@@ -194,6 +196,31 @@ void policy_book_origins(struct policy_book *b, const struct roa *r)
 	b->origins = r;
 }
 
+const char *policy_book_cluster(const struct policy_book *b, size_t i)
+{
+	return i < POLICY_CLUSTERS_MAX && b->clusters[i] ? b->clusters[i]->name : NULL;
+}
+
+bool policy_book_cluster_is(struct policy_book *b, size_t i, uint32_t asn)
+{
+	uint32_t *at = &b->clusters[i]->asn, was = *at;
+
+	*at = asn;
+	return was != asn;
+}
+
+bool policy_sets_next_hop(const struct policy *p)
+{
+	for (const struct list *l = p->rules.next; l != &p->rules; l = l->next) {
+		const struct policy_change *ch =
+			&list_entry(l, struct policy_rule, in_policy)->change;
+
+		if (ch->next_hop[0].family != IP_NONE || ch->next_hop[1].family != IP_NONE)
+			return true;
+	}
+	return false;
+}
+
 bool policy_book_wants_origins(const struct policy_book *b)
 {
 	return b->wants_origins;
@@ -233,15 +260,22 @@ static bool sets_hold(const struct policy_book *b, const struct policy_cond *c, 
 	return all;
 }
 
-static bool mask_holds(
-	const struct policy_book *b, unsigned mask, unsigned cond, const struct bgp_route *r)
+/* A route that stands here as our own but has a path was handed over by the other speaker of this node:
+ * from a link to the neighbours, or the reverse. */
+static unsigned learned_as(const struct bgp_route *r)
+{
+	if (r->peer != BGP_LOCAL)
+		return r->ebgp ? LEARNED_EBGP : LEARNED_IBGP;
+	return r->attrs->as_path.len ? LEARNED_CROSSED : LEARNED_OWN;
+}
+
+static bool mask_holds(const struct policy_book *b, unsigned mask, unsigned cond,
+	const struct bgp_route *r, unsigned learned)
 {
 	enum roa_state state = ROA_UNKNOWN;
 
 	if (cond == COND_LEARNED)
-		return mask & (r->peer == BGP_LOCAL ? LEARNED_OWN
-				      : r->ebgp     ? LEARNED_EBGP
-						    : LEARNED_IBGP);
+		return mask & learned;
 	if (b->origins)
 		state = roa_validate(b->origins, &r->nlri->pfx, origin_of(b, r));
 	return mask & 1u << state;
@@ -249,12 +283,12 @@ static bool mask_holds(
 
 /* Is @cond of @t given? Then *@yes tells whether it holds. */
 static bool ask(const struct policy_book *b, const struct policy_test *t, unsigned cond,
-	const struct bgp_route *r, bool *yes)
+	const struct bgp_route *r, unsigned learned, bool *yes)
 {
 	if (cond >= COND_SETS) {
 		unsigned mask = t->masks[cond - COND_SETS];
 
-		*yes = mask && mask_holds(b, mask, cond, r);
+		*yes = mask && mask_holds(b, mask, cond, r, learned);
 		return mask != 0;
 	}
 	*yes = t->conds[cond].given && sets_hold(b, &t->conds[cond], cond, r);
@@ -262,21 +296,21 @@ static bool ask(const struct policy_book *b, const struct policy_test *t, unsign
 }
 
 /* Does the rule hold? If not, *@why_not is the condition to blame, and *@excepted its part. */
-static bool rule_holds(const struct policy_rule *rule, const struct bgp_route *r, unsigned *why_not,
-	bool *excepted)
+static bool rule_holds(const struct policy_rule *rule, const struct bgp_route *r, unsigned learned,
+	unsigned *why_not, bool *excepted)
 {
 	const struct policy_book *b = rule->policy->book;
 	bool yes;
 
 	*excepted = false;
 	for (unsigned c = 0; c < CONDS; c++)
-		if (ask(b, &rule->match, c, r, &yes) && !yes) {
+		if (ask(b, &rule->match, c, r, learned, &yes) && !yes) {
 			*why_not = c;
 			return false;
 		}
 	*excepted = true;
 	for (unsigned c = 0; c < CONDS; c++)
-		if (ask(b, &rule->except, c, r, &yes) && yes) {
+		if (ask(b, &rule->except, c, r, learned, &yes) && yes) {
 			*why_not = c;
 			return false;
 		}
@@ -358,7 +392,7 @@ static enum bgp_verdict run(struct policy *p, enum policy_dir dir, const struct 
 {
 	bool excepted,
 		guarded = dir == POLICY_IN && policy_set_has_prefix(p->book->guard, &r->nlri->pfx);
-	unsigned why_not = 0;
+	unsigned why_not = 0, learned = learned_as(r); /* whatever rules do to the path */
 
 	if (guarded) {
 		if (fn)
@@ -370,7 +404,7 @@ static enum bgp_verdict run(struct policy *p, enum policy_dir dir, const struct 
 	}
 	for (struct list *l = p->rules.next; l != &p->rules; l = l->next) {
 		struct policy_rule *rule = list_entry(l, struct policy_rule, in_policy);
-		bool holds = rule_holds(rule, r, &why_not, &excepted);
+		bool holds = rule_holds(rule, r, learned, &why_not, &excepted);
 
 		if (fn)
 			tell_rule(rule, holds, why_not, excepted, fn, ctx);

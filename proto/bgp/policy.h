@@ -38,7 +38,8 @@ enum policy_kind {
 	POLICY_PREFIXES,    /* "10.0.0.0/8", "10.0.0.0/8 ge 16 le 24" */
 	POLICY_COMMUNITIES, /* policy_comm.h */
 	POLICY_PATHS,       /* policy_path.h */
-	POLICY_ASNS,        /* "64512", "64512-64520"; of clusters too: "own" is this node's */
+	POLICY_ASNS, /* "64512", "64512-64520"; of clusters too: "own" is this node's, "link:west"
+			       that of the cluster that link leads to */
 	POLICY_KINDS,
 };
 /* ERR_EXISTS: one of the kind has that name. *@out is the book's. */
@@ -84,6 +85,13 @@ void policy_book_origins(struct policy_book *b, const struct roa *r);
  * now on, so that repolicying the peers sends no more than what differs. The others stay valid as
  * long as @old does. */
 void policy_book_succeed(struct policy_book *b, struct policy_book *old);
+/* The linked clusters that rules name ("link:west"): the @i-th, NULL behind the last. */
+const char *policy_book_cluster(const struct policy_book *b, size_t i);
+/* It has that AS number at present; 0: not known, so that nothing matches. True: it had another, and the
+ * peers are to be repolicied. */
+bool policy_book_cluster_is(struct policy_book *b, size_t i, uint32_t asn);
+/* Does a rule of @p set a next hop? */
+bool policy_sets_next_hop(const struct policy *p);
 /* Does a rule of any policy ask for validity? */
 bool policy_book_wants_origins(const struct policy_book *b);
 

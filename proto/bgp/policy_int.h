@@ -6,6 +6,7 @@
 #include "lpm.h"
 #include "policy.h"
 #include "policy_comm.h"
+#include "weft/id.h"
 
 /* Prefixes inside pfx of these lengths. */
 struct policy_prefix {
@@ -13,8 +14,17 @@ struct policy_prefix {
 	uint64_t lens[3]; /* bit per length; closed: those of all that contain pfx, too */
 };
 
+#define POLICY_CLUSTERS_MAX 64
+
+/* A linked cluster that a rule names. */
+struct policy_cluster {
+	char name[NODE_NAME_MAX + 1];
+	uint32_t asn; /* 0: not known at present */
+};
+
 struct policy_asns {
-	uint32_t lo, hi; /* 0: this node's own */
+	uint32_t lo, hi;                /* 0: this node's own, unless it is */
+	struct policy_cluster *cluster; /* this one, of the book; NULL: it isn't */
 };
 
 struct policy_set {
@@ -61,7 +71,7 @@ enum cond_id {
 };
 
 /* Bits of the masks. */
-enum { LEARNED_OWN = 1, LEARNED_IBGP = 2, LEARNED_EBGP = 4 };
+enum { LEARNED_OWN = 1, LEARNED_IBGP = 2, LEARNED_EBGP = 4, LEARNED_CROSSED = 8 };
 
 struct policy_test {
 	struct policy_cond conds[COND_SETS];
@@ -109,7 +119,7 @@ struct policy {
 	struct list in_book, rules;
 	struct policy_book *book;
 	size_t nrules;
-	char name[POLICY_NAME_MAX + 16];
+	char name[POLICY_NAME_MAX + 48]; /* "(export to cluster ...)" fits */
 	struct policy_use *use[2];
 	uint64_t unmatched[2];
 };
@@ -121,6 +131,7 @@ struct policy_book {
 	uint32_t local_as;
 	const struct roa *origins;
 	bool wants_origins;
+	struct policy_cluster *clusters[POLICY_CLUSTERS_MAX]; /* owned, NULL behind the last */
 };
 
 /* policy_set.c */

@@ -33,11 +33,12 @@ static const struct policy_key tests[] = {
 	{"all-communities", "patterns like 64512:1, 64512:*, rt:64512:1, and names of sets", true,
 		COND_ALL_COMMUNITIES},
 	{"as-path", "patterns like \"^64512 .* $\", and names of sets", true, COND_PATH},
-	{"cluster", "AS numbers or ranges of them, own, and names of sets", true, COND_CLUSTER},
-	{"neighbour-asn", "AS numbers or ranges of them, own, and names of sets", true,
+	{"cluster", "AS numbers or ranges of them, own, link:NAME, and names of sets", true,
+		COND_CLUSTER},
+	{"neighbour-asn", "AS numbers or ranges of them, own, link:NAME, and names of sets", true,
 		COND_NEIGHBOUR},
 	{"validity", "valid, invalid, unknown", true, COND_VALIDITY},
-	{"learned", "own, ibgp, ebgp", true, COND_LEARNED},
+	{"learned", "own, ibgp, ebgp, crossed", true, COND_LEARNED},
 };
 
 static const struct policy_key changes[] = {
@@ -166,7 +167,7 @@ static int cond_take(
 
 static int mask_take(struct policy_book *b, unsigned *mask, int cond, const char *text, char *why)
 {
-	static const char *const learned[] = {"own", "ibgp", "ebgp"};
+	static const char *const learned[] = {"own", "ibgp", "ebgp", "crossed"};
 	static const char *const states[] = {"unknown", "valid", "invalid"}; /* enum roa_state */
 	int i = cond == COND_LEARNED ? word(text, learned, COUNT(learned), why)
 				     : word(text, states, COUNT(states), why);

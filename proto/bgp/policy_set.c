@@ -11,6 +11,8 @@
 #include "weft/err.h"
 #include "policy_int.h"
 
+#define LINK_PREFIX "link:"
+
 int policy_bad(char *why, const char *what)
 {
 	(void)snprintf(why, POLICY_WHY, "%s", what);
@@ -174,20 +176,22 @@ int policy_set_put_prefix(struct policy_set *s, const struct pfx *p, unsigned ge
 	return 0;
 }
 
-static int add_prefix(struct policy_set *s, const char *text, char *why)
+static int add_prefix(struct policy_book *b, struct policy_set *s, const char *text, char *why)
 {
 	struct pfx p;
 	uint8_t ge, le;
 	int err = policy_prefix_parse(text, &p, &ge, &le, why);
 
+	(void)b;
 	return err ? err : policy_set_put_prefix(s, &p, ge, le);
 }
 
-static int add_comm(struct policy_set *s, const char *text, char *why)
+static int add_comm(struct policy_book *b, struct policy_set *s, const char *text, char *why)
 {
 	struct policy_comm c;
 	int err = policy_comm_parse(text, &c, why);
 
+	(void)b;
 	if (!err)
 		err = grow(s, sizeof(c));
 	if (!err)
@@ -195,11 +199,12 @@ static int add_comm(struct policy_set *s, const char *text, char *why)
 	return err;
 }
 
-static int add_path(struct policy_set *s, const char *text, char *why)
+static int add_path(struct policy_book *b, struct policy_set *s, const char *text, char *why)
 {
 	struct path_ref *ref = calloc(1, sizeof(*ref));
 	int err = ref ? policy_path_new(text, &ref->path, why) : ERR_NOMEM;
 
+	(void)b;
 	if (!err)
 		err = grow(s, sizeof(ref));
 	if (err) {
@@ -213,12 +218,38 @@ static int add_path(struct policy_set *s, const char *text, char *why)
 	return 0;
 }
 
-static int add_asns(struct policy_set *s, const char *text, char *why)
+/* The linked cluster of that name, made if it was not named before. */
+static int cluster_of(
+	struct policy_book *b, const char *name, struct policy_cluster **out, char *why)
 {
-	struct policy_asns a = {0, 0};
+	size_t n = 0;
+
+	if (!node_name_ok(name))
+		return policy_bad(why, "has no name of a link behind the colon");
+	for (; n < POLICY_CLUSTERS_MAX && b->clusters[n]; n++)
+		if (strcmp(b->clusters[n]->name, name) == 0) {
+			*out = b->clusters[n];
+			return 0;
+		}
+	if (n == POLICY_CLUSTERS_MAX)
+		return policy_bad(why, "is one linked cluster too many");
+	*out = b->clusters[n] = calloc(1, sizeof(**out));
+	if (!*out)
+		return ERR_NOMEM;
+	(void)snprintf((*out)->name, sizeof((*out)->name), "%s", name);
+	return 0;
+}
+
+static int add_asns(struct policy_book *b, struct policy_set *s, const char *text, char *why)
+{
+	struct policy_asns a = {0, 0, NULL};
 	int err;
 
-	if (strcmp(text, "own") != 0) {
+	if (strncmp(text, LINK_PREFIX, strlen(LINK_PREFIX)) == 0) {
+		err = cluster_of(b, text + strlen(LINK_PREFIX), &a.cluster, why);
+		if (err)
+			return err;
+	} else if (strcmp(text, "own") != 0) {
 		const char *p = text;
 
 		if (!digits(&p, UINT32_MAX, &a.lo))
@@ -240,7 +271,7 @@ static int add_asns(struct policy_set *s, const char *text, char *why)
 
 static const struct {
 	size_t width;
-	int (*add)(struct policy_set *s, const char *text, char *why);
+	int (*add)(struct policy_book *b, struct policy_set *s, const char *text, char *why);
 } kinds[POLICY_KINDS] = {
 	[POLICY_PREFIXES] = {sizeof(struct policy_prefix), add_prefix},
 	[POLICY_COMMUNITIES] = {sizeof(struct policy_comm), add_comm},
@@ -257,9 +288,8 @@ static int full(char *why, int err)
 
 int policy_set_value(struct policy_book *b, struct policy_set *s, const char *text, char *why)
 {
-	(void)b;
 	why[0] = '\0';
-	return full(why, kinds[s->kind].add(s, text, why));
+	return full(why, kinds[s->kind].add(b, s, text, why));
 }
 
 int policy_set_add(struct policy_book *b, struct policy_set *s, const char *text, char *why)
@@ -270,7 +300,7 @@ int policy_set_add(struct policy_book *b, struct policy_set *s, const char *text
 
 	why[0] = '\0';
 	if (!from)
-		return full(why, kinds[s->kind].add(s, text, why));
+		return full(why, kinds[s->kind].add(b, s, text, why));
 	if (from == s)
 		return policy_bad(why, "is this set");
 	for (size_t i = 0; i < from->n; i++) {
@@ -424,7 +454,8 @@ bool policy_set_has_asn(const struct policy_set *s, uint32_t as, uint32_t own)
 	for (size_t i = 0; i < s->n; i++) {
 		const struct policy_asns *r = &s->asns[i];
 
-		if (r->lo ? as >= r->lo && as <= r->hi : as == own)
+		if (r->cluster ? as == r->cluster->asn && as != 0
+			       : (r->lo ? as >= r->lo && as <= r->hi : as == own))
 			return true;
 	}
 	return false;

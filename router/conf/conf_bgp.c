@@ -1,8 +1,9 @@
 /* The section `bgp:`. In: the tree of the section. Out: struct conf_bgp, and errors with their line.
  *
- * Three tables, one for each kind of map: the section, `announce`, an entry of `peers`. A row names
+ * A table for each kind of map: the section, `announce`, entries of `peers` and `clusters`. A row names
  * the key, says what is allowed, and how the value gets into its field. What no single key shows is
- * checked at the end of each map. Bounds: LIM_BGP_PEERS peers, CONF_LIST_MAX prefixes of a list. */
+ * checked at the end of each map. Bounds: LIM_BGP_PEERS peers, CONF_LIST_MAX prefixes of a list and
+ * entries of `clusters`. */
 #include "conf_bgp.h"
 
 #include <assert.h>
@@ -364,6 +365,14 @@ static int parse_bfd_hops(const char *text, void *out, char *why)
 	return parse_yesno(text, &b->multihop, why);
 }
 
+static int parse_cluster(const char *text, void *out, char *why)
+{
+	if (!node_name_ok(text))
+		return bad(why, "is no name");
+	(void)snprintf(out, NODE_NAME_MAX + 1, "%s", text);
+	return 0;
+}
+
 /* --- lists and maps --- */
 
 static void take_password(const struct take *t, const struct conf_node *v)
@@ -461,11 +470,13 @@ static void take_listen(const struct take *t, const struct conf_node *v)
 static void take_announce(const struct take *t, const struct conf_node *v);
 static void take_bfd(const struct take *t, const struct conf_node *v);
 static void take_peers(const struct take *t, const struct conf_node *v);
+static void take_clusters(const struct take *t, const struct conf_node *v);
 
 #define B(f) offsetof(struct conf_bgp, f)
 #define A(f) offsetof(struct conf_bgp_announce, f)
 #define P(f) offsetof(struct conf_bgp_peer, f)
 #define F(f) offsetof(struct conf_bgp_bfd, f)
+#define L(f) offsetof(struct conf_bgp_cluster, f)
 
 static const struct map_key bgp_keys[] = {
 	{"asn", ALLOW_ASN, take_text, parse_asn, B(asn)},
@@ -473,11 +484,12 @@ static const struct map_key bgp_keys[] = {
 		B(router_id)},
 	{"listen", "ADDR[:PORT], or a list of at most 8; port 179 unless given", take_listen,
 		parse_listen, 0},
-	{"announce", "the keys pods, ranges, services, aggregates", take_announce, NULL,
+	{"announce", "the keys pods, ranges, services, aggregates, clusters", take_announce, NULL,
 		B(announce)},
 	{"kernel", ALLOW_YESNO, take_text, parse_yesno, B(kernel)},
 	{"multipath", "2 to 16 next hops of a prefix", take_text, parse_multipath, B(multipath)},
 	{"peers", "a list of entries with at least address and asn", take_peers, NULL, 0},
+	{"clusters", "a list of entries with at least cluster", take_clusters, NULL, 0},
 	{"sets", "the keys prefixes, communities, as-paths, asns", take_policy, NULL, 0},
 	{"policies", "names, each with a list of rules", take_policy, NULL, 0},
 	{"roa-file", "a path of at most 255 bytes", take_text, conf_parse_path, B(roa_file)},
@@ -488,6 +500,15 @@ static const struct map_key announce_keys[] = {
 	{"ranges", ALLOW_YESNO, take_text, parse_yesno, A(ranges)},
 	{"services", ALLOW_PFXS, take_prefixes, conf_parse_any_pfx, A(services)},
 	{"aggregates", ALLOW_PFXS, take_prefixes, conf_parse_any_pfx, A(aggregates)},
+	{"clusters", ALLOW_YESNO, take_text, parse_yesno, A(clusters)},
+};
+
+static const struct map_key cluster_keys[] = {
+	{"cluster", "the name of a link or of its cluster, or that cluster's id", take_text,
+		parse_cluster, L(name)},
+	{"import", ALLOW_FILTER, take_filter, NULL, L(import)},
+	{"export", ALLOW_FILTER, take_filter, NULL, L(export)},
+	{"outside", ALLOW_YESNO, take_text, parse_yesno, L(outside)},
 };
 
 static const struct map_key bfd_keys[] = {
@@ -688,6 +709,35 @@ static void take_peers(const struct take *t, const struct conf_node *v)
 	}
 }
 
+static void take_clusters(const struct take *t, const struct conf_node *v)
+{
+	struct conf_bgp *b = t->field;
+
+	if (v->kind != CONF_NODE_LIST) {
+		refuse(t, v->line, "needs a list");
+		return;
+	}
+	for (const struct conf_node *i = v->sub; i; i = i->next) {
+		struct conf_bgp_cluster *grown, *c;
+
+		if (b->nclusters == CONF_LIST_MAX) {
+			refuse(t, i->line, "too many entries");
+			return;
+		}
+		grown = conf_grow(b->clusters, b->nclusters, sizeof(*grown));
+		if (!grown) {
+			t->l->no_memory = true;
+			return;
+		}
+		b->clusters = grown;
+		c = &grown[b->nclusters++];
+		c->line = i->line;
+		if (READ_MAP(t->l, "bgp.clusters", i, cluster_keys, c) && !c->name[0])
+			conf_error(t->l, i->line, "bgp.clusters.cluster", cluster_keys[0].allowed,
+				"missing");
+	}
+}
+
 const char *conf_bgp_peer_name(const struct conf_bgp_peer *p, char out[CONF_BGP_PEER_NAME])
 {
 	if (p->interface[0])
@@ -712,6 +762,29 @@ static void read_filters(struct conf_load *l, struct conf_bgp *b, struct conf_bg
 	conf_policy_filter(l, "bgp.peers.export", b->policies, label, &p->export);
 }
 
+static void cluster_filter(struct conf_load *l, struct conf_bgp *b, const char *path,
+	const char *label, const struct conf_bgp_cluster *c, struct conf_bgp_filter *f)
+{
+	conf_policy_filter(l, path, b->policies, label, f);
+	if (f->policy && policy_sets_next_hop(f->policy))
+		conf_error(l, c->line, path, "policies that set no next-hop",
+			"between clusters the way leads to the gateway that told of it");
+}
+
+static void read_cluster(struct conf_load *l, struct conf_bgp *b, struct conf_bgp_cluster *c)
+{
+	char label[NODE_NAME_MAX + 32];
+
+	for (const struct conf_bgp_cluster *o = b->clusters; o < c; o++)
+		if (strcmp(o->name, c->name) == 0)
+			conf_error(l, c->line, "bgp.clusters.cluster", "each once",
+				"%s is there twice, first on line %u", c->name, o->line);
+	(void)snprintf(label, sizeof(label), "(import of cluster %s)", c->name);
+	cluster_filter(l, b, "bgp.clusters.import", label, c, &c->import);
+	(void)snprintf(label, sizeof(label), "(export to cluster %s)", c->name);
+	cluster_filter(l, b, "bgp.clusters.export", label, c, &c->export);
+}
+
 void conf_bgp_read(struct conf_load *l, const struct conf_node *n)
 {
 	struct conf_bgp *b = calloc(1, sizeof(*b));
@@ -730,12 +803,14 @@ void conf_bgp_read(struct conf_load *l, const struct conf_node *n)
 	conf_policy_read(l, n, b->policies);
 	if (!READ_MAP(l, "bgp", n, bgp_keys, b))
 		return;
-	if (b->asn == 0)
+	if (b->asn == 0 && (b->npeers || b->nlisten))
 		conf_error(l, n->line, "bgp.asn", ALLOW_ASN, "missing");
 	for (size_t i = 0; i < b->npeers; i++)
 		check_peer(l, b, &b->peers[i]);
 	for (size_t i = 0; i < b->npeers && !l->no_memory; i++)
 		read_filters(l, b, &b->peers[i]);
+	for (size_t i = 0; i < b->nclusters && !l->no_memory; i++)
+		read_cluster(l, b, &b->clusters[i]);
 }
 
 void conf_bgp_free(struct conf_bgp *b)
@@ -747,6 +822,7 @@ void conf_bgp_free(struct conf_bgp *b)
 	}
 	policy_book_free(b->policies);
 	free(b->peers);
+	free(b->clusters);
 	free(b->announce.services.v);
 	free(b->announce.aggregates.v);
 	free(b);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "weft/addr.h"
+#include "weft/id.h"
 #include "policy.h"
 
 #define CONF_BGP_LISTEN_MAX 8
@@ -34,6 +35,7 @@ struct conf_bgp_prefixes {
 struct conf_bgp_announce {
 	enum conf_bgp_pods pods;
 	bool ranges;                         /* each cluster range, as an aggregate */
+	bool clusters;                       /* what lies behind links to other clusters */
 	struct conf_bgp_prefixes services;   /* always */
 	struct conf_bgp_prefixes aggregates; /* while there is a pods' prefix inside */
 };
@@ -86,8 +88,17 @@ struct conf_bgp_peer {
 	unsigned line; /* where it stands in the file */
 };
 
+/* What may cross to and from a linked cluster. */
+struct conf_bgp_cluster {
+	char name[NODE_NAME_MAX + 1]; /* of the link here, or of the other cluster; or its id */
+	bool outside;                 /* what `peers` told is offered to `export`, too */
+	/* Without a policy: the two clusters' own ranges. */
+	struct conf_bgp_filter import, export;
+	unsigned line;
+};
+
 struct conf_bgp {
-	uint32_t asn;
+	uint32_t asn;       /* 0: the cluster's own; there are no peers then */
 	uint32_t router_id; /* host order; 0: the daemon's choice */
 	uint8_t multipath;  /* next hops of a prefix at once; 0: one */
 	struct ep listen[CONF_BGP_LISTEN_MAX];
@@ -96,6 +107,8 @@ struct conf_bgp {
 	bool kernel; /* learned routes go there; no: this node hands them on, or reflects them */
 	struct conf_bgp_peer *peers;
 	size_t npeers;
+	struct conf_bgp_cluster *clusters;
+	size_t nclusters;
 	struct policy_book *policies; /* not closed: the daemon adds guards first */
 	char roa_file[256];           /* "": none */
 };

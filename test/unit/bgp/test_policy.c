@@ -245,6 +245,8 @@ static void conditions(void **state)
 		{"learned", "ebgp", true},
 		{"learned", "ibgp", false},
 		{"learned", "own", false},
+		{"learned", "crossed", false},
+		{"cluster", "link:east", false},
 	};
 
 	(void)state;
@@ -267,6 +269,75 @@ static void conditions(void **state)
 			fail_msg("match %s %s", t[i].key, t[i].value);
 		if (run(q, POLICY_IN, "10.1.0.0/16", &e) != (t[i].holds ? BGP_REJECT : BGP_ACCEPT))
 			fail_msg("except %s %s", t[i].key, t[i].value);
+		policy_book_free(b);
+	}
+}
+
+/* Linked clusters by name, as their AS numbers become known and change. */
+static void linked_clusters(void **state)
+{
+	struct policy_book *b = policy_book_new();
+	struct policy_rule *r;
+	struct policy *p;
+	struct bgp_edit e;
+	char why[POLICY_WHY], name[32];
+	int err = 0;
+
+	(void)state;
+	set(b, POLICY_ASNS, "all", (const char *const[]){"link:east", "link:west", NULL});
+	assert_int_equal(policy_new(b, "p", &p, why), 0);
+	r = rule(b, p, &(struct line){POLICY_MATCH, "cluster", "all"}, 1, "accept");
+	take(b, r, &(struct line){POLICY_MATCH, "cluster", "link:west"});
+	assert_int_equal(policy_book_close(b, OWN_AS), 0);
+	assert_string_equal(policy_book_cluster(b, 0), "east");
+	assert_string_equal(policy_book_cluster(b, 1), "west");
+	assert_null(policy_book_cluster(b, 2));
+	assert_int_equal(run(p, POLICY_IN, "10.1.0.0/16", &e), BGP_REJECT);
+	assert_true(policy_book_cluster_is(b, 1, 2)); /* the route's last */
+	assert_false(policy_book_cluster_is(b, 1, 2));
+	assert_int_equal(run(p, POLICY_IN, "10.1.0.0/16", &e), BGP_ACCEPT);
+	assert_true(policy_book_cluster_is(b, 1, 1));
+	assert_true(policy_book_cluster_is(b, 0, 7));
+	assert_int_equal(run(p, POLICY_IN, "10.1.0.0/16", &e), BGP_REJECT);
+	for (unsigned i = 0; i < 100 && !err; i++) {
+		const struct policy_key *k = policy_key_find(POLICY_MATCH, "cluster");
+
+		snprintf(name, sizeof(name), "link:n%u", i);
+		err = policy_rule_take(b, r, POLICY_MATCH, k, name, why);
+	}
+	assert_int_equal(err, ERR_MALFORMED);
+	assert_non_null(strstr(why, "one linked cluster too many"));
+	policy_book_free(b);
+}
+
+/* What the other speaker of this node handed over stands as ours, with a path; what a policy puts in
+ * front of one of our own does not make it that. */
+static void handed_over(void **state)
+{
+	static const char *const words[] = {"own", "crossed"};
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		struct policy_book *b = policy_book_new();
+		struct bgp_attrs a = route_attrs();
+		struct bgp_nlri n = nlri("10.1.0.0/16");
+		struct bgp_route r = {.vni = 1, .peer_as = OWN_AS, .to_ebgp = true, .nlri = &n};
+		struct bgp_edit e;
+		struct bgp_policy hook;
+		struct policy *p;
+		char why[POLICY_WHY];
+
+		assert_int_equal(policy_new(b, "p", &p, why), 0);
+		rule(b, p, &(struct line){POLICY_CHANGE, "prepend", "3"}, 1, "next");
+		rule(b, p, &(struct line){POLICY_MATCH, "learned", words[i & 1]}, 1, "accept");
+		assert_int_equal(policy_book_close(b, OWN_AS), 0);
+		if (!(i & 2))
+			a.as_path.len = 0;
+		bgp_edit_init(&e, &a);
+		r.attrs = &e.a;
+		hook = policy_hook(p, POLICY_OUT);
+		assert_int_equal(hook.ops->apply(hook.ctx, &r, &e),
+			(i & 1) == (i >> 1) ? BGP_ACCEPT : BGP_REJECT);
 		policy_book_free(b);
 	}
 }
@@ -736,6 +807,8 @@ int main(void)
 		cmocka_unit_test(comm_patterns),
 		cmocka_unit_test(comm_refused),
 		cmocka_unit_test(conditions),
+		cmocka_unit_test(linked_clusters),
+		cmocka_unit_test(handed_over),
 		cmocka_unit_test(several),
 		cmocka_unit_test(changes),
 		cmocka_unit_test(no_communities),

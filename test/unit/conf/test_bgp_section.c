@@ -145,6 +145,41 @@ static void whole_section(void **state)
 	conf_free(&c);
 }
 
+/* No asn is needed where nobody outside is spoken with. */
+static void clusters(void **state)
+{
+	static const char text[] = "bgp:\n"
+				   "  announce: {clusters: yes}\n"
+				   "  clusters:\n"
+				   "  - {cluster: west, import: p, export: accept, outside: yes}\n"
+				   "  - cluster: north.example\n"
+				   "    export: [10.0.0.0/8 le 24]\n"
+				   "  policies:\n"
+				   "    p:\n"
+				   "    - match: {cluster: [own, 1-2, \"link:west\"]}\n"
+				   "      then: accept\n";
+	const struct conf_bgp_cluster *v;
+	char err[2000];
+	struct conf c;
+
+	(void)state;
+	if (load(text, &c, err) != 0)
+		fail_msg("%s", err);
+	v = c.bgp->clusters;
+	assert_int_equal(c.bgp->asn, 0);
+	assert_int_equal(c.bgp->nclusters, 2);
+	assert_true(c.bgp->announce.clusters);
+	assert_string_equal(v[0].name, "west");
+	assert_true(v[0].outside && !v[1].outside);
+	assert_ptr_equal(v[0].import.policy, policy_find(c.bgp->policies, "p"));
+	assert_ptr_equal(v[0].export.policy, policy_find(c.bgp->policies, "accept"));
+	assert_string_equal(policy_book_cluster(c.bgp->policies, 0), "west");
+	assert_string_equal(v[1].name, "north.example");
+	assert_null(v[1].import.policy);
+	assert_string_equal(policy_name(v[1].export.policy), "(export to cluster north.example)");
+	conf_free(&c);
+}
+
 static void absent(void **state)
 {
 	char err[2000];
@@ -217,6 +252,19 @@ static void refused(void **state)
 		{PEER "    families: [ipv5]", "f:7: bgp.peers.families: no such family"},
 		{PEER "    families: ipv4", "f:7: bgp.peers.families: needs a list"},
 		{PEER "    next-hop: 224.0.0.1", "next-hop: '224.0.0.1' is no host's address"},
+		{MIN "  clusters: west", "f:4: bgp.clusters: needs a list"},
+		{MIN "  clusters: [west]", "bgp.clusters: an entry has keys and values"},
+		{MIN "  clusters: [{outside: yes}]", "bgp.clusters.cluster: missing"},
+		{MIN "  clusters: [{cluster: A_b}]", "bgp.clusters.cluster: 'A_b' is no name"},
+		{MIN "  clusters: [{cluster: a, outside: 1}]",
+			"outside: '1' is neither yes nor no"},
+		{MIN "  clusters: [{cluster: a, export: x}]",
+			"bgp.clusters.export: no policy has the name 'x'"},
+		{MIN "  clusters:\n  - cluster: a\n  - cluster: a",
+			"f:6: bgp.clusters.cluster: a is there twice, first on line 5"},
+		{MIN "  policies: {p: [{set: {next-hop: 192.0.2.1}, then: accept}]}\n"
+		     "  clusters: [{cluster: a, import: p}]",
+			"f:5: bgp.clusters.import: between clusters the way leads to the gateway"},
 		{MIN "  kernel: 2\n", "bgp.kernel: '2' is neither yes nor no"},
 		{PEER "    bfd: maybe", "f:7: bgp.peers.bfd: 'maybe' is neither yes nor no"},
 		{PEER "    bfd: {min-tx: 9}", "bgp.peers.bfd.min-tx: '9' is no interval"},
@@ -323,6 +371,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whole_section),
+		cmocka_unit_test(clusters),
 		cmocka_unit_test(absent),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(password_hidden),

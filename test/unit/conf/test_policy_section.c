@@ -175,7 +175,7 @@ static void refused(void **state)
 		{RULE "      match: {prefix: {}}", "needs one plain value, or a list of them"},
 		{RULE "      match: {validity: good}", "p.match.validity: 'good' is none of them; "
 						       "allowed: valid, invalid, unknown"},
-		{RULE "      match: {learned: 1}", "allowed: own, ibgp, ebgp"},
+		{RULE "      match: {learned: 1}", "allowed: own, ibgp, ebgp, crossed"},
 		{RULE "      match: {as-path: [a b]}",
 			"'a b' has something unexpected at character 1"},
 		{RULE "      set: {med: [1]}", "p.set.med: needs one plain value; allowed: 0 to"},
