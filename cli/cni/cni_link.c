@@ -312,7 +312,7 @@ static int pod_side(struct cni_link *l, const struct ipam_att *att, struct cni_e
 	if (each_sysctl(pod_sysctls, sizeof(pod_sysctls) / sizeof(pod_sysctls[0]), att->ifname,
 		    ipv6, set_one, &s) != 0)
 		return ERR_REFUSED;
-	err = nl_link_up(&l->pod, v.ifindex, 0);
+	err = nl_link_up(&l->pod, v.ifindex, 0, 0);
 	if (err)
 		return kernel_error(&l->pod, "set up", att->ifname, err, e);
 	for (size_t i = 0; i < att->naddrs; i++) {
@@ -360,7 +360,7 @@ static int dress(struct cni_link *l, const struct ipam_att *att, const char *nam
 		return kernel_error(&l->host, "name", name, err, e);
 	if (cni_link_host_sysctls(name, has_family(att, IP_V6), set_one, &s) != 0)
 		return ERR_REFUSED;
-	err = nl_link_up(&l->host, v.ifindex, 0);
+	err = nl_link_up(&l->host, v.ifindex, 0, 0);
 	if (err)
 		return kernel_error(&l->host, "set up", name, err, e);
 	if (pod_side(l, att, e) != 0)

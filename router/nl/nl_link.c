@@ -44,6 +44,7 @@ int nl_link_parse(const struct nlmsghdr *nlh, struct nl_link *out)
 	static const struct nlx_policy policy[] = {
 		{IFLA_IFNAME, MNL_TYPE_NUL_STRING},
 		{IFLA_MTU, MNL_TYPE_U32},
+		{IFLA_TXQLEN, MNL_TYPE_U32},
 		{IFLA_IFALIAS, MNL_TYPE_BINARY},
 		{IFLA_LINKINFO, MNL_TYPE_NESTED},
 	};
@@ -74,6 +75,8 @@ int nl_link_parse(const struct nlmsghdr *nlh, struct nl_link *out)
 	strcpy(out->name, mnl_attr_get_str(tb[IFLA_IFNAME]));
 	if (tb[IFLA_MTU])
 		out->mtu = mnl_attr_get_u32(tb[IFLA_MTU]);
+	if (tb[IFLA_TXQLEN])
+		out->txqlen = mnl_attr_get_u32(tb[IFLA_TXQLEN]);
 	out->is_ours = tb[IFLA_IFALIAS] && text_is(tb[IFLA_IFALIAS], PRIV_TUN_ALIAS);
 	if (tb[IFLA_LINKINFO]) {
 		err = nlx_attrs_nested(tb[IFLA_LINKINFO], info_policy, 1, info, IFLA_INFO_KIND);
@@ -109,7 +112,7 @@ int nl_link_get(struct nlx *x, const char *name, int ifindex, struct nl_link *ou
 	return nlx_talk(x, nlh, keep_link, out);
 }
 
-int nl_link_up(struct nlx *x, int ifindex, unsigned mtu)
+int nl_link_up(struct nlx *x, int ifindex, unsigned mtu, unsigned txqlen)
 {
 	char buf[256];
 	struct nlmsghdr *nlh = nlx_msg(buf, RTM_NEWLINK, 0, sizeof(struct ifinfomsg));
@@ -119,6 +122,8 @@ int nl_link_up(struct nlx *x, int ifindex, unsigned mtu)
 	ifi->ifi_flags = ifi->ifi_change = IFF_UP;
 	if (mtu > 0)
 		mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
+	if (txqlen > 0)
+		mnl_attr_put_u32(nlh, IFLA_TXQLEN, txqlen);
 	return nlx_talk(x, nlh, NULL, NULL);
 }
 

@@ -19,8 +19,8 @@ void nl_put_ip(struct nlmsghdr *nlh, uint16_t type, const struct ip *ip);
 /* ---- links ---- */
 struct nl_link {
 	int ifindex;
-	unsigned flags; /* IFF_* */
-	unsigned mtu;
+	unsigned flags;       /* IFF_* */
+	unsigned mtu, txqlen; /* bytes; packets in each queue */
 	char name[IFNAMSIZ];
 	bool is_tun, is_ours; /* kind "tun"; our alias */
 	bool is_tunnel;       /* of a kind that wraps packets once more */
@@ -28,8 +28,8 @@ struct nl_link {
 int nl_link_parse(const struct nlmsghdr *nlh, struct nl_link *out);
 /* By name, or by @ifindex if @name is NULL. -ENODEV. */
 int nl_link_get(struct nlx *x, const char *name, int ifindex, struct nl_link *out);
-/* Up, and @mtu unless 0. */
-int nl_link_up(struct nlx *x, int ifindex, unsigned mtu);
+/* Up, with @mtu and @txqlen unless 0. */
+int nl_link_up(struct nlx *x, int ifindex, unsigned mtu, unsigned txqlen);
 int nl_link_del(struct nlx *x, int ifindex);
 int nl_link_dump(struct nlx *x, nlx_fn fn, void *ctx);
 

@@ -187,6 +187,7 @@ static void repairs(void **state)
 		"ip addr flush dev weft0",
 		"ip link set weft0 down",
 		"ip link set weft0 mtu 1280",
+		"ip link set weft0 txqueuelen 100",
 		"nft flush ruleset",
 		"nft delete table inet weft",
 		"nft flush chain inet weft prerouting",
@@ -387,6 +388,7 @@ static void mtu_and_addresses(void **state)
 	assert_int_equal(kern_segment_mtu(k, 2, 8000), ERR_NOT_FOUND);
 	sync_ok(k);
 	assert_has(sh("ip link show weft0"), "mtu 8000");
+	assert_has(sh("ip link show weft0"), "qlen 1250");
 	assert_int_equal(kern_route_del(k, 1, &(struct pfx){A("10.2.0.0"), 16}), 0);
 	assert_int_equal(kern_route_del(k, 1, &(struct pfx){P("fd00:a:2::/48").ip, 48}), 0);
 	assert_int_equal(kern_segment_addrs(k, 1, other, 1), 0);
