@@ -457,6 +457,7 @@ static void fill_info(const struct gossip *g, struct node *m, struct gossip_node
 		.left = m->left,
 		.up = node_up(m),
 		.neighbour = m->watched,
+		.has_ours = m->link && own_is_known(g, m->link),
 		.eps = m->eps,
 		.neps = m->neps,
 		.prefixes = m->prefixes,

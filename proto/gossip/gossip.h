@@ -139,8 +139,10 @@ struct gossip_node_info {
 	uint64_t epoch;
 	uint64_t features; /* GOSSIP_F_*, and what later versions say */
 	bool self, linked, left;
-	bool up;              /* alive and its node record known */
-	bool neighbour;       /* a link is held to it for membership and records */
+	bool up;        /* alive and its node record known */
+	bool neighbour; /* a link is held to it for membership and records */
+	bool has_ours;  /* linked, and has told that it has our node record and our prefixes as they
+			  are now: it routes to us as soon as it holds us for alive */
 	const struct ep *eps; /* those that may be dialled */
 	size_t neps;
 	const struct gossip_prefix *prefixes;

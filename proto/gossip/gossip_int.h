@@ -114,11 +114,13 @@ struct link {
 	struct keyq offers; /* news to offer at offer_at */
 	struct keyq wants;  /* keys to ask for */
 	struct keyq buried; /* keys that the peer sent and we had dropped */
+	struct keyq acks;   /* records of the peer's own that it sent: told that they are here */
 	struct rangeq ranges;
-	unsigned asked;  /* records asked for that have not come, since asked_at */
-	bool startup;    /* from a time when we had no neighbours */
-	ts_t used_until; /* the peer uses it for records */
-	ts_t check_at;   /* startup, used: is it so still? */
+	unsigned asked;   /* records asked for that have not come, since asked_at */
+	uint64_t has_own; /* those of our records that the peer has: gossip_own.c's bits */
+	bool startup;     /* from a time when we had no neighbours */
+	ts_t used_until;  /* the peer uses it for records */
+	ts_t check_at;    /* startup, used: is it so still? */
 	ts_t heard_at;
 	bool root_due;
 	bool descend; /* roots differ and it is for us to begin, at descend_at */
@@ -182,7 +184,8 @@ struct own {
 	size_t neps;
 	struct own_prefix *prefixes;
 	size_t nprefixes;
-	uint16_t nsubs; /* sub-keys of PREFIXES records ever used in this run */
+	uint16_t nsubs;  /* sub-keys of PREFIXES records ever used in this run */
+	uint64_t needed; /* records that others need to route to us, a bit each */
 	bool left;
 	uint64_t epoch, seq;
 	uint64_t want_epoch; /* 0: no jump under way */
@@ -335,6 +338,12 @@ int own_init(struct gossip *g, uint64_t epoch, ts_t now);
 void own_fini(struct gossip *g);
 /* A record of our own key from elsewhere, signature not yet verified. */
 int own_seen(struct gossip *g, const struct record *r, struct node *from, ts_t now);
+/* The peer of @l has record @e, which may be one of ours. */
+void own_known(struct gossip *g, struct link *l, const struct store_entry *e);
+/* The peer of @l has all that is in our sums. */
+void own_known_summed(struct gossip *g, struct link *l);
+/* Has the peer of @l what it needs to route to us, as we say it now? */
+bool own_is_known(const struct gossip *g, const struct link *l);
 /* Somebody else holds our key: tell it, at @ep if that is known, once a minute. */
 void own_clone(struct gossip *g, const struct ep *ep, ts_t now);
 void own_tick(struct gossip *g, ts_t now);

@@ -11,6 +11,9 @@
  * of all links together; the asker has at most WANT_WINDOW records under way, and takes up where it
  * stood when the link, or another one, comes again, since it asks only for what it lacks.
  *
+ * A record that comes from the node which it speaks of is acknowledged at once, by a HAVE: so a node
+ * knows who can route to it. A lost one is made up for by roots that agree.
+ *
  * Of all links only those of the overlay carry this: to neighbours (membership wants them), those of
  * our own start, and those on which the peer compares roots with us, be it as our neighbour in its
  * view or as a joiner. Other links are for data.
@@ -120,8 +123,8 @@ static bool may_send(struct link *l, ts_t now)
 void link_stir(struct gossip *g, struct node *m)
 {
 	struct link *l = m->link;
-	bool now = l->root_due || l->buried.count || l->news.count || l->ranges.count ||
-		   may_ask(l) || may_offer(l, g->now);
+	bool now = l->root_due || l->buried.count || l->acks.count || l->news.count ||
+		   l->ranges.count || may_ask(l) || may_offer(l, g->now);
 
 	list_del(&l->sending);
 	l->blocked_to = TS_NEVER;
@@ -209,6 +212,7 @@ void link_free(struct link *l)
 	free(l->offers.v);
 	free(l->wants.v);
 	free(l->buried.v);
+	free(l->acks.v);
 	free(l->ranges.v);
 	free(l);
 }
@@ -334,12 +338,21 @@ static int recv_stale(struct gossip *g, struct node *m, const struct record *r)
 /* How a record comes: as news; as what we lack; the same, of a node that the peer holds for gone. */
 enum how { HOW_NEWS, HOW_FILL, HOW_GONE };
 
+/* @m, who sent or offered @key, is to know that we have that version: it is its own. */
+static void acknowledge(
+	struct gossip *g, struct node *m, const struct node_key *origin, uint64_t key)
+{
+	if (node_key_eq(origin, &m->key) && !keyq_put(&m->link->acks, key, LIM_RECORDS_PER_NODE))
+		g->stats.dropped++;
+}
+
 /* One record out of RECORDS, FILL or GONE. */
 static int recv_record(struct gossip *g, struct node *m, const struct record *r, enum how how,
 	bool asked, ts_t now)
 {
 	bool news = how == HOW_NEWS;
 	struct node *origin;
+	uint64_t key;
 	int err;
 
 	if (!cluster_id_eq(&r->cluster, &g->cluster)) {
@@ -348,10 +361,12 @@ static int recv_record(struct gossip *g, struct node *m, const struct record *r,
 	}
 	if (node_key_eq(&r->node, &g->id->pub))
 		return own_seen(g, r, m, now);
+	key = record_key_hash(&r->node, r->type, r->sub);
 	err = store_check(g->store, r);
 	if (err == ERR_EXISTS) {
 		g->stats.rx_stale++;
-		link_has(m->link, record_key_hash(&r->node, r->type, r->sub));
+		link_has(m->link, key);
+		acknowledge(g, m, &r->node, key);
 		return 0;
 	}
 	if (err == ERR_STALE)
@@ -363,8 +378,7 @@ static int recv_record(struct gossip *g, struct node *m, const struct record *r,
 	origin = node_get(g, &r->node);
 	if (!origin && !life_admit(g, r, how == HOW_GONE, now)) {
 		g->stats.rx_buried++;
-		(void)keyq_put(&m->link->buried, record_key_hash(&r->node, r->type, r->sub),
-			LINK_WANT_MAX);
+		(void)keyq_put(&m->link->buried, key, LINK_WANT_MAX);
 		return ERR_STALE;
 	}
 	if ((news || !asked) && origin && !node_may_say(origin, now)) {
@@ -376,8 +390,10 @@ static int recv_record(struct gossip *g, struct node *m, const struct record *r,
 		return ERR_AUTH;
 	}
 	err = node_commit(g, r, m, news, now);
-	if (err == 0)
-		link_has(m->link, record_key_hash(&r->node, r->type, r->sub));
+	if (err == 0) {
+		link_has(m->link, key);
+		acknowledge(g, m, &r->node, key);
+	}
 	return err;
 }
 
@@ -454,10 +470,13 @@ static int recv_have(struct gossip *g, struct node *m, struct rd *r, ts_t now)
 	for (size_t i = 0; err == 0 && i < g->have.n; i++) {
 		const struct store_entry *e = store_get(g->store, g->have.v[i].key);
 
-		if (e && e->digest == g->have.v[i].hash)
+		if (e && e->digest == g->have.v[i].hash) {
 			link_has(m->link, e->key);
-		else
+			own_known(g, m->link, e);
+			acknowledge(g, m, &e->r.node, e->key);
+		} else {
 			link_want(g, m, g->have.v[i].key);
+		}
 	}
 	link_stir(g, m);
 	return err;
@@ -607,12 +626,13 @@ static void produce_buried(struct gossip *g, struct link *l, struct wr *w)
 	gossip_want_encode(w, GOSSIP_MSG_BURIED, k);
 }
 
-static void produce_offers(struct gossip *g, struct link *l, struct wr *w)
+/* Offers, and acknowledgements. */
+static void produce_have(struct gossip *g, struct keyq *q, struct wr *w)
 {
 	struct gossip_have *k = &g->have;
 
-	for (k->n = 0; k->n < GOSSIP_HAVE_MAX && l->offers.count > 0; keyq_pop(&l->offers)) {
-		const struct store_entry *e = store_get(g->store, keyq_peek(&l->offers));
+	for (k->n = 0; k->n < GOSSIP_HAVE_MAX && q->count > 0; keyq_pop(q)) {
+		const struct store_entry *e = store_get(g->store, keyq_peek(q));
 
 		if (!e)
 			continue;
@@ -639,12 +659,14 @@ size_t link_produce(struct gossip *g, struct node *m)
 	}
 	if (wr_len(&w) == 0)
 		produce_records(g, &l->news, GOSSIP_MSG_RECORDS, &w);
+	if (wr_len(&w) == 0 && l->acks.count > 0)
+		produce_have(g, &l->acks, &w);
 	if (wr_len(&w) == 0 && l->buried.count > 0)
 		produce_buried(g, l, &w);
 	if (wr_len(&w) == 0 && may_ask(l))
 		produce_wants(g, l, &w);
 	if (wr_len(&w) == 0 && may_offer(l, g->now))
-		produce_offers(g, l, &w);
+		produce_have(g, &l->offers, &w);
 	if (wr_len(&w) == 0 && l->ranges.count > 0)
 		sync_produce(g, l, &w);
 	if (wr_len(&w) == 0 && l->fill.count > 0 && may_fill(g)) {

@@ -8,13 +8,71 @@
  * earlier life under a key that we don't publish any more is withdrawn by a tombstone. One that is
  * ahead of us (our disk was lost or rolled back, or somebody has our key) makes us jump: the driver
  * stores a higher epoch, then all is published again. CLONE_JUMPS within CLONE_WINDOW is a clone;
- * from then on we jump once in JUMP_MIN_CLONE, or two clones would drive each other for ever. */
+ * from then on we jump once in JUMP_MIN_CLONE, or two clones would drive each other for ever.
+ *
+ * Who has what we say: each link has a bit for our node record and for each of our PREFIXES records.
+ * It is set when the peer says that it has the very record that we publish, or when its store is the
+ * same as ours; all links lose it when the record changes, and a link loses all when it ends. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include "weft/err.h"
 #include "weft/log.h"
 #include "gossip_int.h"
+
+#define SUB_NONE UINT16_MAX
+#define SUBS_MAX ((LIM_PREFIXES_PER_NODE + RECORD_PREFIXES_SAFE - 1) / RECORD_PREFIXES_SAFE)
+_Static_assert(SUBS_MAX + FORGET_SUBS + 2 <= LIM_RECORDS_PER_NODE,
+	"all that a node says must fit its records");
+_Static_assert(SUBS_MAX < 64, "a bit for the node record and each PREFIXES record");
+
+/* The bit of a record of ours that others need to route to us; 0: they don't need it. */
+static uint64_t needed_bit(uint8_t type, uint16_t sub)
+{
+	if (type == RECORD_NODE)
+		return 1;
+	return type == RECORD_PREFIXES && sub < SUBS_MAX ? UINT64_C(2) << sub : 0;
+}
+
+void own_known(struct gossip *g, struct link *l, const struct store_entry *e)
+{
+	if (node_key_eq(&e->r.node, &g->id->pub))
+		l->has_own |= needed_bit(e->r.type, e->r.sub);
+}
+
+void own_known_summed(struct gossip *g, struct link *l)
+{
+	const struct store_entry *e;
+
+	if (own_is_known(g, l))
+		return;
+	for (uint8_t type = RECORD_NODE; type <= RECORD_PREFIXES; type++)
+		for (uint16_t sub = 0; sub < (type == RECORD_PREFIXES ? g->own.nsubs : 1); sub++) {
+			e = store_find(g->store, &g->id->pub, type, sub);
+			if (e && e->summed == e->digest)
+				own_known(g, l, e);
+		}
+}
+
+bool own_is_known(const struct gossip *g, const struct link *l)
+{
+	return ts_is_never(g->own.republish_at) && (g->own.needed & ~l->has_own) == 0;
+}
+
+/* The record with this bit is about to change: nobody has it as it will be. */
+static void nobody_has(struct gossip *g, uint64_t bit)
+{
+	const void *key;
+	void *value;
+	size_t it = 0;
+
+	while (bit && map_next(g->nodes, &it, &key, &value)) {
+		struct node *m = value;
+
+		if (m->link)
+			m->link->has_own &= ~bit;
+	}
+}
 
 int own_init(struct gossip *g, uint64_t epoch, ts_t now)
 {
@@ -50,6 +108,7 @@ static int commit_own(struct gossip *g, struct record *r, ts_t now)
 	check = record_parse(g->record, (size_t)len, &parsed);
 	assert(check == len);
 	(void)check;
+	nobody_has(g, needed_bit(r->type, r->sub));
 	err = node_commit(g, &parsed, NULL, true, now);
 	if (err == 0)
 		g->own.seq++;
@@ -77,13 +136,17 @@ static int publish(
 
 static int publish_prefixes(struct gossip *g, uint16_t sub, ts_t now)
 {
-	const struct own *o = &g->own;
+	struct own *o = &g->own;
 	struct gossip_prefix rows[RECORD_PREFIXES_SAFE];
 	size_t n = 0;
 
 	for (size_t i = 0; i < o->nprefixes; i++)
 		if (o->prefixes[i].sub == sub)
 			rows[n++] = o->prefixes[i].p;
+	if (n == 0)
+		o->needed &= ~needed_bit(RECORD_PREFIXES, sub);
+	else
+		o->needed |= needed_bit(RECORD_PREFIXES, sub);
 	if (n == 0)
 		return publish(g, RECORD_PREFIXES, sub, RECORD_F_TOMBSTONE, 0, now);
 	return publish(g, RECORD_PREFIXES, sub, 0, record_prefixes_encode(rows, n, g->body), now);
@@ -124,6 +187,7 @@ void own_publish(struct gossip *g, ts_t now)
 
 	memcpy(node.name, g->name, sizeof(node.name));
 	memcpy(node.version, g->version, sizeof(node.version));
+	o->needed |= needed_bit(RECORD_NODE, 0);
 	err = publish(g, RECORD_NODE, 0, 0, record_node_encode(&node, g->body), now);
 	if (err == 0)
 		err = publish(g, RECORD_ENDPOINTS, 0, 0,
@@ -193,11 +257,6 @@ static const struct own_prefix *find_own(
 			return &v[i];
 	return NULL;
 }
-
-#define SUB_NONE UINT16_MAX
-#define SUBS_MAX ((LIM_PREFIXES_PER_NODE + RECORD_PREFIXES_SAFE - 1) / RECORD_PREFIXES_SAFE)
-_Static_assert(SUBS_MAX + FORGET_SUBS + 2 <= LIM_RECORDS_PER_NODE,
-	"all that a node says must fit its records");
 
 /* Give every prefix a record: the one it stands in, else the first with room. */
 static void assign_subs(struct own *o, struct own_prefix *v, size_t n)
@@ -351,8 +410,10 @@ int own_seen(struct gossip *g, const struct record *r, struct node *from, ts_t n
 	const struct store_entry *e = store_find(g->store, &r->node, r->type, r->sub);
 	int cmp = e ? record_version_cmp(r->epoch, r->seq, e->r.epoch, e->r.seq) : 1;
 
-	if (cmp == 0 && r->len == e->r.len && memcmp(r->raw, e->bytes, r->len) == 0)
+	if (cmp == 0 && r->len == e->r.len && memcmp(r->raw, e->bytes, r->len) == 0) {
+		own_known(g, from->link, e);
 		return 0;
+	}
 	if (cmp < 0) {
 		g->stats.rx_stale++;
 		link_queue(g, from, e->key);

@@ -110,6 +110,7 @@ void sync_heard_root(struct gossip *g, struct node *m, uint64_t root, ts_t now)
 
 	if (root == sync_root(g)) {
 		g->synced = true;
+		own_known_summed(g, l);
 		l->descend = false;
 		l->again = ROOT_AGAIN;
 		l->quiet_until = now;

@@ -2,7 +2,8 @@
  *
  *	RECORDS	records end to end (record.h): news
  *	FILL	the same, but what the receiver was found to lack: old news
- *	HAVE	entries (key 64, hash 64): news that the sender has and the receiver may ask for
+ *	HAVE	entries (key 64, hash 64): news that the sender has and the receiver may ask for; and
+ *		the receiver's own records, as soon as they came from it
  *	GONE	as FILL, of nodes that the sender holds for gone
  *	BURIED	keys 64: records that came in GONE, and that the sender has dropped with their node
  *	WANT	keys 64
