@@ -25,6 +25,8 @@
 #include "weft/err.h"
 #include "bgp_int.h"
 
+#define PORTIONS 4 /* of work on whole tables, in one call that has nothing else to tell */
+
 dur_t bgp_jitter(struct bgp *b, dur_t d)
 {
 	return DUR_NS(d.ns / 4 * 3 + (int64_t)prng_below(&b->prng, (uint64_t)(d.ns / 4 + 1)));
@@ -68,6 +70,7 @@ struct bgp *bgp_new(const struct bgp_cfg *cfg, ts_t now)
 	list_init(&b->closing);
 	list_init(&b->senders);
 	bgp_pool_init(&b->outs, sizeof(struct out));
+	bgp_pool_init(&b->wide_outs, sizeof(struct wide_out));
 	if (attr_table_init(&b->attrs, b->seed) < 0) {
 		free(b);
 		return NULL;
@@ -95,6 +98,7 @@ static void peer_free(struct bgp *b, struct bgp_peer *p)
 {
 	p->stopped = true;
 	bgp_peer_down(p, NULL, false, NULL);
+	bgp_session_sweep(p, SIZE_MAX);
 	bgp_timer_set(b, &p->idle_hold, TS_NEVER);
 	list_del(&p->state_link);
 	b->peers[p->idx] = NULL;
@@ -110,7 +114,7 @@ static void empty_rib(struct bgp *b, struct rib *r)
 
 	while ((n = rib_next(r, &at, &cursor)) != NULL) {
 		if (n->paths)
-			bgp_path_remove(b, r, n, n->paths, NULL);
+			bgp_path_remove(b, r, n, net_first(r, n), NULL);
 		while (rib_pop(r, UINT32_MAX))
 			; /* nobody will decide these any more */
 		assert(!n->paths && !n->outs);
@@ -134,8 +138,9 @@ void bgp_free(struct bgp *b)
 		empty_rib(b, b->ribs[i]);
 		rib_free(b->ribs[i]);
 	}
-	assert(b->npaths == 0 && b->outs.in_use == 0);
+	assert(b->npaths == 0 && b->outs.in_use == 0 && b->wide_outs.in_use == 0);
 	bgp_pool_fini(&b->outs);
+	bgp_pool_fini(&b->wide_outs);
 	attr_table_fini(&b->attrs);
 	tq_fini(&b->timers);
 	free(b);
@@ -238,7 +243,6 @@ static void peer_init(struct bgp *b, struct bgp_peer *p, const struct bgp_peer_c
 	p->mrai = (struct bgp_timer){.kind = TIMER_MRAI, .owner = p};
 	for (unsigned f = 0; f < BGP_FAMILIES; f++) {
 		p->out[f].peer = p;
-		list_init(&p->out[f].marker.l);
 		list_init(&p->out[f].in_group);
 	}
 }
@@ -658,5 +662,11 @@ bool bgp_next(struct bgp *b, struct bgp_act *out)
 	*out = (struct bgp_act){0};
 	if (next_line(b, out) || next_state(b, out) || next_closing(b, out) || next_connect(b, out))
 		return true;
-	return bgp_decide_next(b, out) || next_send(b, out);
+	for (unsigned i = 0; i < PORTIONS; i++) {
+		if (bgp_decide_next(b, out) || next_send(b, out))
+			return true;
+		if (!bgp_table_work(b))
+			return false;
+	}
+	return true; /* BGP_NONE: there is more to do */
 }

@@ -315,7 +315,7 @@ void bgp_tick(struct bgp *b, ts_t now);
 ts_t bgp_deadline(const struct bgp *b);
 
 enum bgp_act_type {
-	BGP_NONE,
+	BGP_NONE,    /* nothing to carry out */
 	BGP_CONNECT, /* conn, vni, peer, remote, local */
 	BGP_SEND,    /* conn, buf, len: valid until bgp_written(n > 0), bgp_closed or BGP_CLOSE of
 			that connection. If BGP_CLOSE comes next, it is a last word: try once */
@@ -342,9 +342,10 @@ struct bgp_act {
 	const char *text; /* borrowed until the next call */
 };
 
-/* Take the next action; false: none, *@out is zeroed. Routes are told as differences to what was
- * told before; what came and went between two drains is not told. Here the decision process runs
- * and UPDATEs are made, a bounded amount for each call. */
+/* Take the next action; false: none, *@out is zeroed. True and BGP_NONE: nothing yet, but there is more
+ * work on a whole table (a peer that is gone or new); call again, now or in the next turn. Routes are
+ * told as differences to what was told before; what came and went between two drains is not told. Here
+ * the decision process runs and UPDATEs are made, a bounded amount for each call. */
 bool bgp_next(struct bgp *b, struct bgp_act *out);
 
 /* For status. Pointers are borrowed until the next call. */

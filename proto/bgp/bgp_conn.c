@@ -92,12 +92,14 @@ static bool fill_family(struct bgp_conn *c, unsigned f, unsigned *updates)
 		wr_init(&w, c->out, c->out_cap - RESERVE);
 		n = ribout_emit(p->b, po, &w, 1);
 	}
-	if (po->at_end && po->end && wr_left(&w) > BGP_HDR_LEN + 4) {
+	/* What ends a table waits until all of it was exported. */
+	if (po->at_end && !po->group->filling && po->end && wr_left(&w) > BGP_HDR_LEN + 4) {
 		bgp_refresh_encode(&w, f, REFRESH_END);
 		po->end = false;
 		refresh++;
 	}
-	if (po->at_end && po->eor && !bgp_restart_waits(p->b, f) && wr_left(&w) >= BGP_EOR_MAX) {
+	if (po->at_end && !po->group->filling && po->eor && !bgp_restart_waits(p->b, f) &&
+		wr_left(&w) >= BGP_EOR_MAX) {
 		bgp_eor_encode(&w, f);
 		po->eor = false;
 		n++;

@@ -87,8 +87,10 @@ struct bgp_peer {
 	bool notify;             /* both know RFC 8538 */
 	bool warned;             /* of warn_prefixes */
 	bool max_hit;            /* went down by max_prefixes */
-	uint32_t local_as;       /* what we are to this peer */
-	struct bgp_caps caps;    /* theirs */
+	bool sweeping;           /* gone, and its paths go in portions, from bucket sweep_at on */
+	size_t sweep_at;
+	uint32_t local_as;    /* what we are to this peer */
+	struct bgp_caps caps; /* theirs */
 	struct peer_out out[BGP_FAMILIES];
 	uint32_t received, accepted; /* paths in the table */
 	struct bgp_peer_info n;      /* counters alone are used */
@@ -112,7 +114,7 @@ struct bgp {
 	struct rib *ribs[LIM_SEGMENTS];
 	unsigned nribs;
 	struct attr_table attrs;
-	struct bgp_pool outs;
+	struct bgp_pool outs, wide_outs;
 	size_t npaths;
 	struct bgp_group *groups[BGP_FAMILIES * LIM_BGP_PEERS];
 	unsigned ngroups; /* slots in use are below this */
@@ -122,6 +124,8 @@ struct bgp {
 	unsigned line_head, line_count;
 	struct bgp_stats st;
 	unsigned add_path_groups; /* that hear several paths */
+	unsigned filling;         /* groups whose table is not exported yet */
+	unsigned sweeping;        /* peers that are */
 	struct decide_cand cands[LIM_BGP_PEERS + 1 + NET_ID_PATHS];
 	struct path *cand_paths[LIM_BGP_PEERS + 1 + NET_ID_PATHS];
 	/* one UPDATE, one edit, one view at a time */
@@ -173,7 +177,10 @@ void bgp_session_down(struct bgp_peer *p, uint32_t keep);
 /* Bodies of messages. Negative: @e is to be sent and the session is over. */
 int bgp_session_update(struct bgp_peer *p, const uint8_t *body, size_t len, struct bgp_error *e);
 int bgp_session_refresh(struct bgp_peer *p, const uint8_t *msg, size_t len, struct bgp_error *e);
-void bgp_session_forget(struct bgp_peer *p); /* what is kept of a peer that is away goes */
+/* All routes of a peer that is away go, in portions. */
+void bgp_session_forget(struct bgp_peer *p);
+/* Remove what bgp_session_forget() left of @p, about @nets prefixes of the table further. */
+void bgp_session_sweep(struct bgp_peer *p, size_t nets);
 void bgp_session_stale_end(struct bgp_peer *p, uint32_t families);
 int bgp_session_regroup(struct bgp_peer *p);  /* export again; ERR_NOMEM */
 int bgp_session_reimport(struct bgp_peer *p); /* import again; ERR_NOMEM */
@@ -207,6 +214,9 @@ void bgp_path_remove(
 	struct bgp *b, struct rib *r, struct net *net, struct path *path, struct bgp_peer *p);
 /* Decide one dirty net; true: *@out tells of it. */
 bool bgp_decide_next(struct bgp *b, struct bgp_act *out);
+/* A portion of what is done to whole tables: routes of peers that are gone, exports to groups that are
+ * new. False: there is nothing of that kind to do. */
+bool bgp_table_work(struct bgp *b);
 /* Put what a group is to hear of the path @best into *@out (held; NULL: nothing). ERR_NOMEM. */
 int bgp_export(struct bgp *b, struct bgp_group *g, const struct bgp_nlri *n,
 	const struct path *best, struct attr_set **out);

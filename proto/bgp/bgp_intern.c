@@ -11,9 +11,10 @@
 #include "weft/err.h"
 #include "map.h"
 
-#define CAP_MIN  64
-#define WIRE_MAX BGP_MSG_EXT_MAX
-#define NH_MAX   32
+#define CAP_MIN      64
+#define WIRE_MAX     BGP_MSG_EXT_MAX
+#define NH_MAX       32
+#define ORIGIN_BYTES 4
 
 int attr_table_init(struct attr_table *t, const uint8_t seed[16])
 {
@@ -68,8 +69,7 @@ static void derive(struct attr_set *s)
 	attr_view(s, &a);
 	s->med = a.has & BGP_HAS_MED ? a.med : 0; /* RFC 4271 9.1.2.2 c: absent is lowest */
 	s->local_pref = a.has & BGP_HAS_LOCAL_PREF ? a.local_pref : 100;
-	s->first_as = bgp_attrs_first_as(&a);
-	s->originator = a.has & BGP_HAS_ORIGINATOR ? a.originator_id : 0;
+	s->flags |= a.has & BGP_HAS_ORIGINATOR ? SET_ORIGINATOR : 0;
 	s->path_len = (uint16_t)bgp_attrs_path_len(&a);
 	s->origin = a.origin;
 	s->clusters = (uint8_t)(a.cluster_list.len / 4 > 255 ? 255 : a.cluster_list.len / 4);
@@ -103,13 +103,14 @@ int attr_intern(struct attr_table *t, const struct bgp_attrs *a, struct attr_set
 			*out = attr_hold(s);
 			return 0;
 		}
-	s = malloc(sizeof(*s) + len);
+	s = malloc(offsetof(struct attr_set, data) + len);
 	if (!s)
 		return ERR_NOMEM;
-	*s = (struct attr_set){.hash = hash,
-		.refs = 1,
-		.nh_len = (uint8_t)nh_len,
-		.wire_len = (uint16_t)wr_len(&w)};
+	memset(s, 0, offsetof(struct attr_set, data));
+	s->hash = hash;
+	s->refs = 1;
+	s->nh_len = (uint8_t)nh_len;
+	s->wire_len = (uint16_t)wr_len(&w);
 	memcpy(s->data, buf, len);
 	derive(s);
 	if (t->count >= t->cap)
@@ -117,7 +118,7 @@ int attr_intern(struct attr_table *t, const struct bgp_attrs *a, struct attr_set
 	s->hnext = t->buckets[hash & (t->cap - 1)];
 	t->buckets[hash & (t->cap - 1)] = s;
 	t->count++;
-	t->bytes += sizeof(*s) + len;
+	t->bytes += offsetof(struct attr_set, data) + len;
 	*out = s;
 	return 0;
 }
@@ -136,8 +137,30 @@ void attr_put(struct attr_table *t, struct attr_set *s)
 		assert(*at);
 	*at = s->hnext;
 	t->count--;
-	t->bytes -= sizeof(*s) + s->nh_len + s->wire_len;
+	t->bytes -= offsetof(struct attr_set, data) + s->nh_len + s->wire_len;
 	free(s);
+}
+
+/* AS_PATH stands behind ORIGIN, always (bgp_attrs_encode); asked for each candidate of a decision. */
+uint32_t attr_first_as(const struct attr_set *s)
+{
+	const uint8_t *p = attr_wire(s) + ORIGIN_BYTES, *seg;
+	bool extended = p[0] & AF_EXTENDED;
+	size_t n = extended ? (size_t)(p[2] << 8 | p[3]) : p[2];
+
+	seg = p + (extended ? 4 : 3);
+	assert(p[1] == AT_AS_PATH && seg + n <= attr_wire(s) + s->wire_len);
+	if (n < 6 || seg[0] != SEG_SEQUENCE)
+		return 0;
+	return (uint32_t)seg[2] << 24 | (uint32_t)seg[3] << 16 | (uint32_t)seg[4] << 8 | seg[5];
+}
+
+uint32_t attr_originator(const struct attr_set *s)
+{
+	struct bgp_attrs a;
+
+	attr_view(s, &a);
+	return a.originator_id;
 }
 
 void attr_next_hop(const struct attr_set *s, struct ip *nh)

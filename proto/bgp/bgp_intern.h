@@ -7,20 +7,18 @@
 #include <stdint.h>
 #include "bgp_attr.h"
 
-struct out;
-
 #define SET_NO_EXPORT    0x01u /* or NO_EXPORT_SUBCONFED, which is the same without confederations */
 #define SET_NO_ADVERTISE 0x02u
 #define SET_GSHUT        0x04u
+#define SET_ORIGINATOR   0x08u
 
 /* A set of attributes with its next hop. Equal sets are one object: compare pointers. What the
  * decision process asks for stands in fields. */
 struct attr_set {
 	struct attr_set *hnext;
-	struct out *last_out; /* where a route that gets this set is best put (ribout.c) */
+	uint32_t last_out; /* where a route that gets this set is best put (ribout.c); 0: nowhere */
 	uint32_t hash, refs;
-	uint32_t med, local_pref;      /* 0 and 100 when absent */
-	uint32_t first_as, originator; /* 0: none */
+	uint32_t med, local_pref; /* 0 and 100 when absent */
 	uint16_t path_len, wire_len;
 	uint8_t origin, clusters, flags, nh_len; /* nh_len: 0, 4, 16 or 32 */
 	uint8_t data[]; /* next hop, link-local next hop, bgp_attrs_encode() */
@@ -43,6 +41,8 @@ static inline struct attr_set *attr_hold(struct attr_set *s)
 	return s;
 }
 void attr_put(struct attr_table *t, struct attr_set *s); /* NULL is fine */
+uint32_t attr_first_as(const struct attr_set *s);        /* as bgp_attrs_first_as() */
+uint32_t attr_originator(const struct attr_set *s);      /* of one with SET_ORIGINATOR */
 /* Spans borrow from the set. */
 void attr_view(const struct attr_set *s, struct bgp_attrs *a);
 void attr_next_hop(const struct attr_set *s, struct ip *nh);

@@ -11,6 +11,8 @@
 #include "weft/err.h"
 #include "bgp_int.h"
 
+#define PORTION 1024 /* prefixes that bgp_table_work() passes at a time */
+
 /* RFC 9234 5, ingress: false: a leak. What may only go to customers is marked so. */
 static bool import_otc(const struct bgp_peer *p, const struct bgp_nlri *n, struct bgp_edit *e)
 {
@@ -88,7 +90,7 @@ int bgp_path_set(struct bgp *b, struct rib *r, struct bgp_peer *p, const struct 
 	struct attr_set *in)
 {
 	uint16_t idx = p ? p->idx : BGP_LOCAL;
-	struct attr_set *attr = NULL;
+	struct attr_set *attr = NULL, *old_in, *old_attr;
 	struct net *net;
 	struct path *path;
 	int err = 0;
@@ -100,11 +102,11 @@ int bgp_path_set(struct bgp *b, struct rib *r, struct bgp_peer *p, const struct 
 	if (err < 0)
 		return err;
 	net = rib_get(r, n);
-	path = net ? net_path(net, idx, n->path_id) : NULL;
+	path = net ? net_path(r, net, idx, n->path_id) : NULL;
 	if (!path && net) {
 		err = ERR_FULL;
 		if (b->npaths < LIM_BGP_ROUTES)
-			path = net_add(r, net, idx, n->path_id);
+			path = net_add(r, net, idx, n->path_id, attr && attr != in);
 		if (path) {
 			b->npaths++;
 			if (p)
@@ -120,19 +122,24 @@ int bgp_path_set(struct bgp *b, struct rib *r, struct bgp_peer *p, const struct 
 		return net ? err : ERR_NOMEM;
 	}
 	path->flags &= (uint8_t)~PATH_STALE;
-	if (path->in == in && path->attr == attr && path->label == n->label) {
+	old_in = path->in;
+	old_attr = path_attr(path);
+	if (old_in == in && old_attr == attr && path_label(path) == n->label) {
 		attr_put(&b->attrs, attr);
 		return 0;
 	}
+	path = net_put_sets(r, net, path, in, attr);
+	if (!path) {
+		attr_put(&b->attrs, attr);
+		return ERR_NOMEM;
+	}
+	path_put_label(path, n->label);
 	if (p)
-		p->accepted += (attr != NULL) - (uint32_t)(path->attr != NULL);
-	attr_hold(
-		in); /* a change of policy passes the path's own, whose only reference it may be */
-	attr_put(&b->attrs, path->in);
-	attr_put(&b->attrs, path->attr);
-	path->in = in;
-	path->attr = attr;
-	path->label = n->label;
+		p->accepted += (attr != NULL) - (uint32_t)(old_attr != NULL);
+	/* First: a change of policy passes the path's own, whose only reference it may be. */
+	attr_hold(in);
+	attr_put(&b->attrs, old_in);
+	attr_put(&b->attrs, old_attr);
 	rib_mark(r, net);
 	return 0;
 }
@@ -142,10 +149,10 @@ void bgp_path_remove(
 {
 	if (p) {
 		p->received--;
-		p->accepted -= path->attr != NULL;
+		p->accepted -= path_attr(path) != NULL;
 	}
+	attr_put(&b->attrs, path_attr(path));
 	attr_put(&b->attrs, path->in);
-	attr_put(&b->attrs, path->attr);
 	net_drop(r, net, path);
 	b->npaths--;
 	rib_mark(r, net);
@@ -154,7 +161,7 @@ void bgp_path_remove(
 bool bgp_path_del(struct bgp *b, struct rib *r, struct bgp_peer *p, const struct bgp_nlri *n)
 {
 	struct net *net = rib_find(r, n);
-	struct path *path = net ? net_path(net, p ? p->idx : BGP_LOCAL, n->path_id) : NULL;
+	struct path *path = net ? net_path(r, net, p ? p->idx : BGP_LOCAL, n->path_id) : NULL;
 
 	if (!path)
 		return false;
@@ -165,7 +172,7 @@ bool bgp_path_del(struct bgp *b, struct rib *r, struct bgp_peer *p, const struct
 bool bgp_path_cand(
 	const struct bgp *b, const struct rib *r, const struct path *path, struct decide_cand *c)
 {
-	const struct attr_set *a = path->attr;
+	const struct attr_set *a = path_attr(path);
 	const struct bgp_peer *p = b->peers[path->peer];
 	struct ip nh;
 
@@ -177,11 +184,11 @@ bool bgp_path_cand(
 		.clusters = a->clusters,
 		.local_pref = a->local_pref,
 		.path_len = a->path_len,
-		.first_as = a->first_as,
+		.first_as = attr_first_as(a),
 		.med = a->med,
-		.router_id = a->originator ? a->originator
-			     : p           ? p->remote_id
-					   : b->cfg.router_id};
+		.router_id = a->flags & SET_ORIGINATOR ? attr_originator(a)
+			     : p                       ? p->remote_id
+						       : b->cfg.router_id};
 	c->path_id = path_id(path);
 	if (p)
 		c->peer_addr = p->cfg.remote.ip;
@@ -191,22 +198,9 @@ bool bgp_path_cand(
 	return b->cfg.nexthop->resolve(b->cfg.nexthop_ctx, r->vni, &nh, &c->igp_cost);
 }
 
-static void to_front(struct net *net, struct path *p)
-{
-	struct path **at = &net->paths;
-
-	if (*at == p)
-		return;
-	while (*at != p)
-		at = &(*at)->next;
-	*at = p->next;
-	p->next = net->paths;
-	net->paths = p;
-}
-
 /* RFC 7911 leaves open which paths are told: the best, the best without that one, and so on. The
  * first of the @n candidates' paths in that order come to the front. */
-static void rank(struct bgp *b, struct net *net, size_t n)
+static void rank(struct bgp *b, const struct rib *r, struct net *net, size_t n)
 {
 	struct path *order[UINT8_MAX];
 	enum decide_step step;
@@ -220,7 +214,7 @@ static void rank(struct bgp *b, struct net *net, size_t n)
 		b->cand_paths[i] = b->cand_paths[n];
 	}
 	while (k > 0)
-		to_front(net, order[--k]);
+		net_to_front(r, net, order[--k]);
 }
 
 /* Decide @net: the best path goes to the front. NULL: no usable one. */
@@ -231,7 +225,7 @@ static struct path *decide_net(struct bgp *b, struct rib *r, struct net *net)
 	size_t n = 0;
 
 	b->st.decisions++;
-	for (struct path *p = net->paths; p; p = p->next) {
+	for (struct path *p = net_first(r, net); p; p = path_next(r, p)) {
 		assert(n < sizeof(b->cands) / sizeof(b->cands[0]));
 		b->cand_paths[n] = p;
 		p->flags &= (uint8_t) ~(PATH_USABLE | PATH_EQUAL);
@@ -246,9 +240,9 @@ static struct path *decide_net(struct bgp *b, struct rib *r, struct net *net)
 	net->step = (uint8_t)step;
 	for (size_t i = 0; i < n; i++)
 		b->cand_paths[i]->flags |= b->cands[i].equal ? PATH_EQUAL : 0;
-	to_front(net, best);
+	net_to_front(r, net, best);
 	if (b->add_path_groups && n > 1)
-		rank(b, net, n);
+		rank(b, r, net, n);
 	return best;
 }
 
@@ -278,18 +272,19 @@ static struct net *next_dirty(struct bgp *b, struct rib **r)
 }
 
 /* The next hops of @net into b->hops, that of @best first; their number. */
-static unsigned collect_hops(struct bgp *b, const struct net *net, const struct path *best)
+static unsigned collect_hops(
+	struct bgp *b, const struct rib *r, const struct net *net, const struct path *best)
 {
 	unsigned max = b->cfg.multipath > 1 && best->peer != BGP_LOCAL ? b->cfg.multipath : 1;
 	unsigned n = 0;
 
-	for (const struct path *p = best; p && n < max && n < BGP_HOPS_MAX; p = p->next) {
+	for (const struct path *p = best; p && n < max && n < BGP_HOPS_MAX; p = path_next(r, p)) {
 		struct bgp_hop *h = &b->hops[n];
 		unsigned i = 0;
 
-		if (!(p->flags & PATH_EQUAL) || p->label != best->label)
+		if (!(p->flags & PATH_EQUAL) || path_label(p) != path_label(best))
 			continue;
-		attr_next_hop(p->attr, &h->next_hop);
+		attr_next_hop(path_attr(p), &h->next_hop);
 		h->peer = p->peer;
 		while (i < n &&
 			!(ip_eq(&b->hops[i].next_hop, &h->next_hop) &&
@@ -297,7 +292,7 @@ static unsigned collect_hops(struct bgp *b, const struct net *net, const struct 
 			i++;
 		n += i == n;
 	}
-	assert(best == net->paths && n > 0);
+	assert(best == net_first(r, net) && n > 0);
 	return n;
 }
 
@@ -306,10 +301,9 @@ static void tell_route(struct bgp *b, struct rib *r, const struct net *n, const 
 {
 	*out = (struct bgp_act){.type = BGP_ROUTE, .vni = r->vni};
 	net_nlri(n, &out->nlri);
-	out->nlri.label = n->best_label;
 	if (!best)
 		return;
-	attr_view(best->attr, &b->view);
+	attr_view(path_attr(best), &b->view);
 	out->attrs = &b->view;
 	out->peer = best->peer;
 	out->hops = b->hops;
@@ -321,22 +315,21 @@ static void tell_route(struct bgp *b, struct rib *r, const struct net *n, const 
 static bool take_best(struct bgp *b, struct rib *r, struct net *n, const struct path *best)
 {
 	bool told = n->flags & NET_TOLD, forced = n->flags & NET_FORCED;
-	uint32_t old_label = n->best_label;
+	uint32_t old_label = net_label(n), label = best ? path_label(best) : 0;
 
 	n->flags &= (uint8_t)~NET_FORCED;
-	if (best ? n->best == best->attr && n->best_peer == best->peer &&
-				n->best_label == best->label
+	if (best ? n->best == path_attr(best) && n->best_peer == best->peer && old_label == label
 		 : !n->best) {
 		if ((forced && best) || b->add_path_groups)
 			ribout_update(b, r, n, false);
 		return false;
 	}
 	attr_put(&b->attrs, n->best);
-	n->best = best ? attr_hold(best->attr) : NULL;
+	n->best = best ? attr_hold(path_attr(best)) : NULL;
 	n->best_peer = best ? best->peer : BGP_LOCAL;
-	n->best_label = best ? best->label : 0;
+	net_put_label(n, label);
 	n->flags |= NET_TOLD; /* keeps it alive meanwhile */
-	ribout_update(b, r, n, n->best_label != old_label);
+	ribout_update(b, r, n, label != old_label);
 	if (!best)
 		n->flags &= (uint8_t)~NET_TOLD;
 	return best || told;
@@ -350,7 +343,7 @@ bool bgp_decide_next(struct bgp *b, struct bgp_act *out)
 	while ((n = next_dirty(b, &r)) != NULL) {
 		struct path *best = decide_net(b, r, n);
 		bool tell = take_best(b, r, n, best), multi = n->flags & NET_MULTI;
-		unsigned nhops = best ? collect_hops(b, n, best) : 0;
+		unsigned nhops = best ? collect_hops(b, r, n, best) : 0;
 
 		/* Which others are as good is not remembered: told again, to be compared. */
 		if (best && (nhops > 1 || multi))
@@ -365,6 +358,19 @@ bool bgp_decide_next(struct bgp *b, struct bgp_act *out)
 			return true;
 	}
 	return false;
+}
+
+bool bgp_table_work(struct bgp *b)
+{
+	for (unsigned i = 1; b->sweeping && i <= LIM_BGP_PEERS; i++)
+		if (b->peers[i] && b->peers[i]->sweeping) {
+			bgp_session_sweep(b->peers[i], PORTION);
+			return true;
+		}
+	if (!ribout_fill(b, PORTION))
+		return false;
+	close_failed(b);
+	return true;
 }
 
 /* May a route of this origin go to this group at all? RFC 4271 9.2, 4456 6. */
@@ -454,7 +460,7 @@ int bgp_export(struct bgp *b, struct bgp_group *g, const struct bgp_nlri *n,
 {
 	const struct bgp_peer *src = b->peers[best->peer];
 	const struct bgp_policy *policy = &g->key.export;
-	struct attr_set *in = best->attr;
+	struct attr_set *in = path_attr(best);
 	struct bgp_edit *e = &b->edit;
 	int err;
 

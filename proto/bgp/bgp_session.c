@@ -66,18 +66,20 @@ int bgp_session_reimport(struct bgp_peer *p)
 	while ((n = rib_next(p->rib, &at, &cursor)) != NULL) {
 		struct path *path = NULL;
 
-		while ((path = net_path_next(n, p->idx, path)) != NULL) {
+		while ((path = net_path_next(p->rib, n, p->idx, path)) != NULL) {
 			struct bgp_nlri nlri;
 			bool stale;
 			int err;
 
 			net_nlri(n, &nlri);
-			nlri.label = path->label;
+			nlri.label = path_label(path);
 			nlri.path_id = path_id(path);
 			stale = path->flags & PATH_STALE;
 			err = bgp_path_set(p->b, p->rib, p, &nlri, path->in);
 			if (err < 0)
 				return err;
+			path = net_path(
+				p->rib, n, p->idx, nlri.path_id); /* it may be another now */
 			if (stale)
 				path->flags |= PATH_STALE;
 		}
@@ -87,6 +89,7 @@ int bgp_session_reimport(struct bgp_peer *p)
 
 int bgp_session_up(struct bgp_peer *p, struct bgp_conn *c)
 {
+	bgp_session_sweep(p, SIZE_MAX);
 	p->up = c;
 	/* The originator of reflected routes may be another by now. */
 	for (unsigned i = 0; i < p->b->ngroups; i++) {
@@ -117,8 +120,8 @@ static void flush(struct bgp_peer *p, uint32_t families, bool stale_only)
 
 		if (!(families & BGP_FAM(n->family)))
 			continue;
-		for (path = net_path_next(n, p->idx, NULL); path; path = next) {
-			next = net_path_next(n, p->idx, path);
+		for (path = net_path_next(p->rib, n, p->idx, NULL); path; path = next) {
+			next = net_path_next(p->rib, n, p->idx, path);
 			if (!stale_only || path->flags & PATH_STALE)
 				bgp_path_remove(p->b, p->rib, n, path, p);
 		}
@@ -135,18 +138,52 @@ static void mark_stale(struct bgp_peer *p, uint32_t families)
 		struct path *path = NULL;
 
 		while (families & BGP_FAM(n->family) &&
-			(path = net_path_next(n, p->idx, path)) != NULL)
+			(path = net_path_next(p->rib, n, p->idx, path)) != NULL)
 			path->flags |= PATH_STALE;
 	}
 }
 
+static void sweep_end(struct bgp_peer *p)
+{
+	assert(p->received == 0 && p->accepted == 0);
+	p->b->sweeping -= p->sweeping;
+	p->sweeping = false;
+}
+
 void bgp_session_forget(struct bgp_peer *p)
 {
-	flush(p, UINT32_MAX, false);
-	assert(p->received == 0 && p->accepted == 0);
 	p->kept = false;
 	p->stale_families = 0;
 	bgp_timer_set(p->b, &p->stale, TS_NEVER);
+	if (!p->received)
+		return;
+	p->b->sweeping += !p->sweeping;
+	p->sweeping = true;
+	p->sweep_at = 0;
+}
+
+/* Until a peer's paths are gone they are used like others, so nothing else has to know. What moves when
+ * the table doubles moves behind the place that was reached (ribout.c). */
+void bgp_session_sweep(struct bgp_peer *p, size_t nets)
+{
+	struct rib *r = p->rib;
+
+	while (p->sweeping && p->received && nets > 0) {
+		struct net *n;
+
+		assert(p->sweep_at < r->cap);
+		n = net_at(r, r->buckets[p->sweep_at++]);
+		for (; n; n = net_at(r, n->hnext)) {
+			struct path *path;
+
+			while ((path = net_path_next(r, n, p->idx, NULL)) != NULL)
+				bgp_path_remove(p->b, r, n, path, p);
+			nets -= nets > 0;
+		}
+		nets -= nets > 0;
+	}
+	if (p->sweeping && !p->received)
+		sweep_end(p);
 }
 
 void bgp_session_down(struct bgp_peer *p, uint32_t keep)
@@ -155,9 +192,10 @@ void bgp_session_down(struct bgp_peer *p, uint32_t keep)
 		ribout_leave(p->b, &p->out[f]);
 		p->out[f].begin = p->out[f].end = p->out[f].eor = false;
 	}
-	/* RFC 4724 4.2: what was stale before has had its time. */
-	flush(p, ~keep, false);
-	flush(p, keep, true);
+	if (keep) { /* RFC 4724 4.2: what was stale before has had its time. */
+		flush(p, ~keep, false);
+		flush(p, keep, true);
+	}
 	bgp_timer_set(p->b, &p->mrai, TS_NEVER);
 	p->up = NULL;
 	p->n.flaps++;
@@ -202,7 +240,7 @@ int bgp_session_refresh(struct bgp_peer *p, const uint8_t *msg, size_t len, stru
 	po = &p->out[r.family];
 	switch (r.subtype) {
 	case REFRESH_NORMAL:
-		ribout_rewind(po);
+		ribout_rewind(p->b, po);
 		po->begin = p->enhanced;
 		po->at_end = false;
 		bgp_peer_wake(p);

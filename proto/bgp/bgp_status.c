@@ -83,26 +83,27 @@ static const struct rib *rib_of(const struct bgp *b, uint32_t vni)
 }
 
 /* The best path as told stands first, unless the net waits for its decision. */
-static bool is_best(const struct net *n, const struct path *p)
+static bool is_best(const struct rib *r, const struct net *n, const struct path *p)
 {
-	return n->best && p == n->paths && p->attr == n->best && p->peer == n->best_peer;
+	return n->best && p == net_first(r, n) && path_attr(p) == n->best &&
+	       p->peer == n->best_peer;
 }
 
-static bool show_path(const struct net *n, const struct path *p, const struct attr_set *set,
-	const char *lost, bgp_walk_fn fn, void *ctx)
+static bool show_path(const struct rib *r, const struct net *n, const struct path *p,
+	const struct attr_set *set, const char *lost, bgp_walk_fn fn, void *ctx)
 {
 	struct bgp_attrs a;
 	struct bgp_nlri nlri;
 	struct bgp_entry e = {.nlri = &nlri,
 		.attrs = &a,
 		.peer = p->peer,
-		.best = is_best(n, p),
-		.accepted = p->attr != NULL,
+		.best = is_best(r, n, p),
+		.accepted = path_attr(p) != NULL,
 		.lost = lost};
 
 	attr_view(set, &a);
 	net_nlri(n, &nlri);
-	nlri.label = p->label;
+	nlri.label = path_label(p);
 	nlri.path_id = path_id(p);
 	if (e.best)
 		e.step = decide_step_str(n->step);
@@ -122,11 +123,11 @@ static bool show_best(const struct net *n, bgp_walk_fn fn, void *ctx)
 
 	attr_view(n->best, &a);
 	net_nlri(n, &nlri);
-	nlri.label = n->best_label;
 	return fn(ctx, &e);
 }
 
-static bool show_out(const struct net *n, const struct bgp_peer *p, bgp_walk_fn fn, void *ctx)
+static bool show_out(const struct bgp *b, const struct net *n, const struct bgp_peer *p,
+	bgp_walk_fn fn, void *ctx)
 {
 	const struct bgp_group *g = p->out[n->family].group;
 	struct bgp_attrs a;
@@ -135,13 +136,12 @@ static bool show_out(const struct net *n, const struct bgp_peer *p, bgp_walk_fn 
 
 	bool go_on = true;
 
-	for (const struct out *o = n->outs; g && o && go_on; o = o->nnext) {
+	for (const struct out *o = ribout_first(b, n); g && o && go_on; o = ribout_next(b, o)) {
 		if (o->group != g->id || !o->attr || o->from == p->idx)
 			continue;
 		attr_view(o->attr, &a);
 		net_nlri(n, &nlri);
-		nlri.label = n->best_label;
-		nlri.path_id = o->node.id;
+		nlri.path_id = out_id(o);
 		e.peer = o->from;
 		go_on = fn(ctx, &e);
 	}
@@ -165,10 +165,11 @@ int bgp_walk(const struct bgp *b, enum bgp_table table, uint32_t vni, uint32_t p
 		if (table == BGP_LOC_RIB && n->best)
 			go_on = show_best(n, fn, ctx);
 		else if (table == BGP_ADJ_OUT)
-			go_on = show_out(n, p, fn, ctx);
+			go_on = show_out(b, n, p, fn, ctx);
 		else
-			for (path = NULL; go_on && (path = net_path_next(n, (uint16_t)peer, path));)
-				go_on = show_path(n, path, path->in, NULL, fn, ctx);
+			for (path = NULL;
+				go_on && (path = net_path_next(r, n, (uint16_t)peer, path));)
+				go_on = show_path(r, n, path, path->in, NULL, fn, ctx);
 	}
 	return 0;
 }
@@ -181,11 +182,11 @@ static const char *lost_by(
 	struct decide_cand c[2];
 	enum decide_step step;
 
-	if (!p->attr || is_best(n, p) || !n->best || !is_best(n, n->paths))
+	if (!path_attr(p) || is_best(r, n, p) || !n->best || !is_best(r, n, net_first(r, n)))
 		return NULL;
 	if (!bgp_path_cand(b, r, p, &c[1]))
 		return "next hop not reachable";
-	if (!bgp_path_cand(b, r, n->paths, &c[0]))
+	if (!bgp_path_cand(b, r, net_first(r, n), &c[0]))
 		return NULL;
 	return decide_step_str(decide_best(c, 2, &step) == 0 ? step : DECIDE_MED);
 }
@@ -198,8 +199,9 @@ int bgp_lookup(
 
 	if (!n || !n->paths)
 		return ERR_NOT_FOUND;
-	for (const struct path *p = n->paths; p; p = p->next)
-		if (!show_path(n, p, p->attr ? p->attr : p->in, lost_by(b, r, n, p), fn, ctx))
+	for (const struct path *p = net_first(r, n); p; p = path_next(r, p))
+		if (!show_path(r, n, p, path_attr(p) ? path_attr(p) : p->in, lost_by(b, r, n, p),
+			    fn, ctx))
 			break;
 	return 0;
 }
@@ -209,14 +211,20 @@ void bgp_stats(const struct bgp *b, struct bgp_stats *out)
 	*out = b->st;
 	out->paths = b->npaths;
 	out->attr_sets = b->attrs.count;
-	out->out_entries = b->outs.in_use;
+	out->out_entries = b->outs.in_use + b->wide_outs.in_use;
+	for (unsigned i = 0; i < b->ngroups;
+		i++) /* its head and its members' markers are no entries */
+		out->out_entries -= b->groups[i] ? 1u + b->groups[i]->npeers : 0;
 	out->deferred = b->deferred;
-	out->bytes = sizeof(*b) + b->attrs.bytes + b->attrs.cap * sizeof(void *) + b->outs.bytes;
+	out->bytes = sizeof(*b) + b->attrs.bytes + b->attrs.cap * sizeof(void *) + b->outs.bytes +
+		     b->wide_outs.bytes;
 	for (unsigned i = 0; i < b->nribs; i++) {
 		const struct rib *r = b->ribs[i];
 
 		out->nets += r->count;
-		out->bytes += r->cap * sizeof(void *) + r->paths.bytes + r->id_paths.bytes;
+		out->bytes += r->cap * sizeof(*r->buckets);
+		for (unsigned k = 0; k < PATH_KINDS; k++)
+			out->bytes += r->paths[k].bytes;
 		for (unsigned f = 0; f < BGP_FAMILIES; f++)
 			out->bytes += r->nets[f].bytes;
 	}

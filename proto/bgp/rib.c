@@ -2,8 +2,8 @@
  *
  * Chained, keyed SipHash over family, length and key; doubles when it holds twice as many nets as
  * buckets, and goes on with longer chains when there is no memory for that. Nets and paths come from
- * pools, one size for each family: an IPv4 prefix with one path costs about 64 + 32 bytes and its
- * bucket. A net lives while it has a path, an announcement that peers have to be told of, a place in
+ * pools, one size for each family, and name each other by numbers: an IPv4 prefix with one path costs
+ * 40 + 16 bytes and its bucket. A net lives while it has a path, an announcement that peers have to be told of, a place in
  * the dirty queue, or was told to the driver. */
 #include "rib.h"
 #include <assert.h>
@@ -17,6 +17,12 @@
 /* bytes of net.key */
 static const uint8_t key_len[BGP_FAMILIES] = {4, 16, 12, 24};
 
+static const size_t path_size[PATH_KINDS] = {
+	sizeof(struct path), sizeof(struct edited_path), sizeof(struct wide_path)};
+
+_Static_assert(BGP_FAMILIES <= 1u << (32 - REF_BITS), "a net's number has room for its family");
+_Static_assert(BGP_POOL_MAX <= REF_SECOND, "numbers leave the bits for the pool alone");
+
 struct rib *rib_new(uint32_t vni, const uint8_t seed[16])
 {
 	struct rib *r = calloc(1, sizeof(*r));
@@ -27,12 +33,12 @@ struct rib *rib_new(uint32_t vni, const uint8_t seed[16])
 	r->cap = CAP_MIN;
 	memcpy(r->seed, seed, sizeof(r->seed));
 	for (unsigned f = 0; f < BGP_FAMILIES; f++) {
-		r->dirty_tail[f] = &r->dirty[f];
-		bgp_pool_init(&r->nets[f], offsetof(struct net, key) + key_len[f]);
+		bgp_pool_init(&r->nets[f], offsetof(struct net, key) + key_len[f] +
+						   (bgp_family_vpn(f) ? sizeof(uint32_t) : 0));
 	}
-	bgp_pool_init(&r->paths, sizeof(struct path));
-	bgp_pool_init(&r->id_paths, sizeof(struct id_path));
-	r->buckets = calloc(r->cap, sizeof(struct net *));
+	for (unsigned k = 0; k < PATH_KINDS; k++)
+		bgp_pool_init(&r->paths[k], path_size[k]);
+	r->buckets = calloc(r->cap, sizeof(*r->buckets));
 	if (!r->buckets) {
 		free(r);
 		return NULL;
@@ -44,11 +50,13 @@ void rib_free(struct rib *r)
 {
 	if (!r)
 		return;
-	assert(r->count == 0 && r->paths.in_use == 0 && r->id_paths.in_use == 0);
+	assert(r->count == 0);
 	for (unsigned f = 0; f < BGP_FAMILIES; f++)
 		bgp_pool_fini(&r->nets[f]);
-	bgp_pool_fini(&r->paths);
-	bgp_pool_fini(&r->id_paths);
+	for (unsigned k = 0; k < PATH_KINDS; k++) {
+		assert(r->paths[k].in_use == 0);
+		bgp_pool_fini(&r->paths[k]);
+	}
 	free(r->buckets);
 	free(r);
 }
@@ -91,9 +99,12 @@ static uint64_t hash_key(
 	return (h & ~(uint64_t)NEAR_MASK) | ((h >> 61 ^ low) & NEAR_MASK);
 }
 
-static struct net *find(struct net *n, const struct bgp_nlri *want, const uint8_t *key, size_t len)
+static struct net *find(const struct rib *r, uint32_t ref, const struct bgp_nlri *want,
+	const uint8_t *key, size_t len)
 {
-	for (; n; n = n->hnext)
+	struct net *n;
+
+	for (; (n = net_at(r, ref)) != NULL; ref = n->hnext)
 		if (n->family == want->family && n->len == want->pfx.len &&
 			memcmp(n->key, key, len) == 0)
 			return n;
@@ -106,29 +117,35 @@ struct net *rib_find(const struct rib *r, const struct bgp_nlri *n)
 	size_t len = make_key(n, key);
 	uint64_t h = hash_key(r, n->family, n->pfx.len, key, len);
 
-	return find(r->buckets[h & (r->cap - 1)], n, key, len);
+	return find(r, r->buckets[h & (r->cap - 1)], n, key, len);
+}
+
+/* The chain that @n is in, or would be. */
+static uint32_t *chain_of(const struct rib *r, const struct net *n)
+{
+	return &r->buckets[hash_key(r, n->family, n->len, n->key, key_len[n->family]) &
+			   (r->cap - 1)];
 }
 
 static void grow(struct rib *r)
 {
-	size_t cap = r->cap * 2;
-	struct net **b = calloc(cap, sizeof(*b)), *n, *next;
+	size_t old_cap = r->cap;
+	uint32_t *old = r->buckets, *b = calloc(2 * old_cap, sizeof(*b)), ref, next;
 
 	if (!b)
 		return;
-	for (size_t i = 0; i < r->cap; i++)
-		for (n = r->buckets[i]; n; n = next) {
-			struct net **at =
-				&b[hash_key(r, n->family, n->len, n->key, key_len[n->family]) &
-					(cap - 1)];
+	r->buckets = b;
+	r->cap = 2 * old_cap;
+	for (size_t i = 0; i < old_cap; i++)
+		for (ref = old[i]; ref; ref = next) {
+			struct net *n = net_at(r, ref);
+			uint32_t *at = chain_of(r, n);
 
 			next = n->hnext;
 			n->hnext = *at;
-			*at = n;
+			*at = ref;
 		}
-	free(r->buckets);
-	r->buckets = b;
-	r->cap = cap;
+	free(old);
 }
 
 struct net *rib_get(struct rib *r, const struct bgp_nlri *want)
@@ -136,47 +153,54 @@ struct net *rib_get(struct rib *r, const struct bgp_nlri *want)
 	uint8_t key[24];
 	size_t len = make_key(want, key);
 	uint64_t h = hash_key(r, want->family, want->pfx.len, key, len);
-	struct net *n = find(r->buckets[h & (r->cap - 1)], want, key, len);
+	struct net *n = find(r, r->buckets[h & (r->cap - 1)], want, key, len);
+	struct bgp_pool *pool = &r->nets[want->family];
+	uint32_t number;
 
 	if (n)
 		return n;
-	n = bgp_pool_get(&r->nets[want->family]);
+	n = bgp_pool_get(pool, &number);
 	if (!n)
 		return NULL;
-	memset(n, 0, sizeof(*n));
+	memset(n, 0, pool->size);
+	n->self = (uint32_t)want->family << REF_BITS | number;
 	n->family = want->family;
 	n->len = want->pfx.len;
 	memcpy(n->key, key, len);
 	if (r->count >= FULL * r->cap)
 		grow(r);
 	n->hnext = r->buckets[h & (r->cap - 1)];
-	r->buckets[h & (r->cap - 1)] = n;
+	r->buckets[h & (r->cap - 1)] = n->self;
 	r->count++;
 	return n;
 }
 
 void rib_release(struct rib *r, struct net *n)
 {
-	struct net **at;
+	uint32_t *at;
 
 	if (n->paths || n->outs || n->best || n->flags)
 		return;
-	at = &r->buckets[hash_key(r, n->family, n->len, n->key, key_len[n->family]) & (r->cap - 1)];
-	for (; *at != n; at = &(*at)->hnext)
+	for (at = chain_of(r, n); *at != n->self; at = &net_at(r, *at)->hnext)
 		assert(*at);
 	*at = n->hnext;
 	r->count--;
-	bgp_pool_put(&r->nets[n->family], n);
+	bgp_pool_put(&r->nets[n->family], n->self & REF_NUMBER);
 }
 
 void rib_mark(struct rib *r, struct net *n)
 {
+	uint32_t *tail = &r->dirty_tail[n->family];
+
 	if (n->flags & NET_QUEUED)
 		return;
 	n->flags |= NET_QUEUED;
-	n->qnext = NULL;
-	*r->dirty_tail[n->family] = n;
-	r->dirty_tail[n->family] = &n->qnext;
+	n->qnext = 0;
+	if (*tail)
+		net_at(r, *tail)->qnext = n->self;
+	else
+		r->dirty[n->family] = n->self;
+	*tail = n->self;
 }
 
 struct net *rib_pop(struct rib *r, uint32_t families)
@@ -185,7 +209,7 @@ struct net *rib_pop(struct rib *r, uint32_t families)
 	unsigned f;
 
 	for (f = 0; f < BGP_FAMILIES; f++) {
-		n = families & BGP_FAM(f) ? r->dirty[f] : NULL;
+		n = families & BGP_FAM(f) ? net_at(r, r->dirty[f]) : NULL;
 		if (n)
 			break;
 	}
@@ -193,7 +217,7 @@ struct net *rib_pop(struct rib *r, uint32_t families)
 		return NULL;
 	r->dirty[f] = n->qnext;
 	if (!r->dirty[f])
-		r->dirty_tail[f] = &r->dirty[f];
+		r->dirty_tail[f] = 0;
 	n->flags &= (uint8_t)~NET_QUEUED;
 	return n;
 }
@@ -208,86 +232,152 @@ void net_nlri(const struct net *n, struct bgp_nlri *out)
 	memcpy(out->pfx.ip.b, n->key + rd, bits / 8);
 	out->pfx.ip.family = bits == 32 ? IP_V4 : IP_V6;
 	out->pfx.len = n->len;
+	out->label = net_label(n);
 }
 
-struct path *net_path(const struct net *n, uint16_t peer, uint32_t id)
+uint32_t net_label(const struct net *n)
 {
-	struct path *p = n->paths;
+	uint32_t label = 0;
+
+	if (bgp_family_vpn(n->family))
+		memcpy(&label, n->key + key_len[n->family], sizeof(label));
+	return label;
+}
+
+void net_put_label(struct net *n, uint32_t label)
+{
+	if (bgp_family_vpn(n->family))
+		memcpy(n->key + key_len[n->family], &label, sizeof(label));
+}
+
+struct path *net_path(const struct rib *r, const struct net *n, uint16_t peer, uint32_t id)
+{
+	struct path *p = net_first(r, n);
 
 	while (p && (p->peer != peer || path_id(p) != id))
-		p = p->next;
+		p = path_next(r, p);
 	return p;
 }
 
-struct path *net_path_next(const struct net *n, uint16_t peer, const struct path *p)
+struct path *net_path_next(
+	const struct rib *r, const struct net *n, uint16_t peer, const struct path *p)
 {
-	struct path *next = p ? p->next : n->paths;
+	struct path *next = p ? path_next(r, p) : net_first(r, n);
 
 	while (next && next->peer != peer)
-		next = next->next;
+		next = path_next(r, next);
 	return next;
 }
 
+/* The place that holds the number of @p. */
+static uint32_t *path_place(const struct rib *r, struct net *n, const struct path *p)
+{
+	uint32_t *at = &n->paths;
+
+	while (path_at(r, *at) != p) {
+		assert(*at);
+		at = &path_at(r, *at)->next;
+	}
+	return at;
+}
+
+void net_to_front(const struct rib *r, struct net *n, struct path *p)
+{
+	uint32_t *at = path_place(r, n, p), ref = *at;
+
+	if (at == &n->paths)
+		return;
+	*at = p->next;
+	p->next = n->paths;
+	n->paths = ref;
+}
+
 /* The lowest number that no other of the peer's paths has. */
-static uint16_t free_tx(const struct net *n, uint16_t peer)
+static uint16_t free_tx(const struct rib *r, const struct net *n, uint16_t peer)
 {
 	uint8_t taken[NET_ID_PATHS + 1] = {0};
 	uint16_t tx = 1;
 
-	for (struct path *p = NULL; (p = net_path_next(n, peer, p)) != NULL;)
-		if (p->flags & PATH_ID)
-			taken[((struct id_path *)(void *)p)->tx] = 1;
+	for (struct path *p = NULL; (p = net_path_next(r, n, peer, p)) != NULL;)
+		if (p->flags & PATH_WIDE)
+			taken[path_wide(p)->tx] = 1;
 	while (taken[tx])
 		tx++;
 	return tx;
 }
 
-static struct path *path_make(struct rib *r, struct net *n, uint16_t peer, uint32_t id)
+static struct path *path_make(struct rib *r, enum path_kind kind, uint32_t *ref)
 {
-	struct id_path *p;
+	struct path *p = bgp_pool_get(&r->paths[kind], ref);
 
-	if (!id) {
-		struct path *plain = bgp_pool_get(&r->paths);
-
-		if (plain)
-			memset(plain, 0, sizeof(*plain));
-		return plain;
-	}
-	p = bgp_pool_get(&r->id_paths);
 	if (!p)
 		return NULL;
-	memset(p, 0, sizeof(*p));
-	p->id = id;
-	p->tx = free_tx(n, peer);
-	p->p.flags = PATH_ID;
-	return &p->p;
+	*ref |= (uint32_t)kind << REF_BITS;
+	memset(p, 0, path_size[kind]);
+	p->flags = (kind >= KIND_EDITED ? PATH_EDITED : 0) | (kind == KIND_WIDE ? PATH_WIDE : 0);
+	return p;
 }
 
-struct path *net_add(struct rib *r, struct net *n, uint16_t peer, uint32_t id)
+static void path_free(struct rib *r, uint32_t ref)
 {
-	struct path *p, **at;
-	unsigned ids = 0;
+	bgp_pool_put(&r->paths[ref >> REF_BITS], ref & REF_NUMBER);
+}
 
-	for (at = &n->paths; *at; at = &(*at)->next)
-		ids += ((*at)->flags & PATH_ID) != 0;
+struct path *net_add(struct rib *r, struct net *n, uint16_t peer, uint32_t id, bool edited)
+{
+	bool wide = id || bgp_family_vpn(n->family);
+	struct path *p;
+	unsigned ids = 0;
+	uint32_t *at, ref;
+
+	for (at = &n->paths; (p = path_at(r, *at)) != NULL; at = &p->next)
+		ids += path_id(p) != 0;
 	if (id && ids == NET_ID_PATHS)
 		return NULL;
-	p = path_make(r, n, peer, id);
+	p = path_make(r, wide ? KIND_WIDE : edited ? KIND_EDITED : KIND_PLAIN, &ref);
 	if (!p)
 		return NULL;
+	if (wide) {
+		struct wide_path *w = (void *)p;
+
+		w->id = id;
+		w->tx = id ? free_tx(r, n, peer) : 0;
+	}
 	p->peer = peer;
-	*at = p;
+	*at = ref;
+	return p;
+}
+
+struct path *net_put_sets(
+	struct rib *r, struct net *n, struct path *p, struct attr_set *in, struct attr_set *attr)
+{
+	if (!(p->flags & PATH_EDITED) && attr && attr != in) {
+		uint32_t *at = path_place(r, n, p), ref, old = *at;
+		struct path *edited = path_make(r, KIND_EDITED, &ref);
+
+		if (!edited)
+			return NULL;
+		*edited = *p;
+		edited->flags |= PATH_EDITED;
+		*at = ref;
+		path_free(r, old);
+		p = edited;
+	}
+	p->in = in;
+	p->flags &= (uint8_t)~PATH_TAKEN;
+	if (p->flags & PATH_EDITED)
+		((struct edited_path *)(void *)p)->attr = attr;
+	else if (attr)
+		p->flags |= PATH_TAKEN;
 	return p;
 }
 
 void net_drop(struct rib *r, struct net *n, struct path *p)
 {
-	struct path **at = &n->paths;
+	uint32_t *at = path_place(r, n, p), ref = *at;
 
-	for (; *at != p; at = &(*at)->next)
-		assert(*at);
 	*at = p->next;
-	bgp_pool_put(p->flags & PATH_ID ? &r->id_paths : &r->paths, p);
+	path_free(r, ref);
 }
 
 struct net *rib_next(const struct rib *r, size_t *i, struct net **cursor)
@@ -295,7 +385,7 @@ struct net *rib_next(const struct rib *r, size_t *i, struct net **cursor)
 	struct net *n = *cursor;
 
 	while (!n && *i < r->cap)
-		n = r->buckets[(*i)++];
-	*cursor = n ? n->hnext : NULL;
+		n = net_at(r, r->buckets[(*i)++]);
+	*cursor = n ? net_at(r, n->hnext) : NULL;
 	return n;
 }

@@ -10,6 +10,9 @@
  * which is the initial dump; a refresh moves it there again. A withdrawn entry stays until its count
  * of pending markers is zero.
  *
+ * A new group's table is exported in portions, between decisions and bytes (ribout_fill), so that a full
+ * table holds up nothing; End-of-RIB waits for the last portion.
+ *
  * Packing: members write entries of one attribute set that stand together as one UPDATE. So a changed
  * entry goes not to the very end but behind the last one of its set, if no marker has come past that.
  *
@@ -17,25 +20,57 @@
  * the place of another's is known by OUT_MIXED; when in doubt a withdrawal too many is sent. */
 #include "ribout.h"
 #include <assert.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include "weft/err.h"
 #include "bgp_int.h"
 
-#define node_of(link) list_entry(link, struct log_node, l)
-
-static struct out *entry_of(struct log_node *n)
+static struct out *out_at(const struct bgp *b, uint32_t ref)
 {
-	assert(n->kind == LOG_ENTRY);
-	return (struct out *)(void *)n;
+	if (!ref)
+		return NULL;
+	return bgp_pool_at(ref & REF_SECOND ? &b->wide_outs : &b->outs, ref & REF_NUMBER);
 }
 
-static void list_add_after(struct list *at, struct list *n)
+/* A new element, alone in its ring; *@ref is its number. NULL: no memory. */
+static struct out *out_make(struct bgp *b, bool wide, uint32_t *ref)
 {
-	n->prev = at;
-	n->next = at->next;
-	at->next->prev = n;
-	at->next = n;
+	struct out *o = bgp_pool_get(wide ? &b->wide_outs : &b->outs, ref);
+
+	if (!o)
+		return NULL;
+	*ref |= wide ? REF_SECOND : 0;
+	*o = (struct out){.flags = wide ? OUT_WIDE : 0, .prev = *ref, .next = *ref};
+	return o;
+}
+
+static void log_del(const struct bgp *b, struct out *o, uint32_t ref)
+{
+	out_at(b, o->prev)->next = o->next;
+	out_at(b, o->next)->prev = o->prev;
+	o->prev = o->next = ref;
+}
+
+static void log_add_after(const struct bgp *b, uint32_t where, uint32_t ref)
+{
+	struct out *before = out_at(b, where), *o = out_at(b, ref);
+
+	o->prev = where;
+	o->next = before->next;
+	out_at(b, before->next)->prev = ref;
+	before->next = ref;
+}
+
+static void out_free(struct bgp *b, uint32_t ref)
+{
+	log_del(b, out_at(b, ref), ref);
+	bgp_pool_put(ref & REF_SECOND ? &b->wide_outs : &b->outs, ref & REF_NUMBER);
+}
+
+static bool is_entry(const struct out *o)
+{
+	return !(o->flags & OUT_MARKER);
 }
 
 static bool key_eq(const struct group_key *a, const struct group_key *b)
@@ -50,20 +85,24 @@ static bool key_eq(const struct group_key *a, const struct group_key *b)
 	       a->export.ctx == b->export.ctx;
 }
 
-static struct out *find_out(const struct net *n, const struct bgp_group *g, uint32_t id)
+/* The number of the entry, 0: there is none. */
+static uint32_t find_out(
+	const struct bgp *b, const struct net *n, const struct bgp_group *g, uint32_t id)
 {
-	struct out *o = n->outs;
+	const struct out *o;
+	uint32_t ref = n->outs;
 
-	while (o && (o->group != g->id || o->node.id != id))
-		o = o->nnext;
-	return o;
+	while ((o = out_at(b, ref)) != NULL && (o->group != g->id || out_id(o) != id))
+		ref = o->nnext;
+	return ref;
 }
 
-static void set_attr(struct bgp *b, struct bgp_group *g, struct out *o, struct attr_set *attr)
+static void set_attr(
+	struct bgp *b, struct bgp_group *g, struct out *o, uint32_t ref, struct attr_set *attr)
 {
 	if (o->attr) {
-		if (o->attr->last_out == o)
-			o->attr->last_out = NULL;
+		if (o->attr->last_out == ref)
+			o->attr->last_out = 0;
 		g->live--;
 		g->live_from[o->from]--;
 		attr_put(&b->attrs, o->attr);
@@ -71,18 +110,37 @@ static void set_attr(struct bgp *b, struct bgp_group *g, struct out *o, struct a
 	o->attr = attr;
 }
 
-static void free_out(struct bgp *b, struct bgp_group *g, struct out *o)
+static void free_entry(struct bgp *b, struct bgp_group *g, uint32_t ref)
 {
-	struct net *n = o->net;
-	struct out **at = &n->outs;
+	struct out *o = out_at(b, ref);
+	struct net *n = net_at(g->rib, o->net);
+	uint32_t *place = &n->outs;
 
-	set_attr(b, g, o, NULL);
-	while (*at != o)
-		at = &(*at)->nnext;
-	*at = o->nnext;
-	list_del(&o->node.l);
-	bgp_pool_put(&b->outs, o);
+	set_attr(b, g, o, ref, NULL);
+	while (*place != ref)
+		place = &out_at(b, *place)->nnext;
+	*place = o->nnext;
+	out_free(b, ref);
 	rib_release(g->rib, n);
+}
+
+/* A new entry of @n, not in the log yet; 0: no memory. */
+static uint32_t make_entry(
+	struct bgp *b, const struct bgp_group *g, struct net *n, uint32_t id, uint16_t from)
+{
+	uint32_t ref;
+	struct out *o = out_make(b, g->key.add_path != 0, &ref);
+
+	if (!o)
+		return 0;
+	if (g->key.add_path)
+		((struct wide_out *)(void *)o)->id = id;
+	o->group = g->id;
+	o->net = n->self;
+	o->from = from;
+	o->nnext = n->outs;
+	n->outs = ref;
+	return ref;
 }
 
 static void wake(struct bgp_group *g)
@@ -103,19 +161,18 @@ static void wake(struct bgp_group *g)
 
 /* Give @o its place as changed just now. Its set's last entry is a good neighbour only while every
  * marker is in front of it. */
-static void place(struct bgp_group *g, struct out *o)
+static void place(struct bgp *b, struct bgp_group *g, struct out *o, uint32_t ref)
 {
-	struct out *near = o->attr ? o->attr->last_out : NULL;
+	uint32_t near = o->attr && o->attr->last_out != ref ? o->attr->last_out : 0;
+	const struct out *n = out_at(b, near);
 
-	if (near == o)
-		near = NULL;
-	list_del(&o->node.l);
-	if (near && near->group == g->id && near->pending == g->npeers)
-		list_add_after(&near->node.l, &o->node.l);
+	log_del(b, o, ref);
+	if (n && n->group == g->id && n->pending == g->npeers)
+		log_add_after(b, near, ref);
 	else
-		list_add_tail(&g->log, &o->node.l);
+		log_add_after(b, out_at(b, g->log)->prev, ref);
 	if (o->attr)
-		o->attr->last_out = o;
+		o->attr->last_out = ref;
 	o->pending = g->npeers;
 }
 
@@ -124,7 +181,8 @@ static void place(struct bgp_group *g, struct out *o)
 static int update_one(struct bgp *b, struct bgp_group *g, struct net *n,
 	const struct bgp_nlri *nlri, const struct path *best, uint32_t id, bool label_changed)
 {
-	struct out *o = find_out(n, g, id);
+	uint32_t ref = find_out(b, n, g, id);
+	struct out *o = out_at(b, ref);
 	struct attr_set *attr = NULL;
 	int err = best ? bgp_export(b, g, nlri, best, &attr) : 0;
 
@@ -133,24 +191,17 @@ static int update_one(struct bgp *b, struct bgp_group *g, struct net *n,
 	if (!o && !attr)
 		return 0;
 	if (!o) {
-		o = bgp_pool_get(&b->outs);
+		ref = make_entry(b, g, n, id, best->peer);
+		o = out_at(b, ref);
 		if (!o) {
 			attr_put(&b->attrs, attr);
 			return ERR_NOMEM;
 		}
-		*o = (struct out){.node.kind = LOG_ENTRY,
-			.node.id = id,
-			.group = g->id,
-			.net = n,
-			.from = best->peer,
-			.nnext = n->outs};
-		list_init(&o->node.l);
-		n->outs = o;
 	} else if (o->attr == attr && (!attr || (o->from == best->peer && !label_changed))) {
 		attr_put(&b->attrs, attr);
 		return 0;
 	}
-	set_attr(b, g, o, attr);
+	set_attr(b, g, o, ref, attr);
 	if (attr) {
 		if (o->from != best->peer)
 			o->flags |= OUT_MIXED;
@@ -158,7 +209,7 @@ static int update_one(struct bgp *b, struct bgp_group *g, struct net *n,
 		g->live++;
 		g->live_from[o->from]++;
 	}
-	place(g, o);
+	place(b, g, o, ref);
 	wake(g);
 	return 0;
 }
@@ -167,27 +218,28 @@ static int update_one(struct bgp *b, struct bgp_group *g, struct net *n,
 static int update_paths(
 	struct bgp *b, struct bgp_group *g, struct net *n, const struct bgp_nlri *nlri)
 {
-	const struct path *p = n->best ? n->paths : NULL;
-	struct out *o, *next;
+	const struct path *p = n->best ? net_first(g->rib, n) : NULL;
+	uint32_t next;
+	struct out *o;
 	unsigned told = 0;
 	int err = 0;
 
-	for (; p && told < g->key.add_path && err == 0; p = p->next) {
+	for (; p && told < g->key.add_path && err == 0; p = path_next(g->rib, p)) {
 		if (!(p->flags & PATH_USABLE))
 			continue;
 		err = update_one(b, g, n, nlri, p, path_tx_id(p), false);
-		o = find_out(n, g, path_tx_id(p));
+		o = out_at(b, find_out(b, n, g, path_tx_id(p)));
 		if (o) {
 			o->flags |= OUT_SEEN;
 			told += o->attr != NULL;
 		}
 	}
-	for (o = n->outs; o; o = next) {
+	for (next = n->outs; (o = out_at(b, next)) != NULL;) {
 		next = o->nnext;
 		if (o->group != g->id)
 			continue;
 		if (!(o->flags & OUT_SEEN) && err == 0)
-			err = update_one(b, g, n, nlri, NULL, o->node.id, false);
+			err = update_one(b, g, n, nlri, NULL, out_id(o), false);
 		o->flags &= (uint8_t)~OUT_SEEN;
 	}
 	return err;
@@ -199,10 +251,9 @@ static int update_net(struct bgp *b, struct bgp_group *g, struct net *n, bool la
 	struct bgp_nlri nlri;
 
 	net_nlri(n, &nlri);
-	nlri.label = n->best_label;
 	if (g->key.add_path)
 		return update_paths(b, g, n, &nlri);
-	return update_one(b, g, n, &nlri, n->best ? n->paths : NULL, 0, label_changed);
+	return update_one(b, g, n, &nlri, n->best ? net_first(g->rib, n) : NULL, 0, label_changed);
 }
 
 void ribout_update(struct bgp *b, struct rib *r, struct net *n, bool label_changed)
@@ -222,55 +273,100 @@ static void mark_all(struct rib *r)
 	size_t at = 0;
 
 	while ((n = rib_next(r, &at, &cursor)) != NULL)
-		if (n->paths && n->paths->next)
+		if (n->paths && net_first(r, n)->next)
 			rib_mark(r, n);
+}
+
+static void fill_end(struct bgp *b, struct bgp_group *g)
+{
+	b->filling -= g->filling;
+	g->filling = false;
+}
+
+/* Export @n to @g anew. Its first path need not be the best any more while it waits for its decision;
+ * and if that changes nothing, the group must hear of it all the same. */
+static int export_net(struct bgp *b, struct bgp_group *g, struct net *n)
+{
+	if (n->family != g->key.family || !n->best)
+		return 0;
+	if (n->flags & NET_QUEUED) {
+		n->flags |= NET_FORCED;
+		return 0;
+	}
+	return update_net(b, g, n, false);
+}
+
+/* The table may grow meanwhile: it doubles, and what was in a bucket is then in that one or in one
+ * further on. What changes meanwhile, all groups hear of anyway. */
+static void fill(struct bgp *b, struct bgp_group *g, unsigned nets)
+{
+	struct net *n;
+
+	while (nets > 0 && !g->failed && g->fill_at < g->rib->cap) {
+		for (n = net_at(g->rib, g->rib->buckets[g->fill_at++]); n && !g->failed;
+			n = net_at(g->rib, n->hnext)) {
+			g->failed = export_net(b, g, n) < 0;
+			nets -= nets > 0;
+		}
+		nets -= nets > 0; /* empty ones take time too */
+	}
+	if (g->failed || g->fill_at >= g->rib->cap)
+		fill_end(b, g);
+}
+
+bool ribout_fill(struct bgp *b, unsigned nets)
+{
+	for (unsigned i = 0; b->filling && i < b->ngroups; i++)
+		if (b->groups[i] && b->groups[i]->filling) {
+			fill(b, b->groups[i], nets);
+			return true;
+		}
+	return false;
+}
+
+static bool marker_make(struct bgp *b, uint32_t *ref)
+{
+	struct out *o = out_make(b, false, ref);
+
+	if (o)
+		o->flags |= OUT_MARKER;
+	return o != NULL;
 }
 
 static struct bgp_group *group_make(struct bgp *b, const struct group_key *key)
 {
 	struct bgp_group *g;
-	struct net *n, *cursor = NULL;
-	size_t at = 0;
 	unsigned i = 0;
 
 	while (i < b->ngroups && b->groups[i])
 		i++;
 	assert(i < sizeof(b->groups) / sizeof(b->groups[0]));
 	g = calloc(1, sizeof(*g));
-	if (!g)
+	if (!g || !marker_make(b, &g->log)) {
+		free(g);
 		return NULL;
+	}
 	g->id = (uint16_t)i;
 	g->key = *key;
 	g->rib = bgp_rib(b, key->vni);
-	list_init(&g->log);
 	list_init(&g->members);
 	b->groups[i] = g;
 	if (key->add_path && b->add_path_groups++ == 0)
 		mark_all(g->rib);
 	if (i == b->ngroups)
 		b->ngroups++;
-	while ((n = rib_next(g->rib, &at, &cursor)) != NULL) {
-		if (n->family != key->family || !n->best)
-			continue;
-		/* Its first path need not be the best any more; and if the decision changes
-		 * nothing, the group must hear of it all the same. */
-		if (n->flags & NET_QUEUED) {
-			n->flags |= NET_FORCED;
-			continue;
-		}
-		if (update_net(b, g, n, false) < 0) {
-			g->failed = true;
-			break;
-		}
-	}
+	g->filling = true;
+	b->filling++;
 	return g;
 }
 
 static void group_free(struct bgp *b, struct bgp_group *g)
 {
 	assert(g->npeers == 0);
-	while (!list_empty(&g->log))
-		free_out(b, g, entry_of(node_of(g->log.next)));
+	while (out_at(b, g->log)->next != g->log)
+		free_entry(b, g, out_at(b, g->log)->next);
+	out_free(b, g->log);
+	fill_end(b, g);
 	attr_put(&b->attrs, g->cache_in);
 	attr_put(&b->attrs, g->cache_out);
 	b->groups[g->id] = NULL;
@@ -281,48 +377,46 @@ static void group_free(struct bgp *b, struct bgp_group *g)
 }
 
 /* The marker came past @o. */
-static void passed(struct bgp *b, struct bgp_group *g, struct out *o)
+static void passed(struct bgp *b, struct bgp_group *g, uint32_t ref)
 {
+	struct out *o = out_at(b, ref);
+
 	assert(o->pending > 0);
 	if (--o->pending == 0 && !o->attr)
-		free_out(b, g, o);
+		free_entry(b, g, ref);
 }
 
 void ribout_leave(struct bgp *b, struct peer_out *po)
 {
 	struct bgp_group *g = po->group;
-	struct list *l, *next;
+	uint32_t ref, next;
 
 	if (!g)
 		return;
 	po->group = NULL;
 	list_del(&po->in_group);
 	if (--g->npeers == 0) {
-		list_del(&po->marker.l);
+		out_free(b, po->marker);
 		group_free(b, g);
 		return;
 	}
-	for (l = po->marker.l.next; l != &g->log; l = next) {
-		next = l->next;
-		if (node_of(l)->kind == LOG_ENTRY)
-			passed(b, g, entry_of(node_of(l)));
+	for (ref = out_at(b, po->marker)->next; ref != g->log; ref = next) {
+		next = out_at(b, ref)->next;
+		if (is_entry(out_at(b, ref)))
+			passed(b, g, ref);
 	}
-	list_del(&po->marker.l);
+	out_free(b, po->marker);
 }
 
-static void join(struct bgp_group *g, struct peer_out *po)
+static void join(struct bgp *b, struct bgp_group *g, struct peer_out *po, uint32_t marker)
 {
-	struct list *l, *t;
-
-	list_each(&g->log, l, t)
-	{
-		if (node_of(l)->kind == LOG_ENTRY)
-			entry_of(node_of(l))->pending++;
-	}
+	for (uint32_t ref = out_at(b, g->log)->next; ref != g->log; ref = out_at(b, ref)->next)
+		if (is_entry(out_at(b, ref)))
+			out_at(b, ref)->pending++;
 	g->npeers++;
 	po->group = g;
-	po->marker.kind = LOG_MARKER;
-	list_add_after(&g->log, &po->marker.l);
+	po->marker = marker;
+	log_add_after(b, g->log, marker);
 	list_add_tail(&g->members, &po->in_group);
 	po->at_end = false;
 	po->rewound = true;
@@ -331,103 +425,90 @@ static void join(struct bgp_group *g, struct peer_out *po)
 /* A member moves from @old to @g: what @g has nothing about must be withdrawn from it. */
 static int carry(struct bgp *b, const struct bgp_group *old, struct bgp_group *g)
 {
-	struct list *l, *t;
+	const struct out *from;
 
-	list_each(&old->log, l, t)
-	{
+	for (uint32_t was = out_at(b, old->log)->next; was != old->log; was = from->next) {
 		struct net *n;
-		struct out *o;
-		uint32_t id;
+		uint32_t id, ref;
 
-		if (node_of(l)->kind != LOG_ENTRY)
+		from = out_at(b, was);
+		if (!is_entry(from))
 			continue;
-		n = entry_of(node_of(l))->net;
-		id = entry_of(node_of(l))->node.id;
-		o = find_out(n, g, id);
-		if (o) {
-			o->flags |= OUT_MIXED;
+		n = net_at(g->rib, from->net);
+		id = out_id(from);
+		ref = find_out(b, n, g, id);
+		if (ref) {
+			out_at(b, ref)->flags |= OUT_MIXED;
 			continue;
 		}
-		o = bgp_pool_get(&b->outs);
-		if (!o)
+		ref = make_entry(b, g, n, id, BGP_LOCAL);
+		if (!ref)
 			return ERR_NOMEM;
-		*o = (struct out){.node.kind = LOG_ENTRY,
-			.node.id = id,
-			.group = g->id,
-			.net = n,
-			.flags = OUT_MIXED,
-			.nnext = n->outs};
-		list_init(&o->node.l);
-		n->outs = o;
-		place(g, o);
+		out_at(b, ref)->flags |= OUT_MIXED;
+		place(b, g, out_at(b, ref), ref);
 		wake(g);
 	}
 	return 0;
 }
 
 /* The policy may answer differently now: export everything again. */
-static int reexport(struct bgp *b, struct bgp_group *g)
+static void reexport(struct bgp *b, struct bgp_group *g)
 {
-	struct net *n, *cursor = NULL;
-	size_t at = 0;
-
 	attr_put(&b->attrs, g->cache_in);
 	attr_put(&b->attrs, g->cache_out);
 	g->cache_in = g->cache_out = NULL;
-	while ((n = rib_next(g->rib, &at, &cursor)) != NULL) {
-		if (n->family != g->key.family || !n->best)
-			continue;
-		if (n->flags & NET_QUEUED) {
-			n->flags |= NET_FORCED;
-			continue;
-		}
-		if (update_net(b, g, n, false) < 0) {
-			g->failed = true;
-			return ERR_NOMEM;
-		}
-	}
-	return 0;
+	if (!g->filling)
+		b->filling++;
+	g->filling = true;
+	g->fill_at = 0;
 }
 
 int ribout_join(struct bgp *b, struct peer_out *po, const struct group_key *key)
 {
 	struct bgp_group *g = NULL, *old = po->group;
+	uint32_t marker;
 	int err = 0;
 
 	for (unsigned i = 0; i < b->ngroups && !g; i++)
 		if (b->groups[i] && !b->groups[i]->failed && key_eq(&b->groups[i]->key, key))
 			g = b->groups[i];
-	if (g && g == old)
-		return reexport(b, g);
+	if (g && g == old) {
+		reexport(b, g);
+		return 0;
+	}
 	if (!g)
 		g = group_make(b, key);
 	if (!g)
 		return ERR_NOMEM;
+	if (old && g->filling)
+		fill(b, g, UINT_MAX);
 	if (g->failed)
 		err = ERR_NOMEM;
 	else if (old)
 		err = carry(b, old, g);
+	if (err == 0 && !marker_make(b, &marker))
+		err = ERR_NOMEM;
 	if (err < 0) {
 		if (g->npeers == 0)
 			group_free(b, g);
 		return err;
 	}
 	ribout_leave(b, po);
-	join(g, po);
+	join(b, g, po, marker);
 	return 0;
 }
 
-void ribout_rewind(struct peer_out *po)
+void ribout_rewind(struct bgp *b, struct peer_out *po)
 {
-	struct list *l;
+	uint32_t head = po->group->log;
 
 	if (po->rewound)
 		return;
-	for (l = po->marker.l.prev; l != &po->group->log; l = l->prev)
-		if (node_of(l)->kind == LOG_ENTRY)
-			entry_of(node_of(l))->pending++;
-	list_del(&po->marker.l);
-	list_add_after(&po->group->log, &po->marker.l);
+	for (uint32_t ref = out_at(b, po->marker)->prev; ref != head; ref = out_at(b, ref)->prev)
+		if (is_entry(out_at(b, ref)))
+			out_at(b, ref)->pending++;
+	log_del(b, out_at(b, po->marker), po->marker);
+	log_add_after(b, head, po->marker);
 	po->rewound = true;
 	po->at_end = false;
 }
@@ -445,26 +526,25 @@ static enum due due_of(const struct peer_out *po, const struct out *o, bool barr
 }
 
 /* The entry behind the marker, stepping over other markers; NULL at the end. */
-static struct out *next_entry(struct peer_out *po)
+static struct out *next_entry(const struct bgp *b, const struct peer_out *po, uint32_t *ref)
 {
-	struct list *l = po->marker.l.next;
+	struct out *o;
 
-	while (l != &po->group->log && node_of(l)->kind == LOG_MARKER)
-		l = l->next;
-	return l == &po->group->log ? NULL : entry_of(node_of(l));
+	for (*ref = out_at(b, po->marker)->next; *ref != po->group->log; *ref = o->next) {
+		o = out_at(b, *ref);
+		if (is_entry(o))
+			return o;
+	}
+	return NULL;
 }
 
-static void step_past(struct bgp *b, struct peer_out *po, struct out *o)
+static void step_past(struct bgp *b, struct peer_out *po, uint32_t ref)
 {
-	list_del(&po->marker.l);
-	list_add_after(&o->node.l, &po->marker.l);
-	passed(b, po->group, o);
-}
+	struct out *marker = out_at(b, po->marker);
 
-static void nlri_of(const struct out *o, struct bgp_nlri *n)
-{
-	net_nlri(o->net, n);
-	n->label = o->net->best_label;
+	log_del(b, marker, po->marker);
+	log_add_after(b, ref, po->marker);
+	passed(b, po->group, ref);
 }
 
 /* Longer sets are too long for such a speaker whatever its paths shrink to. */
@@ -558,9 +638,10 @@ static unsigned put_run(
 {
 	bool barred = is_barred(po, attr);
 	unsigned n = 0;
+	uint32_t ref;
 	struct out *o;
 
-	while ((o = next_entry(po)) != NULL) {
+	while ((o = next_entry(b, po, &ref)) != NULL) {
 		enum due want;
 		struct bgp_nlri nlri;
 
@@ -572,13 +653,13 @@ static unsigned put_run(
 		if (want != DUE_NOTHING) {
 			if (want != due || wr_left(w) < 32)
 				break;
-			nlri_of(o, &nlri);
+			net_nlri(net_at(po->group->rib, o->net), &nlri);
 			if (po->group->key.add_path)
-				wr_u32(w, o->node.id);
+				wr_u32(w, out_id(o));
 			bgp_nlri_write(w, &nlri, due == DUE_WITHDRAW);
 			n++;
 		}
-		step_past(b, po, o);
+		step_past(b, po, ref);
 	}
 	return n;
 }
@@ -674,9 +755,10 @@ static void put_announces(struct bgp *b, struct peer_out *po, struct wr *w, stru
 unsigned ribout_emit(struct bgp *b, struct peer_out *po, struct wr *w, unsigned max_msgs)
 {
 	unsigned msgs = 0;
+	uint32_t ref;
 	struct out *o;
 
-	while (msgs < max_msgs && (o = next_entry(po)) != NULL) {
+	while (msgs < max_msgs && (o = next_entry(b, po, &ref)) != NULL) {
 		bool barred = is_barred(po, o->attr);
 		enum due due = due_of(po, o, barred);
 		struct wr msg;
@@ -691,7 +773,7 @@ unsigned ribout_emit(struct bgp *b, struct peer_out *po, struct wr *w, unsigned 
 		wr_init(&msg, w->p, max);
 		po->rewound = false;
 		if (due == DUE_NOTHING) {
-			step_past(b, po, o);
+			step_past(b, po, ref);
 			continue;
 		}
 		if (due == DUE_ANNOUNCE)
@@ -701,11 +783,21 @@ unsigned ribout_emit(struct bgp *b, struct peer_out *po, struct wr *w, unsigned 
 		w->p = msg.p;
 		msgs++;
 	}
-	if (!next_entry(po)) {
+	if (!next_entry(b, po, &ref)) {
 		po->at_end = true;
 		po->group->awake = false;
 	}
 	return msgs;
+}
+
+const struct out *ribout_first(const struct bgp *b, const struct net *n)
+{
+	return out_at(b, n->outs);
+}
+
+const struct out *ribout_next(const struct bgp *b, const struct out *o)
+{
+	return out_at(b, o->nnext);
 }
 
 uint32_t ribout_announced(const struct peer_out *po)

@@ -7,28 +7,28 @@
 
 struct bgp_peer;
 
-enum log_kind { LOG_ENTRY, LOG_MARKER };
+#define OUT_SEEN   0x02u /* while the paths of a net are gone through */
+#define OUT_MIXED  0x01u /* has had more than one source since it was made */
+#define OUT_WIDE   0x04u /* it is a struct wide_out */
+#define OUT_MARKER 0x08u /* no entry: a peer's marker, or the head of a group's log */
 
-/* An element of a group's log: an entry or a peer's marker. */
-struct log_node {
-	struct list l; /* first */
-	uint8_t kind;  /* enum log_kind */
-	uint32_t id;   /* of an entry: path_tx_id() in groups with add_path, else 0 */
-};
-
-#define OUT_SEEN  0x02u /* while the paths of a net are gone through */
-#define OUT_MIXED 0x01u /* has had more than one source since it was made */
-
-/* The announcement of one net to one group. It stands in the log at the place of its last change. */
+/* An element of a group's log, mostly the announcement of one net to that group: it stands at the place
+ * of its last change. Linked by numbers of bgp.outs, or bgp.wide_outs (REF_SECOND). */
 struct out {
-	struct log_node node;
-	uint8_t flags;
+	struct attr_set *attr; /* held; NULL: withdrawn */
+	uint32_t prev, next;
+	uint32_t net;
+	uint32_t nnext;   /* next entry of the same net */
 	uint16_t pending; /* markers that have not come past it yet */
 	uint16_t from;    /* the source, which is not told its own route */
 	uint16_t group;
-	struct net *net;
-	struct out *nnext;     /* next of the same net */
-	struct attr_set *attr; /* held; NULL: withdrawn */
+	uint8_t flags;
+};
+
+/* In groups with add_path. */
+struct wide_out {
+	struct out o;
+	uint32_t id; /* path_tx_id() */
 };
 
 /* Peers of one group hear the same, but for what they said themselves. */
@@ -50,11 +50,13 @@ struct bgp_group {
 	uint16_t id;
 	struct group_key key;
 	struct rib *rib;
-	struct list log;     /* of log_node, oldest change first */
+	uint32_t log;        /* the head of a ring of struct out, oldest change first */
 	struct list members; /* of peer_out.in_group */
 	uint16_t npeers;
 	bool awake; /* all members are among the senders already */
 	bool failed;
+	bool filling; /* the table from bucket fill_at on is still to be exported */
+	size_t fill_at;
 	uint32_t live;
 	/* The last export that no policy changed: most routes of an UPDATE share it. */
 	struct attr_set *cache_in, *cache_out;
@@ -64,7 +66,7 @@ struct bgp_group {
 
 /* A peer's place in one family's log. */
 struct peer_out {
-	struct log_node marker;
+	uint32_t marker; /* in the log of its group */
 	struct list in_group;
 	struct bgp_group *group; /* NULL: the family is not negotiated */
 	struct bgp_peer *peer;
@@ -74,20 +76,32 @@ struct peer_out {
 	bool eor;        /* End-of-RIB is due (RFC 4724 2) */
 };
 
-/* Let @po join the group of @key, made if need be: its whole table is due. If it is in another
+static inline uint32_t out_id(const struct out *o)
+{
+	return o->flags & OUT_WIDE ? ((const struct wide_out *)(const void *)o)->id : 0;
+}
+
+/* Let @po join the group of @key, made if need be: its whole table is due, as ribout_fill() comes to
+ * it. If it is in another
  * group, it moves, and is told what is no longer announced; if it is in this one already, that is
  * exported again for all members. ERR_NOMEM: the peer must be closed. */
 int ribout_join(struct bgp *b, struct peer_out *po, const struct group_key *key);
 void ribout_leave(struct bgp *b, struct peer_out *po); /* harmless if in none */
 /* Everything is due again. */
-void ribout_rewind(struct peer_out *po);
+void ribout_rewind(struct bgp *b, struct peer_out *po);
 /* The best path of @n changed: bring all groups of its table up to date. A group for which there
  * was no memory is marked as failed: its members must be closed, since they were not told.
  * @label_changed: tell it again even if the attributes are the same. */
 void ribout_update(struct bgp *b, struct rib *r, struct net *n, bool label_changed);
+/* Groups export a whole table in portions: export about @nets more prefixes. False: there is nothing
+ * to do. A group without memory is marked as failed, as in ribout_update(). */
+bool ribout_fill(struct bgp *b, unsigned nets);
 /* Write UPDATEs that are due into @w, as many as fit whole, at most @max_msgs; returns their
  * number. 0: nothing is due (at_end), or nothing fits. */
 unsigned ribout_emit(struct bgp *b, struct peer_out *po, struct wr *w, unsigned max_msgs);
+/* The entries of a net, of all groups. */
+const struct out *ribout_first(const struct bgp *b, const struct net *n);
+const struct out *ribout_next(const struct bgp *b, const struct out *o);
 /* Entries that @po's peer has been or will be told. */
 uint32_t ribout_announced(const struct peer_out *po);
 

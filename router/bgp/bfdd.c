@@ -1,18 +1,26 @@
-/* bfdd.c - drives the BFD core.
+/* bfdd.c - drives the BFD core, on a thread.
  *
  * Sockets: a listener for each family and kind of hops, opened with the first session that needs it
  * and closed with the last; and one to send by for each session, since each has a source port of its
- * own (RFC 5881 4). Listeners are read when they are readable, at the loop's usual turn and at most
- * READ_BUDGET packets in a row, so that a flood holds up nothing; and once more by the timer, which is
- * urgent, before it lets the core judge silence.
+ * own (RFC 5881 4). The thread waits for listeners, for the core's deadline, or to be woken because the
+ * loop changed something. Packets that wait are read before the core may judge silence, at most
+ * READ_BUDGET in a row, so that a flood holds up nothing.
+ *
+ * One lock guards everything but the wait. It is held for short work without waiting; the loop's
+ * thread takes it to add, end and look. The news of a session are left with it, and the loop is woken to
+ * tell them: the newest state, and that there was a failure, even if all is well again.
  *
  * Failure: a packet that the kernel doesn't take counts as lost on the way. */
 #include "bfdd.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 #include "bfd_sock.h"
 #include "map.h"
@@ -27,7 +35,6 @@
 
 struct listener {
 	struct bfdd *d;
-	struct loop_io *io;
 	unsigned sessions;
 	int fd;
 	bool multihop;
@@ -38,10 +45,10 @@ struct session {
 	int fd;
 	struct ep to;
 	struct listener *l;
+	struct bfd_act news; /* not told yet: its type is BFD_STATE */
 };
 
 struct bfdd {
-	struct loop *loop;
 	const struct bfdd_ops *ops;
 	void *ctx;
 	struct bfd *core;
@@ -49,9 +56,12 @@ struct bfdd {
 	struct prng prng;
 	struct map *sessions; /* by number */
 	struct listener listeners[LISTENERS];
-	struct loop_timer *timer;
-	ts_t due;    /* what the timer is set for */
-	bool ending; /* the ops hear nothing any more */
+	pthread_t thread;
+	pthread_mutex_t lock;
+	struct loop_wake *tell; /* there are news */
+	int wake;               /* eventfd: something changed, look again */
+	bool ending;            /* the ops hear nothing any more */
+	bool started, quit;     /* the thread */
 	struct bfdd_stats st;
 };
 
@@ -59,7 +69,7 @@ struct bfdd {
 
 static void on_send(struct bfdd *d, const struct bfd_act *a)
 {
-	static struct log_limit limit;
+	static struct log_limit limit; /* under the lock of whichever driver there is */
 	const struct session *s = map_get(d->sessions, &a->id);
 	char text[EP_STRLEN];
 	int err;
@@ -72,6 +82,23 @@ static void on_send(struct bfdd *d, const struct bfd_act *a)
 	d->st.send_errors++;
 	log_limited(&limit, loop_now().ns, LOG_LVL_WARN, "bfd", "can't send to %s: %s",
 		ep_fmt(&s->to, text), err_str(err));
+}
+
+static void leave_news(struct bfdd *d, const struct bfd_act *a)
+{
+	struct session *s = map_get(d->sessions, &a->id);
+	struct bfd_act old;
+
+	if (!s || d->ending)
+		return;
+	old = s->news;
+	s->news = *a;
+	if (old.type == BFD_STATE && old.failed && !a->failed) {
+		s->news.failed = true;
+		s->news.diag = old.diag;
+		s->news.remote_cpi = old.remote_cpi;
+	}
+	loop_wake_fire(d->tell);
 }
 
 static void on_state(struct bfdd *d, const struct bfd_act *a)
@@ -87,8 +114,7 @@ static void on_state(struct bfdd *d, const struct bfd_act *a)
 		log_limited(&limit, loop_now().ns, LOG_LVL_INFO, "bfd", "%s: up", text);
 	else
 		log_debug("bfd", "%s: %s", text, bfd_state_str(a->state));
-	if (!d->ending)
-		d->ops->state(d->ctx, a);
+	leave_news(d, a);
 }
 
 static void on_refused(struct bfdd *d, const struct bfd_act *a)
@@ -114,11 +140,32 @@ static void act(struct bfdd *d)
 	}
 }
 
+/* The loop's thread changed something, and holds the lock. */
 static void kick(struct bfdd *d)
 {
 	act(d);
-	d->due = bfd_deadline(d->core);
-	loop_timer_set(d->timer, d->due);
+	(void)eventfd_write(d->wake, 1);
+}
+
+/* In the loop: the ops may do what they like, but not while the lock is held. */
+static void on_news(void *ctx)
+{
+	struct bfdd *d = ctx;
+	struct bfd_act news;
+	size_t it = 0;
+	void *v;
+
+	/* None is added or ended meanwhile: only this thread does that. */
+	while (map_next(d->sessions, &it, NULL, &v)) {
+		struct session *s = v;
+
+		pthread_mutex_lock(&d->lock);
+		news = s->news;
+		s->news.type = BFD_NONE;
+		pthread_mutex_unlock(&d->lock);
+		if (news.type == BFD_STATE)
+			d->ops->state(d->ctx, &news);
+	}
 }
 
 /* --- packets and time --- */
@@ -143,27 +190,68 @@ static void read_listener(struct listener *l)
 	}
 }
 
-static void on_listener(void *ctx, int events)
+/* Wait for a packet, a change or the deadline; the lock is not held meanwhile. */
+static void wait_for_work(struct bfdd *d)
 {
-	struct listener *l = ctx;
+	struct pollfd fds[LISTENERS + 1] = {{.fd = d->wake, .events = POLLIN}};
+	ts_t due = bfd_deadline(d->core), now = loop_now();
+	struct timespec limit = {0};
+	eventfd_t n;
 
-	(void)events;
-	read_listener(l);
-	kick(l->d);
+	for (unsigned i = 0; i < LISTENERS; i++)
+		fds[i + 1] = (struct pollfd){
+			.fd = d->listeners[i].sessions > 0 ? d->listeners[i].fd : -1,
+			.events = POLLIN};
+	if (!ts_is_never(due) && !ts_due(due, now)) {
+		int64_t ns = ts_sub(due, now).ns;
+
+		limit = (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+	}
+	pthread_mutex_unlock(&d->lock);
+	(void)ppoll(fds, LISTENERS + 1, ts_is_never(due) ? NULL : &limit, NULL);
+	if (fds[0].revents)
+		(void)eventfd_read(d->wake, &n);
+	pthread_mutex_lock(&d->lock);
 }
 
-static void on_timer(void *ctx)
+static void *run(void *arg)
 {
-	struct bfdd *d = ctx;
-	int64_t late_us = ts_sub(loop_now(), d->due).ns / 1000;
+	struct bfdd *d = arg;
 
-	if (late_us > 0 && (uint64_t)late_us > d->st.late_max_us)
-		d->st.late_max_us = (uint64_t)late_us;
-	for (unsigned i = 0; i < LISTENERS; i++)
-		if (d->listeners[i].sessions > 0)
-			read_listener(&d->listeners[i]);
-	bfd_tick(d->core, loop_now());
-	kick(d);
+	pthread_mutex_lock(&d->lock);
+	while (!d->quit) {
+		ts_t due = bfd_deadline(d->core);
+		int64_t late_us;
+
+		/* All of them: what was closed meanwhile has no sessions, and reading costs little. */
+		for (unsigned i = 0; i < LISTENERS; i++)
+			if (d->listeners[i].sessions > 0)
+				read_listener(&d->listeners[i]);
+		if (ts_due(due, loop_now())) {
+			late_us = ts_sub(loop_now(), due).ns / 1000;
+			if (late_us > 0 && (uint64_t)late_us > d->st.late_max_us)
+				d->st.late_max_us = (uint64_t)late_us;
+			bfd_tick(d->core, loop_now());
+		}
+		act(d);
+		wait_for_work(d);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return NULL;
+}
+
+/* Signals are the loop's. */
+static int start_thread(struct bfdd *d)
+{
+	sigset_t all, old;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&d->thread, NULL, run, d);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	d->started = err == 0;
+	return -err;
 }
 
 /* --- sockets --- */
@@ -182,11 +270,6 @@ static int listener_get(struct bfdd *d, bool v6, bool multihop, struct listener 
 	if (fd < 0)
 		return fd;
 	*l = (struct listener){.d = d, .fd = fd, .multihop = multihop};
-	l->io = loop_io_new(d->loop, fd, LOOP_READ, on_listener, l);
-	if (!l->io) {
-		close(fd);
-		return ERR_NOMEM;
-	}
 	l->sessions = 1;
 	return 0;
 }
@@ -195,7 +278,6 @@ static void listener_put(struct listener *l)
 {
 	if (--l->sessions > 0)
 		return;
-	loop_io_free(l->io);
 	close(l->fd);
 }
 
@@ -237,7 +319,7 @@ static int session_open(struct bfdd *d, struct session *s, const struct bfd_sess
 	return err;
 }
 
-int bfdd_add(
+static int add(
 	struct bfdd *d, const struct bfd_session_cfg *cfg, uint32_t *id, char *why, size_t why_len)
 {
 	struct session *s;
@@ -245,7 +327,7 @@ int bfdd_add(
 
 	if (why_len > 0)
 		why[0] = '\0';
-	/* The core first: it alone knows what a session may be. Its packet waits until kick(). */
+	/* The core first: it alone knows what a session may be. Its packet waits until the lock is released. */
 	err = bfd_add(d->core, cfg, loop_now(), id);
 	if (err) {
 		(void)snprintf(why, why_len, "%s", err_str(err));
@@ -267,8 +349,19 @@ int bfdd_add(
 		(void)bfd_del(d->core, *id);
 		return err;
 	}
-	kick(d);
 	return 0;
+}
+
+int bfdd_add(
+	struct bfdd *d, const struct bfd_session_cfg *cfg, uint32_t *id, char *why, size_t why_len)
+{
+	int err;
+
+	pthread_mutex_lock(&d->lock);
+	err = add(d, cfg, id, why, why_len);
+	kick(d);
+	pthread_mutex_unlock(&d->lock);
+	return err;
 }
 
 static void session_end(struct bfdd *d, struct session *s)
@@ -284,28 +377,36 @@ static void session_end(struct bfdd *d, struct session *s)
 
 int bfdd_del(struct bfdd *d, uint32_t id)
 {
-	struct session *s = map_get(d->sessions, &id);
+	struct session *s;
 
-	if (!s)
-		return ERR_NOT_FOUND;
-	session_end(d, s);
+	pthread_mutex_lock(&d->lock);
+	s = map_get(d->sessions, &id);
+	if (s)
+		session_end(d, s);
 	kick(d);
-	return 0;
+	pthread_mutex_unlock(&d->lock);
+	return s ? 0 : ERR_NOT_FOUND;
 }
 
 int bfdd_admin(struct bfdd *d, uint32_t id, bool down)
 {
-	int err = bfd_admin(d->core, id, down, loop_now());
+	int err;
 
+	pthread_mutex_lock(&d->lock);
+	err = bfd_admin(d->core, id, down, loop_now());
 	kick(d);
+	pthread_mutex_unlock(&d->lock);
 	return err;
 }
 
 int bfdd_retime(struct bfdd *d, uint32_t id, uint32_t min_tx_us, uint32_t min_rx_us, uint8_t mult)
 {
-	int err = bfd_retime(d->core, id, min_tx_us, min_rx_us, mult, loop_now());
+	int err;
 
+	pthread_mutex_lock(&d->lock);
+	err = bfd_retime(d->core, id, min_tx_us, min_rx_us, mult, loop_now());
 	kick(d);
+	pthread_mutex_unlock(&d->lock);
 	return err;
 }
 
@@ -318,20 +419,20 @@ struct bfdd *bfdd_new(const struct bfdd_cfg *cfg)
 
 	if (!d)
 		return NULL;
-	d->loop = cfg->loop;
 	d->ops = cfg->ops;
 	d->ctx = cfg->ctx;
 	d->mark = cfg->mark;
 	memcpy(&n, cfg->seed + 8, sizeof(n));
 	prng_seed(&d->prng, n);
+	pthread_mutex_init(&d->lock, NULL);
+	d->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	d->core = bfd_new(cfg->seed);
 	d->sessions = map_new(sizeof(uint32_t), LIM_BFD_SESSIONS, cfg->seed);
-	d->timer = loop_timer_new(d->loop, on_timer, d);
-	if (!d->core || !d->sessions || !d->timer) {
+	d->tell = loop_wake_new(cfg->loop, on_news, d);
+	if (d->wake < 0 || !d->core || !d->sessions || !d->tell || start_thread(d) != 0) {
 		bfdd_free(d);
 		return NULL;
 	}
-	loop_timer_urgent(d->timer);
 	return d;
 }
 
@@ -342,21 +443,45 @@ void bfdd_free(struct bfdd *d)
 
 	if (!d)
 		return;
+	pthread_mutex_lock(&d->lock);
 	d->ending = true;
 	while (d->sessions && map_next(d->sessions, &it, NULL, &v))
 		session_end(d, v);
-	loop_timer_free(d->timer);
+	d->quit = true;
+	if (d->started)
+		(void)eventfd_write(d->wake, 1);
+	pthread_mutex_unlock(&d->lock);
+	if (d->started)
+		pthread_join(d->thread, NULL);
+	loop_wake_free(d->tell);
+	if (d->wake >= 0)
+		close(d->wake);
 	map_free(d->sessions);
 	bfd_free(d->core);
+	pthread_mutex_destroy(&d->lock);
 	free(d);
 }
 
-const struct bfd *bfdd_core(const struct bfdd *d)
+int bfdd_get(struct bfdd *d, uint32_t id, struct bfd_info *out)
 {
-	return d->core;
+	int err;
+
+	pthread_mutex_lock(&d->lock);
+	err = bfd_get(d->core, id, out);
+	pthread_mutex_unlock(&d->lock);
+	return err;
 }
 
-void bfdd_stats(const struct bfdd *d, struct bfdd_stats *out)
+void bfdd_core_stats(struct bfdd *d, struct bfd_stats *out)
 {
+	pthread_mutex_lock(&d->lock);
+	bfd_stats(d->core, out);
+	pthread_mutex_unlock(&d->lock);
+}
+
+void bfdd_stats(struct bfdd *d, struct bfdd_stats *out)
+{
+	pthread_mutex_lock(&d->lock);
 	*out = d->st;
+	pthread_mutex_unlock(&d->lock);
 }

@@ -4,9 +4,9 @@
  * connections, this file holds peers, listeners, the timer and the turn.
  *
  * Data in: readable and writable sockets, connections at the listeners, time. Data out: bytes, and
- * routes to the ops of whoever made us. After every event bgpd_kick() takes the core's actions, at
- * most ACTION_BUDGET in a row, so that a full table does not hold up the loop: what is left is taken
- * in the loop's next turn.
+ * routes to the ops of whoever made us. After every event bgpd_kick() takes the core's actions, for
+ * TURN_TIME in a row, so that a full table does not hold up the loop: what is left is taken in the
+ * loop's next turn, as is what a peer sent beyond BGPD_READ_BYTES.
  *
  * A connection is dialling, open or closing. A closing one has no number any more: our side is shut,
  * so that the last NOTIFICATION arrives (a close with unread bytes would reset it), and it goes when
@@ -24,7 +24,8 @@
 #include "weft/log.h"
 #include "bgpd_int.h"
 
-#define ACTION_BUDGET 8192
+#define TURN_TIME     DUR_MS(3)
+#define LOOK_EVERY    64 /* actions between two looks at the clock */
 #define ACCEPT_BUDGET 16
 #define ACCEPT_PAUSE  DUR_SEC(1)
 #define HOST_TTL      64
@@ -215,25 +216,36 @@ int bgpd_range_add(struct bgpd *d, const struct bgpd_range_cfg *cfg)
 	return 0;
 }
 
+/* Carry out actions for a turn; false: that was all. */
+static bool take_actions(struct bgpd *d)
+{
+	ts_t until = ts_add(loop_now(), TURN_TIME);
+	struct bgp_act a;
+
+	for (unsigned n = 1; bgp_next(d->core, &a); n++) {
+		if ((size_t)a.type < sizeof(handlers) / sizeof(handlers[0]) && handlers[a.type])
+			handlers[a.type](d, &a);
+		/* Work on whole tables takes longer than an action. */
+		if ((a.type == BGP_NONE || n % LOOK_EVERY == 0) && ts_due(until, loop_now()))
+			return true;
+	}
+	return false;
+}
+
 void bgpd_kick(struct bgpd *d)
 {
-	struct bgp_act a;
-	unsigned left = ACTION_BUDGET;
+	bool more;
 	ts_t when;
 
 	if (d->busy) /* a callback that kicks: the run it is in goes on anyway */
 		return;
 	d->busy = true;
-	while (left > 0 && bgp_next(d->core, &a)) {
-		if ((size_t)a.type < sizeof(handlers) / sizeof(handlers[0]) && handlers[a.type])
-			handlers[a.type](d, &a);
-		left--;
-	}
+	more = take_actions(d);
 	if (!d->ending)
 		d->ops->flush(d->ctx);
 	d->busy = false;
 	reap(d);
-	when = left == 0 ? loop_now() : bgp_deadline(d->core);
+	when = more ? loop_now() : bgp_deadline(d->core);
 	when = ts_min(when, bgpd_conn_deadline(d));
 	loop_timer_set(d->timer, ts_min(when, d->accept_again));
 }

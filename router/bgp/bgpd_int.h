@@ -7,7 +7,7 @@
 #include "list.h"
 #include "map.h"
 
-#define BGPD_READ_BYTES (64 * 1024)
+#define BGPD_READ_BYTES (16 * 1024) /* in one turn: some 3 ms of work */
 
 struct bgpd_peer {
 	uint32_t id;

@@ -92,6 +92,9 @@ int kern_sync(struct kern *k, char *why, size_t why_len);
  * don't burn a core). */
 int kern_fd(const struct kern *k);
 void kern_event(struct kern *k, ts_t now);
+/* What the netlink socket of port @portid does to routes is ours too (kfib_portid): no event. One such
+ * socket; without it the watcher takes them for changes of the host. */
+void kern_ignore(struct kern *k, uint32_t portid);
 ts_t kern_deadline(const struct kern *k);
 
 struct kern_stats {

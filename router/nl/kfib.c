@@ -719,6 +719,11 @@ void kfib_close(struct kfib *f)
 	free(f);
 }
 
+uint32_t kfib_portid(const struct kfib *f)
+{
+	return f->x.portid;
+}
+
 static size_t length(const struct list *l)
 {
 	size_t n = 0;

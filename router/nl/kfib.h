@@ -28,6 +28,9 @@ uint32_t kfib_table(uint32_t vni);
 int kfib_open(uint32_t vni, uint32_t mark, bool ipv6, const uint8_t seed[16], struct kfib **out);
 void kfib_close(struct kfib *f); /* leaves the routes; NULL is fine */
 
+/* Of the socket that changes the table: for kern_ignore(). */
+uint32_t kfib_portid(const struct kfib *f);
+
 /* Can the host reach @nh, and at which cost: 0 on a link of its own, 1 by a gateway. */
 bool kfib_resolve(struct kfib *f, const struct ip *nh, uint32_t *cost);
 

@@ -2,8 +2,9 @@
  *
  * Two multicast sockets behind one epoll descriptor. Events only mark things dirty; the time of the
  * next sync is set so that repairs are at least REPAIR_MS apart, however often somebody interferes. Our
- * own changes come back as events too: a socket filter drops those that carry our port number, so that
- * a hundred thousand routes of a BGP table don't wake us as often. When the kernel drops events
+ * own changes come back as events too: a socket filter drops those that carry our port number, or that
+ * of the table of learned routes (kern_ignore), so that a hundred thousand of these don't wake us as
+ * often, and are not taken for changes of the host. When the kernel drops events
  * (ENOBUFS), everything is looked at.
  *
  * Bounds: EVENTS_PER_TURN datagrams per call; the rest waits in the socket. */
@@ -45,18 +46,25 @@ fail:
 	return err;
 }
 
-/* Drop messages whose sender is @portid; without the filter they cost time, nothing else. */
-static void ignore_sender(const struct nlx *x, uint32_t portid)
+/* Drop messages whose sender is @a or @b; without the filter they cost time, and the host's routes are
+ * looked at for nothing. */
+static void ignore_senders(const struct nlx *x, uint32_t a, uint32_t b)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_pid)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(portid), 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(a), 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(b), 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, 0),
 		BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
 	};
 	struct sock_fprog prog = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
 
 	setsockopt(mnl_socket_get_fd(x->sock), SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog));
+}
+
+void kern_ignore(struct kern *k, uint32_t portid)
+{
+	ignore_senders(&k->mon, k->x.portid, portid);
 }
 
 static int watch(int epfd, const struct nlx *x)
@@ -83,7 +91,7 @@ int kern_mon_open(struct kern *k)
 	err = mon_open(&k->mon, NETLINK_ROUTE, groups, n);
 	if (err != 0)
 		return err;
-	ignore_sender(&k->mon, k->x.portid);
+	ignore_senders(&k->mon, k->x.portid, k->x.portid);
 	k->epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (k->epfd < 0)
 		return -errno;

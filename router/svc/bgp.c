@@ -528,6 +528,8 @@ static int open_kernel(struct bgp_svc *s)
 	err = kfib_open(VNI_DEFAULT, s->d->conf->mark, s->d->has_ipv6, seed, &s->kfib);
 	if (err)
 		log_error("bgp", "can't read the table of learned routes: %s", err_str(err));
+	else
+		kern_ignore(s->d->kern, kfib_portid(s->kfib));
 	return err;
 }
 

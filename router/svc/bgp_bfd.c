@@ -89,7 +89,7 @@ void bgp_bfd_write(const struct bgp_svc *s, const struct bgp_neighbour *n, struc
 	struct bfd_info i;
 	int64_t age;
 
-	if (!n->bfd || bfd_get(bfdd_core(s->bfdd), n->bfd, &i) != 0)
+	if (!n->bfd || bfdd_get(s->bfdd, n->bfd, &i) != 0)
 		return;
 	age = dur_ms(ts_sub(loop_now(), i.since));
 	ctl_w_map(w, "bfd");
@@ -118,8 +118,7 @@ static void session_metric(const struct bgp_svc *s, struct http_reply *r, const 
 
 	http_printf(r, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 	for (size_t k = 0; k < s->nneighbours; k++)
-		if (s->neighbours[k].bfd &&
-			bfd_get(bfdd_core(s->bfdd), s->neighbours[k].bfd, &i) == 0)
+		if (s->neighbours[k].bfd && bfdd_get(s->bfdd, s->neighbours[k].bfd, &i) == 0)
 			http_printf(r, "%s{neighbour=\"%s\"} %llu\n", name,
 				ip_fmt(&i.cfg->remote, text),
 				(unsigned long long)(up ? i.state == BFD_UP : i.failures));
@@ -140,7 +139,7 @@ void bgp_bfd_metrics(const struct bgp_svc *s, struct http_reply *r)
 		"# HELP weft_bfd_late_seconds_max By how much packets were late at the worst.\n"
 		"# TYPE weft_bfd_late_seconds_max gauge\nweft_bfd_late_seconds_max %.6f\n",
 		(double)d.late_max_us / 1e6);
-	bfd_stats(bfdd_core(s->bfdd), &st);
+	bfdd_core_stats(s->bfdd, &st);
 	http_printf(r, "# HELP weft_bfd_dropped_total Packets dropped, by reason.\n"
 		       "# TYPE weft_bfd_dropped_total counter\n");
 	for (unsigned i = BFD_OK + 1; i < BFD_DROPS; i++)

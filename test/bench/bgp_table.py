@@ -2,7 +2,7 @@
 the median of the ratios to BIRD within each round."""
 import statistics, sys
 
-UNITS = {'load': 's', 'cpu': 's', 'rss': 'MB', 'churn': 's', 'withdraw': 's', 'failed': ''}
+UNITS = {'load': 's', 'load_cpu': 's', 'rss': 'MB', 'churn': 's', 'churn_cpu': 's', 'withdraw': 's', 'withdraw_cpu': 's', 'failed': ''}
 values = {}
 for line in open(sys.argv[1]):
     case, rnd, name, metric, value = line.split()

@@ -7,9 +7,10 @@
  * DUT is the address of the speaker under test, AS 65000. The sources are N addresses from FROM on, AS
  * 65101 and up, each with its share of the prefixes; the listener has its own address and AS 65100. Phases:
  * load (all routes), settle (then the memory of the processes P is read), churn (N routes get other
- * attributes), withdraw (those N). Prints "WORD VALUE" lines; "cpu" is what the processes used until the
- * load was over. DUT "-" measures the generator: its sources speak to its own listener. */
+ * attributes), withdraw (those N). Prints "WORD VALUE" lines; "PHASE_cpu" is what the processes used in
+ * it. DUT "-" measures the generator: its sources speak to its own listener. */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -477,26 +478,39 @@ static void connect_self(void)
 
 /* --- what the speaker costs --- */
 
+/* Of all threads of one process; the first number of schedstat is nanoseconds. */
+static double cpu_of(int pid)
+{
+	char path[320];
+	unsigned long long ns;
+	struct dirent *e;
+	double sum = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	d = opendir(path);
+	if (!d)
+		die(path);
+	while ((e = readdir(d)) != NULL) {
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", pid, e->d_name);
+		f = e->d_name[0] == '.' ? NULL : fopen(path, "r");
+		if (f && fscanf(f, "%llu", &ns) == 1)
+			sum += (double)ns / 1e9;
+		if (f)
+			fclose(f);
+	}
+	closedir(d);
+	return sum;
+}
+
 static double cpu_secs(void)
 {
 	double sum = 0;
 
-	for (const char *p = arg.pids; p && *p; p += strcspn(p, ","), p += *p == ',') {
-		char path[64], text[1024];
-		unsigned long u = 0, s = 0;
-		FILE *f;
-		char *end;
-
-		snprintf(path, sizeof(path), "/proc/%d/stat", atoi(p));
-		f = fopen(path, "r");
-		if (!f || !fgets(text, sizeof(text), f))
-			die(path);
-		end = strrchr(text, ')');
-		if (end && sscanf(end + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
-				   &u, &s) == 2)
-			sum += (double)(u + s) / (double)sysconf(_SC_CLK_TCK);
-		fclose(f);
-	}
+	for (const char *p = arg.pids; p && *p; p += strcspn(p, ","), p += *p == ',')
+		sum += cpu_of(atoi(p));
 	return sum;
 }
 
@@ -524,7 +538,7 @@ static double rss_mb(void)
 /* Send what was generated, until @k prefixes are in state @s. */
 static void phase(const char *name, unsigned s, unsigned k)
 {
-	double t = secs(), until = t + LIMIT_SECS, written = 0;
+	double t = secs(), until = t + LIMIT_SECS, written = 0, cpu = cpu_secs();
 
 	while (count[s] != k) {
 		bool left = false;
@@ -540,7 +554,9 @@ static void phase(const char *name, unsigned s, unsigned k)
 			exit(1);
 		}
 	}
-	printf("%s %.3f\n%s_written %.3f\n", name, secs() - t, name, written);
+	t = secs() - t;
+	printf("%s %.3f\n%s_written %.3f\n%s_cpu %.3f\n", name, t, name, written, name,
+		cpu_secs() - cpu);
 	fflush(stdout);
 }
 
@@ -581,8 +597,6 @@ static void parse_args(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	double cpu;
-
 	parse_args(argc, argv);
 	state = calloc(total, 1);
 	if (!state)
@@ -596,9 +610,7 @@ int main(int argc, char **argv)
 	else
 		connect_all();
 	generate(arg.v4, arg.v6, 0, false);
-	cpu = cpu_secs();
 	phase("load", 1, total);
-	printf("cpu %.2f\n", cpu_secs() - cpu);
 	for (double until = secs() + arg.settle; secs() < until;)
 		turn(100);
 	printf("rss %.1f\n", rss_mb());

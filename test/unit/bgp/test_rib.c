@@ -29,7 +29,7 @@ static unsigned longest(const struct rib *r)
 	for (size_t i = 0; i < r->cap; i++) {
 		unsigned n = 0;
 
-		for (const struct net *e = r->buckets[i]; e; e = e->hnext)
+		for (const struct net *e = net_at(r, r->buckets[i]); e; e = net_at(r, e->hnext))
 			n++;
 		most = n > most ? n : most;
 	}
@@ -148,7 +148,7 @@ static void test_near(void **state)
 	}
 	for (size_t i = 0; i < r->cap; i++)
 		if (r->buckets[i]) {
-			assert_null(r->buckets[i]->hnext);
+			assert_int_equal(0, net_at(r, r->buckets[i])->hnext);
 			assert_true(line == SIZE_MAX || line == i / 8);
 			line = i / 8;
 			seen++;
@@ -159,12 +159,95 @@ static void test_near(void **state)
 	rib_free(r);
 }
 
+/* A path grows when a policy gives it a set of its own: the others stay where they were, in the same order. */
+static void test_kinds(void **state)
+{
+	struct rib *r = rib_new(1, seed);
+	struct bgp_nlri n = v4(0x0a000000u, 24), vpn_nlri = vpn(1);
+	struct attr_set sets[2];
+	struct path *p[3];
+	struct net *net, *vpn_net;
+
+	assert_non_null(r);
+	net = rib_get(r, &n);
+	vpn_net = rib_get(r, &vpn_nlri);
+	assert_ptr_equal(net, net_at(r, net->self));
+	assert_ptr_equal(vpn_net, net_at(r, vpn_net->self));
+	for (uint16_t i = 0; i < 3; i++) {
+		p[i] = net_add(r, net, (uint16_t)(i + 1), i == 2 ? 7 : 0, false);
+		assert_ptr_equal(p[i], net_put_sets(r, net, p[i], &sets[0], i ? &sets[0] : NULL));
+	}
+	assert_null(path_attr(p[0]));
+	assert_ptr_equal(&sets[0], path_attr(p[1]));
+	assert_int_equal(7, path_id(p[2]));
+	path_put_label(p[0], 5); /* has none */
+	assert_int_equal(0, path_label(p[0]));
+	p[1] = net_put_sets(r, net, p[1], &sets[0], &sets[1]);
+	assert_ptr_equal(&sets[1], path_attr(p[1]));
+	assert_ptr_equal(&sets[0], p[1]->in);
+	assert_ptr_equal(p[1], net_put_sets(r, net, p[1], &sets[0], NULL));
+	assert_null(path_attr(p[1]));
+	assert_ptr_equal(p[0], net_first(r, net));
+	for (uint16_t i = 0; i < 3; i++)
+		assert_ptr_equal(p[i], net_path(r, net, (uint16_t)(i + 1), i == 2 ? 7 : 0));
+	net_to_front(r, net, p[2]);
+	assert_ptr_equal(p[2], net_first(r, net));
+	assert_ptr_equal(p[0], path_next(r, p[2]));
+	assert_ptr_equal(p[1], path_next(r, p[0]));
+	assert_null(path_next(r, p[1]));
+	for (unsigned i = 0; i < 3; i++)
+		net_drop(r, net, p[i]);
+	p[0] = net_add(r, vpn_net, 1, 0, false);
+	path_put_label(p[0], 0xfffff);
+	assert_int_equal(0xfffff, path_label(p[0]));
+	net_put_label(vpn_net, 77);
+	assert_int_equal(77, net_label(vpn_net));
+	net_put_label(net, 77);
+	assert_int_equal(0, net_label(net));
+	net_drop(r, vpn_net, p[0]);
+	rib_release(r, net);
+	rib_release(r, vpn_net);
+	rib_free(r);
+}
+
+/* Numbers are used again, and a thing stays where it is while others come and go. */
+static void test_pool(void **state)
+{
+	struct bgp_pool p;
+	uint32_t n[5000], again;
+	uint64_t *at[5000];
+
+	bgp_pool_init(&p, 12);
+	for (unsigned i = 0; i < 5000; i++) {
+		at[i] = bgp_pool_get(&p, &n[i]);
+		assert_non_null(at[i]);
+		assert_true(n[i] > 0 && n[i] < BGP_POOL_MAX);
+		*at[i] = i;
+	}
+	for (unsigned i = 0; i < 5000; i++) {
+		assert_ptr_equal(at[i], bgp_pool_at(&p, n[i]));
+		assert_int_equal(i, *at[i]);
+	}
+	bgp_pool_put(&p, n[17]);
+	bgp_pool_put(&p, n[4711]);
+	assert_ptr_equal(at[4711], bgp_pool_get(&p, &again));
+	assert_int_equal(n[4711], again);
+	assert_ptr_equal(at[17], bgp_pool_get(&p, &again));
+	assert_int_equal(5000, p.in_use);
+	for (unsigned i = 0; i < 5000; i++)
+		bgp_pool_put(&p, n[i]);
+	assert_int_equal(0, p.in_use + p.bytes);
+	bgp_pool_fini(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_spread),
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_near),
+		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_pool),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

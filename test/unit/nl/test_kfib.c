@@ -320,6 +320,37 @@ static void no_memory(void **state)
 	}
 }
 
+/* The watcher takes neither what we do to the table for a change of the host, nor what others do for ours. */
+static void watched(void **state)
+{
+	struct kern_cfg c = cfg();
+	struct kern_stats before, st;
+	struct kern *k;
+	struct kfib *f;
+
+	NEED_ROOT;
+	underlay();
+	k = open_kern(&c);
+	f = open_kfib();
+	kern_ignore(k, kfib_portid(f));
+	kern_event(k, now_ts());
+	kern_stats(k, &before);
+	set(f, "172.16.0.0/12", "192.0.2.9");
+	set(f, "2001:db8:c::/64", "2001:db8::9");
+	sync_kfib(f);
+	assert_int_equal(del(f, "2001:db8:c::/64"), 0);
+	sync_kfib(f);
+	kern_event(k, now_ts());
+	kern_stats(k, &st);
+	assert_int_equal(before.underlay_changes, st.underlay_changes);
+	run("ip route del 172.16.0.0/12 table 689301");
+	kern_event(k, now_ts());
+	kern_stats(k, &st);
+	assert_true(st.underlay_changes > before.underlay_changes);
+	kfib_close(f);
+	kern_close(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -327,6 +358,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(stands, fresh, tidy),
 		cmocka_unit_test_setup_teardown(follows_the_host, fresh, tidy),
 		cmocka_unit_test_setup_teardown(repairs, fresh, tidy),
+		cmocka_unit_test_setup_teardown(watched, fresh, tidy),
 		cmocka_unit_test_setup_teardown(adopts, fresh, tidy),
 		cmocka_unit_test_setup_teardown(rule_on_demand, fresh, tidy),
 		cmocka_unit_test_setup_teardown(many, fresh, tidy),
