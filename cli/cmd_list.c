@@ -98,6 +98,7 @@ void render_peers(struct out *o, const msgpack_object *data)
 		const char *state = ctl_get_bool(p, "self")   ? "self"
 				    : ctl_get_bool(p, "up")   ? "up"
 				    : ctl_get_bool(p, "left") ? "left"
+				    : ctl_get_bool(p, "away") ? "away"
 							      : "down";
 		cli_cell(o, p, "name");
 		cli_cell(o, p, "short");

@@ -455,6 +455,7 @@ static void fill_info(const struct gossip *g, struct node *m, struct gossip_node
 		.self = m->self,
 		.linked = m->link != NULL,
 		.left = m->left,
+		.away = node_away(m),
 		.up = node_up(m),
 		.neighbour = m->watched,
 		.has_ours = m->link && own_is_known(g, m->link),

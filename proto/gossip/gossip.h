@@ -114,6 +114,9 @@ void gossip_heard(struct gossip *g, const struct node_key *node, ts_t now);
 int gossip_forget(struct gossip *g, const char *name_or_key, uint64_t unix_secs, ts_t now);
 /* We go: publish it, so that others withdraw our prefixes at once. */
 void gossip_leave(struct gossip *g, ts_t now);
+/* We stop, and may be back in a moment: others know at once, and go on routing to us for some seconds
+ * (docs/membership.md). Drain and send before the links end. */
+void gossip_pause(struct gossip *g, ts_t now);
 /* GOSSIP_EPOCH was carried out: @epoch (at least the one asked for) is on the disk. Until this is
  * called the action comes again every few seconds, and others go on believing our older records. */
 void gossip_epoch_stored(struct gossip *g, uint64_t epoch, ts_t now);
@@ -139,6 +142,7 @@ struct gossip_node_info {
 	uint64_t epoch;
 	uint64_t features; /* GOSSIP_F_*, and what later versions say */
 	bool self, linked, left;
+	bool away;      /* stopped a moment ago, and may be back: not up, but routed to */
 	bool up;        /* alive and its node record known */
 	bool neighbour; /* a link is held to it for membership and records */
 	bool has_ours;  /* linked, and has told that it has our node record and our prefixes as they

@@ -57,6 +57,7 @@
 #define DEMAND_FOR      DUR_SEC(10) /* a link on demand is dialled */
 #define HEARD_MIN       DUR_MS(500) /* between two words to membership that a peer was heard */
 #define GONE_AFTER      DUR_SEC(60) /* then its records are no news but history */
+#define RESTART_PAUSE   DUR_SEC(10) /* routes to a node that stopped stand so long: it may be back */
 #define NODE_EXPIRE     DUR_SEC(48 * 3600) /* gone for so long: its records are dropped here */
 #define NODE_RETELL     DUR_SEC(24 * 3600) /* from then on also when a peer has dropped them */
 #define EXPIRE_RETRY    DUR_SEC(3600)      /* too many are gone: not now */
@@ -137,7 +138,8 @@ struct node {
 	bool self;
 	bool known; /* a node record is there */
 	bool left, forgotten;
-	bool alive;    /* as membership says */
+	bool alive; /* as membership says */
+	bool away;  /* not alive: it said goodbye, perhaps for a moment; routed to until back_by */
 	bool watched;  /* membership wants a link to it */
 	bool listed;   /* membership knows it, in run listed_epoch */
 	bool released; /* told so of its present link */
@@ -163,6 +165,7 @@ struct node {
 	ts_t expire_at;                    /* look whether its records are to be dropped */
 	ts_t demand;                       /* a link is wanted until then; TS_NEVER: not */
 	ts_t retry_at;                     /* want of memory; TS_NEVER: none */
+	ts_t back_by;                      /* TS_NEVER: it is not away */
 	ts_t probation;                    /* TS_NEVER: none */
 	uint64_t newest_epoch, newest_seq; /* the highest version among its records */
 	unsigned news;                     /* pieces of news that it may still spread, */
@@ -284,6 +287,8 @@ int node_link_up(struct gossip *g, struct node *m, const struct ep *ep, ts_t now
 void node_link_down(struct gossip *g, struct node *m, ts_t now);
 /* Is it known, not gone, and alive? */
 bool node_up(const struct node *m);
+/* Not up, but said to be back soon: its prefixes stand. */
+bool node_away(const struct node *m);
 void node_forget(struct gossip *g, struct node *m, ts_t now);
 void node_tick(struct gossip *g, struct node *m, ts_t now);
 /* Set the member's timer to the earliest thing that it waits for. */
@@ -308,6 +313,8 @@ void life_demand(struct gossip *g, struct node *m, ts_t now);
 bool life_next(struct gossip *g, struct gossip_act *out);
 /* Since when is @m gone? */
 void life_refresh(struct node *m, ts_t now);
+/* @m stopped and has not come back in time. */
+void life_overdue(struct gossip *g, struct node *m, ts_t now);
 /* It is gone for so long that its records may go too: true if they did, and @m with them. */
 bool life_expire(struct gossip *g, struct node *m, ts_t now);
 /* Is @m gone, for so long that what is said of it is history? */

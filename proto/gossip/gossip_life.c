@@ -72,6 +72,29 @@ void life_demand(struct gossip *g, struct node *m, ts_t now)
 static void told_alive(struct gossip *g, struct node *m, bool alive)
 {
 	m->alive = alive;
+	m->away = false;
+	m->back_by = TS_NEVER;
+	node_refresh(g, m, g->now);
+}
+
+void life_overdue(struct gossip *g, struct node *m, ts_t now)
+{
+	m->away = false;
+	m->back_by = TS_NEVER;
+	members_overdue(g->membership, &m->key, now);
+	node_refresh(g, m, now);
+}
+
+/* A goodbye. If its node record says the same it is for good; else it may be a restart. */
+static void told_left(struct gossip *g, struct node *m)
+{
+	bool was = m->alive && node_visible(m);
+
+	m->alive = false;
+	m->away = was;
+	m->back_by = was ? ts_add(g->now, RESTART_PAUSE) : TS_NEVER;
+	if (!was)
+		members_overdue(g->membership, &m->key, g->now);
 	node_refresh(g, m, g->now);
 }
 
@@ -125,8 +148,10 @@ bool life_next(struct gossip *g, struct gossip_act *out)
 		}
 		if (a.type == MEMBER_WATCH || a.type == MEMBER_UNWATCH)
 			told_watch(g, m, a.type == MEMBER_WATCH);
-		else if (a.type == MEMBER_ALIVE || a.type == MEMBER_DEAD || a.type == MEMBER_LEFT)
+		else if (a.type == MEMBER_ALIVE || a.type == MEMBER_DEAD)
 			told_alive(g, m, a.type == MEMBER_ALIVE);
+		else if (a.type == MEMBER_LEFT)
+			told_left(g, m);
 		else if (a.type == MEMBER_EXTRA)
 			told_extra(g, m, &a);
 		else if (a.type == MEMBER_LIAR)

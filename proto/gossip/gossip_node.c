@@ -47,7 +47,7 @@ struct node *node_make(struct gossip *g, const struct node_key *key, int *err)
 	list_init(&m->forgets);
 	list_init(&m->by_name);
 	m->since = m->turned = m->made = g->now;
-	m->dial_at = m->probation = m->demand = m->retry_at = TS_NEVER;
+	m->dial_at = m->probation = m->demand = m->retry_at = m->back_by = TS_NEVER;
 	m->gone_since = m->expire_at = TS_NEVER;
 	m->backoff = DIAL_FIRST;
 	m->news = NEWS_BURST;
@@ -111,6 +111,7 @@ void node_arm(struct gossip *g, struct node *m)
 	int err;
 
 	when = ts_min(when, ts_min(m->demand, ts_min(m->retry_at, m->expire_at)));
+	when = ts_min(when, m->back_by);
 
 	if (m->link)
 		when = ts_min(when, link_deadline(m->link));
@@ -122,6 +123,11 @@ void node_arm(struct gossip *g, struct node *m)
 bool node_up(const struct node *m)
 {
 	return m->alive && node_visible(m) && !m->self;
+}
+
+bool node_away(const struct node *m)
+{
+	return m->away && node_visible(m) && !m->self;
 }
 
 /* May this one be the other side of a name conflict? */
@@ -293,7 +299,7 @@ void node_refresh(struct gossip *g, struct node *m, ts_t now)
 	g->nshown += (size_t)node_shown(m) - m->counted;
 	m->counted = node_shown(m);
 	refresh_membership(g, m, now);
-	compete = m->self ? !m->left : node_up(m);
+	compete = m->self ? !m->left : node_up(m) || node_away(m);
 	list_each(&m->claims, n, t)
 	{
 		struct claim *c = list_entry(n, struct claim, in_node);
@@ -731,6 +737,8 @@ void node_tick(struct gossip *g, struct node *m, ts_t now)
 		m->demand = TS_NEVER;
 		node_refresh(g, m, now);
 	}
+	if (ts_due(m->back_by, now))
+		life_overdue(g, m, now);
 	if (ts_due(m->dial_at, now))
 		dial_due(g, m, now);
 	if (ts_due(m->expire_at, now) && life_expire(g, m, now))

@@ -329,6 +329,13 @@ void gossip_leave(struct gossip *g, ts_t now)
 		node_refresh(g, value, now); /* nobody is dialled any more */
 }
 
+void gossip_pause(struct gossip *g, ts_t now)
+{
+	g->now = now;
+	if (g->membership)
+		members_leave(g->membership, now);
+}
+
 /* Were there so many jumps lately that another must hold our key? */
 static bool suspected(const struct own *o, ts_t now)
 {

@@ -310,6 +310,16 @@ void members_leave(struct members *m, ts_t now)
 	}
 }
 
+void members_overdue(struct members *m, const struct node_key *key, ts_t now)
+{
+	uint32_t n;
+
+	enter(m, now);
+	n = mnode_find(m, key);
+	if (n != NO_NODE && n != SELF && m->nodes[n].state == MEMBER_AWAY)
+		mnode_set_state(m, n, MEMBER_GONE);
+}
+
 void members_set_epoch(struct members *m, uint64_t epoch, ts_t now)
 {
 	enter(m, now);

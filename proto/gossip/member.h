@@ -106,6 +106,9 @@ bool members_next(struct members *m, struct member_act *out);
 /* We go: neighbours are told, and tell it on. Drain and send before the sessions are closed. Every
  * later call is harmless; only sends follow. */
 void members_leave(struct members *m, ts_t now);
+/* @key said goodbye and has not come back: from now on it is dead like others, so that those hear of it who
+ * were not there. Nothing, if it isn't away. */
+void members_overdue(struct members *m, const struct node_key *key, ts_t now);
 /* Our epoch was raised (DESIGN 7.3): the incarnation starts anew. Lower or equal: ignored. */
 void members_set_epoch(struct members *m, uint64_t epoch, ts_t now);
 /* @len <= MEMBER_EXTRA_MAX bytes at @buf (copied) travel on each probe and answer from now on, to

@@ -161,7 +161,7 @@ void fact_prove(struct members *m, uint32_t n, uint32_t to)
 	const struct member_node *d = &m->nodes[n];
 	uint8_t slot = m->nodes[to].slot;
 	struct member_fact f = {
-		.type = MEMBER_FACT_ALIVE,
+		.type = d->flags & NODE_GOODBYE ? MEMBER_FACT_LEAVE : MEMBER_FACT_ALIVE,
 		.subject = d->key,
 		.epoch = d->epoch,
 		.inc = d->inc,
@@ -368,6 +368,7 @@ static int recv_leave(struct members *m, uint32_t from, const struct member_fact
 	m->stats.facts_new++;
 	mnode_set_state(m, n, MEMBER_AWAY);
 	mnode_set_version(m, n, f->epoch, f->inc, f->sig);
+	m->nodes[n].flags |= NODE_GOODBYE;
 	fact_spread(m, f, from);
 	return 0;
 }

@@ -71,16 +71,17 @@
 #define NO_NODE OVERLAY_NONE
 #define NO_SLOT 0xff
 
-#define NODE_LINKED 0x01 /* a session stands */
-#define NODE_DIRTY  0x02 /* queued to be told */
-#define NODE_FREED  0x04 /* deleted while queued */
-#define NODE_FORGER 0x08 /* passed a false signature on: its suspicions are not looked at */
+#define NODE_LINKED  0x01 /* a session stands */
+#define NODE_DIRTY   0x02 /* queued to be told */
+#define NODE_FREED   0x04 /* deleted while queued */
+#define NODE_GOODBYE 0x10 /* the proof is of a LEAVE */
+#define NODE_FORGER  0x08 /* passed a false signature on: its suspicions are not looked at */
 
 struct member_node {
 	struct node_key key;
 	uint64_t epoch, inc; /* the newest that the node itself is known to have said */
 	ts_t heard;          /* TS_NEVER: never */
-	uint8_t *proof;      /* signature of its ALIVE at (epoch, inc); NULL: inc is 0 */
+	uint8_t *proof;      /* signature of its ALIVE, or LEAVE, at (epoch, inc); NULL: inc is 0 */
 	struct doubt *doubt; /* exactly while DOUBTED */
 	uint32_t dead_pos;   /* in members.dead while GONE */
 	uint32_t next;       /* in the dirty queue, or the free list */

@@ -211,7 +211,7 @@ void mnode_set_state(struct members *m, uint32_t n, enum member_state state)
 		[MEMBER_DOUBTED] =
 			1 << MEMBER_OK | 1 << MEMBER_GONE | 1 << MEMBER_AWAY | 1 << MEMBER_UNKNOWN,
 		[MEMBER_GONE] = 1 << MEMBER_OK | 1 << MEMBER_AWAY | 1 << MEMBER_UNKNOWN,
-		[MEMBER_AWAY] = 1 << MEMBER_OK | 1 << MEMBER_UNKNOWN,
+		[MEMBER_AWAY] = 1 << MEMBER_OK | 1 << MEMBER_GONE | 1 << MEMBER_UNKNOWN,
 	};
 	struct member_node *d = &m->nodes[n];
 	enum member_state old = d->state;
@@ -252,6 +252,7 @@ void mnode_set_version(
 	assert(d->state != MEMBER_GONE); /* the digest of the dead list covers the epoch */
 	d->epoch = epoch;
 	d->inc = inc;
+	d->flags &= (uint8_t)~NODE_GOODBYE;
 	if (proof && !d->proof)
 		d->proof = malloc(64);
 	/* Without memory for it we only can't prove to others what we know. */

@@ -364,6 +364,7 @@ void status_peers(struct daemon *d, struct ctl_w *w, const char *key)
 		ctl_w_bool(w, "self", n.self);
 		ctl_w_bool(w, "up", n.self || n.up);
 		ctl_w_bool(w, "left", n.left);
+		ctl_w_bool(w, "away", n.away);
 		ctl_w_str(w, "link", link_use(d, &n));
 		ctl_w_str(w, "version", n.version);
 		ctl_w_u64(w, "epoch", n.epoch);

@@ -346,9 +346,15 @@ static void on_node_up(struct daemon *d, const struct gossip_act *a)
 
 static void on_node_down(struct daemon *d, const struct gossip_act *a)
 {
+	struct gossip_node_info n;
+	bool away;
+
 	own_svc_changed(d);
 	rtab_control(d, &a->node, false);
-	log_info("mesh", "node %s (%s) is down", a->name, short_name(&a->node));
+	away = gossip_node_get(d->gossip, &a->node, &n) == 0 && n.away;
+	log_info("mesh", "node %s (%s) %s", a->name, short_name(&a->node),
+		away ? "has stopped; its prefixes stay for some seconds, it may be back"
+		     : "is down");
 }
 
 static void on_forgotten(struct daemon *d, const struct gossip_act *a)
@@ -706,8 +712,9 @@ int mesh_start(struct daemon *d)
 	return 0;
 }
 
-/* A clean stop: tell every peer, so that none waits for a timeout. The kernel's state stays
- * (promise 4.1), unless everything was asked to go. */
+/* A clean stop: tell every peer, so that none waits for a timeout. It may be a restart: then others keep
+ * the routes to us for the moments that it takes. The kernel's state stays (promise 4.1), unless
+ * everything was asked to go. */
 void mesh_stop(struct daemon *d)
 {
 	uint32_t it = 0;
@@ -718,6 +725,8 @@ void mesh_stop(struct daemon *d)
 		(void)state_save_peers(d);
 		if (d->leaving)
 			gossip_leave(d->gossip, loop_now());
+		else
+			gossip_pause(d->gossip, loop_now());
 		/* What the cores say to that goes out before the sessions end. */
 		mesh_drain(d);
 		while (peers_next(d, &it, &p))

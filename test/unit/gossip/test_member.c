@@ -507,6 +507,52 @@ static void test_notices_rest(void **state)
 	members_free(m);
 }
 
+/* Is @subject's ALIVE among what is sent until @end? */
+static bool says_alive(struct members *m, ts_t end, int subject)
+{
+	struct member_act a;
+	bool said = false;
+
+	for (;;) {
+		while (members_next(m, &a))
+			for (size_t i = 2; a.type == MEMBER_SEND && i + 32 <= a.len; i++)
+				said |= memcmp(a.buf + i, ids[subject].pub.b, 32) == 0 &&
+					a.buf[i - 2] == MEMBER_FACT_ALIVE;
+		if (ts_before(end, members_deadline(m)))
+			return said;
+		members_tick(m, members_deadline(m));
+	}
+}
+
+/* Who said goodbye and stays away is dead in the end; what proves its last word is that goodbye. */
+static void test_overdue(void **state)
+{
+	struct members *m = linked(6);
+	struct member_fact leave = fact(MEMBER_FACT_LEAVE, 3, 1, 1, 3);
+	struct member_fact old = fact(MEMBER_FACT_ALIVE, 3, 1, 0, 3);
+	struct members_stats s;
+
+	members_overdue(m, &ids[3].pub, at(5)); /* it is here */
+	members_overdue(m, &ids[20].pub, at(5));
+	assert_int_equal(members_state(m, &ids[3].pub), MEMBER_OK);
+	assert_int_equal(push(m, 3, &leave, at(10)), 0);
+	assert_int_equal(drain(m, MEMBER_LEFT, &ids[3].pub), 1);
+	assert_false(says_alive(m, at(1500), 3));
+	assert_int_equal(push(m, 1, &old, at(1500)), 0);
+	assert_false(says_alive(m, at(1600), 3));
+	members_overdue(m, &ids[3].pub, at(1700));
+	assert_int_equal(drain(m, MEMBER_DEAD, &ids[3].pub), 1);
+	members_stats(m, &s);
+	assert_int_equal(s.left, 0);
+	assert_int_equal(s.dead, 1);
+	assert_int_equal(push(m, 1, &old, at(1800)), 0);
+	assert_int_equal(members_state(m, &ids[3].pub), MEMBER_GONE);
+	assert_false(says_alive(m, at(16000), 3));
+	assert_int_equal(members_node_add(m, &ids[3].pub, 2, at(16000)), 0);
+	assert_int_equal(drain(m, MEMBER_ALIVE, &ids[3].pub), 1);
+	members_free(m);
+}
+
 static void test_leave_and_return(void **state)
 {
 	struct members *m = linked(5);
@@ -675,6 +721,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_refuted),
 		cmocka_unit_test(test_self),
 		cmocka_unit_test(test_notices_rest),
+		cmocka_unit_test(test_overdue),
 		cmocka_unit_test(test_leave_and_return),
 		cmocka_unit_test(test_attach),
 		cmocka_unit_test(test_stalled),

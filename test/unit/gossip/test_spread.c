@@ -164,12 +164,84 @@ static void test_expiry(void **state)
 	sim_fini();
 }
 
+static bool up_and_routed(unsigned i, unsigned who, bool up, bool routed)
+{
+	struct gossip_node_info info;
+
+	return gossip_node_get(sim.n[i].g, &sim.n[who].id.pub, &info) == 0 && info.up == up &&
+	       info.away == (!up && routed) &&
+	       has_route(&sim.n[i], &sim.n[who], &sim.n[who].prefixes[0].pfx) == routed;
+}
+
+/* All that run but @who itself. */
+static bool all_see(unsigned who, bool up, bool routed)
+{
+	for (unsigned i = 0; i < sim.count; i++)
+		if (i != who && sim.n[i].running && !up_and_routed(i, who, up, routed))
+			return false;
+	return true;
+}
+
+static void stop_in_good_order(unsigned i)
+{
+	gossip_pause(sim.n[i].g, sim.now);
+	pump(i);
+	run(DUR_MS(500));
+	crash(i);
+}
+
+/* Whoever stops is known to be down at once; its routes stand while a restart may take, and no longer. Who
+ * was not there hears that it is dead. */
+static void test_restart(void **state)
+{
+	sim_init(12, 31);
+	sim.overlay = true;
+	start_all();
+	for (unsigned i = 1; i < sim.count; i++)
+		join(i, 0);
+	settle(30);
+	run(DUR_SEC(30));
+	/* It is back after 6 s: no route was touched. */
+	stop_in_good_order(3);
+	check(all_see(3, false, true));
+	for (int t = 0; t < 60; t++) {
+		run(DUR_MS(100));
+		check(all_see(3, false, true));
+	}
+	start(3);
+	join(3, 1);
+	for (int t = 0; t < 50 && !all_see(3, true, true); t++) {
+		for (unsigned i = 0; i < sim.count; i++)
+			check(i == 3 || has_route(&sim.n[i], &sim.n[3], &sim.n[3].prefixes[0].pfx));
+		run(DUR_MS(100));
+	}
+	check(all_see(3, true, true));
+	settle(30);
+	/* It does not come back; 11 was away when it stopped. */
+	crash(11);
+	run(DUR_SEC(30));
+	stop_in_good_order(3);
+	run(DUR_SEC(9));
+	check(all_see(3, false, true));
+	run(DUR_SEC(1));
+	check(all_see(3, false, false));
+	start(11);
+	join(11, 0);
+	run(DUR_SEC(60));
+	check(all_see(3, false, false));
+	start(3);
+	join(3, 0);
+	settle(30);
+	sim_fini();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_overlay),
 		cmocka_unit_test(test_overlay_heals),
 		cmocka_unit_test(test_demand),
+		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_expiry),
 	};
 
