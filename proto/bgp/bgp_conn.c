@@ -47,6 +47,8 @@ int bgp_conn_end(struct bgp_conn *c, struct wr *w, unsigned msgs)
 		return 0;
 	if (c->out_head == c->out_tail)
 		send_hold_start(c);
+	if (c->peer->b->tap)
+		bgp_tap_tell(c, true, w->start, wr_len(w));
 	c->out_tail += wr_len(w);
 	c->peer->n.tx_msgs += msgs;
 	c->peer->n.tx_bytes += wr_len(w);

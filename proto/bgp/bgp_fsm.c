@@ -752,6 +752,8 @@ static void got_message(struct bgp_conn *c, uint8_t type, const uint8_t *msg, si
 	ev.msg = msg;
 	ev.len = len;
 	c->peer->n.rx_msgs++;
+	if (c->peer->b->tap)
+		bgp_tap_tell(c, false, msg, len);
 	happen(c, of_type[type], &ev);
 }
 

@@ -8,6 +8,7 @@
 #include "bgp.h"
 #include "bgp_msg.h"
 #include "bgp_update.h"
+#include "bgp_watch.h"
 #include "decide.h"
 #include "rib.h"
 #include "ribout.h"
@@ -128,6 +129,8 @@ struct bgp {
 	unsigned sweeping;        /* peers that are */
 	struct decide_cand cands[LIM_BGP_PEERS + 1 + NET_ID_PATHS];
 	struct path *cand_paths[LIM_BGP_PEERS + 1 + NET_ID_PATHS];
+	bgp_tap_fn tap; /* NULL: nobody looks on */
+	void *tap_ctx;
 	/* one UPDATE, one edit, one view at a time */
 	struct bgp_update update;
 	struct bgp_edit edit;
@@ -169,6 +172,9 @@ int bgp_conn_end(struct bgp_conn *c, struct wr *w, unsigned msgs);
 void bgp_conn_fill(struct bgp_conn *c); /* UPDATEs and refresh marks that are due */
 void bgp_conn_wake(struct bgp_conn *c); /* it may have something to send */
 void bgp_peer_wake(struct bgp_peer *p);
+
+/* bgp_watch.c: whole messages that came or go, one behind the other; only while there is a tap */
+void bgp_tap_tell(struct bgp_conn *c, bool sent, const uint8_t *msgs, size_t len);
 
 /* bgp_session.c: an Established peer */
 int bgp_session_up(struct bgp_peer *p, struct bgp_conn *c); /* ERR_NOMEM */
