@@ -53,6 +53,36 @@ static void gateway_line(struct out *o, const msgpack_object *g)
 		bgp, why[0] ? ": " : "", why);
 }
 
+/* The link's policies, and what they and the rules before them kept out. */
+static void crossing_lines(struct out *o, const msgpack_object *l)
+{
+	static const char *const reasons[] = {
+		"own-range", "other-range", "default", "underlay", "segment", "policy"};
+	const msgpack_object *refused = ctl_get(l, "refused");
+	char in[TEXT], out[TEXT], text[TEXT], why[TEXT];
+	size_t n = 0;
+
+	ctl_get_str(l, "import", in, sizeof(in));
+	ctl_get_str(l, "export", out, sizeof(out));
+	if (in[0] || out[0])
+		out_kv(o, OUT_PLAIN, "policies", "import %s, export %s%s",
+			in[0] ? in : "its ranges alone", out[0] ? out : "our ranges alone",
+			ctl_get_bool(l, "outside") ? ", outside routes too" : "");
+	text[0] = '\0';
+	for (size_t i = 0; refused && i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+		uint64_t count = ctl_get_u64(refused, reasons[i]);
+
+		if (count && n < sizeof(text) - 1)
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%" PRIu64 " %s",
+				n ? ", " : "", count, reasons[i]);
+	}
+	if (!n)
+		return;
+	ctl_get_str(l, "last_refused", in, sizeof(in));
+	ctl_get_str(l, "last_why", why, sizeof(why));
+	out_kv(o, OUT_WARN, "refused", "routes: %s; last %s (%s)", text, in, why);
+}
+
 static void link_lines(struct out *o, const msgpack_object *l)
 {
 	char name[TEXT], cluster[TEXT], id[TEXT], state[TEXT], ranges[TEXT];
@@ -72,6 +102,7 @@ static void link_lines(struct out *o, const msgpack_object *l)
 	out_kv(o, OUT_PLAIN, "to", "cluster %s, AS %" PRIu64, cluster[0] ? cluster : id,
 		ctl_get_u64(l, "asn"));
 	out_kv(o, OUT_PLAIN, "ranges", "%s", ranges);
+	crossing_lines(o, l);
 	for (size_t i = 0; (g = cli_item(l, "gateways", i)) != NULL; i++)
 		gateway_line(o, g);
 }
@@ -80,7 +111,7 @@ static void link_lines(struct out *o, const msgpack_object *l)
 static void own_lines(struct out *o, const msgpack_object *data)
 {
 	const msgpack_object *x;
-	char name[TEXT], key[TEXT], state[TEXT];
+	char name[TEXT], key[TEXT], state[TEXT], path[TEXT];
 
 	for (size_t i = 0; (x = cli_item(data, "gateways", i)) != NULL; i++) {
 		ctl_get_str(x, "node", name, sizeof(name));
@@ -97,8 +128,10 @@ static void own_lines(struct out *o, const msgpack_object *data)
 		ctl_get_str(x, "prefix", name, sizeof(name));
 		ctl_get_str(x, "gateway", key, sizeof(key));
 		ctl_get_str(x, "why", state, sizeof(state));
+		ctl_get_str(x, "path", path, sizeof(path));
 		if (key[0])
-			out_kv(o, OUT_GOOD, "prefix", "%s behind %s", name, key);
+			out_kv(o, OUT_GOOD, "prefix", "%s behind %s%s%s", name, key,
+				path[0] ? ", path " : "", path);
 		else
 			out_kv(o, OUT_BAD, "prefix", "%s: %s", name, state);
 	}

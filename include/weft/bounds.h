@@ -19,8 +19,9 @@
 #define LIM_CONTROL_QUEUE     1024 /* datagrams that workers hand to control: dropped, counted */
 
 /* Links between clusters: more are refused, told */
-#define LIM_LINKS         6 /* of a gateway; each needs one of LIM_SECRETS */
-#define LIM_LINK_GATEWAYS 8 /* of the other cluster, for each link */
+#define LIM_LINKS         6   /* of a gateway; each needs one of LIM_SECRETS */
+#define LIM_LINK_GATEWAYS 8   /* of the other cluster, for each link */
+#define LIM_LINKED_RANGES 128 /* of other clusters, transit included: more are refused, told */
 
 /* Data plane */
 #define LIM_WORKERS            64

@@ -176,6 +176,9 @@ struct bgp_cfg {
 	 * of their next hops (RFC 4271 9.1.2.2 a to e), as RFC 7938 6.1 wants; at most BGP_HOPS_MAX; 0
 	 * and 1: the best alone. What is announced is the best one. */
 	uint8_t multipath;
+	/* BGP_ROUTE also when another path of a prefix came, went or changed, or a policy: for drivers
+	 * that ask who else tells of it (bgp_lookup). */
+	bool tell_paths;
 };
 #define BGP_HOPS_MAX 16
 /* A next hop, and the peer that told it (a link-local one is of its link). */

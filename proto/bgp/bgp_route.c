@@ -346,7 +346,7 @@ bool bgp_decide_next(struct bgp *b, struct bgp_act *out)
 		unsigned nhops = best ? collect_hops(b, r, n, best) : 0;
 
 		/* Which others are as good is not remembered: told again, to be compared. */
-		if (best && (nhops > 1 || multi))
+		if (best && (nhops > 1 || multi || b->cfg.tell_paths))
 			tell = true;
 		n->flags &= (uint8_t)~NET_MULTI;
 		n->flags |= nhops > 1 ? NET_MULTI : 0;

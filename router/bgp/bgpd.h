@@ -19,8 +19,8 @@ struct bgpd;
 #define BGPD_PASSWORD_MAX 80 /* bytes: what the kernel takes (RFC 2385, TCP_MD5SIG_MAXKEYLEN) */
 
 struct bgpd_ops {
-	/* A best path came, changed or went: BGP_ROUTE. @a is valid until the return; the core may
-	 * not be called. */
+	/* A best path came, changed or went: BGP_ROUTE. @a is valid until the return, or until the core
+	 * is called; nothing that takes the time may be called of it. */
 	void (*route)(void *ctx, const struct bgp_act *a);
 	/* A peer's state changed: BGP_STATE. May be NULL. */
 	void (*state)(void *ctx, const struct bgp_act *a);

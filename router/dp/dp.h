@@ -95,7 +95,10 @@ static inline uint64_t dp_label(const struct node_key *k)
 /* Who the peer is, so that relayed datagrams find it as next hop and are taken from it. ERR_NOT_FOUND;
  * ERR_EXISTS: another peer has that label, or this one another; ERR_RANGE: 0; ERR_NOMEM. */
 int dp_peer_label(struct dp *dp, uint32_t peer, uint64_t label);
-/* The links to other clusters that the peer is a gateway of, a bit each; 0 at first. ERR_NOT_FOUND. */
+/* The links to other clusters that the peer may speak for, a bit each: of another cluster's gateway that
+ * of its link, bit 1 to 7; of our own cluster's DP_LINKS_OWN; 0, at first: none. ERR_NOT_FOUND. */
+#define DP_LINK_OURS 0x01u /* the bit that stands for the gateways of our own cluster */
+#define DP_LINKS_OWN 0xffu
 int dp_peer_links(struct dp *dp, uint32_t peer, uint32_t links);
 /* Does this node forward between links and the mesh? Not at first. */
 void dp_gateway(struct dp *dp, bool on);
@@ -141,15 +144,21 @@ enum dp_route_kind {
 	DP_ROUTE_DROP,     /* the range: known, owned by nobody */
 	/* ours, behind a tunnel device: like DP_ROUTE_LOCAL, never written as super-packets (5.6) */
 	DP_ROUTE_LOCAL_TUNNEL,
-	/* another cluster's, with peer as the gateway to it: sealed to it; accepted as inner source from
-	 * it and from every other gateway that has a link in common with it (dp_peer_links). On a
+	/* another cluster's, or what lies behind one, with peer as the gateway to it: sealed to it;
+	 * accepted as inner source from whoever it was accepted from by BGP (dp_route_cross). On a
 	 * gateway (dp_gateway) what comes from there may go on to DP_ROUTE_PEER and the reverse, and
 	 * from one such route to another that leads elsewhere: it is written to the TUN, and the
 	 * kernel forwards it, so that its TTL falls (DESIGN 8) */
 	DP_ROUTE_LINK,
 };
+/* What another cluster's gateway may send to: everything of these routes but DP_ROUTE_EXIT. Not for
+ * DP_ROUTE_LINK (ERR_RANGE). */
 int dp_route_set(
 	struct dp *dp, uint32_t vni, const struct pfx *p, enum dp_route_kind kind, uint32_t peer);
+/* The same where links count, bits as in dp_peer_links(): @from, who may send what has a source in @p
+ * (DP_ROUTE_LINK); @to, which links' gateways may send to @p. */
+int dp_route_cross(struct dp *dp, uint32_t vni, const struct pfx *p, enum dp_route_kind kind,
+	uint32_t peer, uint8_t from, uint8_t to);
 int dp_route_del(struct dp *dp, uint32_t vni, const struct pfx *p);
 
 /* Send one control or handshake datagram (CS6). @via 0: main port; n: worker n-1's own port.

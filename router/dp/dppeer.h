@@ -47,7 +47,7 @@ struct dppeer {
 	struct dpkey *key;      /* sealing; NULL: none */
 	uint32_t pmtu;          /* largest outer IP packet */
 	uint64_t side;          /* bit w: worker w may use its own source port */
-	uint32_t links;         /* to other clusters, a bit each. Atomic, set by control */
+	uint8_t links;          /* dp_peer_links(). Atomic, set by control */
 	uint8_t no_gso;         /* segmented sends towards it failed */
 	uint8_t active;         /* in dp.active, or on the way there */
 	uint64_t label;         /* in routes; 0: not known. Atomic, set once by control */

@@ -12,17 +12,30 @@ struct fib {
 	uint64_t *generation;
 };
 
-/* Kind in the low three bits (never 0, so never NULL), peer above. */
-static void *pack(enum dp_route_kind kind, uint32_t peer)
+/* From below: kind (never 0, so never NULL), links from and to, peer. */
+#define KIND_BITS  3
+#define LINK_BITS  8
+#define FROM_SHIFT KIND_BITS
+#define TO_SHIFT   (FROM_SHIFT + LINK_BITS)
+#define PEER_SHIFT (TO_SHIFT + LINK_BITS)
+
+_Static_assert(LIM_PEERS <= 1 << 13 && PEER_SHIFT + 13 <= 32, "a route fits into any pointer");
+_Static_assert(LIM_LINKS < LINK_BITS, "a bit for each link, and one for our own gateways");
+
+static void *pack(struct fib_route r)
 {
-	return (void *)((uintptr_t)peer << 3 | (uintptr_t)kind);
+	return (void *)((uintptr_t)r.peer << PEER_SHIFT | (uintptr_t)r.to << TO_SHIFT |
+			(uintptr_t)r.from << FROM_SHIFT | (uintptr_t)r.kind);
 }
 
 static struct fib_route unpack(const void *value)
 {
 	uintptr_t v = (uintptr_t)value;
 
-	return (struct fib_route){.peer = (uint32_t)(v >> 3), .kind = v & 7};
+	return (struct fib_route){.peer = (uint32_t)(v >> PEER_SHIFT),
+		.kind = v & ((1 << KIND_BITS) - 1),
+		.from = (uint8_t)(v >> FROM_SHIFT),
+		.to = (uint8_t)(v >> TO_SHIFT)};
 }
 
 static void retire(void *ctx, void *mem)
@@ -61,17 +74,17 @@ void fib_free(struct fib *f)
 	free(f);
 }
 
-int fib_set(struct fib *f, const struct pfx *p, enum dp_route_kind kind, uint32_t peer)
+int fib_set(struct fib *f, const struct pfx *p, struct fib_route r)
 {
 	int err;
 
-	if (kind < DP_ROUTE_PEER || kind > DP_ROUTE_LINK)
+	if (r.kind < DP_ROUTE_PEER || r.kind > DP_ROUTE_LINK)
 		return ERR_RANGE;
-	if (!fib_has_peer(kind))
-		peer = 0;
-	else if (peer == 0 || peer >= LIM_PEERS)
+	if (!fib_has_peer(r.kind))
+		r.peer = 0;
+	else if (r.peer == 0 || r.peer >= LIM_PEERS)
 		return ERR_RANGE;
-	err = lpm_set(f->lpm, p, pack(kind, peer), NULL);
+	err = lpm_set(f->lpm, p, pack(r), NULL);
 	if (err == 0)
 		changed(f);
 	return err;

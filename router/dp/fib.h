@@ -17,6 +17,8 @@ struct fib;
 struct fib_route {
 	uint32_t peer; /* of DP_ROUTE_PEER and DP_ROUTE_LINK, else 0 */
 	uint8_t kind;  /* enum dp_route_kind; 0: no route */
+	uint8_t from;  /* links, as dp_route_cross() has them, */
+	uint8_t to;    /* both ways */
 };
 
 static inline bool fib_has_peer(uint8_t kind)
@@ -28,9 +30,9 @@ static inline bool fib_has_peer(uint8_t kind)
 struct fib *fib_new(struct rcu_bin *bin, uint64_t *generation);
 /* No readers may be left. NULL is fine. */
 void fib_free(struct fib *f);
-/* Add or replace; @peer counts where fib_route has one. ERR_RANGE: unknown kind, or a peer that is
+/* Add or replace; @r.peer counts where fib_route has one. ERR_RANGE: unknown kind, or a peer that is
  * none; ERR_NOMEM: unchanged. */
-int fib_set(struct fib *f, const struct pfx *p, enum dp_route_kind kind, uint32_t peer);
+int fib_set(struct fib *f, const struct pfx *p, struct fib_route r);
 /* ERR_NOT_FOUND. */
 int fib_del(struct fib *f, const struct pfx *p);
 /* Remove every route of @peer. */

@@ -159,17 +159,11 @@ struct fib_route rx_route(const struct dp *dp, struct route_cache *c, const stru
 }
 
 /* May @p send in the name of what @src leads to (promise 4.2)? */
-static bool speaks_for(const struct dp *dp, const struct dppeer *p, struct fib_route src)
+static bool speaks_for(const struct dppeer *p, struct fib_route src, uint8_t links)
 {
-	const struct dppeer *gateway;
-
-	if (fib_has_peer(src.kind) && src.peer == p->handle)
-		return true;
-	if (src.kind != DP_ROUTE_LINK)
-		return false;
-	gateway = rcu_get(&dp->peer[src.peer]);
-	return gateway && (__atomic_load_n(&gateway->links, __ATOMIC_RELAXED) &
-				  __atomic_load_n(&p->links, __ATOMIC_RELAXED)) != 0;
+	if (src.kind == DP_ROUTE_LINK)
+		return (src.from & links) != 0;
+	return src.kind == DP_ROUTE_PEER && src.peer == p->handle;
 }
 
 /* May this node forward from @src, which came from @p, to @dst? Never back where it came from. */
@@ -181,20 +175,29 @@ static bool may_forward(
 	return (src.kind == DP_ROUTE_LINK || dst.kind == DP_ROUTE_LINK) && dst.peer != p->handle;
 }
 
+/* May what comes from a peer of these links go to @dst? Another cluster's gateway uses what it was told
+ * of, and nothing else. */
+static bool was_told(uint8_t links, struct fib_route dst)
+{
+	return links == 0 || (links & DP_LINK_OURS) || (links & dst.to) != 0;
+}
+
 /* Promise 4.2. @alone: may not be coalesced. */
 static bool may_enter(struct rx *rx, struct dppeer *p, const struct segment *s,
 	const struct pkt_info *pi, bool *alone)
 {
 	struct fib_route src = rx_route(rx->dp, &rx->src, s, pi->family, pi->src), dst;
+	uint8_t links = __atomic_load_n(&p->links, __ATOMIC_RELAXED);
 
-	if (!speaks_for(rx->dp, p, src)) {
+	if (!speaks_for(p, src, links)) {
 		rx_drop(rx, p, DP_DROP_BAD_SOURCE, 1);
 		return false;
 	}
 	dst = rx_route(rx->dp, &rx->dst, s, pi->family, pi->dst);
 	*alone = dst.kind == DP_ROUTE_LOCAL_TUNNEL;
-	if (dst.kind != DP_ROUTE_LOCAL && dst.kind != DP_ROUTE_EXIT && !*alone &&
-		!may_forward(rx->dp, p, src, dst)) {
+	if ((dst.kind != DP_ROUTE_LOCAL && dst.kind != DP_ROUTE_EXIT && !*alone &&
+		    !may_forward(rx->dp, p, src, dst)) ||
+		!was_told(links, dst)) {
 		rx_drop(rx, p, DP_DROP_BAD_DESTINATION, 1);
 		return false;
 	}

@@ -172,7 +172,7 @@ int dp_peer_links(struct dp *dp, uint32_t peer, uint32_t links)
 
 	if (!p)
 		return ERR_NOT_FOUND;
-	__atomic_store_n(&p->links, links, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->links, (uint8_t)(links & DP_LINKS_OWN), __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -289,18 +289,28 @@ void dp_key_del(struct dp *dp, uint32_t local_index)
 
 /* ---- routes ---- */
 
-int dp_route_set(
-	struct dp *dp, uint32_t vni, const struct pfx *p, enum dp_route_kind kind, uint32_t peer)
+int dp_route_cross(struct dp *dp, uint32_t vni, const struct pfx *p, enum dp_route_kind kind,
+	uint32_t peer, uint8_t from, uint8_t to)
 {
 	struct segment *s = idx_get(&dp->segments, vni);
 	int err;
 
 	if (!s)
 		return ERR_NOT_FOUND;
-	err = fib_set(s->fib, p, kind, peer);
+	err = fib_set(s->fib, p,
+		(struct fib_route){.kind = (uint8_t)kind, .peer = peer, .from = from, .to = to});
 	if (dp->bin.count)
 		dp_wake(dp);
 	return err;
+}
+
+int dp_route_set(
+	struct dp *dp, uint32_t vni, const struct pfx *p, enum dp_route_kind kind, uint32_t peer)
+{
+	if (kind == DP_ROUTE_LINK)
+		return ERR_RANGE;
+	return dp_route_cross(
+		dp, vni, p, kind, peer, 0, kind == DP_ROUTE_EXIT ? 0 : DP_LINKS_OWN);
 }
 
 int dp_route_del(struct dp *dp, uint32_t vni, const struct pfx *p)

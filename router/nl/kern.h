@@ -72,6 +72,10 @@ int kern_segment_del(struct kern *k, uint32_t vni);
 /* An unreachable route at KERN_UNREACH_METRIC. In the control segment also: unreachable for
  * whatever this host does not send itself. */
 int kern_range_add(struct kern *k, uint32_t vni, const struct pfx *range);
+/* A range of another cluster that this one is linked to: the same, and masquerade is kept off it, but
+ * it is no range of ours. At most LIM_LINKED_RANGES (ERR_FULL). Adding it again is harmless. */
+int kern_linked_add(struct kern *k, uint32_t vni, const struct pfx *range);
+int kern_linked_del(struct kern *k, uint32_t vni, const struct pfx *range);
 /* An own prefix: unreachable at KERN_METRIC_OWN unless @device is given (--prefix CIDR@DEVICE),
  * which gets a device route while it is there and up; the prefix is unreachable else. The device is
  * bound to the segment: what comes from it is routed by the segment's table. ERR_CONFLICT,

@@ -41,6 +41,7 @@ struct kroute {
 	bool want;     /* else: to be deleted, then freed */
 	bool present;  /* as far as we know */
 	bool lost;     /* was present; somebody removed it */
+	bool linked;   /* KR_RANGE: of another cluster */
 };
 
 struct kdev {
@@ -87,6 +88,7 @@ struct kern {
 	struct kdev *devs; /* slots with refs 0 are free */
 	size_t ndevs;
 	struct map *routes;
+	size_t nlinked;                 /* of them, ranges of other clusters */
 	struct list dirty, dirty_floor; /* of kroute: OWN and REMOTE; RANGE and FLOOR */
 
 	uint32_t audit_no;

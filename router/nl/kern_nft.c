@@ -102,31 +102,51 @@ static void put_walls(const struct kern *k, FILE *f)
 	}
 }
 
+/* The ranges of @vni and @family, linked ones too: a rule for each. As sources (@src) they keep what they
+ * are; as destinations they lead to the rules of the sources. */
+static void put_ranges(const struct kern *k, FILE *f, uint32_t vni, uint8_t family, bool src)
+{
+	const char *ip = family == IP_V4 ? "ip" : "ip6";
+	size_t it = 0;
+	void *v;
+
+	while (map_next(k->routes, &it, NULL, &v)) {
+		const struct kroute *r = v;
+		char text[PFX_STRLEN];
+
+		if (r->key.vni != vni || r->key.class != KR_RANGE || !r->want ||
+			r->key.family != family)
+			continue;
+		pfx_fmt(&r->dst, text);
+		if (src)
+			fprintf(f, "\t\t%s saddr %s snat %s prefix to %s saddr map { %s : %s }\n",
+				ip, text, ip, ip, text, text);
+		else
+			fprintf(f, "\t\tct status and dnat == 0 %s daddr %s jump keep-%u-%s\n", ip,
+				text, vni, ip);
+	}
+}
+
 /* Sources in a range stay what they are towards destinations in a range of the same segment. */
 static void put_keep(const struct kern *k, FILE *f)
 {
-	size_t i = 0, j;
-	void *v, *w;
+	static const uint8_t families[] = {IP_V4, IP_V6};
 
-	fputs("\tchain keep {\n\t\ttype nat hook postrouting priority 99; policy accept;\n", f);
-	while (map_next(k->routes, &i, NULL, &v)) {
-		const struct kroute *src = v;
-		const char *ip = src->dst.ip.family == IP_V4 ? "ip" : "ip6";
-		char s[PFX_STRLEN], d[PFX_STRLEN];
+	for (unsigned pass = 0; pass < 2; pass++) {
+		if (pass)
+			fputs("\tchain keep {\n\t\ttype nat hook postrouting priority 99; policy "
+			      "accept;\n",
+				f);
+		for (size_t i = 0; i < 2 * k->nsegs; i++) {
+			uint32_t vni = k->segs[i / 2].vni;
 
-		if (src->key.vni == VNI_CONTROL || src->key.class != KR_RANGE || !src->want)
-			continue;
-		for (j = 0; map_next(k->routes, &j, NULL, &w);) {
-			const struct kroute *dst = w;
-
-			if (dst->key.vni != src->key.vni || dst->key.class != KR_RANGE ||
-				!dst->want || dst->key.family != src->key.family)
+			if (vni == VNI_CONTROL)
 				continue;
-			pfx_fmt(&src->dst, s);
-			fprintf(f,
-				"\t\tct status and dnat == 0 %s saddr %s %s daddr %s snat %s "
-				"prefix to %s saddr map { %s : %s }\n",
-				ip, s, ip, pfx_fmt(&dst->dst, d), ip, ip, s, s);
+			if (!pass)
+				fprintf(f, "\tchain keep-%u-%s {\n", vni, i % 2 ? "ip6" : "ip");
+			put_ranges(k, f, vni, families[i % 2], !pass);
+			if (!pass)
+				fputs("\t}\n", f);
 		}
 	}
 	fputs("\t}\n", f);

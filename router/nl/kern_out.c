@@ -49,7 +49,7 @@ static bool is_source(const struct kern *k, const struct kroute *r)
 {
 	if (r->key.vni != VNI_DEFAULT || !r->want)
 		return false;
-	return k->cfg.masquerade == KERN_MASQ_ALL    ? r->key.class == KR_RANGE
+	return k->cfg.masquerade == KERN_MASQ_ALL    ? r->key.class == KR_RANGE && !r->linked
 	       : k->cfg.masquerade == KERN_MASQ_PODS ? r->key.class == KR_OWN && r->dev == 0
 						     : false;
 }

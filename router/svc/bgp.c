@@ -21,6 +21,7 @@
 #include "weft/err.h"
 #include "weft/wire.h"
 #include "bgp_svc.h"
+#include "link_svc.h"
 
 #define PREFIX_DELAY DUR_MS(20)
 #define HOST_PERIOD  DUR_MS(300)
@@ -58,6 +59,7 @@ static void on_route(void *ctx, const struct bgp_act *a)
 
 	if (a->vni != VNI_DEFAULT || a->nlri.family > BGP_IPV6)
 		return;
+	link_cross_outside(s->d, &a->nlri.pfx);
 	if (a->attrs && a->peer != BGP_LOCAL && s->conf->kernel)
 		err = to_kernel(s, a);
 	else if (a->attrs && (a->attrs->has & BGP_HAS_AGGREGATOR))
@@ -99,7 +101,11 @@ static void on_sync_timer(void *ctx)
 
 static void on_flush(void *ctx)
 {
-	sync_kernel(ctx);
+	struct bgp_svc *s = ctx;
+
+	sync_kernel(s);
+	if (link_cross_pending(s->d))
+		mesh_drain(s->d);
 }
 
 static bool resolve(void *ctx, uint32_t vni, const struct ip *nh, uint32_t *cost)
@@ -243,6 +249,41 @@ void bgp_svc_prefixes(struct daemon *d)
 		return;
 	s->prefixes_due = true;
 	loop_timer_set(s->prefix_timer, ts_add(loop_now(), PREFIX_DELAY));
+}
+
+void bgp_svc_linked(struct daemon *d, const struct pfx *p, const struct bgp_attrs *attrs)
+{
+	struct bgp_svc *s = d->bgp;
+	struct bgp_attrs mine = {.has = BGP_HAS_ORIGIN | BGP_HAS_AS_PATH};
+	struct bgp_nlri n = nlri_of(p);
+
+	if (attrs) {
+		mine.origin = attrs->origin;
+		mine.as_path = attrs->as_path;
+		mine.communities = attrs->communities;
+		mine.large_communities = attrs->large_communities;
+		s->announced_failed += bgp_originate(bgpd_core(s->bgpd), VNI_DEFAULT, &n, &mine,
+					       loop_now()) != 0;
+	} else {
+		(void)bgp_withdraw(bgpd_core(s->bgpd), VNI_DEFAULT, &n, loop_now());
+	}
+	bgpd_kick(s->bgpd);
+}
+
+const struct conf_bgp *bgp_svc_conf(const struct bgp_svc *s)
+{
+	return s->reloaded ? s->reloaded : s->conf;
+}
+
+void bgp_svc_judge(struct daemon *d)
+{
+	struct bgp_svc *s = d->bgp;
+
+	for (size_t i = 0; i < s->nneighbours; i++)
+		if (s->neighbours[i].peer)
+			(void)bgp_peer_repolicy(bgpd_core(s->bgpd), s->neighbours[i].peer, NULL,
+				NULL, loop_now());
+	bgpd_kick(s->bgpd);
 }
 
 /* --- start --- */
@@ -565,6 +606,7 @@ int bgp_svc_start(struct daemon *d)
 		return err;
 	bgp_svc_prefixes(d);
 	on_host_timer(s);
+	link_cross_policies(d);
 	return 0;
 }
 

@@ -17,6 +17,7 @@
 #include "weft/wire.h"
 #include "bgp_svc.h"
 #include "file.h"
+#include "link_svc.h"
 #include "roa.h"
 
 #define ROA_FILE_MAX (256u * 1024 * 1024)
@@ -157,6 +158,8 @@ int bgp_policy_reload(struct daemon *d, char *why, size_t why_len)
 		snprintf(why, why_len, "%s", said);
 		return err;
 	}
+	if (c->asn == 0)
+		c->asn = link_asn_of(&d->cluster);
 	err = ERR_CONFIG;
 	if (!same_neighbours(s, c, why, why_len))
 		goto fail;
@@ -175,6 +178,7 @@ int bgp_policy_reload(struct daemon *d, char *why, size_t why_len)
 	s->book = c->policies;
 	policy_book_origins(s->book, origins);
 	take_over(s, c, origins);
+	link_cross_policies(d);
 	bgpd_kick(s->bgpd);
 	return 0;
 fail:

@@ -53,6 +53,13 @@ void bgp_svc_stop(struct daemon *d);
 /* Prefixes of the mesh may have changed: look at them soon. */
 void bgp_svc_prefixes(struct daemon *d);
 
+/* The best route of links to @p, for neighbours (announce: {clusters: yes}); @attrs NULL: none leads there. */
+void bgp_svc_linked(struct daemon *d, const struct pfx *p, const struct bgp_attrs *attrs);
+/* The section `bgp:` as it is by now: of the start, or of the last reload. */
+const struct conf_bgp *bgp_svc_conf(const struct bgp_svc *s);
+/* What rules speak of is another: the neighbours' routes are judged again. */
+void bgp_svc_judge(struct daemon *d);
+
 /* The neighbour with that address, interface or peer number, or NULL. */
 const struct bgp_neighbour *bgp_svc_neighbour(const struct bgp_svc *s, const char *address);
 const struct bgp_neighbour *bgp_svc_peer(const struct bgp_svc *s, uint32_t peer);

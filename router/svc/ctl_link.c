@@ -5,8 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include "weft/err.h"
+#include "conf_bgp.h"
 #include "ctl_status.h"
 #include "link_svc.h"
+
+#define PATH_TEXT 200 /* an AS path beyond is cut */
 
 /* --- status clusters --- */
 
@@ -47,6 +50,31 @@ static const char *gateway_state(const struct link_peer_info *p)
 			       : "greeting";
 }
 
+static const char *policy_of(const struct conf_bgp_filter *f)
+{
+	return f->policy ? policy_name(f->policy) : "";
+}
+
+/* What may cross, and what was refused. */
+static void crossing_fields(struct daemon *d, struct ctl_w *w, const struct link_entry *e)
+{
+	const struct conf_bgp_cluster *c = link_cross_conf(d, e);
+	const struct lbgp_link *b = &e->bgp;
+	char text[PFX_STRLEN];
+
+	ctl_w_str(w, "import", c ? policy_of(&c->import) : "");
+	ctl_w_str(w, "export", c ? policy_of(&c->export) : "");
+	ctl_w_bool(w, "outside", c && c->outside);
+	ctl_w_map(w, "refused");
+	for (unsigned i = 0; i < LBGP_REASONS; i++)
+		ctl_w_u64(w, lbgp_reason_str((enum lbgp_reason)i), b->refused[i]);
+	ctl_w_end(w);
+	ctl_w_str(w, "last_refused",
+		b->last_refused.ip.family != IP_NONE ? pfx_fmt(&b->last_refused, text) : "");
+	ctl_w_str(w, "last_why",
+		b->last_refused.ip.family != IP_NONE ? lbgp_reason_str(b->last_why) : "");
+}
+
 static void one_link(struct daemon *d, struct ctl_w *w, const struct link_entry *e)
 {
 	struct link_peer_info p;
@@ -58,6 +86,7 @@ static void one_link(struct daemon *d, struct ctl_w *w, const struct link_entry 
 	ctl_w_bool(w, "invited", !e->theirs);
 	ctl_w_u64(w, "expires_unix_secs", e->invite.expires_unix);
 	cluster_fields(w, &e->remote);
+	crossing_fields(d, w, e);
 	ctl_w_array(w, "gateways");
 	while (d->link->core && links_peer_each(d->link->core, e->number, &it, &p)) {
 		gateway_head(d, w, &p.key);
@@ -93,7 +122,8 @@ static void own_gateways(struct daemon *d, struct ctl_w *w)
 static void linked_prefixes(struct daemon *d, struct ctl_w *w)
 {
 	const struct rtab_entry *e;
-	char text[PFX_STRLEN], abbrev[NODE_KEY_SHORT + 1];
+	char text[PFX_STRLEN], abbrev[NODE_KEY_SHORT + 1], path[PATH_TEXT];
+	struct bgp_attrs a;
 	size_t it = 0;
 
 	ctl_w_array(w, "prefixes");
@@ -103,6 +133,11 @@ static void linked_prefixes(struct daemon *d, struct ctl_w *w)
 		ctl_w_map(w, NULL);
 		ctl_w_str(w, "prefix", pfx_fmt(&e->pfx, text));
 		ctl_w_str(w, "gateway", e->peer ? node_key_fmt_short(&e->node, abbrev) : "");
+		ctl_w_str(w, "path",
+			lbgp_best(d->link->lbgp, &e->pfx, &a)
+				? bgp_attrs_path_fmt(&a, path, sizeof(path))
+				: "");
+		ctl_w_bool(w, "outside", e->outside);
 		ctl_w_str(w, "why", e->refused);
 		ctl_w_end(w);
 	}
@@ -204,8 +239,21 @@ void ctl_link_accept(struct daemon *d, const struct ctl_request *rq, struct ctl_
 void ctl_link_remove(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a)
 {
 	const char *name = ctl_request_arg(rq, "link");
-	int err = name ? link_svc_remove(d, name) : ERR_NOT_FOUND;
+	char why[LINK_WHY_MAX] = "";
+	struct pfx range;
+	int err = ERR_NOT_FOUND;
 
+	if (name && pfx_parse(name, &range) == 0) {
+		err = link_ranges_forget(d, &range, why);
+		if (!err)
+			told(a, "range ", name, " is no linked one any more here");
+		else
+			ctl_refuse(a, "weft status clusters names them", "%s",
+				why[0] ? why : "there is no linked range of that prefix here");
+		return;
+	}
+	if (name)
+		err = link_svc_remove(d, name);
 	if (err == ERR_NOT_FOUND)
 		ctl_refuse(a, "weft status clusters names them", "there is no link %s here",
 			name ? name : "");
@@ -247,4 +295,13 @@ void metrics_link(struct daemon *d, struct http_reply *r)
 		"weft_link_dropped_total{reason=\"limited\"} %" PRIu64 "\n"
 		"weft_link_dropped_total{reason=\"full\"} %" PRIu64 "\n",
 		s->count, up, st.malformed, st.limited, st.full);
+	http_printf(r, "# HELP weft_link_routes_refused_total Routes of linked clusters that were "
+		       "refused.\n# TYPE weft_link_routes_refused_total counter\n");
+	for (size_t i = 0; i < LIM_LINKS; i++)
+		for (unsigned n = 0; s->entries[i].number && n < LBGP_REASONS; n++)
+			http_printf(r,
+				"weft_link_routes_refused_total{link=\"%s\",reason=\"%s\"} %" PRIu64
+				"\n",
+				s->entries[i].name, lbgp_reason_str((enum lbgp_reason)n),
+				s->entries[i].bgp.refused[n]);
 }

@@ -159,16 +159,28 @@ struct rtab_entry {
 	uint32_t peer; /* handle (peers.h); 0: not installed */
 	unsigned mtu;  /* of the kernel route; 0: the device's */
 	bool exit;
-	bool link;         /* another cluster's; node is the gateway to it */
+	bool link;         /* another cluster's; node is the gateway to it, */
+	bool outside;      /* or beyond such a cluster; */
+	uint8_t from, to;  /* links that it came from and goes to (dp_route_cross) */
 	char refused[160]; /* why it isn't used; empty: in use */
 };
 int rtab_new(struct daemon *d, struct rtab **out);
 void rtab_free(struct rtab *t);
 void rtab_add(struct daemon *d, const struct node_key *node, const struct gossip_prefix *p);
 void rtab_del(struct daemon *d, const struct node_key *node, const struct gossip_prefix *p);
-/* Another cluster's prefix is behind @gateway from now on; NULL: behind none, and it stays closed. */
-void rtab_link_set(
-	struct daemon *d, uint32_t vni, const struct pfx *p, const struct node_key *gateway);
+/* A prefix behind links, as it is from now on. */
+struct rtab_link {
+	struct pfx pfx;
+	const struct node_key *gateway; /* NULL: behind none; a range stays closed */
+	bool outside;                   /* no range of a cluster, but what lies beyond one */
+	uint8_t from, to;               /* dp_route_cross() */
+};
+void rtab_link_set(struct daemon *d, uint32_t vni, const struct rtab_link *r);
+bool rtab_link_leads(struct daemon *d, uint32_t vni, const struct pfx *p); /* in use? */
+/* A linked cluster has that range: closed until a gateway leads there. */
+void rtab_link_range(struct daemon *d, uint32_t vni, const struct pfx *p);
+/* Open it again. ERR_NOT_FOUND; ERR_BUSY: a gateway leads there. */
+int rtab_link_forget(struct daemon *d, uint32_t vni, const struct pfx *p);
 /* The path MTU of @p changed: its routes follow. */
 void rtab_peer_mtu(struct daemon *d, struct peer *p);
 /* Control-segment route of a node that came up or went down. */

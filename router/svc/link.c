@@ -118,7 +118,7 @@ static struct link_entry *free_entry(struct link_svc *s)
 
 static void drop_entry(struct link_svc *s, struct link_entry *e)
 {
-	explicit_bzero(e, sizeof(*e));
+	explicit_bzero(e, sizeof(*e)); /* end() was called */
 	s->count--;
 }
 
@@ -141,18 +141,17 @@ int link_svc_open(struct daemon *d)
 	struct link_svc *s = calloc(1, sizeof(*s));
 	const struct segment *seg = segment_find(d, VNI_DEFAULT);
 	const struct dirent *f;
-	uint8_t seed[16];
 	DIR *dir;
 
 	if (!s)
 		return ERR_NOMEM;
 	d->link = s;
 	s->d = d;
-	for (size_t i = 0; i < sizeof(seed); i++)
-		seed[i] = (uint8_t)prng_next(&d->prng);
-	s->speakers = map_new(sizeof(struct node_key), LIM_BGP_PEERS, seed);
-	if (!s->speakers)
+	if (link_bgp_new(d) != 0 || link_cross_open(d) != 0)
 		return ERR_NOMEM;
+	link_ranges_load(d);
+	if (d->conf->bgp && d->conf->bgp->asn == 0)
+		d->conf->bgp->asn = link_asn_of(&d->cluster);
 	describe(d, &s->self);
 	s->off = !d->has_ipv6 || (seg && seg->nranges > LINK_RANGES_MAX);
 	dir = opendir(d->conf->state_dir);
@@ -185,6 +184,13 @@ int link_svc_open(struct daemon *d)
 
 /* --- links to the cores --- */
 
+/* The other cluster's ranges are closed until somebody leads there. */
+static void ranges_of(struct daemon *d, const struct link_entry *e)
+{
+	for (size_t i = 0; i < e->remote.nranges; i++)
+		rtab_link_range(d, VNI_DEFAULT, &e->remote.ranges[i]);
+}
+
 static int begin(struct daemon *d, struct link_entry *e, char *why)
 {
 	struct link_svc *s = d->link;
@@ -207,8 +213,13 @@ static int begin(struct daemon *d, struct link_entry *e, char *why)
 		return err;
 	}
 	err = links_add(s->core, &def, why, loop_now());
-	if (err)
+	if (err) {
 		(void)sess_realm_del(d->sess, e->number, loop_now());
+	} else {
+		link_bgp_add(d, e);
+		link_cross_policies(d);
+		ranges_of(d, e);
+	}
 	if (err && !why[0])
 		snprintf(why, LINK_WHY_MAX, "%s",
 			err == ERR_EXISTS ? "there is a link of that name" : err_str(err));
@@ -217,6 +228,7 @@ static int begin(struct daemon *d, struct link_entry *e, char *why)
 
 static void end(struct daemon *d, struct link_entry *e)
 {
+	link_bgp_del(d, e);
 	(void)links_del(d->link->core, e->number);
 	(void)sess_realm_del(d->sess, e->number, loop_now());
 }
@@ -229,6 +241,7 @@ int link_svc_start(struct daemon *d)
 	s->core = links_new(&d->id.pub, &s->self, loop_now());
 	if (!s->core)
 		return ERR_NOMEM;
+	link_ranges_close(d);
 	for (size_t i = 0; i < LIM_LINKS && !s->off; i++)
 		if (s->entries[i].number && begin(d, &s->entries[i], why) != 0)
 			daemon_warn(d, "link %s is off: %s", s->entries[i].name, why);
@@ -248,15 +261,11 @@ void link_svc_stop(struct daemon *d)
 void link_svc_close(struct daemon *d)
 {
 	struct link_svc *s = d->link;
-	const void *key;
-	void *value;
-	size_t it = 0;
 
 	if (!s)
 		return;
-	while (s->speakers && map_next(s->speakers, &it, &key, &value))
-		free(value);
-	map_free(s->speakers);
+	link_cross_close(d);
+	lbgp_free(s->lbgp);
 	explicit_bzero(s, sizeof(*s));
 	free(s);
 	d->link = NULL;
@@ -365,6 +374,8 @@ static void on_learned(struct daemon *d, struct link_entry *e, const struct link
 
 	e->remote = *a->remote;
 	link_bgp_learned(d, e, before);
+	link_cross_policies(d);
+	ranges_of(d, e);
 	(void)save(d, e);
 }
 
@@ -403,12 +414,12 @@ bool link_svc_drain(struct daemon *d)
 		s->sync = false;
 		link_bgp_sync(d);
 	}
-	return any;
+	return link_cross_drain(d) || any;
 }
 
 void link_svc_way_changed(struct daemon *d)
 {
-	if (d->link && map_count(d->link->speakers) > 0)
+	if (d->link && lbgp_count(d->link->lbgp) > 0)
 		d->link->sync = true;
 }
 
@@ -502,7 +513,12 @@ void link_svc_second(struct daemon *d)
 	}
 	describe(d, &s->self);
 	links_self(s->core, &s->self, gateways, n, loop_now());
+	if (s->underlay_seen != d->underlay_seen) {
+		s->underlay_seen = d->underlay_seen;
+		link_bgp_judge(d);
+	}
 	link_bgp_sync(d);
+	link_ranges_save(d);
 }
 
 /* --- the operator's words --- */

@@ -6,6 +6,7 @@
 
 #include "bgpd.h"
 #include "daemon_int.h"
+#include "lbgp.h"
 #include "link.h"
 
 /* A link of this node's, which is a gateway by that. */
@@ -15,14 +16,7 @@ struct link_entry {
 	bool theirs;                /* the invitation came from the other cluster */
 	struct link_invite invite;  /* with the secret: wiped when it goes */
 	struct link_cluster remote; /* asn 0: nobody has answered our invitation yet */
-};
-
-/* Somebody that BGP is spoken with. */
-struct link_speaker {
-	uint32_t id; /* of the BGP core */
-	struct node_key key;
-	struct link_entry *link; /* NULL: a node of this cluster */
-	uint64_t seen;           /* link_svc.round that it was last wanted in */
+	struct lbgp_link bgp;       /* of that */
 };
 
 struct link_svc {
@@ -34,12 +28,17 @@ struct link_svc {
 	bool quiet; /* the host sends no redirects */
 	bool off;   /* more ranges than a greeting holds: no links, told */
 
+	struct pfx closed[LIM_LINKED_RANGES]; /* of the last run, until the tables stand */
+	size_t nclosed;
+	bool ranges_changed; /* the file of closed ranges is old */
+
+	struct lbgp *lbgp;
 	struct bgpd *bgpd; /* NULL: nobody to speak with */
-	bool listening;
-	struct map *speakers; /* node key to struct link_speaker, owned */
-	uint64_t round;
+	struct cross *cross;
+	uint64_t underlay_seen;
+	bool offer_all; /* the speaker is new and knows nothing of what lies outside */
 	bool sync;      /* what is spoken with may have changed */
-	ts_t bgp_again; /* not tried before, after a failure */
+	bool syncing;   /* link_bgp_sync() runs */
 	char bgp_why[200];
 };
 
@@ -74,6 +73,7 @@ int link_svc_accept(struct daemon *d, const char *name, const struct link_invite
 int link_svc_remove(struct daemon *d, const char *name); /* ERR_NOT_FOUND, -errno */
 
 /* link_bgp.c */
+int link_bgp_new(struct daemon *d); /* ERR_NOMEM */
 /* Speak with who there is to speak with. */
 void link_bgp_sync(struct daemon *d);
 void link_bgp_close(struct link_svc *s); /* at the end: routes stay as they are */
@@ -82,6 +82,39 @@ void link_bgp_learned(struct daemon *d, struct link_entry *e, uint32_t asn_befor
 /* State of the session with @key as text, and the prefixes that it gave; "" and 0: none. */
 const char *link_bgp_state(
 	const struct link_svc *s, const struct node_key *key, uint32_t *prefixes);
+
+/* @e begins or ends, as far as BGP goes. */
+void link_bgp_add(struct daemon *d, struct link_entry *e);
+void link_bgp_del(struct daemon *d, struct link_entry *e);
+/* Policies or the underlay changed. */
+void link_bgp_judge(struct daemon *d);
+
+/* link_cross.c: routes from link to link by policy, and between links and the neighbours of `bgp:`. */
+int link_cross_open(struct daemon *d); /* ERR_NOMEM */
+void link_cross_close(struct daemon *d);
+/* The configuration's policies, or the links that they speak of, are others. */
+void link_cross_policies(struct daemon *d);
+/* The entry of the configuration that is @e's; NULL: none. */
+const struct conf_bgp_cluster *link_cross_conf(struct daemon *d, const struct link_entry *e);
+void link_cross_route(struct daemon *d, const struct lbgp_route *r);
+/* The speaker over the control segment is gone. */
+void link_cross_closed(struct daemon *d);
+/* The best route of the neighbours of `bgp:` to @p is another. */
+void link_cross_outside(struct daemon *d, const struct pfx *p);
+bool link_cross_pending(const struct daemon *d);
+bool link_cross_drain(struct daemon *d); /* true: something was carried over */
+
+/* link_ranges.c: linked ranges outlive weftd. */
+void link_ranges_load(struct daemon *d);
+/* State them to the kernel, before its first sync. */
+void link_ranges_floor(struct daemon *d);
+/* And to the table of routes, when there is one. */
+void link_ranges_close(struct daemon *d);
+void link_ranges_save(struct daemon *d);
+void link_svc_ranges_changed(struct daemon *d);
+/* Open a closed range. ERR_NOT_FOUND; ERR_BUSY: a gateway leads there, or a link of this node, told in
+ * @why (LINK_WHY_MAX). */
+int link_ranges_forget(struct daemon *d, const struct pfx *p, char *why);
 
 /* ctl_link.c */
 void ctl_link_status(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include "weft/err.h"
 #include "daemon_int.h"
+#include "link_svc.h"
 #include "map.h"
 
 /* Prefixes of other clusters stand under no node: the gateway to them changes. */
@@ -122,9 +123,13 @@ static unsigned route_mtu(struct daemon *d, const struct peer *p, uint32_t vni, 
 	return s && inner && inner < s->mtu ? inner : 0;
 }
 
-static enum dp_route_kind kind_of(const struct rtab_entry *e)
+/* Another cluster uses what it was told of: not what a node of ours declares to be an exit. */
+static int to_fib(struct daemon *d, const struct rtab_entry *e, uint32_t peer)
 {
-	return e->link ? DP_ROUTE_LINK : DP_ROUTE_PEER;
+	if (e->link)
+		return dp_route_cross(d->dp, e->vni, &e->pfx, DP_ROUTE_LINK, peer, e->from, e->to);
+	return dp_route_cross(
+		d->dp, e->vni, &e->pfx, DP_ROUTE_PEER, peer, 0, e->exit ? 0 : DP_LINKS_OWN);
 }
 
 static int install(struct daemon *d, struct rtab_entry *e, struct peer *p)
@@ -132,7 +137,7 @@ static int install(struct daemon *d, struct rtab_entry *e, struct peer *p)
 	const struct segment *s = segment_find(d, e->vni);
 	struct ip none = {.family = IP_NONE};
 	const struct ip *src = s ? &s->mesh_addrs[e->pfx.ip.family == IP_V6] : &none;
-	int err = dp_route_set(d->dp, e->vni, &e->pfx, kind_of(e), p->handle);
+	int err = to_fib(d, e, p->handle);
 
 	if (err)
 		return err;
@@ -247,35 +252,69 @@ static void judge_link(struct daemon *d, uint32_t vni, const struct pfx *p, char
 		snprintf(why, len, "holds %s", hit);
 }
 
-static struct rtab_entry *link_entry(struct daemon *d, uint32_t vni, const struct pfx *p)
+static struct rtab_entry *link_find(struct daemon *d, uint32_t vni, const struct pfx *p)
 {
 	uint8_t key[KEY_BYTES];
-	struct rtab_entry *e;
 
 	pack(&no_node, vni, p, key);
-	e = map_get(d->rtab->map, key);
-	if (e)
-		return e;
-	e = calloc(1, sizeof(*e));
+	return map_get(d->rtab->map, key);
+}
+
+static struct rtab_entry *link_new(
+	struct daemon *d, uint32_t vni, const struct pfx *p, bool outside)
+{
+	uint8_t key[KEY_BYTES];
+	struct rtab_entry *e = calloc(1, sizeof(*e));
+	char text[PFX_STRLEN];
+
+	pack(&no_node, vni, p, key);
 	if (!e || map_put(d->rtab->map, key, e) != 0) {
 		free(e);
+		daemon_warn(d, "no room for prefix %s", pfx_fmt(p, text));
 		return NULL;
 	}
 	e->vni = vni;
 	e->pfx = *p;
 	e->link = true;
+	e->outside = outside;
 	d->rtab->refused++;
 	return e;
 }
 
-/* Its packets go nowhere, and in particular not out in clear: the kernel's route into the mesh stays. */
+/* What holds the place of a range that nobody leads to: its packets are unreachable, or go into the mesh
+ * and no further, and in particular not out in clear. */
+static void link_floor(struct daemon *d, struct rtab_entry *e)
+{
+	char text[PFX_STRLEN];
+	int err;
+
+	snprintf(e->refused, sizeof(e->refused), "no gateway leads there at present");
+	(void)dp_route_set(d->dp, e->vni, &e->pfx, DP_ROUTE_DROP, 0);
+	if (e->pfx.ip.family == IP_V6 && !d->has_ipv6)
+		return;
+	err = kern_linked_add(d->kern, e->vni, &e->pfx);
+	d->kern_dirty = true;
+	link_svc_ranges_changed(d);
+	if (err)
+		daemon_warn(d, "linked range %s is not kept unreachable without a gateway: %s",
+			pfx_fmt(&e->pfx, text),
+			err == ERR_FULL ? "there are too many" : err_str(err));
+}
+
+/* It leads nowhere any more. A range keeps its place, and so does the kernel's route into the mesh. */
 static void link_close(struct daemon *d, struct rtab_entry *e)
 {
 	struct peer *old = e->peer ? peers_at(d, e->peer) : NULL;
 
 	if (!old)
 		return;
-	(void)dp_route_set(d->dp, e->vni, &e->pfx, DP_ROUTE_DROP, 0);
+	if (e->outside) {
+		uninstall_fib(d, e->vni, &e->pfx);
+		d->kern_dirty = true;
+		(void)kern_route_del(d->kern, e->vni, &e->pfx);
+	} else {
+		(void)dp_route_set(d->dp, e->vni, &e->pfx, DP_ROUTE_DROP, 0);
+	}
 	e->peer = 0;
 	old->routes--;
 	peers_settle(d, old);
@@ -284,26 +323,69 @@ static void link_close(struct daemon *d, struct rtab_entry *e)
 	snprintf(e->refused, sizeof(e->refused), "no gateway leads there at present");
 }
 
-void rtab_link_set(
-	struct daemon *d, uint32_t vni, const struct pfx *p, const struct node_key *gateway)
+static void link_drop(struct daemon *d, struct rtab_entry *e)
+{
+	uint8_t key[KEY_BYTES];
+
+	link_close(d, e);
+	if (!e->outside) {
+		uninstall_fib(d, e->vni, &e->pfx);
+		d->kern_dirty = true;
+		(void)kern_route_del(d->kern, e->vni, &e->pfx);
+		(void)kern_linked_del(d->kern, e->vni, &e->pfx);
+		link_svc_ranges_changed(d);
+	}
+	pack(&no_node, e->vni, &e->pfx, key);
+	(void)map_del(d->rtab->map, key);
+	d->rtab->refused--;
+	free(e);
+}
+
+void rtab_link_range(struct daemon *d, uint32_t vni, const struct pfx *p)
+{
+	char why[160];
+	struct rtab_entry *e;
+
+	judge_link(d, vni, p, why, sizeof(why));
+	if (why[0] || link_find(d, vni, p))
+		return;
+	e = link_new(d, vni, p, false);
+	if (e)
+		link_floor(d, e);
+}
+
+int rtab_link_forget(struct daemon *d, uint32_t vni, const struct pfx *p)
+{
+	struct rtab_entry *e = link_find(d, vni, p);
+
+	if (!e)
+		return ERR_NOT_FOUND;
+	if (e->peer)
+		return ERR_BUSY;
+	link_drop(d, e);
+	return 0;
+}
+
+bool rtab_link_leads(struct daemon *d, uint32_t vni, const struct pfx *p)
+{
+	const struct rtab_entry *e = link_find(d, vni, p);
+
+	return e && e->peer;
+}
+
+/* Another gateway than before, or the first. */
+static void link_move(struct daemon *d, struct rtab_entry *e, const struct node_key *gateway)
 {
 	char text[PFX_STRLEN], name[NODE_KEY_SHORT + 1];
-	struct rtab_entry *e = link_entry(d, vni, p);
-	struct peer *to, *old;
+	struct peer *to = peers_need(d, gateway), *old;
 	int err;
 
-	if (!e) {
-		daemon_warn(d, "no room for prefix %s", pfx_fmt(p, text));
+	if (!to)
+		return;
+	if (e->peer == to->handle) {
+		(void)to_fib(d, e, e->peer);
 		return;
 	}
-	judge_link(d, vni, p, e->refused, sizeof(e->refused));
-	if (!gateway || e->refused[0]) {
-		link_close(d, e);
-		return;
-	}
-	to = peers_need(d, gateway);
-	if (!to || e->peer == to->handle)
-		return;
 	old = e->peer ? peers_at(d, e->peer) : NULL;
 	err = install(d, e, to); /* in place of the old one: there is no gap */
 	if (err) {
@@ -320,8 +402,42 @@ void rtab_link_set(
 		d->rtab->used++;
 		d->rtab->refused--;
 	}
-	log_info("routes", "%s is behind gateway %s", pfx_fmt(p, text),
+	log_info("routes", "%s is behind gateway %s", pfx_fmt(&e->pfx, text),
 		node_key_fmt_short(gateway, name));
+}
+
+void rtab_link_set(struct daemon *d, uint32_t vni, const struct rtab_link *r)
+{
+	struct rtab_entry *e = link_find(d, vni, &r->pfx);
+	bool fresh = !e;
+
+	if (!e && !r->gateway)
+		return;
+	if (e && r->gateway && e->outside != r->outside) {
+		link_drop(d, e);
+		e = NULL;
+	}
+	if (!e)
+		e = link_new(d, vni, &r->pfx, r->outside);
+	if (!e)
+		return;
+	e->from = r->from;
+	e->to = r->to;
+	judge_link(d, vni, &r->pfx, e->refused, sizeof(e->refused));
+	if (r->gateway && !e->refused[0]) {
+		if (fresh && !e->outside) {
+			link_floor(d, e);
+			e->refused[0] = '\0';
+		}
+		link_move(d, e, r->gateway);
+	} else if (!r->gateway && e->outside) {
+		link_drop(d, e);
+	} else {
+		link_close(d, e);
+		if (!e->refused[0])
+			snprintf(e->refused, sizeof(e->refused),
+				"no gateway leads there at present");
+	}
 }
 
 static void control_prefix(struct daemon *d, const struct peer *p, struct pfx *out)
@@ -406,7 +522,7 @@ void rtab_reinstall(struct daemon *d, uint32_t vni)
 		const struct rtab_entry *e = value;
 
 		if (e->vni == vni && e->peer)
-			(void)dp_route_set(d->dp, vni, &e->pfx, kind_of(e), e->peer);
+			(void)to_fib(d, e, e->peer);
 		else if (e->vni == vni && e->link)
 			(void)dp_route_set(d->dp, vni, &e->pfx, DP_ROUTE_DROP, 0);
 	}

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "weft/err.h"
 #include "daemon_int.h"
+#include "link_svc.h"
 #include "own_svc.h"
 #include "priv.h"
 
@@ -331,6 +332,7 @@ int segments_up(struct daemon *d)
 			return e;
 		}
 	}
+	link_ranges_floor(d);
 	e = kern_sync(d->kern, why, sizeof(why));
 	if (e)
 		log_error("weftd", "kernel routes: %s", why[0] ? why : err_str(e));

@@ -15,6 +15,7 @@ ROUTER = {
     'router/nl': {'router/priv'},
     'router/dp': {'router/priv', 'proto/noise'},
     'router/bgp': {'router/ev', 'proto/bgp', 'proto/bfd'},
+    'router/lbgp': {'proto/bgp', 'proto/link'},
 }
 LIBS = {  # header pattern: folders that may include it
     r'event2?/|event\.h': {'router/ev'},

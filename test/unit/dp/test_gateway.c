@@ -18,16 +18,21 @@ static struct mk packet(uint8_t src_net, uint8_t dst_net)
 }
 
 /* Networks 10.0.N.0/24 of the rig: 0 is side 0's, 1 our own. Here besides: */
-enum { LINKED = 20, LINKED_TOO = 21, ELSEWHERE = 22, MEMBER = 30, MINE = 1, NEIGHBOUR = 0 };
+enum { LINKED = 20, LINKED_TOO = 21, ELSEWHERE = 22, UNTOLD = 23, MEMBER = 30, EXIT = 31 };
+enum { MINE = 1, NEIGHBOUR = 0 };
 
-static void route(struct rig *r, uint8_t net, enum dp_route_kind kind, uint32_t peer)
+/* Bits of links. */
+enum { L1 = 2, L2 = 4 };
+
+static void route(struct rig *r, uint8_t net, enum dp_route_kind kind, uint32_t peer, uint8_t from,
+	uint8_t to)
 {
 	char text[32];
 	struct pfx p;
 
 	snprintf(text, sizeof(text), "10.0.%u.0/24", net);
 	p = rig_pfx(text);
-	assert_int_equal(dp_route_set(r->dp[1], RIG_VNI, &p, kind, peer), 0);
+	assert_int_equal(dp_route_cross(r->dp[1], RIG_VNI, &p, kind, peer, from, to), 0);
 }
 
 /* Side 0 sends from @src_net to @dst_net: @why it is dropped; DP_DROP_COUNT: it arrives. */
@@ -51,32 +56,32 @@ static void expect(struct rig *r, uint8_t src_net, uint8_t dst_net, enum dp_drop
 	close(fd);
 }
 
+/* LINKED was accepted from link 1, where side 0 is the gateway; LINKED_TOO from our own gateways, OTHER
+ * among them; ELSEWHERE from link 2 and our own gateways. */
 static struct rig *start(void)
 {
 	struct dp_cfg c = rig_cfg(1);
 	struct rig *r = rig_new(&c, NULL);
 
 	assert_int_equal(dp_peer_add(r->dp[1], OTHER), 0);
-	route(r, LINKED, DP_ROUTE_LINK, RIG_PEER);
-	route(r, LINKED_TOO, DP_ROUTE_LINK, OTHER);
-	route(r, ELSEWHERE, DP_ROUTE_LINK, OTHER);
-	route(r, MEMBER, DP_ROUTE_PEER, OTHER);
+	route(r, LINKED, DP_ROUTE_LINK, RIG_PEER, L1, L2);
+	route(r, LINKED_TOO, DP_ROUTE_LINK, OTHER, DP_LINK_OURS, L1);
+	route(r, ELSEWHERE, DP_ROUTE_LINK, OTHER, L2 | DP_LINK_OURS, L1);
+	route(r, UNTOLD, DP_ROUTE_LINK, OTHER, L2, 0);
+	route(r, MEMBER, DP_ROUTE_PEER, OTHER, 0, DP_LINKS_OWN);
 	return r;
 }
 
-/* A member: its own pods are reached from another cluster, by each gateway of the link. */
+/* A member: its own pods are reached from another cluster, by each gateway of its own. */
 static void member(void **state)
 {
 	struct rig *r = start();
+	struct pfx p = rig_pfx("10.0.20.0/24");
 
+	/* Not by a node that is no gateway, though BGP leads there. */
+	expect(r, LINKED, MINE, DP_DROP_BAD_SOURCE);
+	assert_int_equal(dp_peer_links(r->dp[1], RIG_PEER, DP_LINKS_OWN), 0);
 	expect(r, LINKED, MINE, DP_DROP_COUNT);
-	/* The best way there is by the other gateway; this one has no link in common with it. */
-	expect(r, LINKED_TOO, MINE, DP_DROP_BAD_SOURCE);
-	assert_int_equal(dp_peer_links(r->dp[1], OTHER, 3), 0);
-	expect(r, LINKED_TOO, MINE, DP_DROP_BAD_SOURCE);
-	assert_int_equal(dp_peer_links(r->dp[1], RIG_PEER, 4), 0);
-	expect(r, LINKED_TOO, MINE, DP_DROP_BAD_SOURCE);
-	assert_int_equal(dp_peer_links(r->dp[1], RIG_PEER, 6), 0);
 	expect(r, LINKED_TOO, MINE, DP_DROP_COUNT);
 	/* A gateway speaks for links, not for the members of its own cluster. */
 	expect(r, MEMBER, MINE, DP_DROP_BAD_SOURCE);
@@ -84,25 +89,65 @@ static void member(void **state)
 	expect(r, LINKED, MEMBER, DP_DROP_BAD_DESTINATION);
 	expect(r, NEIGHBOUR, ELSEWHERE, DP_DROP_BAD_DESTINATION);
 	assert_int_equal(dp_peer_links(r->dp[1], 77, 1), ERR_NOT_FOUND);
+	assert_int_equal(dp_route_set(r->dp[1], RIG_VNI, &p, DP_ROUTE_LINK, RIG_PEER), ERR_RANGE);
 	rig_free(r);
 }
 
+/* Side 0 is a gateway of link 1's cluster. */
 static void gateway(void **state)
 {
 	struct rig *r = start();
 
 	dp_gateway(r->dp[1], true);
+	expect(r, LINKED, MINE, DP_DROP_BAD_SOURCE); /* its greeting is not accepted yet */
+	assert_int_equal(dp_peer_links(r->dp[1], RIG_PEER, L1), 0);
 	expect(r, LINKED, MINE, DP_DROP_COUNT);
-	expect(r, LINKED, MEMBER, DP_DROP_COUNT);       /* from the link into the mesh, */
-	expect(r, NEIGHBOUR, ELSEWHERE, DP_DROP_COUNT); /* the reverse, */
-	expect(r, LINKED, ELSEWHERE, DP_DROP_COUNT);    /* and from link to link, as routes allow */
-	expect(r, NEIGHBOUR, MEMBER,
-		DP_DROP_BAD_DESTINATION); /* members reach each other directly */
-	expect(r, NEIGHBOUR, LINKED, DP_DROP_BAD_DESTINATION); /* back where it came from */
+	expect(r, LINKED, MEMBER, DP_DROP_COUNT); /* from the link into the mesh, */
+	/* and from link to link, where that was told. */
+	expect(r, LINKED, ELSEWHERE, DP_DROP_COUNT);
+	expect(r, LINKED, UNTOLD, DP_DROP_BAD_DESTINATION);
+	/* What was accepted from our own gateways, or another link, is not its to speak for. */
 	expect(r, LINKED_TOO, MEMBER, DP_DROP_BAD_SOURCE);
+	expect(r, ELSEWHERE, MEMBER, DP_DROP_BAD_SOURCE);
 	expect(r, MEMBER, ELSEWHERE, DP_DROP_BAD_SOURCE);
 	dp_gateway(r->dp[1], false);
 	expect(r, LINKED, MEMBER, DP_DROP_BAD_DESTINATION);
+	rig_free(r);
+}
+
+/* Side 0 is a member of the gateway's cluster, or another gateway there. */
+static void inside(void **state)
+{
+	struct rig *r = start();
+
+	dp_gateway(r->dp[1], true);
+	expect(r, NEIGHBOUR, ELSEWHERE, DP_DROP_COUNT); /* from the mesh to the link */
+	expect(r, NEIGHBOUR, UNTOLD, DP_DROP_COUNT);
+	/* Members reach each other directly, and nothing goes back where it came from. */
+	expect(r, NEIGHBOUR, MEMBER, DP_DROP_BAD_DESTINATION);
+	expect(r, NEIGHBOUR, LINKED, DP_DROP_BAD_DESTINATION);
+	assert_int_equal(dp_peer_links(r->dp[1], RIG_PEER, DP_LINKS_OWN), 0);
+	expect(r, ELSEWHERE, MEMBER, DP_DROP_COUNT); /* came in by the other gateway */
+	expect(r, LINKED_TOO, UNTOLD, DP_DROP_COUNT);
+	rig_free(r);
+}
+
+/* Exits are for the cluster's own nodes, unless the link was told of them. */
+static void exits(void **state)
+{
+	struct rig *r = start();
+
+	dp_gateway(r->dp[1], true);
+	route(r, EXIT, DP_ROUTE_EXIT, 0, 0, 0);
+	expect(r, NEIGHBOUR, EXIT, DP_DROP_COUNT);
+	assert_int_equal(dp_peer_links(r->dp[1], RIG_PEER, L1), 0);
+	expect(r, LINKED, EXIT, DP_DROP_BAD_DESTINATION);
+	route(r, EXIT, DP_ROUTE_EXIT, 0, 0, L2);
+	expect(r, LINKED, EXIT, DP_DROP_BAD_DESTINATION);
+	route(r, EXIT, DP_ROUTE_EXIT, 0, 0, L1);
+	expect(r, LINKED, EXIT, DP_DROP_COUNT);
+	route(r, EXIT, DP_ROUTE_PEER, OTHER, 0, 0);
+	expect(r, LINKED, EXIT, DP_DROP_BAD_DESTINATION);
 	rig_free(r);
 }
 
@@ -134,6 +179,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(member),
 		cmocka_unit_test(gateway),
+		cmocka_unit_test(inside),
+		cmocka_unit_test(exits),
 		cmocka_unit_test(to_the_link),
 	};
 

@@ -124,12 +124,17 @@ static void *look(void *arg)
 	return NULL;
 }
 
+static struct fib_route route(unsigned kind, uint32_t peer)
+{
+	return (struct fib_route){.kind = (uint8_t)kind, .peer = peer};
+}
+
 static void set(struct fib *f, const char *text, enum dp_route_kind kind, uint32_t peer)
 {
 	struct pfx p;
 
 	assert_int_equal(pfx_parse(text, &p), 0);
-	assert_int_equal(fib_set(f, &p, kind, peer), 0);
+	assert_int_equal(fib_set(f, &p, route(kind, peer)), 0);
 }
 
 static void readers(void **state)
@@ -155,7 +160,8 @@ static void readers(void **state)
 
 		assert_int_equal(pfx_make(&ip, 14 + below(&p, 19), &x), 0);
 		if (fib_del(s.fib, &x) == ERR_NOT_FOUND)
-			assert_int_equal(fib_set(s.fib, &x, DP_ROUTE_PEER, 20 + below(&p, 9)), 0);
+			assert_int_equal(
+				fib_set(s.fib, &x, route(DP_ROUTE_PEER, 20 + below(&p, 9))), 0);
 		if (!idx_del(&s.idx, n))
 			assert_int_equal(idx_put(&s.idx, n, &values[n]), 0);
 		if (step % 1000 == 0)
@@ -232,12 +238,14 @@ static void fib_model(void **state)
 
 			ip = some_ip(&p);
 			x.r.peer = x.r.kind == DP_ROUTE_PEER ? 1 + below(&p, 5) : 0;
+			x.r.from = (uint8_t)prng_next(&p);
+			x.r.to = (uint8_t)prng_next(&p);
 			assert_int_equal(pfx_make(&ip, below(&p, ip_bits(&ip) + 1), &x.p), 0);
 			for (unsigned i = 0; i < ROUTES; i++)
 				there |= l[i].r.kind && pfx_eq(&l[i].p, &x.p);
 			if (there)
 				continue;
-			assert_int_equal(fib_set(f, &x.p, x.r.kind, x.r.peer), 0);
+			assert_int_equal(fib_set(f, &x.p, x.r), 0);
 			*s = x;
 			count++;
 		}
@@ -256,12 +264,13 @@ static void fib_model(void **state)
 		want = slow_lookup(l, &ip);
 		assert_int_equal(got.kind, want.kind);
 		assert_int_equal(got.peer, want.kind ? want.peer : 0);
+		assert_int_equal(got.from, want.from);
+		assert_int_equal(got.to, want.to);
 		assert_int_equal(fib_count(f), count);
 	}
-	assert_int_equal(fib_set(f, &l[0].p, DP_ROUTE_PEER, 0), ERR_RANGE);
-	assert_int_equal(fib_set(f, &l[0].p, DP_ROUTE_PEER, LIM_PEERS), ERR_RANGE);
-	assert_int_equal(
-		fib_set(f, &l[0].p, (enum dp_route_kind)(DP_ROUTE_LINK + 1), 0), ERR_RANGE);
+	assert_int_equal(fib_set(f, &l[0].p, route(DP_ROUTE_PEER, 0)), ERR_RANGE);
+	assert_int_equal(fib_set(f, &l[0].p, route(DP_ROUTE_PEER, LIM_PEERS)), ERR_RANGE);
+	assert_int_equal(fib_set(f, &l[0].p, route(DP_ROUTE_LINK + 1, 0)), ERR_RANGE);
 	rcu_empty(&bin);
 	fib_free(f);
 	rcu_empty(&bin);
@@ -278,7 +287,7 @@ static void fib_many(void **state)
 		struct pfx p;
 
 		assert_int_equal(pfx_make(&ip, 32, &p), 0);
-		assert_int_equal(fib_set(f, &p, DP_ROUTE_PEER, 1 + i % 2), 0);
+		assert_int_equal(fib_set(f, &p, route(DP_ROUTE_PEER, 1 + i % 2)), 0);
 	}
 	fib_drop_peer(f, 1);
 	assert_int_equal(fib_count(f), 500);

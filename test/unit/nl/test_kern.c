@@ -1,5 +1,6 @@
 /* The wanted state as the kernel shows it: what stands, what routing decides, what comes back. */
 #include "nl_test.h"
+#include "weft/bounds.h"
 
 static const char *whole(void)
 {
@@ -99,12 +100,57 @@ static void decides(void **state)
 	kern_close(k);
 }
 
+/* A linked range is unreachable when nothing leads there, and stays so when weft is gone. */
+static void linked(void **state)
+{
+	struct pfx p = {A("172.16.0.0"), 12}, own = {A("10.0.0.0"), 8};
+	struct kern_cfg c = cfg();
+	struct kern *k;
+	unsigned n = 0;
+
+	NEED_ROOT;
+	run("ip link add eth0 type veth peer name eth1; ip addr add 192.0.2.1/24 dev eth0;"
+	    "ip link set eth0 up; ip link set eth1 up; ip route add default via 192.0.2.254");
+	k = node(&c);
+	assert_int_equal(kern_linked_add(k, 77, &p), ERR_NOT_FOUND);
+	assert_int_equal(kern_linked_add(k, 1, &own), ERR_EXISTS);
+	assert_int_equal(kern_linked_add(k, 1, &p), 0);
+	assert_int_equal(kern_linked_add(k, 1, &p), 0);
+	assert_int_equal(kern_route_add(k, 1, &p, 1200, NULL), 0);
+	sync_ok(k);
+	assert_has(sh("ip route get 172.16.5.5"), "dev weft0");
+	assert_int_equal(kern_route_del(k, 1, &p), 0);
+	sync_ok(k);
+	assert_has(sh("ip route get 172.16.5.5 2>&1"), "No route to host");
+	kern_close(k);
+	assert_has(sh("ip route get 172.16.5.5 2>&1"), "No route to host");
+	/* The next one wants it, or not. */
+	k = node(&c);
+	assert_int_equal(kern_linked_add(k, 1, &p), 0);
+	sync_ok(k);
+	assert_has(sh("ip route get 172.16.5.5 2>&1"), "No route to host");
+	assert_int_equal(kern_linked_del(k, 1, &p), 0);
+	assert_int_equal(kern_linked_del(k, 1, &p), ERR_NOT_FOUND);
+	assert_int_equal(kern_linked_del(k, 1, &own), ERR_NOT_FOUND);
+	sync_ok(k);
+	assert_has(sh("ip route get 172.16.5.5"), "via 192.0.2.254");
+	for (; n <= LIM_LINKED_RANGES; n++) {
+		struct pfx more = {ip_v4(0xac100000 + (n << 8)), 24};
+
+		if (kern_linked_add(k, 1, &more) != 0)
+			break;
+	}
+	assert_int_equal(n, LIM_LINKED_RANGES);
+	kern_close(k);
+}
+
 /* A masquerade rule of the host's own doesn't reach what stays inside the ranges; without one, there is no
  * chain that would turn connection tracking on. */
 static void masquerade(void **state)
 {
-	const char *both = "ct status ! dnat ip saddr 10.0.0.0/8 ip daddr 10.0.0.0/8 snat ip "
-			   "prefix to ip saddr map { 10.0.0.0/8 : 10.0.0.0/8 }";
+	const char *src = "ip saddr 10.0.0.0/8 snat ip prefix to ip saddr map { 10.0.0.0/8 : "
+			  "10.0.0.0/8 }";
+	struct pfx linked = {A("10.250.0.0"), 16}; /* overlaps no own range in earnest */
 	struct kern *k;
 	struct kern_cfg c = cfg();
 
@@ -119,8 +165,17 @@ static void masquerade(void **state)
 	(void)settle(k, 300);
 	assert_has(sh("nft list table inet weft"), "type nat hook postrouting");
 	assert_true(stats(k).nat);
-	if (!strstr(sh("nft list chain inet weft keep"), both))
-		fail_msg("%s", sh("nft list chain inet weft keep"));
+	assert_has(sh("nft list chain inet weft keep"),
+		"ct status ! dnat ip daddr 10.0.0.0/8 jump keep-1-ip\n");
+	assert_has(sh("nft list chain inet weft keep-1-ip"), src);
+	/* Those of linked clusters as well, both ways. */
+	assert_int_equal(kern_linked_add(k, 1, &linked), 0);
+	sync_ok(k);
+	assert_has(sh("nft list chain inet weft keep"), "ip daddr 10.250.0.0/16 jump keep-1-ip");
+	assert_has(sh("nft list chain inet weft keep-1-ip"), "ip saddr 10.250.0.0/16 snat");
+	assert_int_equal(kern_linked_del(k, 1, &linked), 0);
+	sync_ok(k);
+	assert_hasnt(sh("nft list table inet weft"), "10.250.0.0/16");
 	run("nft delete table ip theirs");
 	(void)settle(k, 300);
 	assert_hasnt(sh("nft list table inet weft"), "type nat");
@@ -582,6 +637,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(decides, fresh, tidy),
 		cmocka_unit_test_setup_teardown(reader_gone, fresh, tidy),
 		cmocka_unit_test_setup_teardown(repairs, fresh, tidy),
+		cmocka_unit_test_setup_teardown(linked, fresh, tidy),
 		cmocka_unit_test_setup_teardown(masquerade, fresh, tidy),
 		cmocka_unit_test_setup_teardown(strangers, fresh, tidy),
 		cmocka_unit_test_setup_teardown(spaced, fresh, tidy),

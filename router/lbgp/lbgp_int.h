@@ -1,0 +1,57 @@
+/* lbgp_int.h - what the files of router/lbgp share. */
+#ifndef WEFT_LBGP_INT_H
+#define WEFT_LBGP_INT_H
+
+#include "lbgp.h"
+#include "map.h"
+
+/* Somebody that BGP is spoken with. */
+struct speaker {
+	uint32_t id; /* of the BGP core; 0: not there yet */
+	struct node_key key;
+	struct lbgp_link *link; /* NULL: a node of this cluster */
+	bool gateway;           /* of this cluster */
+	bool judge;             /* its policies are others than the core has */
+	uint64_t seen;          /* lbgp.round that it was last wanted in */
+};
+
+#define LBGP_PFX_KEY 18 /* bytes of a packed prefix: family, length, address */
+
+/* Where a prefix of others goes. */
+struct told {
+	struct pfx pfx;
+	uint8_t to;  /* links that it is announced to */
+	bool queued; /* in lbgp.stale */
+};
+
+struct lbgp {
+	struct lbgp_cfg cfg;
+	struct ip control; /* our address in the control segment */
+	struct bgp *core;  /* NULL: closed */
+	bool gateway;      /* the speaker is a gateway's */
+	uint32_t asn;
+	struct link_cluster self;           /* as the speaker was opened with */
+	struct map *speakers;               /* node key to struct speaker, owned */
+	struct lbgp_link *links[LIM_LINKS]; /* the driver's, NULL: free */
+	struct map *told;                   /* packed prefix to struct told, owned */
+	struct pfx *stale;                  /* owned: told again at the next flush */
+	size_t nstale, stale_cap;
+	bool all_stale; /* no memory for that list */
+	uint64_t round;
+	ts_t again; /* not tried before, after a failure */
+};
+
+/* lbgp_rules.c */
+/* The policies of @x, who is spoken with by @l. */
+void lbgp_policies(struct lbgp *l, const struct speaker *x, struct bgp_policy *import,
+	struct bgp_policy *export);
+/* Our VPN route to @p, and the communities of one: that of the segment, and that of what lies
+ * @outside of all clusters' ranges. Returns their bytes. */
+void lbgp_nlri(const struct pfx *p, struct bgp_nlri *out);
+size_t lbgp_communities(uint32_t asn, bool outside, uint8_t out[16]);
+bool lbgp_is_outside(const struct bgp_attrs *a);
+/* The entry of @p, made if there is none; NULL: no memory. */
+struct told *lbgp_told(struct lbgp *l, const struct pfx *p, bool make);
+void lbgp_told_drop(struct lbgp *l, const struct pfx *p);
+
+#endif

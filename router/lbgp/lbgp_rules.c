@@ -1,0 +1,301 @@
+/* lbgp_rules.c - what may cross between clusters. In: a route and who tells it, or is to hear it. Out: a
+ * verdict, counted where a link's is refused; and which links were told of what, for the data plane.
+ *
+ * Before any policy, from a link:
+ *	segment		not a route of a segment that is linked
+ *	default		0.0.0.0/0 or ::/0
+ *	own		overlaps a range of ours
+ *	underlay	holds an address that carries the mesh (DESIGN 4.3)
+ *	other		overlaps a range of a linked cluster, and is not that range as that cluster says it
+ *			itself: from its own gateways what lies inside; passed on by others the range as it
+ *			is, with that cluster at the path's far end
+ * Then the link's policy; without one, what lies in the ranges of its greeting. To a link: nothing that
+ * went through its cluster; then its policy; without one, our own ranges (RFC 8212). */
+#include <stdlib.h>
+#include <string.h>
+#include "weft/wire.h"
+#include "lbgp_int.h"
+
+/* --- the form of routes --- */
+
+/* Route target: AS number and VNI, 4-octet AS form (RFC 4360 4, 5668). What lies outside: of the
+ * experimental ones (RFC 7153 5.1). */
+#define RT_TYPE      0x0202
+#define OUTSIDE_TYPE 0x8f57
+#define RD_TYPE      0x0002 /* 4-octet AS number */
+
+/* One distinguisher for all clusters and a segment: routes of several to one prefix are to be compared
+ * (RFC 4364 4.1 leaves that open). */
+void lbgp_nlri(const struct pfx *p, struct bgp_nlri *out)
+{
+	*out = (struct bgp_nlri){.family = p->ip.family == IP_V6 ? BGP_VPNV6 : BGP_VPNV4,
+		.rd = {RD_TYPE >> 8, RD_TYPE & 0xff, 0, 0, 0, 0, VNI_DEFAULT >> 8,
+			VNI_DEFAULT & 0xff},
+		.label = 3,
+		.pfx = *p};
+}
+
+size_t lbgp_communities(uint32_t asn, bool outside, uint8_t out[16])
+{
+	const uint8_t v[16] = {RT_TYPE >> 8, RT_TYPE & 0xff, (uint8_t)(asn >> 24),
+		(uint8_t)(asn >> 16), (uint8_t)(asn >> 8), (uint8_t)asn, VNI_DEFAULT >> 8,
+		VNI_DEFAULT & 0xff, OUTSIDE_TYPE >> 8, OUTSIDE_TYPE & 0xff};
+
+	memcpy(out, v, sizeof(v));
+	return outside ? 16 : 8;
+}
+
+static const uint8_t *community(const struct bgp_attrs *a, unsigned type)
+{
+	for (size_t i = 0; i + 8 <= a->ext_communities.len; i += 8)
+		if ((a->ext_communities.p[i] << 8 | a->ext_communities.p[i + 1]) == (int)type)
+			return a->ext_communities.p + i;
+	return NULL;
+}
+
+bool lbgp_is_outside(const struct bgp_attrs *a)
+{
+	return community(a, OUTSIDE_TYPE) != NULL;
+}
+
+static bool is_segment(const struct bgp_nlri *n, const struct bgp_attrs *a)
+{
+	const uint8_t *rt = community(a, RT_TYPE);
+	struct bgp_nlri ours;
+
+	lbgp_nlri(&n->pfx, &ours);
+	return rt && (rt[6] << 8 | rt[7]) == VNI_DEFAULT &&
+	       memcmp(n->rd, ours.rd, sizeof(n->rd)) == 0;
+}
+
+/* --- what was told to which link --- */
+
+static void pack(const struct pfx *p, uint8_t key[LBGP_PFX_KEY])
+{
+	key[0] = p->ip.family;
+	key[1] = p->len;
+	memcpy(key + 2, p->ip.b, 16);
+}
+
+struct told *lbgp_told(struct lbgp *l, const struct pfx *p, bool make)
+{
+	uint8_t key[LBGP_PFX_KEY];
+	struct told *t;
+
+	pack(p, key);
+	t = map_get(l->told, key);
+	if (t || !make)
+		return t;
+	t = calloc(1, sizeof(*t));
+	if (!t || map_put(l->told, key, t) != 0) {
+		free(t);
+		return NULL;
+	}
+	t->pfx = *p;
+	return t;
+}
+
+void lbgp_told_drop(struct lbgp *l, const struct pfx *p)
+{
+	uint8_t key[LBGP_PFX_KEY];
+
+	pack(p, key);
+	free(map_del(l->told, key));
+}
+
+static void queue(struct lbgp *l, struct told *t)
+{
+	if (t->queued)
+		return;
+	if (l->nstale == l->stale_cap) {
+		size_t cap = l->stale_cap ? 2 * l->stale_cap : 16;
+		struct pfx *more = realloc(l->stale, cap * sizeof(*more));
+
+		if (!more) {
+			l->all_stale = true;
+			return;
+		}
+		l->stale = more;
+		l->stale_cap = cap;
+	}
+	t->queued = true;
+	l->stale[l->nstale++] = t->pfx;
+}
+
+/* Without memory for it the data plane goes on refusing the link what it was not told of. */
+static void note(struct lbgp *l, const struct pfx *p, uint8_t bit, bool told)
+{
+	struct told *t = lbgp_told(l, p, told);
+
+	if (!t || !!(t->to & bit) == told)
+		return;
+	t->to ^= bit;
+	queue(l, t);
+}
+
+/* --- verdicts --- */
+
+static bool in_own_range(const struct lbgp *l, const struct pfx *p)
+{
+	for (size_t i = 0; i < l->self.nranges; i++)
+		if (pfx_overlaps(&l->self.ranges[i], p))
+			return true;
+	return false;
+}
+
+static bool hits_underlay(const struct lbgp *l, const struct pfx *p)
+{
+	return l->cfg.ops->underlay && l->cfg.ops->underlay(l->cfg.ctx, p);
+}
+
+/* Does @from speak for another linked cluster's range otherwise than by passing it on? */
+static bool is_others(const struct lbgp *l, const struct lbgp_link *from, const struct bgp_route *r)
+{
+	const struct pfx *p = &r->nlri->pfx;
+	uint32_t origin = bgp_attrs_origin_as(r->attrs);
+
+	for (size_t i = 0; i < LIM_LINKS; i++) {
+		const struct lbgp_link *k = l->links[i];
+
+		for (size_t n = 0; k && n < k->remote->nranges; n++) {
+			const struct pfx *range = &k->remote->ranges[n];
+
+			if (!pfx_overlaps(range, p))
+				continue;
+			if (origin != k->remote->asn || lbgp_is_outside(r->attrs) ||
+				!(k == from ? pfx_contains(range, p) : pfx_eq(range, p)))
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool in_ranges(const struct link_cluster *c, const struct pfx *p)
+{
+	for (size_t i = 0; i < c->nranges; i++)
+		if (pfx_contains(&c->ranges[i], p))
+			return true;
+	return false;
+}
+
+/* A policy that replaces all communities does not mean those that say what the route is. */
+static enum bgp_verdict apply(
+	const struct bgp_policy *policy, const struct bgp_route *r, struct bgp_edit *edit)
+{
+	static const unsigned types[] = {RT_TYPE, OUTSIDE_TYPE};
+	uint8_t mark[2][8];
+	bool has[2];
+	enum bgp_verdict v;
+
+	for (unsigned i = 0; i < 2; i++) {
+		const uint8_t *c = community(r->attrs, types[i]);
+
+		has[i] = c != NULL;
+		if (c)
+			memcpy(mark[i], c, sizeof(mark[i]));
+	}
+	v = policy->ops->apply(policy->ctx, r, edit);
+	for (unsigned i = 0; i < 2 && v == BGP_ACCEPT; i++)
+		if (has[i])
+			(void)bgp_edit_add(edit, BGP_LIST_EXT, mark[i]);
+	return v;
+}
+
+static enum bgp_verdict judge(
+	const struct lbgp_link *k, const struct bgp_route *r, struct bgp_edit *edit, int *why)
+{
+	const struct lbgp *l = k->in;
+	const struct pfx *p = &r->nlri->pfx;
+
+	*why = !is_segment(r->nlri, r->attrs) ? LBGP_SEGMENT
+	       : p->len == 0                  ? LBGP_DEFAULT
+	       : in_own_range(l, p)           ? LBGP_OWN
+	       : hits_underlay(l, p)          ? LBGP_UNDERLAY
+	       : is_others(l, k, r)           ? LBGP_OTHER
+					      : LBGP_POLICY;
+	if (*why != LBGP_POLICY)
+		return BGP_REJECT;
+	if (k->import.ops)
+		return apply(&k->import, r, edit);
+	return in_ranges(k->remote, p) ? BGP_ACCEPT : BGP_REJECT;
+}
+
+static enum bgp_verdict from_link(void *ctx, const struct bgp_route *r, struct bgp_edit *edit)
+{
+	struct lbgp_link *k = ctx;
+	int why;
+
+	if (judge(k, r, edit, &why) == BGP_ACCEPT)
+		return BGP_ACCEPT;
+	k->refused[why]++;
+	k->last_refused = r->nlri->pfx;
+	k->last_why = (enum lbgp_reason)why;
+	return BGP_REJECT;
+}
+
+static enum bgp_verdict to_link(void *ctx, const struct bgp_route *r, struct bgp_edit *edit)
+{
+	struct lbgp_link *k = ctx;
+	bool own = r->peer == BGP_LOCAL && r->attrs->as_path.len == 0;
+	enum bgp_verdict v = BGP_REJECT;
+
+	if (!bgp_attrs_path_has(r->attrs, k->remote->asn)) {
+		if (k->export.ops)
+			v = apply(&k->export, r, edit);
+		else
+			v = own ? BGP_ACCEPT : BGP_REJECT;
+	}
+	if (!own)
+		note(k->in, &r->nlri->pfx, k->bit, v == BGP_ACCEPT);
+	return v;
+}
+
+static enum bgp_verdict to_node(void *ctx, const struct bgp_route *r, struct bgp_edit *edit)
+{
+	(void)ctx;
+	(void)edit;
+	return r->ebgp ? BGP_ACCEPT : BGP_REJECT;
+}
+
+/* A gateway of ours is believed, but for what no link may say either. */
+static enum bgp_verdict from_gateway(void *ctx, const struct bgp_route *r, struct bgp_edit *edit)
+{
+	const struct lbgp *l = ctx;
+
+	(void)edit;
+	return is_segment(r->nlri, r->attrs) && !in_own_range(l, &r->nlri->pfx) &&
+			       r->nlri->pfx.len > 0 && !hits_underlay(l, &r->nlri->pfx)
+		       ? BGP_ACCEPT
+		       : BGP_REJECT;
+}
+
+/* A node that doesn't say that it is a gateway has nothing to tell. */
+static enum bgp_verdict from_node(void *ctx, const struct bgp_route *r, struct bgp_edit *edit)
+{
+	(void)ctx;
+	(void)r;
+	(void)edit;
+	return BGP_REJECT;
+}
+
+static const struct bgp_policy_ops from_link_ops = {from_link}, to_link_ops = {to_link},
+				   to_node_ops = {to_node}, from_gateway_ops = {from_gateway},
+				   from_node_ops = {from_node};
+
+void lbgp_policies(struct lbgp *l, const struct speaker *x, struct bgp_policy *import,
+	struct bgp_policy *export)
+{
+	*import = (struct bgp_policy){x->link      ? &from_link_ops
+				      : x->gateway ? &from_gateway_ops
+						   : &from_node_ops,
+		x->link ? (void *)x->link : l};
+	*export = (struct bgp_policy){x->link ? &to_link_ops : &to_node_ops, x->link};
+}
+
+const char *lbgp_reason_str(enum lbgp_reason why)
+{
+	static const char *const names[LBGP_REASONS] = {
+		"segment", "own-range", "default", "underlay", "other-range", "policy"};
+
+	return (unsigned)why < LBGP_REASONS ? names[why] : "?";
+}

@@ -1,0 +1,325 @@
+/* link_cross.c - what crosses this node beyond the two clusters' own ranges: from link to link, and between
+ * links and the neighbours of the section `bgp:`, as that section says (docs/clusters.md).
+ *
+ *	links:	bgp.clusters gives each link its policies; rules may name links, whose AS numbers come from
+ *		greetings
+ *	out:	announce: {clusters: yes}: the best routes of links stand in the neighbours' speaker, with
+ *		their path, for its export policies
+ *	in:	outside: yes of a cluster: the best routes of neighbours stand in the links' speaker, with
+ *		their path, for the links' export policies; while one is announced to a link, that link's
+ *		packets may leave here (an exit in the data plane, for these links alone)
+ *
+ * Two cores that may not be called from one another's callbacks: prefixes are noted, and carried over when
+ * the daemon's cores are drained. Bound: those of the cores; a note that finds no memory makes all be
+ * looked at. */
+#include <stdlib.h>
+#include <string.h>
+#include "weft/err.h"
+#include "bgp_svc.h"
+#include "link_svc.h"
+
+#define KEY_BYTES 18 /* family, length, address: packed */
+
+struct notes {
+	struct pfx *v; /* owned */
+	size_t n, cap;
+	bool all;
+};
+
+struct cross {
+	struct notes in, out;
+	struct map *exits; /* packed prefix: it is one in the data plane by us */
+};
+
+static void pack(const struct pfx *p, uint8_t key[KEY_BYTES])
+{
+	key[0] = p->ip.family;
+	key[1] = p->len;
+	memcpy(key + 2, p->ip.b, 16);
+}
+
+static void take_note(struct notes *t, const struct pfx *p)
+{
+	if (t->n == t->cap) {
+		size_t cap = t->cap ? 2 * t->cap : 64;
+		struct pfx *v = realloc(t->v, cap * sizeof(*v));
+
+		if (!v) {
+			t->all = true;
+			return;
+		}
+		t->v = v;
+		t->cap = cap;
+	}
+	t->v[t->n++] = *p;
+}
+
+int link_cross_open(struct daemon *d)
+{
+	struct cross *c = calloc(1, sizeof(*c));
+	uint8_t seed[16];
+
+	if (!c)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < sizeof(seed); i++)
+		seed[i] = (uint8_t)prng_next(&d->prng);
+	c->exits = map_new(KEY_BYTES, LIM_BGP_PEER_PREFIXES, seed);
+	if (!c->exits) {
+		free(c);
+		return ERR_NOMEM;
+	}
+	d->link->cross = c;
+	return 0;
+}
+
+void link_cross_close(struct daemon *d)
+{
+	struct cross *c = d->link->cross;
+
+	if (!c)
+		return;
+	map_free(c->exits);
+	free(c->in.v);
+	free(c->out.v);
+	free(c);
+	d->link->cross = NULL;
+}
+
+/* --- policies --- */
+
+static bool is_called(const struct link_entry *e, const char *name)
+{
+	char id[CLUSTER_ID_STRLEN];
+
+	return strcmp(e->name, name) == 0 ||
+	       (e->remote.asn && (strcmp(e->remote.name, name) == 0 ||
+					 strcmp(cluster_id_fmt(&e->remote.id, id), name) == 0));
+}
+
+const struct conf_bgp_cluster *link_cross_conf(struct daemon *d, const struct link_entry *e)
+{
+	const struct conf_bgp *c = d->bgp ? bgp_svc_conf(d->bgp) : NULL;
+
+	for (size_t i = 0; c && i < c->nclusters; i++)
+		if (is_called(e, c->clusters[i].name))
+			return &c->clusters[i];
+	return NULL;
+}
+
+/* Rules speak of links by name. */
+static void name_clusters(struct daemon *d)
+{
+	struct policy_book *b = d->bgp->book;
+	const char *name;
+
+	for (size_t i = 0; (name = policy_book_cluster(b, i)) != NULL; i++) {
+		uint32_t asn = 0;
+
+		for (size_t k = 0; k < LIM_LINKS && !asn; k++) {
+			const struct link_entry *e = &d->link->entries[k];
+
+			if (e->number && is_called(e, name))
+				asn = e->remote.asn;
+		}
+		if (policy_book_cluster_is(b, i, asn))
+			bgp_svc_judge(d);
+	}
+}
+
+void link_cross_policies(struct daemon *d)
+{
+	static const struct bgp_policy none = {NULL, NULL};
+	struct link_svc *s = d->link;
+
+	if (!d->bgp) /* not there yet, or not configured */
+		return;
+	name_clusters(d);
+	for (size_t i = 0; i < LIM_LINKS; i++) {
+		struct link_entry *e = &s->entries[i];
+		const struct conf_bgp_cluster *c = e->number ? link_cross_conf(d, e) : NULL;
+
+		e->bgp.import =
+			c && c->import.policy ? policy_hook(c->import.policy, POLICY_IN) : none;
+		e->bgp.export =
+			c && c->export.policy ? policy_hook(c->export.policy, POLICY_OUT) : none;
+	}
+	link_bgp_judge(d);
+	s->offer_all = true; /* `outside` may be another */
+}
+
+/* --- from links to neighbours, and exits --- */
+
+/* What the configuration says is an exit of this node's own is none of ours. */
+static bool is_taken(const struct daemon *d, const struct pfx *p)
+{
+	const struct rtab_entry *e;
+	size_t it = 0;
+
+	for (size_t i = 0; i < d->conf->nexits; i++)
+		if (pfx_eq(&d->conf->exits[i], p))
+			return true;
+	while (d->conf->naccept && rtab_next(d->rtab, &it, &e))
+		if (e->peer && e->vni == VNI_DEFAULT && pfx_eq(&e->pfx, p))
+			return true;
+	return false;
+}
+
+static void set_exit(struct daemon *d, const struct pfx *p, uint8_t to)
+{
+	struct cross *c = d->link->cross;
+	uint8_t key[KEY_BYTES];
+
+	pack(p, key);
+	if (!to && map_del(c->exits, key))
+		(void)dp_route_del(d->dp, VNI_DEFAULT, p);
+	if (!to || (!map_get(c->exits, key) && is_taken(d, p)))
+		return;
+	if (!map_get(c->exits, key) && map_put(c->exits, key, c) != 0)
+		return;
+	(void)dp_route_cross(d->dp, VNI_DEFAULT, p, DP_ROUTE_EXIT, 0, 0, to);
+}
+
+void link_cross_route(struct daemon *d, const struct lbgp_route *r)
+{
+	set_exit(d, &r->pfx, r->offered ? r->to : 0);
+	if (d->bgp && d->bgp->conf->announce.clusters)
+		take_note(&d->link->cross->out, &r->pfx);
+}
+
+void link_cross_closed(struct daemon *d)
+{
+	struct cross *c = d->link->cross;
+	const void *key;
+	void *value;
+	size_t it = 0;
+
+	while (c && map_next(c->exits, &it, &key, &value)) {
+		const uint8_t *k = key;
+		struct pfx p = {.ip.family = k[0], .len = k[1]};
+
+		memcpy(p.ip.b, k + 2, sizeof(p.ip.b));
+		set_exit(d, &p, 0);
+	}
+}
+
+/* Our own ranges and what neighbours told themselves are not carried back. */
+static void carry_out(struct daemon *d, const struct pfx *p)
+{
+	struct bgp_attrs a;
+
+	if (lbgp_best(d->link->lbgp, p, &a) && a.as_path.len && rtab_link_leads(d, VNI_DEFAULT, p))
+		bgp_svc_linked(d, p, &a);
+	else
+		bgp_svc_linked(d, p, NULL);
+}
+
+static void carry_all_out(struct daemon *d)
+{
+	const struct rtab_entry *e;
+	size_t it = 0;
+
+	while (rtab_next(d->rtab, &it, &e))
+		if (e->link && e->vni == VNI_DEFAULT)
+			carry_out(d, &e->pfx);
+}
+
+/* --- from neighbours to links --- */
+
+static bool wants_outside(struct daemon *d)
+{
+	const struct conf_bgp *c = bgp_svc_conf(d->bgp);
+
+	for (size_t i = 0; i < c->nclusters; i++)
+		if (c->clusters[i].outside)
+			return true;
+	return false;
+}
+
+void link_cross_outside(struct daemon *d, const struct pfx *p)
+{
+	if (d->link && d->link->cross && d->link->bgpd && wants_outside(d))
+		take_note(&d->link->cross->in, p);
+}
+
+struct best {
+	const struct pfx *p;
+	struct bgp_attrs attrs;
+	bool found;
+};
+
+static bool see_best(void *ctx, const struct bgp_entry *e)
+{
+	struct best *b = ctx;
+
+	if (e->best && e->peer != BGP_LOCAL) {
+		b->attrs = *e->attrs;
+		b->found = true;
+	}
+	return !e->best;
+}
+
+static void carry_in(struct daemon *d, const struct pfx *p, bool wanted)
+{
+	struct bgp_nlri n = {.family = p->ip.family == IP_V6 ? BGP_IPV6 : BGP_IPV4, .pfx = *p};
+	struct best b = {.p = p};
+
+	if (wanted)
+		(void)bgp_lookup(bgpd_core(d->bgp->bgpd), VNI_DEFAULT, &n, see_best, &b);
+	if (lbgp_offer(d->link->lbgp, p, b.found ? &b.attrs : NULL, loop_now()) != 0)
+		daemon_warn(d, "not all that neighbours tell is offered to links: no room");
+}
+
+struct all_in {
+	struct daemon *d;
+	bool wanted;
+};
+
+static bool see_all(void *ctx, const struct bgp_entry *e)
+{
+	struct all_in *a = ctx;
+
+	if (e->best && e->peer != BGP_LOCAL)
+		take_note(&a->d->link->cross->in, &e->nlri->pfx);
+	return true;
+}
+
+bool link_cross_pending(const struct daemon *d)
+{
+	const struct cross *c = d->link ? d->link->cross : NULL;
+
+	return c && (c->in.n || c->out.n || c->in.all || c->out.all);
+}
+
+bool link_cross_drain(struct daemon *d)
+{
+	struct link_svc *s = d->link;
+	struct cross *c = s->cross;
+	struct notes in = c->in, out = c->out;
+	bool wanted;
+
+	if (!d->bgp || !d->bgp->bgpd)
+		return false;
+	if ((s->offer_all || in.all) && s->bgpd) {
+		struct all_in a = {.d = d};
+
+		s->offer_all = c->in.all = false;
+		(void)bgp_walk(bgpd_core(d->bgp->bgpd), BGP_LOC_RIB, VNI_DEFAULT, 0, see_all, &a);
+		in = c->in;
+	}
+	if (!in.n && !out.n && !out.all)
+		return false;
+	wanted = wants_outside(d);
+	memset(&c->in, 0, sizeof(c->in));
+	memset(&c->out, 0, sizeof(c->out));
+	for (size_t i = 0; i < in.n; i++)
+		carry_in(d, &in.v[i], wanted);
+	for (size_t i = 0; i < out.n && !out.all; i++)
+		carry_out(d, &out.v[i]);
+	if (out.all)
+		carry_all_out(d);
+	if (in.n && s->bgpd)
+		bgpd_kick(s->bgpd);
+	free(in.v);
+	free(out.v);
+	return true;
+}

@@ -1,0 +1,177 @@
+#!/bin/bash
+# t_transit.sh - three clusters in a chain, east - mid - west: without a word nothing goes through mid; by policy it
+# does, over one gateway of mid and over two, and the policy taken back closes it again. A range that was heard
+# of once stays closed: while no gateway leads there, after a restart of weftd, on members too, masquerade or not.
+set -euo pipefail
+root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
+build=${build:-$root/build}
+. "$root/test/netns/lib.sh"
+. "$root/test/netns/paths.sh"
+net_init transit "$(mktemp -d)"
+trap net_end EXIT
+
+EAST=10.32.0.0/20 MID=10.32.16.0/20 WEST=10.32.32.0/20
+
+clusters() { json_at "$1" "$2" status clusters; }
+linked() { clusters "$1" "[l['state'] for l in d['links']] == ['up'] * $2"; }
+behind() { clusters "$1" "any(p['prefix'] == '$2' and p['gateway'] for p in d['prefixes'])"; }
+closed() { clusters "$1" "any(p['prefix'] == '$2' and not p['gateway'] for p in d['prefixes'])"; }
+knows() { clusters "$1" "any(p['prefix'] == '$2' for p in d['prefixes'])"; }
+path_len() { [ "$(clusters "$1" "len(next(p['path'] for p in d['prefixes'] if p['prefix'] == '$2').split())")" = "$3" ]; }
+
+cluster_start() { # NAME N NET RANGE SEED [OPTION...]
+	local name=$1 n=$2 net=$3 range=$4 seed=$5
+	shift 5
+	cp "$net_dir/$name" "$net_dir/secret"
+	weftd_start "h$n" --cluster "$name" --cluster-range "$range" --prefix "10.32.$net.0/24@eth-p$n" \
+		--peer "192.0.2.$seed" --config "$net_dir/h$n.yaml" "$@"
+}
+start() { # N
+	case $1 in
+	1) cluster_start east 1 1 $EAST 1 ;;
+	2) cluster_start east 2 2 $EAST 1 ;;
+	3) cluster_start mid 3 17 $MID 3 ;;
+	4) cluster_start mid 4 18 $MID 3 ;;
+	5) cluster_start west 5 33 $WEST 5 ;;
+	6) cluster_start west 6 34 $WEST 5 ;;
+	esac
+}
+reload() { weft_at "$1" bgp reload >/dev/null; }
+
+# What each end takes from mid: mid's own ranges, and the other end's through it.
+end_conf() { # OTHER-RANGE
+	cat <<CONF
+bgp:
+  policies:
+    by-mid:
+    - {match: {cluster: "link:mid"}, then: accept}
+    - {match: {prefix: $1, as-path: "^. .$"}, set: {local-preference: 50}, then: accept}
+  clusters:
+  - {cluster: mid, import: by-mid}
+CONF
+}
+mid_conf() { # POLICY-OF-EXPORT
+	cat <<CONF
+bgp:
+  policies:
+    own: [{match: {learned: own}, then: accept}]
+    all:
+    - {match: {learned: own}, then: accept}
+    - {match: {cluster: ["link:east", "link:west", 4200000000-4294967294]}, then: accept}
+  clusters:
+  - {cluster: east, export: $1}
+  - {cluster: west, export: $1}
+CONF
+}
+
+net_underlay h1 h2 h3 h4 h5 h6
+for n in 1 2; do net_pod h$n p$n $n; done
+for n in 3 4; do net_pod h$n p$n $((14 + n)); done
+for n in 5 6; do net_pod h$n p$n $((28 + n)); done
+for c in east mid west; do "$build/cli/weft" key new --out "$net_dir/$c" >/dev/null; done
+for n in 1 2; do end_conf $WEST >"$net_dir/h$n.yaml"; done
+for n in 5 6; do end_conf $EAST >"$net_dir/h$n.yaml"; done
+for n in 3 4; do mid_conf own >"$net_dir/h$n.yaml"; done
+
+step "linked in a chain, transit off"
+for n in 1 2 3 4 5 6; do start $n; done
+weft_at h3 cluster link --name east >"$net_dir/to-east"
+weft_at h3 cluster link --name west >"$net_dir/to-west"
+weft_at h1 cluster accept - <"$net_dir/to-east" >/dev/null
+weft_at h5 cluster accept - <"$net_dir/to-west" >/dev/null
+for h in h2 h6; do within 20 "$h leads to mid" behind $h $MID; done
+for r in $EAST $WEST; do within 20 "h4 leads to $r" behind h4 $r; done
+within 10 "p2 reaches p4" pings p2 10.32.18.2
+within 10 "p6 reaches p4" pings p6 10.32.18.2
+for h in h1 h2; do not knows $h $WEST || fail "$h heard of west, transit off"; done
+for h in h5 h6; do not knows $h $EAST || fail "$h heard of east, transit off"; done
+not pings p2 10.32.34.2 || fail "p6 is reached, transit off"
+
+step "transit by policy"
+mid_conf all >"$net_dir/h3.yaml"
+reload h3
+for h in h1 h2; do within 20 "$h leads west" behind $h $WEST; done
+for h in h5 h6; do within 20 "$h leads east" behind $h $EAST; done
+path_len h2 $WEST 2 || fail "the path is not the two clusters crossed"
+path_len h2 $MID 1 || fail "mid is not one cluster away"
+weft_at h1 status clusters
+weft_at h3 status clusters
+capture_start h3
+within 10 "p2 reaches p6" pings p2 10.32.34.2
+udp_tcp_echo p2 p6 10.32.34.2 "a-word-in-transit"
+udp_tcp_echo p5 p1 10.32.1.2 "a-word-in-transit"
+capture_stop
+[ "$(capture_count)" -gt 40 ] || fail "the capture is too short"
+not capture_has a-word-in-transit || fail "in clear on the underlay"
+not capture_has_inner || fail "inner packets in clear"
+# The pod's host, three gateways, and the far host.
+in_pod p2 ping -c 1 -t 6 -W 2 -q 10.32.34.2 >/dev/null || fail "six hops are not enough"
+not in_pod p2 ping -c 1 -t 4 -W 1 -q 10.32.34.2 >/dev/null || fail "the TTL does not fall at gateways"
+not shows Redirect in_pod p2 ping -c 5 -i 0.1 -W 2 10.32.34.2 || fail "a gateway sends redirects"
+for h in h1 h3 h5; do clusters $h "d['self']['bgp_error'] == ''" || fail "$h can't speak BGP"; done
+
+step "over two gateways of mid"
+mid_conf all >"$net_dir/h4.yaml"
+reload h4
+weft_at h4 cluster accept --name west - <"$net_dir/to-west" >/dev/null
+within 20 "h4 is linked with west" linked h4 1
+weft_at h3 cluster unlink west >/dev/null
+within 20 "h2 leads west" behind h2 $WEST
+within 20 "h6 leads east" behind h6 $EAST
+within 20 "p2 reaches p6" pings p2 10.32.34.2
+udp_tcp_echo p2 p6 10.32.34.2 "by-four-gateways"
+in_pod p2 ping -c 1 -t 7 -W 2 -q 10.32.34.2 >/dev/null || fail "seven hops are not enough"
+not in_pod p2 ping -c 1 -t 5 -W 1 -q 10.32.34.2 >/dev/null || fail "h4 does not forward"
+
+step "transit taken back"
+mid_conf own >"$net_dir/h4.yaml"
+reload h4
+within 20 "h6 has east closed" closed h6 $EAST
+not pings p6 10.32.2.2 || fail "p2 is reached without transit"
+mid_conf own >"$net_dir/h3.yaml"
+reload h3
+within 20 "h2 has west closed" closed h2 $WEST
+not pings p2 10.32.34.2 || fail "p6 is reached without transit"
+
+step "closed ranges outlive weftd, and masquerade is kept off them"
+in_host h2 nft -f - <<'X'
+table inet theirs {
+	chain post {
+		type nat hook postrouting priority srcnat
+		ip saddr 10.32.2.0/24 masquerade
+	}
+}
+X
+keeps() { in_host "$1" nft list table inet weft | grep -q "daddr $2 jump keep"; }
+within 10 "masquerade is kept off west" keeps h2 $WEST
+keeps h2 $MID || fail "masquerade is not kept off mid"
+udp_tcp_echo p4 p2 10.32.2.2 "the-pod-itself" # from mid, past the rule
+in_pod p4 ping -c 1 -W 2 -q 10.32.2.2 >/dev/null || fail "p4 does not reach p2"
+no_way() { shows 'No route to host|unreachable' in_host "$1" ip route get "$2"; }
+for how in KILL TERM; do
+	weftd_stop h2 $how
+	for a in 10.32.34.2 10.32.18.2; do within 10 "SIG$how: $a is unreachable while weftd is down" no_way h2 $a; done
+	capture_start h2
+	not pings p2 10.32.34.2 || fail "p6 answers"
+	start 2 # nobody at west can answer; mid's gateway is heard of again in a while
+	closed h2 $WEST || fail "SIG$how: west is not closed after the start"
+	not pings p2 10.32.34.2 || fail "p6 answers"
+	within 20 "h2 leads to mid again" behind h2 $MID
+	capture_stop
+	not capture_has_inner || fail "SIG$how: in clear"
+done
+for h in h1 h2; do weftd_stop $h KILL; done
+start 2 # without a gateway of its own: it can't hear of anything
+for r in $MID $WEST; do closed h2 $r || fail "$r is open"; done
+for a in 10.32.34.2 10.32.18.2; do no_way h2 $a || fail "$a is not unreachable"; done
+
+step "until the operator says so"
+shows 'no linked range' weft_at h2 cluster unlink 10.99.0.0/16 || fail "a range that is none is forgotten"
+weft_at h2 cluster unlink $WEST
+not knows h2 $WEST || fail "west is still closed"
+knows h2 $MID || fail "mid went with it"
+start 1
+within 20 "h2 leads to mid again" behind h2 $MID
+shows 'a gateway leads to' weft_at h2 cluster unlink $MID || fail "a range in use is forgotten"
+shows 'link .* leads to' weft_at h1 cluster unlink $MID || fail "a link's own range is forgotten"
+echo "ok"
