@@ -323,7 +323,7 @@ static void check_beliefs(struct sim_node *n)
 		struct model_claim *v = claim_room(c, count + i.nprefixes + 1);
 
 		check_view(n, &i);
-		if (!sim_node_counts(&i))
+		if (!sim_node_counts(&i) && !i.away)
 			continue;
 		for (size_t p = 0; p < i.nprefixes; p++)
 			v[count++] = (struct model_claim){

@@ -162,6 +162,11 @@ void sim_at(struct sim *s, struct sim_event *e, ts_t when)
 	sift_up(s, s->nheap++);
 }
 
+ts_t sim_next(const struct sim *s)
+{
+	return s->nheap > 0 ? s->heap[0].when : TS_NEVER;
+}
+
 bool sim_run(struct sim *s, ts_t until)
 {
 	while (!s->failed && s->nheap > 0 && ts_due(s->heap[0].when, until)) {

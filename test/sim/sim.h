@@ -61,6 +61,7 @@ struct sim_cfg {
 	bool full_mesh;      /* a session with everybody, as before there was an overlay */
 	bool no_claims;      /* nodes claim no blocks; above SIM_CLAIMS_NODES none does */
 	bool data;           /* each node sends a data packet now and then */
+	bool outside;        /* with no_crypto: real sessions with whom is outside (sim_net.h) */
 	const char *profile; /* of sim_fault.h; NULL: "none" */
 	dur_t converge;      /* how long agreement may take after quiet */
 	dur_t routable;      /* how long a live, reachable prefix may have no route */
@@ -113,6 +114,9 @@ struct sim *sim_new(const struct sim_cfg *cfg);
 void sim_free(struct sim *s);
 /* Handle events up to @until, or to the first failure. False: failed. */
 bool sim_run(struct sim *s, ts_t until);
+
+/* When the next event comes; TS_NEVER: none. */
+ts_t sim_next(const struct sim *s);
 
 void sim_at(struct sim *s, struct sim_event *e, ts_t when); /* queue or move; TS_NEVER cancels */
 

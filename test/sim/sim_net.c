@@ -63,6 +63,11 @@ struct sim_net {
 	struct datagram *ring[REPLAY_RING];
 	uint64_t nring;
 	struct list flying;
+	void (*out)(void *ctx, const struct ep *from, const struct ep *to, const uint8_t *buf,
+		size_t len);
+	void (*stand_in)(
+		void *ctx, unsigned host, const struct ep *from, const uint8_t *buf, size_t len);
+	void *out_ctx, *stand_in_ctx;
 	bool remember;
 	struct sim_net_stats stats;
 };
@@ -369,7 +374,9 @@ static void arrive(struct sim *s, struct sim_event *e)
 	uint32_t to = host_at(n, &d->dst);
 
 	list_del(&d->flying);
-	if (to == NOBODY || !sim_node_running(s->nodes[to]))
+	if (to != NOBODY && !sim_node_running(s->nodes[to]) && n->stand_in)
+		n->stand_in(n->stand_in_ctx, to, &d->src, d->buf, d->len);
+	else if (to == NOBODY || !sim_node_running(s->nodes[to]))
 		n->stats.nowhere++;
 	else if (d->from != NOBODY && !passes(n, d->from, to))
 		n->stats.cut++;
@@ -459,6 +466,10 @@ void sim_net_send(struct sim_net *n, unsigned from, uint16_t port, const struct 
 	account(n, from, WIRE_TYPE_OF(buf[0]), wire_len);
 	/* A translator opens the way back whether or not the datagram arrives. */
 	src.port = sim_nat_out(n->hosts[from].nat, port, to, n->s->now);
+	if (sim_net_is_outside(n, to)) {
+		n->out(n->out_ctx, &src, to, buf, len);
+		return;
+	}
 	if (!way_free(n, from, dest, wire_len))
 		return;
 	d = malloc(sizeof(*d) + len);
@@ -481,6 +492,41 @@ void sim_net_send(struct sim_net *n, unsigned from, uint16_t port, const struct 
 		return;
 	}
 	fly(n, d);
+}
+
+void sim_net_outside(struct sim_net *n,
+	void (*out)(void *ctx, const struct ep *from, const struct ep *to, const uint8_t *buf,
+		size_t len),
+	void *ctx)
+{
+	n->out = out;
+	n->out_ctx = ctx;
+}
+
+bool sim_net_is_outside(const struct sim_net *n, const struct ep *ep)
+{
+	return n->out && host_at(n, ep) == NOBODY;
+}
+
+void sim_net_inject(struct sim_net *n, const struct ep *from, const struct ep *to,
+	const uint8_t *buf, size_t len)
+{
+	struct datagram *d = malloc(sizeof(*d) + len);
+
+	if (!d)
+		abort();
+	*d = (struct datagram){.from = NOBODY, .src = *from, .dst = *to, .len = len};
+	list_init(&d->flying);
+	memcpy(d->buf, buf, len);
+	arrive(n->s, &d->ev);
+}
+
+void sim_net_stand_in(struct sim_net *n,
+	void (*in)(void *ctx, unsigned host, const struct ep *from, const uint8_t *buf, size_t len),
+	void *ctx)
+{
+	n->stand_in = in;
+	n->stand_in_ctx = ctx;
 }
 
 void sim_net_remember(struct sim_net *n, bool on)

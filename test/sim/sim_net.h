@@ -67,6 +67,20 @@ bool sim_net_reach(const struct sim_net *n, unsigned a, unsigned b);
  * @wire_len: the bytes that it stands for. */
 void sim_net_send(struct sim_net *n, unsigned from, uint16_t port, const struct ep *to,
 	const uint8_t *buf, size_t len, size_t wire_len);
+/* For who plays the others to a real daemon (peers.h). What is sent to an address that is no host's leaves
+ * by @out, undelayed; NULL: it is lost, as it is at first. */
+void sim_net_outside(struct sim_net *n,
+	void (*out)(void *ctx, const struct ep *from, const struct ep *to, const uint8_t *buf,
+		size_t len),
+	void *ctx);
+bool sim_net_is_outside(const struct sim_net *n, const struct ep *ep);
+/* A datagram (borrowed) comes from outside, now. */
+void sim_net_inject(struct sim_net *n, const struct ep *from, const struct ep *to,
+	const uint8_t *buf, size_t len);
+/* What arrives at a host whose node does not run goes to @in, borrowed; NULL: it is lost. */
+void sim_net_stand_in(struct sim_net *n,
+	void (*in)(void *ctx, unsigned host, const struct ep *from, const uint8_t *buf, size_t len),
+	void *ctx);
 /* Whether what is sent is kept for the attacker. */
 void sim_net_remember(struct sim_net *n, bool on);
 /* An attacker sends one of the last datagrams again, from where it came or from elsewhere. */

@@ -24,8 +24,7 @@
 #define DATAGRAM_BUDGET 256
 #define SECOND          DUR_SEC(1)
 #define HOUSEKEEPING    DUR_SEC(10)
-#define SOCKET_BYTES    212992 /* the kernel's default */
-#define WALL_START      UINT64_C(1790000000000000000)
+#define SOCKET_BYTES    212992      /* the kernel's default */
 #define PLANT_AFTER     DUR_SEC(20) /* a planted bug shows from then on */
 
 struct waiting {
@@ -106,7 +105,9 @@ static uint16_t port_of(uint8_t via)
 
 static void on_send(struct sim_node *n, const struct sess_act *a)
 {
-	size_t wire_len = sim_sess_wire_len(n->sess, a->buf, a->len);
+	size_t wire_len = sim_net_is_outside(n->s->net, &a->to)
+				  ? a->len
+				  : sim_sess_wire_len(n->sess, a->buf, a->len);
 
 	check_sealed(n, a);
 	check_size(n, sim_planted(n, PLANT_BIG) ? wire_len + WIRE_CONTROL_MAX : wire_len);
@@ -416,7 +417,7 @@ static void save_peers(struct sim_node *n)
 
 static uint64_t wall_now(const struct sim_node *n)
 {
-	return WALL_START + n->s->now.ns + (uint64_t)n->wall;
+	return SIM_WALL_START + n->s->now.ns + (uint64_t)n->wall;
 }
 
 static void housekeeping(struct sim_node *n, ts_t now)
@@ -453,7 +454,8 @@ static void each_second(struct sim_node *n, ts_t now)
 
 	for (uint32_t i = 1; core && i < n->nslots; i++)
 		if (n->slots[i].up && n->slots[i].last_data.ns)
-			sess_traffic(core, i, n->slots[i].last_data, now);
+			sess_traffic(
+				core, sim_sess_core_peer(n->sess, i), n->slots[i].last_data, now);
 	if (core && n->s->cfg.data)
 		send_data(n);
 	n->second_at = ts_add(now, SECOND);
@@ -483,7 +485,8 @@ static bool data_recv(
 	if (d.side)
 		return true;
 	if (k && slot(n, k->peer)->up && !ep_eq(&slot(n, k->peer)->ep, from))
-		sess_roam_hint(sim_sess_core(n->sess), k->peer, from, local, sim_node_now(n));
+		sess_roam_hint(sim_sess_core(n->sess), sim_sess_core_peer(n->sess, k->peer), from,
+			local, sim_node_now(n));
 	return true;
 }
 
@@ -680,12 +683,24 @@ static void load_disk(struct sim_node *n)
 	n->disk.epoch++;
 }
 
-void sim_node_secret(struct secret_keys *keys, struct cluster_id *cluster)
+const struct secret *sim_node_secret_of_all(void)
 {
 	static const struct secret secret = {{'w', 'e', 'f', 't'}};
 
-	secret_derive(&secret, keys);
-	secret_cluster_id(&secret, cluster);
+	return &secret;
+}
+
+void sim_node_secret(struct secret_keys *keys, struct cluster_id *cluster)
+{
+	const struct secret *secret = sim_node_secret_of_all();
+
+	secret_derive(secret, keys);
+	secret_cluster_id(secret, cluster);
+}
+
+static bool is_outside(void *net, const struct ep *ep)
+{
+	return sim_net_is_outside(net, ep);
 }
 
 static void start_cores(struct sim_node *n, ts_t now)
@@ -713,6 +728,9 @@ static void start_cores(struct sim_node *n, ts_t now)
 	n->sess = sim_sess_new(&c, n->s->cfg.no_crypto, now);
 	n->gossip = gossip_new(&g, now);
 	if (!n->sess || !n->gossip)
+		abort();
+	c.side_ports = 0;
+	if (n->s->cfg.outside && sim_sess_add_core(n->sess, &c, is_outside, n->s->net, now) != 0)
 		abort();
 	if (n->s->cfg.no_claims || n->s->cfg.nodes > SIM_CLAIMS_NODES)
 		return;
@@ -784,6 +802,8 @@ void sim_node_stop(struct sim_node *n)
 	save_peers(n);
 	sim_net_disturb(n->s->net, n->index, n->s->now);
 	sim_trace(n->s, (int)n->index, -1, "clean stop", 0);
+	gossip_pause(n->gossip, sim_node_now(n));
+	drain(n);
 	for (uint32_t i = 1; i < n->nslots; i++)
 		if (n->slots[i].up)
 			sim_sess_disconnect(n->sess, &n->slots[i].key, sim_node_now(n));
@@ -856,6 +876,11 @@ void sim_node_forget(struct sim_node *n, const struct sim_node *other)
 	identity_wipe(&id);
 	if (gossip_forget(n->gossip, key, wall_now(n) / 1000000000, sim_node_now(n)) == 0)
 		sim_trace(n->s, (int)n->index, (int)other->index, "forgets", 0);
+	turn_ends(n);
+}
+
+void sim_node_turn(struct sim_node *n)
+{
 	turn_ends(n);
 }
 

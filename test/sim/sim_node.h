@@ -23,6 +23,9 @@ struct view;
 #define SIM_PREFIXES 8  /* that a node may have at once */
 #define SIM_SAVED    64 /* last known peers on the disk */
 
+/* What wall clocks show at the simulation's start, in ns since 1970. */
+#define SIM_WALL_START UINT64_C(1790000000000000000)
+
 struct sim_disk {
 	bool used;
 	uint8_t seed[32]; /* identity */
@@ -143,9 +146,12 @@ void sim_node_deafen(struct sim_node *n, ts_t until);
 void sim_node_clone(struct sim_node *n, const struct sim_node *of);
 /* Does another node run from a copy of this one's disk? */
 bool sim_node_cloned(const struct sim_node *n);
-/* The cluster's secret, and its id. */
+const struct secret *sim_node_secret_of_all(void);
+/* What is derived from it. */
 void sim_node_secret(struct secret_keys *keys, struct cluster_id *cluster);
 
+/* Its cores were called by somebody else: do what they say. */
+void sim_node_turn(struct sim_node *n);
 /* Tell gossip anew what it publishes: prefixes and claims. */
 void sim_node_publish(struct sim_node *n);
 /* Is the bug planted here and now? Node 1 is the one that has it. */

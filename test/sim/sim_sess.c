@@ -75,8 +75,10 @@ struct plain {
 };
 
 struct sim_sess {
-	struct sess *core;
+	struct sess *core; /* both: is_real() tells whose */
 	struct plain *p;
+	bool (*is_real)(void *ctx, const struct ep *ep);
+	void *ctx;
 };
 
 /* --- actions --- */
@@ -96,6 +98,16 @@ static struct sess_act *push(struct plain *p, enum sess_act_type type, size_t le
 	return &a->act;
 }
 
+static void plain_head(struct wr *w, uint8_t type, const struct node_key *self, uint64_t life,
+	uint64_t to_life, uint64_t counter)
+{
+	wr_u8(w, WIRE_TYPE_BYTE(type));
+	wr_copy(w, self->b, 32);
+	wr_u64(w, life);
+	wr_u64(w, to_life);
+	wr_u64(w, counter);
+}
+
 static void transmit(struct plain *p, uint8_t type, const struct ep *to, uint64_t to_life,
 	const void *body, size_t len)
 {
@@ -105,11 +117,7 @@ static void transmit(struct plain *p, uint8_t type, const struct ep *to, uint64_
 
 	a->to = *to;
 	wr_init(&w, buf, PLAIN_HDR + len);
-	wr_u8(&w, WIRE_TYPE_BYTE(type));
-	wr_copy(&w, p->self.b, 32);
-	wr_u64(&w, p->life);
-	wr_u64(&w, to_life);
-	wr_u64(&w, ++p->counter);
+	plain_head(&w, type, &p->self, p->life, to_life, ++p->counter);
 	wr_copy(&w, body, len);
 }
 
@@ -474,19 +482,25 @@ static int on_reset(struct plain *p, const struct plain_msg *m, struct rd *r, ts
 	return plain_connect(p, &ep, &m->key, ts_add(now, LOST_REDIAL), now);
 }
 
+/* Read the head; what follows is left in @r. False: cut short. */
+static bool plain_read(struct rd *r, const uint8_t *buf, size_t len, struct plain_msg *m)
+{
+	rd_init(r, buf, len);
+	m->type = WIRE_TYPE_OF(rd_u8(r));
+	rd_copy(r, m->key.b, 32);
+	m->life = rd_u64(r);
+	m->my_life = rd_u64(r);
+	m->counter = rd_u64(r);
+	return !rd_bad(r);
+}
+
 static int plain_recv(
 	struct plain *p, const struct ep *from, const uint8_t *buf, size_t len, ts_t now)
 {
 	struct plain_msg m;
 	struct rd r;
 
-	rd_init(&r, buf, len);
-	m.type = WIRE_TYPE_OF(rd_u8(&r));
-	rd_copy(&r, m.key.b, 32);
-	m.life = rd_u64(&r);
-	m.my_life = rd_u64(&r);
-	m.counter = rd_u64(&r);
-	if (rd_bad(&r))
+	if (!plain_read(&r, buf, len, &m))
 		return ERR_TRUNCATED;
 	switch (m.type) {
 	case WIRE_INIT:
@@ -631,27 +645,60 @@ void sim_sess_free(struct sim_sess *x)
 	free(x);
 }
 
+int sim_sess_add_core(struct sim_sess *x, const struct sess_cfg *cfg,
+	bool (*is_real)(void *ctx, const struct ep *ep), void *ctx, ts_t now)
+{
+	assert(x->p && !x->core);
+	x->is_real = is_real;
+	x->ctx = ctx;
+	x->core = sess_new(cfg, now);
+	return x->core ? 0 : ERR_NOMEM;
+}
+
 struct sess *sim_sess_core(struct sim_sess *x)
 {
 	return x->core;
 }
 
+/* --- handles where there are both variants --- */
+
+static uint32_t outer_of(const struct sim_sess *x, uint32_t peer, bool core)
+{
+	return peer == 0 || !x->core || !x->p ? peer : 2 * peer + core;
+}
+
+uint32_t sim_sess_core_peer(const struct sim_sess *x, uint32_t peer)
+{
+	if (!x->core || !x->p)
+		return x->core ? peer : 0;
+	return peer % 2 ? peer / 2 : 0;
+}
+
+static uint32_t plain_peer_of(const struct sim_sess *x, uint32_t peer)
+{
+	if (!x->core || !x->p)
+		return x->p ? peer : 0;
+	return peer % 2 ? 0 : peer / 2;
+}
+
+static bool for_core(const struct sim_sess *x, const struct ep *ep)
+{
+	return x->core && (!x->p || x->is_real(x->ctx, ep));
+}
+
 int sim_sess_connect(struct sim_sess *x, const struct ep *to, const struct node_key *expect,
 	ts_t give_up, ts_t now)
 {
-	return x->core ? sess_connect(x->core, to, expect, give_up, now)
-		       : plain_connect(x->p, to, expect, give_up, now);
+	return for_core(x, to) ? sess_connect(x->core, to, expect, give_up, now)
+			       : plain_connect(x->p, to, expect, give_up, now);
 }
 
 void sim_sess_disconnect(struct sim_sess *x, const struct node_key *key, ts_t now)
 {
-	struct plain_peer *t;
+	struct plain_peer *t = x->p ? map_get(x->p->by_key, key) : NULL;
 
-	if (x->core) {
+	if (x->core)
 		sess_disconnect(x->core, key, now);
-		return;
-	}
-	t = map_get(x->p->by_key, key);
 	if (t) {
 		control(x->p, t, WIRE_CTL_CLOSE, NULL, 0);
 		peer_down(x->p, t, SESS_DOWN_FORGOTTEN);
@@ -660,13 +707,10 @@ void sim_sess_disconnect(struct sim_sess *x, const struct node_key *key, ts_t no
 
 void sim_sess_release(struct sim_sess *x, const struct node_key *key, ts_t now)
 {
-	struct plain_peer *t;
+	struct plain_peer *t = x->p ? map_get(x->p->by_key, key) : NULL;
 
-	if (x->core) {
+	if (x->core)
 		sess_release(x->core, key, now);
-		return;
-	}
-	t = map_get(x->p->by_key, key);
 	if (t) {
 		t->released = true;
 		arm_peer(x->p, t);
@@ -676,19 +720,23 @@ void sim_sess_release(struct sim_sess *x, const struct node_key *key, ts_t now)
 int sim_sess_recv(struct sim_sess *x, const struct ep *from, const struct ip *local, uint8_t *buf,
 	size_t len, ts_t now)
 {
-	return x->core ? sess_recv(x->core, from, local, buf, len, now)
-		       : plain_recv(x->p, from, buf, len, now);
+	return for_core(x, from) ? sess_recv(x->core, from, local, buf, len, now)
+				 : plain_recv(x->p, from, buf, len, now);
 }
 
 int sim_sess_send(
 	struct sim_sess *x, uint32_t peer, uint8_t type, const void *body, size_t len, ts_t now)
 {
-	if (x->core)
-		return sess_send(x->core, peer, type, body, len, now);
-	if (peer == 0 || peer > x->p->npeers || !x->p->peers[peer])
+	uint32_t plain = plain_peer_of(x, peer);
+
+	if (!plain)
+		return x->core ? sess_send(
+					 x->core, sim_sess_core_peer(x, peer), type, body, len, now)
+			       : ERR_NOT_FOUND;
+	if (plain > x->p->npeers || !x->p->peers[plain])
 		return ERR_NOT_FOUND;
-	x->p->peers[peer]->last_use = now;
-	control(x->p, x->p->peers[peer], type, body, len);
+	x->p->peers[plain]->last_use = now;
+	control(x->p, x->p->peers[plain], type, body, len);
 	return 0;
 }
 
@@ -696,28 +744,79 @@ void sim_sess_tick(struct sim_sess *x, ts_t now)
 {
 	if (x->core)
 		sess_tick(x->core, now);
-	else
+	if (x->p)
 		plain_tick(x->p, now);
 }
 
 ts_t sim_sess_deadline(const struct sim_sess *x)
 {
-	return x->core ? sess_deadline(x->core) : tq_deadline(&x->p->timers);
+	ts_t core = x->core ? sess_deadline(x->core) : TS_NEVER;
+
+	return x->p ? ts_min(core, tq_deadline(&x->p->timers)) : core;
 }
 
 bool sim_sess_next(struct sim_sess *x, struct sess_act *out)
 {
-	return x->core ? sess_next(x->core, out) : plain_next(x->p, out);
+	if (x->core && sess_next(x->core, out)) {
+		out->peer = outer_of(x, out->peer, true);
+		return true;
+	}
+	if (!x->p || !plain_next(x->p, out))
+		return false;
+	out->peer = outer_of(x, out->peer, false);
+	return true;
 }
 
 uint32_t sim_sess_find(const struct sim_sess *x, const struct node_key *key)
 {
-	const struct plain_peer *t;
+	const struct plain_peer *t = x->p ? map_get(x->p->by_key, key) : NULL;
 
-	if (x->core)
-		return sess_peer_find(x->core, key);
-	t = map_get(x->p->by_key, key);
-	return t ? t->handle : 0;
+	if (t)
+		return outer_of(x, t->handle, false);
+	return x->core ? outer_of(x, sess_peer_find(x->core, key), true) : 0;
+}
+
+/* --- nodes without a state --- */
+
+#define STUB_LIFE 1
+
+size_t sim_stub_answer(struct sim_stub *x, const uint8_t *buf, size_t len,
+	size_t (*ctl)(const uint8_t *msg, size_t len, uint8_t out[SIM_STUB_MAX]),
+	uint8_t out[SIM_STUB_MAX])
+{
+	uint8_t body[SIM_STUB_MAX], type = WIRE_DATA;
+	struct plain_msg m;
+	size_t n = 0;
+	struct rd r;
+	struct wr w;
+
+	if (!plain_read(&r, buf, len, &m))
+		return 0;
+	if (m.type == WIRE_INIT) {
+		type = WIRE_RESP;
+	} else if (m.type == WIRE_FINAL && m.my_life == STUB_LIFE && rd_left(&r) == 0) {
+		body[n++] = WIRE_CTL_CONFIRM;
+	} else if (m.type == WIRE_DATA && m.my_life != STUB_LIFE) {
+		type = WIRE_RESET;
+		memcpy(body, &m.my_life, 8);
+		n = 8;
+	} else if (m.type == WIRE_DATA && rd_left(&r) > 0) {
+		if (*r.p == WIRE_CTL_PING && rd_left(&r) <= 1 + PING_BODY) {
+			n = rd_left(&r);
+			memcpy(body, r.p, n);
+			body[0] = WIRE_CTL_PONG;
+		} else {
+			n = ctl(r.p, rd_left(&r), body);
+		}
+		if (n == 0)
+			return 0;
+	} else {
+		return 0;
+	}
+	wr_init(&w, out, SIM_STUB_MAX);
+	plain_head(&w, type, &x->self, STUB_LIFE, m.life, ++x->said);
+	wr_copy(&w, body, n);
+	return wr_bad(&w) ? 0 : wr_len(&w);
 }
 
 size_t sim_sess_wire_len(const struct sim_sess *x, const uint8_t *buf, size_t len)

@@ -3,7 +3,10 @@
  * The plain variant has the core's calls, actions and times (handshake of three messages and a
  * confirmation, retries, pings, silence, resets, close, rekeys as traffic) and no cryptography:
  * datagrams carry their sender's key and are believed. It gives no SESS_KEY_ actions. Replays and
- * corruption are the network's business there: what would not authenticate is dropped by it. */
+ * corruption are the network's business there: what would not authenticate is dropped by it.
+ *
+ * A node may have both: the core for whom is_real() knows by address, plain ones with all others. Handles
+ * then are odd for the core's peers. */
 #ifndef WEFT_SIM_SESS_H
 #define WEFT_SIM_SESS_H
 
@@ -14,8 +17,27 @@ struct sim_sess;
 /* As sess_new; @plain chooses the variant. */
 struct sim_sess *sim_sess_new(const struct sess_cfg *cfg, bool plain, ts_t now);
 void sim_sess_free(struct sim_sess *x); /* NULL is fine */
+/* Besides the plain ones: the core, as sess_new, for peers at addresses that @is_real knows. 0 or
+ * ERR_NOMEM. To be called before anything else. */
+int sim_sess_add_core(struct sim_sess *x, const struct sess_cfg *cfg,
+	bool (*is_real)(void *ctx, const struct ep *ep), void *ctx, ts_t now);
 /* The core, or NULL in the plain variant. */
 struct sess *sim_sess_core(struct sim_sess *x);
+/* The core's own handle of a peer; 0: not one of its. */
+uint32_t sim_sess_core_peer(const struct sim_sess *x, uint32_t peer);
+
+/* A node that is played without a state: it takes part in plain handshakes, answers pings, and the
+ * control messages that @ctl knows (type byte first; the answer's into @out, its length returned;
+ * 0: none). */
+struct sim_stub {
+	struct node_key self;
+	uint64_t said; /* datagrams */
+};
+#define SIM_STUB_MAX 1400 /* bytes of an answer */
+/* The answer to a datagram, into @out; its length, 0: none. */
+size_t sim_stub_answer(struct sim_stub *x, const uint8_t *buf, size_t len,
+	size_t (*ctl)(const uint8_t *msg, size_t len, uint8_t out[SIM_STUB_MAX]),
+	uint8_t out[SIM_STUB_MAX]);
 
 /* As sess_connect and so on in session.h. */
 int sim_sess_connect(struct sim_sess *x, const struct ep *to, const struct node_key *expect,
