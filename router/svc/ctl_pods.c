@@ -4,10 +4,8 @@
  * Prefixes that are bound to a device (--prefix CIDR@DEVICE) belong to whoever runs that device, and
  * those that lost against another node's stronger claim are not routed: neither is told.
  *
- * known_to_peer is inferred: gossip has no acknowledgement yet. A record that is news is sent to a
- * linked peer at once, and what got lost on the way is mended by the digests that follow within 2.5 s,
- * so a link that stands longer than SPREAD_AFTER carried this node's records. It errs on the side of
- * waiting. */
+ * known_to_peer is a peer's own word: one that lives has acknowledged this node's record and all of its
+ * prefixes as they stand (gossip.h, has_ours). */
 #include "ctl_pods.h"
 
 #include <inttypes.h>
@@ -17,8 +15,7 @@
 #include <time.h>
 #include "file.h"
 
-#define FILE_FORMAT  1
-#define SPREAD_AFTER DUR_SEC(3)
+#define FILE_FORMAT 1
 #define SETTLE_AFTER                                                                               \
 	DUR_SEC(10) /* since weftd's start: seeds that don't answer are not waited for any more */
 
@@ -70,7 +67,6 @@ static void write_peers(struct daemon *d, struct ctl_w *w)
 {
 	struct gossip_node_info n;
 	uint64_t known = 0, linked = 0;
-	ts_t now = loop_now();
 	bool spread = false;
 	size_t it = 0;
 
@@ -79,16 +75,14 @@ static void write_peers(struct daemon *d, struct ctl_w *w)
 			continue;
 		known++;
 		linked += n.linked;
-		/* A neighbour, and its own record came: records flow on this link. Links that only
-		 * data needs carry none. */
-		spread |= n.linked && n.neighbour && n.epoch > 0 &&
-			  ts_due(ts_add(n.since, SPREAD_AFTER), now);
+		spread |= n.up && n.has_ours;
 	}
 	ctl_w_u64(w, "peers_known", known);
 	ctl_w_u64(w, "peers_linked", linked);
 	ctl_w_bool(w, "known_to_peer", spread);
 	ctl_w_bool(w, "settling",
-		linked == 0 && dial_pending(d) && !ts_due(ts_add(d->started, SETTLE_AFTER), now));
+		linked == 0 && dial_pending(d) &&
+			!ts_due(ts_add(d->started, SETTLE_AFTER), loop_now()));
 }
 
 void pods_network(struct daemon *d, struct ctl_w *w)

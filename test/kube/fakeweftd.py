@@ -1,5 +1,6 @@
 """weftd's control socket as far as weft-kube asks it (docs/json.md), so that what it is told can be seen, and so
-that it can be old, away, or mad. The msgpack that both sides use: nil, bool, integers, text, arrays, maps."""
+that it can be old, away, or mad; and ask(), which asks a real one. The msgpack that both sides use: nil, bool, integers, text,
+arrays, maps."""
 import os, socket, struct, threading
 
 
@@ -31,6 +32,16 @@ def unpack(b, i=0):
             k, i = unpack(b, i)
             o[k], i = unpack(b, i)
         return o, i
+    if 0x90 <= t < 0xa0 or t in (0xdc, 0xdd):
+        n, i = (t & 15, i + 1) if t < 0xa0 else (int.from_bytes(b[i + 1:i + (3 if t == 0xdc else 5)], 'big'),
+                                                 i + (3 if t == 0xdc else 5))
+        v = []
+        for _ in range(n):
+            o, i = unpack(b, i)
+            v.append(o)
+        return v, i
+    if t == 0xc0:
+        return None, i + 1
     if 0xa0 <= t < 0xc0:
         n, i = t & 31, i + 1
     elif t in (0xd9, 0xda, 0xdb):
@@ -44,6 +55,17 @@ def unpack(b, i=0):
     else:
         raise ValueError(f'type {t:#x}')
     return b[i:i + n].decode(), i + n
+
+
+def ask(path, cmd, **args):
+    """The reply to @cmd of the daemon behind the socket @path."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(10)
+        s.connect(path)
+        body = pack({'v': 1, 'cmd': cmd, 'args': args})
+        s.sendall(struct.pack('>I', len(body)) + body)
+        head = s.recv(4, socket.MSG_WAITALL)
+        return unpack(s.recv(int.from_bytes(head, 'big'), socket.MSG_WAITALL))[0]
 
 
 class Weftd:
