@@ -127,7 +127,7 @@ interop_set() { # PATTERN: the tests in whose text it stands
 	done
 }
 # podman with its CNI back end, and the reference plugins that are chained with weft-cni.
-container_packages=(podman runc containernetworking-plugins iptables busybox-static curl)
+container_packages=(podman containerd runc containernetworking-plugins iptables busybox-static curl)
 set_interop() {
 	install_packages bird2 frr "${container_packages[@]}"
 	build_tree "$build"
