@@ -88,6 +88,10 @@ const struct cli_verb cli_verbs[] = {
 		NULL, NULL, NULL, cmd_install_kubernetes},
 	{"install cni", "DIR [FILE]", "put the CNI plugin into DIR", NULL, NULL, NULL, NULL,
 		cmd_install_cni},
+	{"install removal", "[--image NAME]", "print the manifests that take weft off all nodes",
+		NULL, NULL, NULL, NULL, cmd_install_removal},
+	{"install undo", "[ROOT] [--wait|--stay]", "remove weft's files from this machine", NULL,
+		NULL, NULL, NULL, cmd_install_undo},
 	{"help", "[VERB]", "this text", NULL, NULL, NULL, NULL, cmd_help},
 	{"version", "", "the version of this program", NULL, NULL, NULL, NULL, cmd_version},
 };

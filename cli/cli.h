@@ -82,6 +82,8 @@ int cmd_bgp_shutdown(struct cli *c, int argc, char **argv);
 int cmd_policy_test(struct cli *c, int argc, char **argv);
 int cmd_install_kubernetes(struct cli *c, int argc, char **argv);
 int cmd_install_cni(struct cli *c, int argc, char **argv);
+int cmd_install_removal(struct cli *c, int argc, char **argv);
+int cmd_install_undo(struct cli *c, int argc, char **argv);
 int cmd_help(struct cli *c, int argc, char **argv);
 int cmd_version(struct cli *c, int argc, char **argv);
 

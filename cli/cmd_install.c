@@ -1,6 +1,7 @@
 /* `weft install`: what puts weft onto other machines. kubernetes prints the manifests of deploy/k8s/weft.yaml, which
- * the build put into this program (manifest_weft), with other values in the places of its own; cni puts the
- * plugin into a directory, by rename, so that a runtime never starts half a file. Neither needs a daemon. */
+ * the build put into this program (manifest_weft), with other values in the places of its own; removal those of
+ * weft-remove.yaml; cni puts the plugin into a directory, by rename, so that a runtime never starts half a file. None needs
+ * a daemon. `weft install undo` is in cmd_undo.c. */
 #include "cli.h"
 
 #include <limits.h>
@@ -149,13 +150,25 @@ static const struct {
 	{"--cni-version", "0.4.0, 1.0.0 or 1.1.0", take_cni},
 	{"--max-surge", "0 or 1", take_surge},
 };
+#define OPTIONS_OF_REMOVAL 1 /* the first of them */
 
-static int take_options(struct cli *c, int argc, char **argv, struct plan *p)
+/* @n: the first so many of them are known. */
+static int unknown_option(struct cli *c, const char *what, size_t n)
+{
+	char names[256] = "";
+
+	for (size_t k = 0; k < n; k++)
+		(void)snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s",
+			k ? ", " : "", options[k].name);
+	return cli_fail(c, CLI_USAGE, "no option '%s'; there is %s", what, names);
+}
+
+static int take_options(struct cli *c, int argc, char **argv, size_t count, struct plan *p)
 {
 	for (int i = 0; i < argc; i++) {
 		bool known = false;
 
-		for (size_t k = 0; k < sizeof(options) / sizeof(options[0]) && !known; k++) {
+		for (size_t k = 0; k < count && !known; k++) {
 			size_t n = strlen(options[k].name);
 			const char *v = NULL;
 
@@ -172,19 +185,15 @@ static int take_options(struct cli *c, int argc, char **argv, struct plan *p)
 					v ? v : "needs a value", options[k].allowed);
 		}
 		if (!known)
-			return cli_fail(c, CLI_USAGE,
-				"no option '%s'; there are --image, --namespace, --cluster-range, "
-				"--claim, "
-				"--max-surge",
-				argv[i]);
+			return unknown_option(c, argv[i], count);
 	}
 	return CLI_FINE;
 }
 
 /* The manifests, each place's text replaced wherever it stands. */
-static int print_manifest(FILE *f, const struct plan *p)
+static int print_manifest(FILE *f, const unsigned char *manifest, size_t len, const struct plan *p)
 {
-	const char *text = (const char *)manifest_weft, *end = text + manifest_weft_len;
+	const char *text = (const char *)manifest, *end = text + len;
 
 	while (text < end) {
 		const struct place *at = NULL;
@@ -208,11 +217,31 @@ int cmd_install_kubernetes(struct cli *c, int argc, char **argv)
 	int err;
 
 	plan_init(&p);
-	if (take_options(c, argc, argv, &p) != CLI_FINE)
+	if (take_options(c, argc, argv, sizeof(options) / sizeof(options[0]), &p) != CLI_FINE)
 		return CLI_USAGE;
 	(void)snprintf(p.places[P_CONFIG].to, TEXT_MAX, "cluster-range: [%.800s]\n%s%s%s", p.ranges,
 		p.claims[0] ? "    prefix: [" : "", p.claims, p.claims[0] ? "]\n" : "");
-	err = print_manifest(c->out, &p);
+	err = print_manifest(c->out, manifest_weft, manifest_weft_len, &p);
+	if (err)
+		return cli_fail(c, CLI_BAD, "output: %s", err_str(err));
+	/* The pods wait for it without a word that is easy to find. */
+	(void)fprintf(c->err,
+		"weft: the pods wait for the cluster's secret, which is made once:\n"
+		"  weft key new | kubectl -n %s create secret generic weft "
+		"--from-file=secret=/dev/stdin\n",
+		p.places[P_NAMESPACE].to);
+	return CLI_FINE;
+}
+
+int cmd_install_removal(struct cli *c, int argc, char **argv)
+{
+	struct plan p;
+	int err;
+
+	plan_init(&p);
+	if (take_options(c, argc, argv, OPTIONS_OF_REMOVAL, &p) != CLI_FINE)
+		return CLI_USAGE;
+	err = print_manifest(c->out, manifest_remove, manifest_remove_len, &p);
 	return err ? cli_fail(c, CLI_BAD, "output: %s", err_str(err)) : CLI_FINE;
 }
 

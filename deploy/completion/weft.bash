@@ -52,7 +52,7 @@ _weft()
 	"status bgp") mapfile -t COMPREPLY < <(compgen -W "routes policy" -- "$cur") ;;
 	"bgp policy") mapfile -t COMPREPLY < <(compgen -W "test" -- "$cur") ;;
 	"key ") mapfile -t COMPREPLY < <(compgen -W "new show" -- "$cur") ;;
-	"install ") mapfile -t COMPREPLY < <(compgen -W "kubernetes cni" -- "$cur") ;;
+	"install ") mapfile -t COMPREPLY < <(compgen -W "kubernetes cni removal undo" -- "$cur") ;;
 	"key show")
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")

@@ -11,7 +11,7 @@ WEFT, IMAGE, DIR = sys.argv[1:4]
 NODE, WAIT = 'node-a', 60
 HOST = f'{DIR}/host'  # the host's paths
 ENV = os.environ | {'CONTAINERS_CONF': f'{DIR}/containers.conf'}
-CAPS = {'NET_ADMIN': 12, 'NET_RAW': 13, 'PERFMON': 38, 'BPF': 39}
+CAPS = {'NET_ADMIN': 12, 'PERFMON': 38, 'BPF': 39}
 
 
 def podman(*args, check=True):
@@ -49,6 +49,13 @@ def get(port, path):
     return c.getresponse().status
 
 
+def daemonset(*args):
+    """What `weft ARGS` prints: its documents, the DaemonSet's pod, and that one's containers by name."""
+    docs = list(yaml.safe_load_all(subprocess.run([WEFT, *args], capture_output=True, text=True, check=True).stdout))
+    spec = next(d for d in docs if d['kind'] == 'DaemonSet')['spec']['template']['spec']
+    return docs, spec, {c['name']: c for c in spec['initContainers'] + spec['containers']}
+
+
 def sh(cmd):
     return subprocess.run(cmd, shell=True, capture_output=True, text=True).stdout
 
@@ -60,11 +67,14 @@ def volume_dirs(spec, data):
         d = f'{DIR}/volumes/{v["name"]}'
         if 'hostPath' in v:
             path, kind = v['hostPath']['path'], v['hostPath']['type']
-            d = path if kind in ('CharDevice', 'Directory') else HOST + path
-            if kind == 'DirectoryOrCreate':
+            d = path if path in ('/dev/net/tun', '/proc/sys/net') else HOST + path
+            if d != path and kind in ('DirectoryOrCreate', 'Directory'):
                 os.makedirs(d, mode=0o755, exist_ok=True)
+            elif kind == 'FileOrCreate':
+                os.makedirs(os.path.dirname(d), mode=0o755, exist_ok=True)
+                os.close(os.open(d, os.O_CREAT | os.O_WRONLY, 0o644))
         else:
-            os.makedirs(d)
+            os.makedirs(d, exist_ok=True)
             mode = v.get('secret', {}).get('defaultMode', 0o644)
             for name, text in data[v['name']].items():
                 with open(f'{d}/{name}', 'w') as f:
@@ -122,12 +132,37 @@ def plugin(verb, conf, netns):
     return json.loads(r.stdout) if r.stdout.strip() else None
 
 
+def each_privilege(c, dirs, api):
+    """Each capability of weftd is needed: without it weftd does not start, or does without what the manifest names."""
+    def steering(caps):
+        less = json.loads(json.dumps(c))
+        less['securityContext']['capabilities']['add'] = caps
+        podman('run', '--detach', '--name', 'less', *flags(less, dirs, api))
+        try:
+            wait(lambda: get_or_none(6794, '/healthz') == 200 or podman('inspect', 'less', '--format', '{{.State.Status}}').strip() == 'exited', 'weftd with less')
+            if podman('inspect', 'less', '--format', '{{.State.Status}}').strip() == 'exited':
+                return None
+            offloads = json.loads(podman('exec', 'less', '/usr/bin/weft', '-o', 'json', 'status'))['offloads']
+            return {'tun_steering', 'udp_steering'} <= set(offloads['on'])
+        finally:
+            podman('rm', '--force', '--time', '10', 'less')
+    caps = c['securityContext']['capabilities']['add']
+    check(steering(caps) is True, 'with all of them packets are steered to workers', logs('less'))
+    for cap in caps:
+        got = steering([x for x in caps if x != cap])
+        check(got is (None if cap == 'NET_ADMIN' else False), f'{cap} is not needed for what the manifest says', got)
+
+
+def get_or_none(port, path):
+    try:
+        return get(port, path)
+    except OSError:
+        return None
+
+
 def run():
-    docs = list(yaml.safe_load_all(subprocess.run([WEFT, 'install', 'kubernetes', '--image', IMAGE, '--cluster-range', '10.1.0.0/16'],
-                                                  capture_output=True, text=True, check=True).stdout))
-    spec = next(d for d in docs if d['kind'] == 'DaemonSet')['spec']['template']['spec']
+    docs, spec, cs = daemonset('install', 'kubernetes', '--image', IMAGE, '--cluster-range', '10.1.0.0/16')
     config = next(d for d in docs if d['kind'] == 'ConfigMap')['data']
-    cs = {c['name']: c for c in spec['initContainers'] + spec['containers']}
     make_ca(DIR)
     api = Server(DIR)
     api.put(make_node(NODE, ['10.1.7.0/24'], '192.0.2.1'))
@@ -141,6 +176,9 @@ def run():
     check('1.1.0' in versions['supportedVersions'], 'the plugin that was installed', versions)
     check(os.listdir(f'{HOST}/opt/cni/bin') == ['weft-cni'], 'and nothing else', os.listdir(f'{HOST}/opt/cni/bin'))
     print('install-cni: the plugin is there and runs on the host')
+
+    each_privilege(cs['weftd'], dirs, api.port)
+    print('weftd: each capability is needed')
 
     for name in ('weftd', 'weft-kube'):
         podman('run', '--detach', '--name', name, *flags(cs[name], dirs, api.port))
@@ -177,17 +215,29 @@ def run():
         wait(lambda: re.search(r'weftd \d', logs('weftd-new')) and get(6794, '/readyz') == 200, 'the new one to serve')
         check(pings(), 'the pod outlives the update')
         print('an update with a surge')
+
+        # The removal that docs/kubernetes.md has: the DaemonSet is deleted, the removal waits for the pod that is there.
+        podman('rm', '--force', '--time', '10', 'weftd', 'weftd-new', 'weft-kube')
+        check(any('weft0' in l for l in holds()['links']), 'what stays on purpose, so that nothing leaves in clear')
+        _, undo_spec, undo = daemonset('install', 'removal', '--image', IMAGE)
+        undo_dirs = volume_dirs(undo_spec, {})
+        podman('run', '--detach', '--name', 'files', *flags(undo['files'], undo_dirs, api.port))
+        wait(lambda: 'waiting: 1 interfaces of pods' in logs('files'), 'the removal to wait for the pod')
+        check(not os.path.exists(conflist), 'new pods are another network\'s at once')
         plugin('DEL', ours, f'/run/netns/{pod}')
+        wait(lambda: podman('inspect', 'files', '--format', '{{.State.Status}} {{.State.ExitCode}}').split() == ['exited', '0'], 'the files to go')
+        podman('run', '--rm', '--name', 'kernel', *flags(undo['kernel'], undo_dirs, api.port))
+        podman('run', '--detach', '--name', 'done', *flags(undo['done'], undo_dirs, api.port))
+        wait(lambda: 'no file of weft is there' in logs('done'), 'the removal to be done')
+        t0 = time.monotonic()
+        podman('stop', '--time', '20', 'done')
+        check(time.monotonic() - t0 < 15 and podman('inspect', 'done', '--format', '{{.State.ExitCode}}').strip() == '0', 'it ends when told')
     finally:
         subprocess.run(['ip', 'netns', 'del', pod])
 
-    # The removal that docs/kubernetes.md has.
-    podman('rm', '--force', '--time', '10', 'weftd', 'weftd-new', 'weft-kube')
-    check(any('weft0' in l for l in holds()['links']), 'what stays on purpose, so that nothing leaves in clear')
-    down = cs['weftd'] | {'command': ['/usr/sbin/weftd', '--down']}
-    podman('run', '--rm', '--name', 'down', *flags(down, dirs, api.port))
-    for p in ('/etc/cni/net.d/05-weft.conflist', '/opt/cni/bin/weft-cni', '/run/weft', '/var/lib/weft'):
-        subprocess.run(['rm', '-r', HOST + p], check=True)
+    podman('rm', '--force', 'files', 'done')
+    for p in ('/run/weft', '/var/lib/weft'):
+        check(not os.path.exists(HOST + p), f'{p} is left')
     after = holds()
     for k, v in before.items():
         check(after[k] == v, f'{k} are left', [x for x in after[k] if x not in v], [x for x in v if x not in after[k]])
@@ -198,7 +248,7 @@ def run():
 try:
     run()
 except BaseException:
-    for name in ('weftd', 'weftd-new', 'weft-kube'):
+    for name in ('weftd', 'weftd-new', 'weft-kube', 'files', 'done'):
         print(f'--- {name}\n' + logs(name), file=sys.stderr)
     raise
 finally:

@@ -8,8 +8,8 @@ import jsonschema, yaml
 HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 SCHEMA = json.load(open(f'{HERE}/schema.json'))
-CAPABILITIES = {'weftd': {'NET_ADMIN', 'NET_RAW', 'BPF', 'PERFMON'}, 'weft-kube': set(), 'install-cni': set()}
-HOST_PATHS = {'/run/weft', '/var/lib/weft', '/dev/net/tun', '/proc/sys/net', '/opt/cni/bin', '/etc/cni/net.d'}
+CAPABILITIES = {'weftd': {'NET_ADMIN', 'BPF', 'PERFMON'}, 'weft-kube': set(), 'install-cni': set()}
+HOST_PATHS = {'/run/weft', '/var/lib/weft', '/dev/net/tun', '/proc/sys/net', '/run/xtables.lock', '/opt/cni/bin', '/etc/cni/net.d'}
 # What weft-kube asks: the verbs that test/kube/apiserver.py saw in use (kube_suite.py, case usual).
 RIGHTS = {('nodes', 'list'), ('nodes', 'watch'), ('nodes', 'patch'), ('nodes/status', 'patch')}
 
@@ -94,6 +94,39 @@ def promises(docs):
     check(len({c['image'] for c in cs.values()}) == 1, 'one image')
 
 
+def removal(docs):
+    """The removal: no secret, no token, no right; files without a capability, the kernel's part without the files."""
+    pod, ns = one(docs, 'DaemonSet')['spec']['template']['spec'], one(docs, 'Namespace')['metadata']['name']
+    check({d['kind'] for d in docs} == {'Namespace', 'DaemonSet'}, 'the removal makes something else')
+    check(one(docs, 'DaemonSet')['metadata']['namespace'] == ns != 'weft-system', 'the namespace of the removal')
+    caps = {n: set(c['securityContext']['capabilities'].get('add', [])) for n, c in containers(docs).items()}
+    check(caps == {'files': set(), 'kernel': {'NET_ADMIN'}, 'done': set()}, f'capabilities of the removal: {caps}')
+    for name, c in containers(docs).items():
+        sc = c['securityContext']
+        check(not sc.get('privileged') and sc['capabilities']['drop'] == ['ALL'] and sc['readOnlyRootFilesystem'] and
+              sc['allowPrivilegeEscalation'] is False and sc['seccompProfile'] == {'type': 'RuntimeDefault'}, f'{name} of the removal')
+        mounted = {m['name'] for m in c['volumeMounts']}
+        check(mounted == ({'xtables-lock'} if name == 'kernel' else {'cni-conf', 'cni-bin', 'run', 'state'}), f'{name} mounts {mounted}')
+    check(pod['automountServiceAccountToken'] is False and pod['hostNetwork'] is True and pod['tolerations'] == [{'operator': 'Exists'}], 'the removal')
+    check(len({c['image'] for c in containers(docs).values()}) == 1, 'one image')
+
+
+def reasons(text, docs):
+    """Each capability and each path of the host has its reason beside it: who reads the manifest need not look further."""
+    lines = text.splitlines()
+    for cap in set().union(*CAPABILITIES.values()):
+        check(any(re.fullmatch(rf' *- {cap} # \w.{{15,}}', l) for l in lines), f'no reason stands beside {cap}')
+    volumes = {v['name'] for v in one(docs, 'DaemonSet')['spec']['template']['spec']['volumes'] if 'hostPath' in v}
+    last = None  # of two volumes in a row the second may share the first one's
+    for i, l in enumerate(lines):
+        if (m := re.fullmatch(r'        - name: (\S+)', l)) and m[1] in volumes:
+            check(lines[i - 1].lstrip().startswith('# ') or i - 2 == last, f'no reason stands above the volume {m[1]}')
+            last = i
+    for word in ('Unconfined', 'hostNetwork: true'):
+        at = next(i for i, l in enumerate(lines) if word in l)
+        check(lines[at - 1].lstrip().startswith('# '), f'no reason stands above {word}')
+
+
 def contents(docs, build):
     """The files in the ConfigMap are good ones, and the programs know the flags that they are started with."""
     data = one(docs, 'ConfigMap')['data']
@@ -150,6 +183,18 @@ def plants(docs):
         raise Bad(f'mistake {i} is not found')
 
 
+def unreasoned(text, docs):
+    """A reason that is missing must be found."""
+    for old, new in ((' # the programs that steer packets to workers', ''), ('# The node\'s identity, for life.\n', '\n'),
+                     ("# The older iptables' lock", 'lock')):
+        check(old in text, f'the manifest has no "{old}"')
+        try:
+            reasons(text.replace(old, new), docs)
+        except Bad:
+            continue
+        raise Bad(f'the missing "{old}" is not found')
+
+
 def main():
     weft, build = sys.argv[1], os.path.dirname(os.path.dirname(os.path.realpath(sys.argv[1])))
     base = open(f'{ROOT}/deploy/k8s/weft.yaml').read()
@@ -158,8 +203,17 @@ def main():
         schema(docs)
         promises(docs)
         contents(docs, build)
+        reasons(base, docs)
         plants(docs)
+        unreasoned(base, docs)
         schema(load(open(f'{ROOT}/deploy/k8s/weft-admission.yaml').read()))
+        for args in ([], ['--image', 'registry.example.net/weft:1']):
+            text = subprocess.run([weft, 'install', 'removal', *args], check=True, capture_output=True, text=True).stdout
+            check(args or text == open(f'{ROOT}/deploy/k8s/weft-remove.yaml').read(), 'weft install removal prints something else than its file')
+            printed = load(text)
+            schema(printed)
+            removal(printed)
+            check(args == [] or text.count(args[1]) == 3, 'the image of the removal')
         for args in ([], ['--image', 'registry.example.net:5000/a/weft@sha256:' + '0' * 64, '--namespace', 'net',
                           '--cluster-range', '10.1.0.0/16,fd00:1::/56', '--claim', '24,64', '--max-surge', '0',
                           '--cni-version', '0.4.0']):

@@ -8,7 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include "cli.h"
 #include "manifest.h"
@@ -139,6 +142,122 @@ static void plugin(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+static void removal(void **state)
+{
+	char *out, *err;
+
+	assert_int_equal(run("install removal", &out, &err), CLI_FINE);
+	assert_int_equal(strlen(out), manifest_remove_len);
+	assert_memory_equal(out, manifest_remove, manifest_remove_len);
+	assert_int_equal(count(out, "image: localhost/weft:" WEFT_VERSION), 3);
+	free(out);
+	free(err);
+	assert_int_equal(run("install removal --image r.example/weft:9", &out, &err), CLI_FINE);
+	assert_int_equal(count(out, "image: r.example/weft:9\n"), 3);
+	assert_int_equal(count(out, "localhost/weft"), 0);
+	free(out);
+	free(err);
+	assert_int_equal(run("install removal --claim 24", &out, &err), CLI_USAGE);
+	assert_true(strstr(err, "--image") && !strstr(err, "--namespace"));
+	free(out);
+	free(err);
+}
+
+static void make(const char *root, const char *path)
+{
+	char cmd[512];
+
+	(void)snprintf(cmd, sizeof(cmd), "mkdir -p $(dirname %s/%s) && echo x >%s/%s", root, path,
+		root, path);
+	assert_int_equal(system(cmd), 0);
+}
+
+static bool there(const char *root, const char *path)
+{
+	char full[256];
+	struct stat st;
+
+	(void)snprintf(full, sizeof(full), "%s/%s", root, path);
+	return lstat(full, &st) == 0;
+}
+
+static int undo(const char *root, char **out, char **err)
+{
+	char line[256];
+
+	(void)snprintf(line, sizeof(line), "install undo %s", root);
+	return run(line, out, err);
+}
+
+/* All that is weft's goes, and nothing else: neither what a link leads to nor what lies beside it. */
+static void undone(void **state)
+{
+	static const char *const weft[] = {"opt/cni/bin/weft-cni", "etc/cni/net.d/05-weft.conflist",
+		"run/weft/cni/pods", "var/lib/weft/identity", "var/lib/weft/claims"};
+	static const char *const other[] = {"opt/cni/bin/portmap", "etc/cni/net.d/10-x.conflist",
+		"run/xtables.lock", "var/lib/other/file"};
+	char root[] = "/tmp/weft-undo-XXXXXX", line[256], *out, *err;
+
+	assert_non_null(mkdtemp(root));
+	for (size_t i = 0; i < sizeof(weft) / sizeof(weft[0]); i++)
+		make(root, weft[i]);
+	for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++)
+		make(root, other[i]);
+	(void)snprintf(line, sizeof(line), "%s/run/weft/link", root);
+	assert_int_equal(symlink("../../var/lib/other", line), 0);
+	assert_int_equal(undo(root, &out, &err), CLI_FINE);
+	assert_string_equal(err, "");
+	assert_int_equal(count(out, " is removed\n"), 4);
+	assert_non_null(strstr(out, "no file of weft is left\n"));
+	free(out);
+	free(err);
+	for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++)
+		assert_true(there(root, other[i]));
+	assert_false(there(root, weft[0]) || there(root, weft[1]) || there(root, "run/weft") ||
+		     there(root, "var/lib/weft"));
+	/* again, and where there never was anything */
+	assert_int_equal(undo(root, &out, &err), CLI_FINE);
+	assert_string_equal(out, "no file of weft is there\n");
+	free(out);
+	free(err);
+	(void)snprintf(line, sizeof(line), "rm -r %s", root);
+	assert_int_equal(system(line), 0);
+	assert_int_equal(undo(root, &out, &err), CLI_FINE);
+	free(out);
+	free(err);
+	assert_int_equal(run("install undo here", &out, &err), CLI_USAGE);
+	free(out);
+	free(err);
+}
+
+/* A daemon that runs, even one that doesn't answer, keeps all as it is. */
+static void undone_under_weftd(void **state)
+{
+	char root[] = "/tmp/weft-undo-XXXXXX", line[256], *out, *err;
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	int fd;
+
+	assert_non_null(mkdtemp(root));
+	make(root, "run/weft/x");
+	make(root, "etc/cni/net.d/05-weft.conflist");
+	(void)snprintf(sun.sun_path, sizeof(sun.sun_path), "%.60s/run/weft/weft.sock", root);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&sun, sizeof(sun)), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	assert_int_equal(undo(root, &out, &err), CLI_BAD);
+	assert_non_null(strstr(err, "weftd runs here"));
+	assert_true(there(root, "run/weft/x") && there(root, "etc/cni/net.d/05-weft.conflist"));
+	free(out);
+	free(err);
+	(void)close(fd);
+	assert_int_equal(undo(root, &out, &err), CLI_FINE);
+	assert_false(there(root, "run/weft"));
+	free(out);
+	free(err);
+	(void)snprintf(line, sizeof(line), "rm -r %s", root);
+	assert_int_equal(system(line), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -146,6 +265,9 @@ int main(void)
 		cmocka_unit_test(options),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(plugin),
+		cmocka_unit_test(removal),
+		cmocka_unit_test(undone),
+		cmocka_unit_test(undone_under_weftd),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
