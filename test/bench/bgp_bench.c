@@ -150,6 +150,7 @@ int main(int argc, char **argv)
 	uint32_t from, unused = 0;
 	struct bgp_stats st;
 	double t, before;
+	bool whole;
 
 	generate(routes);
 	b = bgp_new(&cfg, now);
@@ -173,11 +174,12 @@ int main(int argc, char **argv)
 		(double)st.bytes / 1e6, (double)st.bytes / routes, rss_mb() - before,
 		(unsigned long long)st.attr_sets);
 	t = secs();
+	whole = out_routes == routes;
 	bgp_closed(b, from, now);
 	drain(&unused);
 	t = secs() - t;
 	printf("withdrawn with the session in %.3f s, %.0f ns per route\n", t, t / routes * 1e9);
 	bgp_free(b);
 	free(gen);
-	return out_routes == routes ? 0 : 1;
+	return whole ? 0 : 1;
 }

@@ -1,7 +1,8 @@
 #!/bin/bash
 # t_unnumbered.sh - a neighbour by interface: FRR and weft find each other's link-local addresses by router
 # advertisements, speak over these, exchange IPv4 by IPv6 next hops (RFC 8950) and IPv6; traffic runs by
-# them. Then FRR's address changes, and the link goes and comes. Asserted is vtysh's own view.
+# them. Then FRR's address changes, and the link goes and comes. The same in short by iBGP, and with BIRD, which
+# takes whoever comes from a link-local address, by eBGP and iBGP. Asserted are the views of vtysh and birdc.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}
@@ -90,3 +91,67 @@ wait_for "the session" up
 wait_for "the learned routes" learned fe80::9
 weft_at h1 down >/dev/null
 wait_for "the table to be empty" kernel_lacks h1 198.51.100.0/24
+
+conf_as() { # ASN-OF-PEER
+	cat >"$net_dir/h1.yaml" <<CONF
+bgp:
+  asn: 64512
+  router-id: 192.0.2.1
+  listen: "::"
+  announce: {pods: own, ranges: yes}
+  peers:
+  - {interface: u0, asn: $1, next-hop-self: yes, import: accept, export: accept}
+CONF
+}
+both_learn() {
+	wait_for "the session" up
+	wait_for "the learned routes" learned "$(ll_of r)"
+	for p in 10.32.1.2 fd32:0:0:1::2; do wait_for "c to reach $p" pings c $p; done
+}
+again() { # ASN-OF-PEER
+	conf_as "$1"
+	SEED="" weft_bgp 1
+}
+
+step "FRR by iBGP"
+wait_for "weftd to end" not weftd_running h1
+frr_stop
+sed -i 's/^router bgp 64999/router bgp 64512/; s/no bgp ebgp-requires-policy/no bgp default ipv4-unicast/; /neighbor u0 activate/a\  neighbor u0 next-hop-self' "$net_dir/r.frr"
+again 64512
+frr_start
+both_learn
+[ "$(first kind)" = ibgp ] || fail "it is not iBGP"
+for p in 10.32.1.0/24 fd32:0:0:1::/64; do wait_for "FRR to have $p" frr_has $p 'internal.*best'; done
+frr_stop
+weftd_stop h1
+
+for asn in 64999 64512; do
+	step "BIRD, AS $asn"
+	cat >"$net_dir/r.bird" <<CONF
+router id 192.0.2.9;
+log "$net_dir/r.says" all;
+protocol device { }
+protocol kernel { ipv4 { export all; }; }
+protocol kernel { ipv6 { export all; }; }
+protocol static n4 { ipv4; route 198.51.100.0/24 via "c0"; }
+protocol static n6 { ipv6; route 2001:db8:c::/64 via "c0"; }
+protocol radv { interface "u0" { max ra interval 4; min ra interval 3; default lifetime 0; }; }
+protocol bgp w {
+	local as $asn;
+	neighbor range fe80::/10 as 64512;
+	interface "u0";
+	direct;
+	dynamic name "w";
+	ipv4 { import all; export where source = RTS_STATIC; next hop self; extended next hop on; };
+	ipv6 { import all; export where source = RTS_STATIC; next hop self; };
+}
+CONF
+	again $asn
+	bird_start r
+	both_learn
+	wait_for "BIRD's view" eval "birdc_at r show protocols | grep -E '^w[0-9]+ +BGP' | grep -q Established"
+	for p in 10.32.1.0/24 fd32:0:0:1::/64; do wait_for "BIRD to have $p" bird_has r $p "via $(ll_of h1)"; done
+	birdc_at r down >/dev/null
+	wait_for "BIRD to end" not test -e "$net_dir/r.birdctl"
+	weftd_stop h1
+done
