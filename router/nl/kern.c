@@ -211,6 +211,10 @@ int kern_segment_mtu(struct kern *k, uint32_t vni, unsigned mtu)
 
 	if (!s)
 		return ERR_NOT_FOUND;
+	if (mtu < s->mtu && !k->shrunk) {
+		k->shrunk = true;
+		k->out_dirty = k->out_changed = true;
+	}
 	if (s->mtu != mtu) {
 		s->mtu = mtu;
 		s->dirty = true;

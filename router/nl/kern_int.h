@@ -105,6 +105,9 @@ struct kern {
 	bool out_dirty, out_changed, out_loaded; /* as nft_*, of the table inet weft-out */
 	uint64_t out_print;
 	ts_t out_retry;
+	unsigned narrow; /* wanted routes that carry less than their device */
+	bool no_mss;     /* the kernel lacks what changes it */
+	bool shrunk;     /* a device carries less than before: pods' interfaces lag behind */
 	struct kern_fwd fwd;
 
 	ts_t due, next_repair;
@@ -167,6 +170,8 @@ void kern_nft_sync(struct kern *k);
 /* kern_out.c */
 #define KERN_OUT_TABLE "weft-out"
 void kern_out_sync(struct kern *k);
+/* There is one more (@by 1) or less (-1) of the wanted routes that carry less than their device. */
+void kern_out_narrow(struct kern *k, int by);
 
 /* kern_fwd.c */
 void kern_fwd_sync(struct kern *k);

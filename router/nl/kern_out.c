@@ -10,6 +10,9 @@
  *	allow       forward, before the host's rules: marks what comes from pods and mesh, and what belongs
  *		    to their connections or was redirected to them, with the bits of --mark; nl_fwd.h tells
  *		    why. With learned routes (BGP) outside may begin connections, too: it was told the way.
+ *	mss         forward: a connection that begins between pods and mesh is told the segment size that its
+ *		    routes carry, so that nobody has to learn it from a too-big. Only while a route carries
+ *		    less than its device, or a device less than the pods' interfaces.
  *	allow-end   forward, behind them: the mark has no other meaning on these packets, and must not
  *		    reach a program that saves marks.
  *
@@ -29,7 +32,8 @@
 #include "weft/wire.h"
 
 #define RETRY_SECS     60
-#define PRIORITY_NAT   101 /* behind srcnat: the host's own rules come first */
+#define PRIORITY_NAT   101    /* behind srcnat: the host's own rules come first */
+#define PRIORITY_MSS   (-150) /* mangle */
 #define PRIORITY_FIRST (-10000)
 #define PRIORITY_LAST  10000
 
@@ -159,7 +163,35 @@ static void put_marks(struct kern *k, struct nl_nft *b)
 	nl_nft_rule_end(b);
 }
 
-static int load(struct kern *k, bool nat, bool marks)
+static void put_mss(struct kern *k, struct nl_nft *b)
+{
+	nl_nft_base_chain(
+		b, NFPROTO_INET, KERN_OUT_TABLE, "mss", "filter", NF_INET_FORWARD, PRIORITY_MSS);
+	for (size_t i = 0; i < k->ndevs; i++) {
+		const struct kdev *d = &k->devs[i];
+
+		if (d->refs == 0 || !d->tun || d->vni == VNI_CONTROL)
+			continue;
+		for (int out = 0; out < 2; out++) {
+			begin(b, "mss");
+			nl_nft_x_device(b, out, d->name, false);
+			nl_nft_x_syn(b);
+			nl_nft_x_mss_clamp(b);
+			nl_nft_rule_end(b);
+		}
+	}
+}
+
+void kern_out_narrow(struct kern *k, int by)
+{
+	bool before = k->narrow > 0;
+
+	k->narrow += (unsigned)by;
+	if (before != (k->narrow > 0))
+		k->out_dirty = k->out_changed = true;
+}
+
+static int load(struct kern *k, bool nat, bool marks, bool mss)
 {
 	struct nl_nft b;
 	int err;
@@ -170,10 +202,19 @@ static int load(struct kern *k, bool nat, bool marks)
 		put_masquerade(k, &b);
 	if (marks)
 		put_marks(k, &b);
+	if (mss)
+		put_mss(k, &b);
 	err = nl_nft_commit(&b);
 	if (err == 0)
 		err = nl_nft_print(&k->nf, NFPROTO_INET, KERN_OUT_TABLE, &k->out_print);
 	return err;
+}
+
+/* What is wanted, or nothing at all. */
+static int replace(struct kern *k, bool nat, bool marks, bool mss)
+{
+	return nat || marks || mss ? load(k, nat, marks, mss)
+				   : nl_nft_del(&k->nf, NFPROTO_INET, KERN_OUT_TABLE);
 }
 
 static bool stands(struct kern *k)
@@ -197,7 +238,7 @@ static void fail(struct kern *k, int err)
 
 void kern_out_sync(struct kern *k)
 {
-	bool source, nat, marks, lost;
+	bool source, nat, marks, mss, any, lost;
 	int err = 0;
 
 	if (!k->out_dirty || k->nsegs == 0)
@@ -209,6 +250,7 @@ void kern_out_sync(struct kern *k)
 	source = each_prefix(k, NULL, NULL, false, is_source, false) > 0;
 	nat = kern_seg(k, VNI_DEFAULT) && (source || k->nat);
 	marks = k->fwd.accepts > 0;
+	mss = !k->no_mss && (k->narrow > 0 || k->shrunk);
 	if (!k->nf.sock) {
 		if (source)
 			snprintf(k->st.out_why, sizeof(k->st.out_why),
@@ -218,17 +260,23 @@ void kern_out_sync(struct kern *k)
 	lost = k->out_loaded && !stands(k);
 	if (k->out_loaded && !lost && !k->out_changed)
 		return;
-	if (nat || marks)
-		err = load(k, nat, marks);
-	else
-		err = nl_nft_del(&k->nf, NFPROTO_INET, KERN_OUT_TABLE);
+	err = replace(k, nat, marks, mss);
+	if (err == -ENOENT && mss) {
+		/* Too-bigs remain. */
+		log_warn(KERN_MOD, "this kernel's nf_tables can't change the MSS of TCP: %s",
+			k->nf.said);
+		k->no_mss = true;
+		mss = false;
+		err = replace(k, nat, marks, mss);
+	}
+	any = nat || marks || mss;
 	k->out_changed = false;
-	if (err != 0 && !(err == ERR_NOT_FOUND && !nat && !marks)) {
+	if (err != 0 && !(err == ERR_NOT_FOUND && !any)) {
 		k->out_dirty = true;
 		fail(k, err);
 		return;
 	}
-	k->out_loaded = nat || marks;
+	k->out_loaded = any;
 	k->st.repaired += lost;
 	k->st.masquerade = source;
 	k->st.out_why[0] = '\0';

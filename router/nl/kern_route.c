@@ -117,13 +117,19 @@ static int obj_new(struct kern *k, uint32_t vni, const struct pfx *p, enum krout
 	return 0;
 }
 
+/* Does it carry less than its device (kern_out.c)? 1 or 0. Of the control segment nothing is forwarded. */
+static int is_narrow(const struct kroute *r)
+{
+	return r->want && r->mtu != 0 && r->key.vni != VNI_CONTROL;
+}
+
 /* Takes the reference to @dev, also on failure. */
 int kern_obj_set(struct kern *k, uint32_t vni, const struct pfx *p, enum kroute_class class,
 	uint16_t dev, unsigned mtu, const struct ip *src, bool replace)
 {
 	struct kroute *r = kern_obj_get(k, vni, p, class);
 	struct ip none = {.family = IP_NONE}, from = src ? *src : none;
-	int err = 0;
+	int err = 0, was_narrow;
 
 	if (r && r->want && !replace)
 		err = ERR_EXISTS;
@@ -141,10 +147,12 @@ int kern_obj_set(struct kern *k, uint32_t vni, const struct pfx *p, enum kroute_
 	}
 	if (r->dev)
 		kern_dev_unref(k, r->dev);
+	was_narrow = is_narrow(r);
 	r->dev = dev;
 	r->mtu = mtu;
 	r->src = from;
 	r->want = true;
+	kern_out_narrow(k, is_narrow(r) - was_narrow);
 	r->lost = r->present = false; /* what the kernel holds is of the past */
 	mark(k, r);
 	return 0;
@@ -152,6 +160,7 @@ int kern_obj_set(struct kern *k, uint32_t vni, const struct pfx *p, enum kroute_
 
 static void unwant(struct kern *k, struct kroute *r)
 {
+	kern_out_narrow(k, -is_narrow(r));
 	r->want = false;
 	r->lost = false;
 	mark(k, r);

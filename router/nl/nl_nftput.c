@@ -21,6 +21,12 @@
 	0 /* type of a rule's comment in its user data, as nft and iptables-nft have it */
 #define COMMENT_MAX 127
 
+/* RFC 9293 3.1, 3.2 */
+#define TCP_FLAGS_AT 13 /* bytes into the header */
+#define TCP_SYN      0x02
+#define TCP_RST      0x04
+#define TCP_OPT_MSS  2
+
 /* Room for one more message; false: no memory, now or before. */
 static bool room(struct nl_nft *b)
 {
@@ -395,6 +401,52 @@ void nl_nft_x_source_astray(struct nl_nft *b)
 	put_fib(b->rule, NFT_FIB_RESULT_OIF,
 		NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF | NFTA_FIB_F_PRESENT);
 	put_cmp(b->rule, NFT_CMP_EQ, zero, sizeof(zero));
+}
+
+void nl_nft_x_syn(struct nl_nft *b)
+{
+	static const uint8_t tcp = IPPROTO_TCP, mask = TCP_SYN | TCP_RST, syn = TCP_SYN, zero;
+	struct expr e;
+
+	if (!b->rule)
+		return;
+	put_meta(b->rule, NFT_META_L4PROTO);
+	put_cmp(b->rule, NFT_CMP_EQ, &tcp, 1);
+	e = expr_begin(b->rule, "payload");
+	put_be32(b->rule, NFTA_PAYLOAD_DREG, NFT_REG_1);
+	put_be32(b->rule, NFTA_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER);
+	put_be32(b->rule, NFTA_PAYLOAD_OFFSET, TCP_FLAGS_AT);
+	put_be32(b->rule, NFTA_PAYLOAD_LEN, 1);
+	expr_end(b->rule, e);
+	put_bitwise(b->rule, &mask, &zero, 1);
+	put_cmp(b->rule, NFT_CMP_EQ, &syn, 1);
+}
+
+void nl_nft_x_mss_clamp(struct nl_nft *b)
+{
+	struct expr e;
+
+	if (!b->rule)
+		return;
+	e = expr_begin(b->rule, "rt");
+	put_be32(b->rule, NFTA_RT_DREG, NFT_REG_1);
+	put_be32(b->rule, NFTA_RT_KEY, NFT_RT_TCPMSS);
+	expr_end(b->rule, e);
+	e = expr_begin(b->rule, "byteorder");
+	put_be32(b->rule, NFTA_BYTEORDER_SREG, NFT_REG_1);
+	put_be32(b->rule, NFTA_BYTEORDER_DREG, NFT_REG_1);
+	put_be32(b->rule, NFTA_BYTEORDER_OP, NFT_BYTEORDER_HTON);
+	put_be32(b->rule, NFTA_BYTEORDER_LEN, 2);
+	put_be32(b->rule, NFTA_BYTEORDER_SIZE, 2);
+	expr_end(b->rule, e);
+	/* The kernel itself leaves an option alone that is smaller already. */
+	e = expr_begin(b->rule, "exthdr");
+	put_be32(b->rule, NFTA_EXTHDR_SREG, NFT_REG_1);
+	mnl_attr_put_u8(b->rule, NFTA_EXTHDR_TYPE, TCP_OPT_MSS);
+	put_be32(b->rule, NFTA_EXTHDR_OFFSET, 2);
+	put_be32(b->rule, NFTA_EXTHDR_LEN, 2);
+	put_be32(b->rule, NFTA_EXTHDR_OP, NFT_EXTHDR_OP_TCPOPT);
+	expr_end(b->rule, e);
 }
 
 void nl_nft_x_counter(struct nl_nft *b)

@@ -61,6 +61,10 @@ void nl_nft_x_ct(struct nl_nft *b, uint32_t key, uint32_t bits);
 void nl_nft_x_source_local(struct nl_nft *b);
 /* The source would not be routed back by the device that it came in by. */
 void nl_nft_x_source_astray(struct nl_nft *b);
+/* A TCP packet that begins a connection: SYN, with or without ACK. */
+void nl_nft_x_syn(struct nl_nft *b);
+/* Its MSS becomes what the routes of both directions carry, if that is less. Forward hook. */
+void nl_nft_x_mss_clamp(struct nl_nft *b);
 void nl_nft_x_counter(struct nl_nft *b);
 void nl_nft_x_masquerade(struct nl_nft *b); /* ports fully at random */
 /* @code: NF_ACCEPT, NF_DROP, NFT_RETURN, NFT_GOTO (to @chain, NULL for the others). */

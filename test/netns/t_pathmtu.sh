@@ -11,6 +11,20 @@ build=${build:-$root/build}
 net_init pathmtu "$(mktemp -d)"
 trap net_end EXIT
 
+# What TCP may send at both ends of a connection that begins now: CALLER SERVER ADDRESS MOST
+mss_fits() {
+	local log="$net_dir/mss.log" pid most
+	: >"$log"
+	in_pod "$2" /usr/bin/python3 "$root/test/netns/mss.py" serve >>"$log" 2>&1 &
+	pid=$!
+	wait_for "the server" grep -q ready "$log"
+	in_pod "$1" /usr/bin/python3 "$root/test/netns/mss.py" call "$3" >>"$log" || { cat "$log" >&2; return 1; }
+	wait $pid
+	most=$(sort -n "$log" | tail -1)
+	[ "$(grep -c '^[0-9]' "$log")" = 2 ] && [ "$most" -le "$4" ] && [ "$most" -ge $(($4 - 12)) ] ||
+		{ echo "MSS between $1 and $2:" >&2; cat "$log" >&2; return 1; }
+}
+
 port_mtu() {
 	local h
 	for h in 1 2; do ip -n "$(ns_of sw)" link set "sw-h$h" mtu "$1"; done
@@ -38,6 +52,11 @@ for outer in 9000 1500 1400 1280; do
 		ip -n "$(ns_of $p)" route flush cache
 		ip -n "$(ns_of $p)" -6 route flush cache
 	done
+	if [ $outer -lt 9000 ]; then
+		# Before any too-big could have told the pods. By IPv6 halves carry what is above the path.
+		mss_fits p1 p2 10.32.2.2 $((inner - 40)) || fail "TCP over IPv4 begins with too large segments"
+		mss_fits p2 p1 fd32:0:0:1::2 $((v6 - 60)) || fail "TCP over IPv6 begins with too large segments"
+	fi
 	for n in 1 2; do
 		tool udpload p$n sweep "10.32.$((3 - n)).2" 7001 $((inner - 28 - 60)) $((inner - 28)) 8
 		tool udpload p$n sweep "fd32:0:0:$((3 - n))::2" 7001 $((v6 - 48 - 60)) $((v6 - 48)) 8

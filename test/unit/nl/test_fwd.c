@@ -19,6 +19,19 @@ static unsigned count(const char *text, const char *part)
 	return n;
 }
 
+/* A node whose routes carry as much as its device: nothing of weft-out stands for them. */
+static struct kern *wide_node(const struct kern_cfg *c)
+{
+	struct kern *k = node(c);
+	struct pfx v4 = {P("10.2.0.0/16").ip, 16}, v6 = {P("fd00:a:2::/48").ip, 48};
+
+	assert_int_equal(kern_route_add(k, 1, &v4, 0, NULL), 0);
+	if (c->ipv6)
+		assert_int_equal(kern_route_add(k, 1, &v6, 0, NULL), 0);
+	sync_ok(k);
+	return k;
+}
+
 /* Is @a in @text before @b? */
 static void assert_order(const char *text, const char *a, const char *b)
 {
@@ -75,7 +88,7 @@ static void places(void **state)
 	const char *text;
 
 	NEED_ROOT;
-	k = node(&c);
+	k = wide_node(&c);
 	sync_ok(k);
 	for (size_t i = 0; i < 3 * sizeof(firewalls) / sizeof(firewalls[0]); i++) {
 		const char *family = families[i % 3];
@@ -117,7 +130,7 @@ static void put_back(void **state)
 
 	NEED_ROOT;
 	run("iptables-nft -P FORWARD DROP; iptables-nft -A FORWARD -s 192.0.2.7 -j REJECT");
-	k = node(&c);
+	k = wide_node(&c);
 	settle(k, 100);
 	text = sh("iptables-nft -S FORWARD");
 	assert_has(text, "-j REJECT --reject-with icmp-port-unreachable\n-A FORWARD -m mark --mark "
@@ -141,7 +154,7 @@ static void put_back(void **state)
 	assert_int_equal(count(sh("iptables-nft -S FORWARD"), "weft:"), 1);
 	/* The next process adopts it; without need for it, it goes. */
 	kern_close(k);
-	k = node(&c);
+	k = wide_node(&c);
 	settle(k, 100);
 	assert_int_equal(stats(k).repaired, 0);
 	assert_int_equal(stats(k).accepts, 1);
@@ -164,7 +177,7 @@ static void rewritten(void **state)
 
 	NEED_ROOT;
 	run("iptables-nft -P FORWARD DROP; iptables-nft -N OTHER");
-	k = node(&c);
+	k = wide_node(&c);
 	settle(k, 100);
 	looks = k->fwd.looks;
 	begun = now_ts();
@@ -212,7 +225,7 @@ static void calls_fail(void **state)
 	NEED_ROOT;
 	c.masquerade = KERN_MASQ_PODS;
 	run("iptables-nft -P FORWARD DROP; iptables-nft -N Z; iptables-nft -A FORWARD -j Z");
-	k = node(&c);
+	k = wide_node(&c);
 	settle(k, 50);
 	k->nf.io = &io;
 	for (unsigned nth = 1; reached; nth++) {
@@ -264,7 +277,7 @@ static void owned(void **state)
 	    "done");
 	if (!strstr(sh("nft list ruleset"), "flags owner"))
 		skip();
-	k = node(&c);
+	k = wide_node(&c);
 	settle(k, 50);
 	assert_has(stats(k).accepts_why, "chain f");
 	assert_has(stats(k).accepts_why, "owner");
@@ -355,7 +368,7 @@ static void older_driven(void **state)
 		skip();
 	run("iptables-legacy -P FORWARD DROP; iptables-legacy -A FORWARD -s 192.0.2.7 -j ACCEPT;"
 	    "ip addr add 192.0.2.7/32 dev lo; ping -c 2 -i 0.2 192.0.2.7");
-	k = node(&c);
+	k = wide_node(&c);
 	settle(k, 50);
 	assert_int_equal(count(sh("iptables-legacy -S FORWARD"), "weft:"), 1);
 	assert_int_equal(stats(k).accepts, 1);
@@ -472,7 +485,7 @@ static void masquerade(void **state)
 	NEED_ROOT;
 	c.masquerade = KERN_MASQ_PODS;
 	run("nft add table inet weft-out");
-	k = node(&c);
+	k = wide_node(&c);
 	settle(k, 50);
 	text = sh("nft list table inet weft-out");
 	assert_has(text, "type nat hook postrouting priority srcnat + 1; policy accept;");
@@ -509,18 +522,61 @@ static void masquerade(void **state)
 	tidy(NULL);
 	/* All ranges; then none: what stood there goes. */
 	c.masquerade = KERN_MASQ_ALL;
-	k = node(&c);
+	k = wide_node(&c);
 	settle(k, 50);
 	assert_has(sh("nft list table inet weft-out"), "ip saddr 10.0.0.0/8 masquerade");
 	kern_close(k);
 	tidy(NULL);
 	c.masquerade = KERN_MASQ_NONE;
-	k = node(&c);
+	k = wide_node(&c);
 	settle(k, 50);
 	assert_hasnt(sh("nft list tables"), "weft-out");
 	assert_false(stats(k).masquerade);
 	kern_close(k);
 	assert_true(kern_down(NULL, NULL) > 0);
+}
+
+/* ---- the segment size of TCP ---- */
+
+static void segment_size(void **state)
+{
+	static const char clamp[] = "tcp option maxseg size set rt mtu";
+	struct kern_cfg c = cfg();
+	struct kern *k;
+	struct pfx narrow = P("10.7.0.0/24"), other = P("10.8.0.0/24"), wide = P("10.9.0.0/24");
+
+	NEED_ROOT;
+	c.masquerade = KERN_MASQ_NONE;
+	k = wide_node(&c);
+	assert_int_equal(kern_route_add(k, 1, &wide, 0, NULL), 0);
+	settle(k, 50);
+	assert_hasnt(sh("nft list tables"), "weft-out");
+	/* With the first route that carries less than the device, both ways. */
+	assert_int_equal(kern_route_add(k, 1, &narrow, 1280, NULL), 0);
+	assert_int_equal(kern_route_add(k, 1, &other, 1300, NULL), 0);
+	sync_ok(k);
+	assert_int_equal(count(sh("nft list table inet weft-out"), clamp), 2);
+	assert_has(sh("nft list table inet weft-out"), "oifname \"weft0\" tcp flags syn / syn,rst");
+	assert_hasnt(sh("nft list table inet weft-out"), "chain outside");
+	/* It is watched. */
+	run("nft flush chain inet weft-out mss");
+	settle(k, 100);
+	assert_int_equal(count(sh("nft list table inet weft-out"), clamp), 2);
+	assert_int_equal(stats(k).repaired, 1);
+	/* With the last one it goes: made wide, or gone. */
+	assert_int_equal(kern_route_add(k, 1, &narrow, 0, NULL), 0);
+	sync_ok(k);
+	assert_has(sh("nft list tables"), "weft-out");
+	assert_int_equal(kern_route_del(k, 1, &other), 0);
+	sync_ok(k);
+	assert_hasnt(sh("nft list tables"), "weft-out");
+	/* A device that carries less than before: pods' interfaces lag behind. */
+	assert_int_equal(kern_segment_mtu(k, 1, 1280), 0);
+	sync_ok(k);
+	assert_int_equal(count(sh("nft list table inet weft-out"), clamp), 2);
+	kern_close(k);
+	assert_true(kern_down(NULL, NULL) > 0);
+	assert_hasnt(sh("nft list tables"), "weft-out");
 }
 
 /* Who may begin a connection to a pod behind a firewall: with BGP everybody, else what was asked for or
@@ -535,7 +591,7 @@ static void who_is_let_through(void **state)
 	run("iptables-nft -P FORWARD DROP");
 	for (int learned = 0; learned < 2; learned++) {
 		c.learned = learned;
-		k = node(&c);
+		k = wide_node(&c);
 		tun("weft5");
 		tun("weft0-c");
 		assert_int_equal(kern_segment_add(k, 5, "weft5", 1400, NULL, 0), 0);
@@ -565,7 +621,7 @@ static void nothing_to_carry(void **state)
 	run("iptables-nft -P FORWARD DROP; ! iptables-legacy -L >/dev/null 2>&1 || iptables-legacy "
 	    "-P "
 	    "FORWARD DROP");
-	k = node(&c);
+	k = wide_node(&c);
 	settle(k, 50);
 	assert_int_equal(count(sh("iptables-nft -S FORWARD"), "weft:"), 1);
 	kern_close(k);
@@ -589,7 +645,7 @@ static void many_ranges(void **state)
 
 	NEED_ROOT;
 	c.masquerade = KERN_MASQ_ALL;
-	k = node(&c);
+	k = wide_node(&c);
 	for (unsigned i = 0; i < 512; i++) {
 		struct pfx p = P(i % 2 ? "172.16.0.0/24" : "fd01::/64");
 
@@ -614,7 +670,7 @@ static void no_memory(void **state)
 	run("iptables-nft -P FORWARD DROP; ! iptables-legacy -L >/dev/null 2>&1 || iptables-legacy "
 	    "-P "
 	    "FORWARD DROP");
-	k = node(&c);
+	k = wide_node(&c);
 	settle(k, 50);
 	for (unsigned nth = 1; nth < 60; nth++) {
 		k->out_dirty = k->out_changed = k->fwd.look = true;
@@ -650,6 +706,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(older_at_once, fresh, tidy),
 		cmocka_unit_test_setup_teardown(older_foreign, fresh, tidy),
 		cmocka_unit_test_setup_teardown(masquerade, fresh, tidy),
+		cmocka_unit_test_setup_teardown(segment_size, fresh, tidy),
 		cmocka_unit_test_setup_teardown(who_is_let_through, fresh, tidy),
 		cmocka_unit_test_setup_teardown(nothing_to_carry, fresh, tidy),
 		cmocka_unit_test_setup_teardown(many_ranges, fresh, tidy),

@@ -1,0 +1,13 @@
+"""mss.py serve | call ADDRESS: one TCP connection on port 7200, in which nothing is said. Each side prints how
+much it may send in one segment (TCP_MAXSEG) when the connection stands."""
+import socket, sys
+
+if sys.argv[1] == 'serve':
+    s = socket.create_server(('::', 7200), family=socket.AF_INET6, dualstack_ipv6=True)
+    print('ready', flush=True)
+    c = s.accept()[0]
+else:
+    c = socket.create_connection((sys.argv[2], 7200), 10)
+print(c.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG), flush=True)
+c.shutdown(socket.SHUT_WR)
+c.recv(1)
