@@ -136,7 +136,7 @@ static uint64_t clock_ns(clockid_t id)
 
 ts_t loop_now(void)
 {
-	return (ts_t){clock_ns(CLOCK_MONOTONIC)};
+	return (ts_t){clock_ns(CLOCK_BOOTTIME)};
 }
 
 uint64_t loop_unix_ns(void)

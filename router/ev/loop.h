@@ -20,7 +20,9 @@ void loop_free(struct loop *l); /* everything registered must have been freed; N
 int loop_run(struct loop *l);
 /* Return from loop_run after the callback at hand; called before loop_run, it returns at once. */
 void loop_stop(struct loop *l);
-ts_t loop_now(void);         /* CLOCK_MONOTONIC */
+/* CLOCK_BOOTTIME, as everywhere in weftd: keys, leases and others' patience age while this machine is
+ * suspended. A timer fires up to a second late after that. */
+ts_t loop_now(void);
 uint64_t loop_unix_ns(void); /* CLOCK_REALTIME */
 
 /* Watch @fd (borrowed) for @events (0: none yet) until freed. A peer that hung up shows as whatever is

@@ -89,7 +89,7 @@ static ts_t clock_now(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(CLOCK_BOOTTIME, &t);
 	return (ts_t){(uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec};
 }
 

@@ -105,7 +105,7 @@ static inline ts_t now_ts(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(CLOCK_BOOTTIME, &t);
 	return (ts_t){(uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec};
 }
 
