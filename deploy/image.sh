@@ -13,6 +13,9 @@ suite=${SUITE:-bookworm}
 install_packages "${build_packages[@]}" mmdebstrap
 build_tree "$build" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DWEFT_TESTS=OFF
 
+# The plugin is started by the host's runtime, on a distribution that need not be this one: archives.cmake.
+build_tree "$build-plugin" -DCMAKE_PROJECT_weft_INCLUDE="$root/deploy/archives.cmake" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DWEFT_TESTS=OFF
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tree=${ROOTFS_ONLY:-$work/rootfs}
@@ -35,7 +38,7 @@ rm -rf "$tree"/var/cache/* "$tree"/var/lib/apt "$tree"/var/log/* "$tree"/usr/sha
 install -d "$tree"/usr/sbin "$tree"/usr/bin "$tree"/usr/lib/cni "$tree"/tmp "$tree"/run
 install -s "$build/router/weftd" "$build/router/kube/weft-kube" "$tree/usr/sbin/"
 install -s "$build/cli/weft" "$tree/usr/bin/"
-install -s "$build/cli/cni/weft-cni" "$tree/usr/lib/cni/"
+install -s "$build-plugin/cli/cni/weft-cni" "$tree/usr/lib/cni/"
 [ -z "${ROOTFS_ONLY:-}" ] || { du -sh "$tree" | cut -f1; trap - EXIT; rm -rf "$work"; exit; }
 
 cp "$root/deploy/Containerfile" "$work/"

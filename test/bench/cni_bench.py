@@ -1,6 +1,10 @@
 """ADD and DEL of weft-cni beside the reference plugins bridge and host-local: run by cni.sh in the host's network.
-cni_bench.py NAME DIR PLUGIN ROUNDS PODS PARALLEL FAMILIES. Each round measures all in turn, so that a machine whose
-speed drifts treats all alike: spawn to exit of the process, namespaces made beforehand.
+cni_bench.py NAME DIR PLUGIN ROUNDS PODS PARALLEL FAMILIES STATIC. Each round measures all in turn, so that a machine whose
+speed drifts treats all alike: spawn to exit of the process, namespaces made beforehand; and its processor time, which a
+busy machine changes less.
+
+VERSION is the start of the process and its end alone; STATUS is besides what ADD asks and reads before it makes anything:
+weftd, the file of addresses, netlink. So ADD less "kernel", and STATUS, are about what weft's own part is.
 
 "kernel" is what a pod's interface costs without any plugin: `ip -batch`, once on each side, that makes and fills the
 same pair of interfaces, their own start included."""
@@ -8,9 +12,9 @@ import concurrent.futures, json, os, statistics, subprocess, sys, time
 
 NAME, DIR, PLUGIN = sys.argv[1:4]
 ROUNDS, PODS, PARALLEL = (int(x) for x in sys.argv[4:7])
-FAMILIES = sys.argv[7]
+FAMILIES, STATIC = sys.argv[7:9]
 REFERENCE = '/usr/lib/cni'
-WEFT_CONF = json.dumps({'cniVersion': '1.0.0', 'name': 'weft', 'type': 'weft-cni', 'socket': f'{DIR}/h1/run/weft.sock',
+WEFT_CONF = json.dumps({'cniVersion': '1.1.0', 'name': 'weft', 'type': 'weft-cni', 'socket': f'{DIR}/h1/run/weft.sock',
                         'dataDir': f'{DIR}/h1/run/cni', 'waitMs': 30000}).encode()
 RANGES = [[{'subnet': '10.99.0.0/20'}]] + ([[{'subnet': 'fd99::/64'}]] if '6' in FAMILIES else [])
 BRIDGE_CONF = json.dumps({'cniVersion': '1.0.0', 'name': 'ref', 'type': 'bridge', 'bridge': 'ref0', 'isGateway': True,
@@ -23,18 +27,18 @@ def ns(i):
 
 
 def exec_(argv, env, text):
-    """Milliseconds from spawn to exit. No thread of ours runs Python while it waits."""
+    """Milliseconds from spawn to exit, and of processor time. No thread of ours runs Python while it waits."""
     r, w = os.pipe()
     os.write(w, text)
     os.close(w)
     t0 = time.monotonic()
     pid = os.posix_spawn(argv[0], argv, env, file_actions=[(os.POSIX_SPAWN_DUP2, r, 0), (os.POSIX_SPAWN_OPEN, 1, '/dev/null', os.O_WRONLY, 0)])
-    _, status = os.waitpid(pid, 0)
+    _, status, used = os.wait4(pid, 0)
     took = 1000 * (time.monotonic() - t0)
     os.close(r)
     if status != 0:
         sys.exit(f'{argv} {env.get("CNI_COMMAND")} fails')
-    return took
+    return took, 1000 * (used.ru_utime + used.ru_stime)
 
 
 def plugin(path, conf, verb, i):
@@ -54,12 +58,16 @@ def kernel(verb, i):
         outside.append(f'route add fd98::{i:x} dev {host}')
         inside += [f'addr add fd98::{i:x}/128 dev eth0 nodad', 'route add fe80::1 dev eth0', 'route add default via fe80::1 dev eth0',
                    'neigh add fe80::1 dev eth0 lladdr 02:00:00:00:00:01 nud permanent']
-    return exec_(['/sbin/ip', '-batch', '-'], {}, '\n'.join(outside).encode() + b'\n') + \
-        exec_(['/sbin/ip', '-n', f'weft-{NAME}-n{i}', '-batch', '-'], {}, '\n'.join(inside).encode() + b'\n')
+    a = exec_(['/sbin/ip', '-batch', '-'], {}, '\n'.join(outside).encode() + b'\n')
+    b = exec_(['/sbin/ip', '-n', f'weft-{NAME}-n{i}', '-batch', '-'], {}, '\n'.join(inside).encode() + b'\n')
+    return a[0] + b[0], a[1] + b[1]
 
 
 WHAT = {'kernel': kernel, 'weft-cni': lambda v, i: plugin(PLUGIN, WEFT_CONF, v, i),
         'bridge+host-local': lambda v, i: plugin(f'{REFERENCE}/bridge', BRIDGE_CONF, v, i)}
+if STATIC:
+    WHAT['weft-cni, static'] = lambda v, i: plugin(STATIC, WEFT_CONF, v, i)
+OURS = [w for w in WHAT if w.startswith('weft')]
 
 
 def spread(fn, verb, parallel):
@@ -78,20 +86,31 @@ for i in range(PODS):
     subprocess.run(['ip', 'netns', 'add', f'weft-{NAME}-n{i}'], check=True)
     with open(ns(i)):
         subprocess.run(['nsenter', f'--net={ns(i)}', 'sysctl', '-qw', 'net.ipv6.conf.all.accept_dad=0', 'net.ipv6.conf.default.accept_dad=0'], check=True)
-got = {}  # (way, what, verb): per round (p50, p99, most)
+got = {}  # (way, what, verb): per round (p50, p99, most, processor time's p50)
+
+
+def keep(way, what, verb, parallel):
+    v = spread(WHAT[what], verb, parallel)
+    wall = [a for a, _ in v]
+    got.setdefault((way, what, verb), []).append((at(wall, 0.5), at(wall, 0.99), max(wall), at([b for _, b in v], 0.5)))
+
+
 for rnd in range(ROUNDS):
     for way, parallel in (('one at a time', 1), (f'{PARALLEL} at a time', PARALLEL)):
-        for what, fn in WHAT.items():
+        for what in WHAT:
             for verb in ('ADD', 'DEL'):
-                v = spread(fn, verb, parallel)
-                got.setdefault((way, what, verb), []).append((at(v, 0.5), at(v, 0.99), max(v)))
+                keep(way, what, verb, parallel)
+        for what in OURS if parallel == 1 else ():
+            for verb in ('VERSION', 'STATUS'):
+                keep(way, what, verb, parallel)
 print(f'{PODS} pods, {ROUNDS} rounds, families {FAMILIES}; ms, median of the rounds [least-most]')
-print(f'{"":16}{"":20}{"":5}{"p50":>22}{"p99":>22}{"most":>10}   p50 against bridge+host-local, each round')
+print(f'{"":16}{"":20}{"":9}{"p50":>22}{"p99":>22}{"most":>10}{"processor, p50":>22}   against bridge+host-local, each round: p50; processor')
 for (way, what, verb), rounds in got.items():
     cells = []
-    for k in range(2):
+    for k in (0, 1, 3):
         column = [r[k] for r in rounds]
         cells.append(f'{statistics.median(column):.1f} [{min(column):.1f}-{max(column):.1f}]')
-    base = got[way, 'bridge+host-local', verb]
-    ratios = ' '.join(f'{r[0] / b[0]:.2f}' for r, b in zip(rounds, base)) if what == 'weft-cni' else ''
-    print(f'{way:16}{what:20}{verb:5}{cells[0]:>22}{cells[1]:>22}{max(r[2] for r in rounds):>10.1f}   {ratios}')
+    ratios = ''
+    if base := got.get((way, 'bridge+host-local', verb)) if what in OURS else None:
+        ratios = '; '.join(' '.join(f'{r[k] / b[k]:.2f}' for r, b in zip(rounds, base)) for k in (0, 3))
+    print(f'{way:16}{what:20}{verb:9}{cells[0]:>22}{cells[1]:>22}{max(r[2] for r in rounds):>10.1f}{cells[2]:>22}   {ratios}')

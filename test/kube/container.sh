@@ -56,6 +56,12 @@ echo "  packages: $(find "$tree/usr/share/doc" -name copyright | wc -l) with the
 for f in usr/sbin/weftd usr/sbin/weft-kube usr/bin/weft usr/lib/cni/weft-cni; do
 	not shows 'not found' chroot "$tree" /lib64/ld-linux-x86-64.so.2 --list "/$f" || fail "$f lacks a library in the image"
 done
+plugin=$tree/usr/lib/cni/weft-cni # runs on the host
+needs=$(readelf -d "$plugin" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | sort | tr '\n' ' ')
+[ "$needs" = "libc.so.6 libmnl.so.0 " ] || fail "weft-cni needs of the host: $needs"
+glibc=$(readelf -V "$plugin" | grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -1)
+[ "$(printf '%s\n' GLIBC_2.34 "$glibc" | sort -V | tail -1)" = GLIBC_2.34 ] || fail "weft-cni needs $glibc"
+echo "  weft-cni: $(stat -c %s "$plugin") bytes, needs $needs($glibc)"
 for f in bin/sh usr/bin/apt usr/bin/perl; do
 	[ ! -e "$tree/$f" ] || echo "  the image has /$f"
 done
