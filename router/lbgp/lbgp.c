@@ -149,7 +149,7 @@ int lbgp_offer(struct lbgp *l, const struct pfx *p, const struct bgp_attrs *attr
 	struct bgp_nlri n;
 	uint8_t ext[16];
 
-	if (!l->core || !l->gateway)
+	if (!l->core || !l->gateway || lbgp_is_own(l, p)) /* those stand by themselves */
 		return 0;
 	lbgp_nlri(p, &n);
 	if (!attrs || attrs->as_path.len == 0) {

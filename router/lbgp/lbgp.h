@@ -123,7 +123,8 @@ void lbgp_route(struct lbgp *l, const struct bgp_act *a);
 void lbgp_flush(struct lbgp *l);
 
 /* A gateway: a route of another speaker of this node to what lies outside of all clusters' ranges, for
- * links whose policy lets it pass; @attrs NULL: it is gone. Forgotten with the speaker, so all are to be
+ * links whose policy lets it pass; @attrs NULL: it is gone. Nothing happens to what overlaps our own
+ * ranges. Forgotten with the speaker, so all are to be
  * told again when ops->open() was called. 0: also without a speaker; errors of bgp_originate. */
 int lbgp_offer(struct lbgp *l, const struct pfx *p, const struct bgp_attrs *attrs, ts_t now);
 /* The attributes of the best route to @p; false: there is none. Their spans are borrowed until the core

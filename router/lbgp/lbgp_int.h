@@ -50,6 +50,7 @@ void lbgp_policies(struct lbgp *l, const struct speaker *x, struct bgp_policy *i
 void lbgp_nlri(const struct pfx *p, struct bgp_nlri *out);
 size_t lbgp_communities(uint32_t asn, bool outside, uint8_t out[16]);
 bool lbgp_is_outside(const struct bgp_attrs *a);
+bool lbgp_is_own(const struct lbgp *l, const struct pfx *p); /* overlaps a range of ours */
 /* The entry of @p, made if there is none; NULL: no memory. */
 struct told *lbgp_told(struct lbgp *l, const struct pfx *p, bool make);
 void lbgp_told_drop(struct lbgp *l, const struct pfx *p);

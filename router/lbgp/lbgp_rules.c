@@ -135,7 +135,7 @@ static void note(struct lbgp *l, const struct pfx *p, uint8_t bit, bool told)
 
 /* --- verdicts --- */
 
-static bool in_own_range(const struct lbgp *l, const struct pfx *p)
+bool lbgp_is_own(const struct lbgp *l, const struct pfx *p)
 {
 	for (size_t i = 0; i < l->self.nranges; i++)
 		if (pfx_overlaps(&l->self.ranges[i], p))
@@ -209,7 +209,7 @@ static enum bgp_verdict judge(
 
 	*why = !is_segment(r->nlri, r->attrs) ? LBGP_SEGMENT
 	       : p->len == 0                  ? LBGP_DEFAULT
-	       : in_own_range(l, p)           ? LBGP_OWN
+	       : lbgp_is_own(l, p)            ? LBGP_OWN
 	       : hits_underlay(l, p)          ? LBGP_UNDERLAY
 	       : is_others(l, k, r)           ? LBGP_OTHER
 					      : LBGP_POLICY;
@@ -263,7 +263,7 @@ static enum bgp_verdict from_gateway(void *ctx, const struct bgp_route *r, struc
 	const struct lbgp *l = ctx;
 
 	(void)edit;
-	return is_segment(r->nlri, r->attrs) && !in_own_range(l, &r->nlri->pfx) &&
+	return is_segment(r->nlri, r->attrs) && !lbgp_is_own(l, &r->nlri->pfx) &&
 			       r->nlri->pfx.len > 0 && !hits_underlay(l, &r->nlri->pfx)
 		       ? BGP_ACCEPT
 		       : BGP_REJECT;

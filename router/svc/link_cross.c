@@ -258,6 +258,36 @@ static bool see_best(void *ctx, const struct bgp_entry *e)
 	return !e->best;
 }
 
+/* Ranges of ours and of other clusters, closed ones too: no neighbour's word for those goes to links, where it
+ * would stand before that of the clusters. */
+struct homes {
+	struct pfx v[LIM_LINKED_RANGES + CONF_LIST_MAX];
+	size_t n;
+};
+
+static void find_homes(struct daemon *d, struct homes *h)
+{
+	const size_t max = sizeof(h->v) / sizeof(h->v[0]);
+	const struct segment *s = segment_find(d, VNI_DEFAULT);
+	const struct rtab_entry *e;
+	size_t it = 0;
+
+	h->n = 0;
+	for (size_t i = 0; s && i < s->nranges && h->n < max; i++)
+		h->v[h->n++] = s->ranges[i];
+	while (h->n < max && rtab_next(d->rtab, &it, &e))
+		if (e->link && !e->outside && e->vni == VNI_DEFAULT)
+			h->v[h->n++] = e->pfx;
+}
+
+static bool is_home(const struct homes *h, const struct pfx *p)
+{
+	for (size_t i = 0; i < h->n; i++)
+		if (pfx_overlaps(&h->v[i], p))
+			return true;
+	return p->len == 0;
+}
+
 static void carry_in(struct daemon *d, const struct pfx *p, bool wanted)
 {
 	struct bgp_nlri n = {.family = p->ip.family == IP_V6 ? BGP_IPV6 : BGP_IPV4, .pfx = *p};
@@ -295,6 +325,7 @@ bool link_cross_drain(struct daemon *d)
 	struct link_svc *s = d->link;
 	struct cross *c = s->cross;
 	struct notes in = c->in, out = c->out;
+	struct homes homes;
 	bool wanted;
 
 	if (!d->bgp || !d->bgp->bgpd)
@@ -308,11 +339,13 @@ bool link_cross_drain(struct daemon *d)
 	}
 	if (!in.n && !out.n && !out.all)
 		return false;
-	wanted = wants_outside(d);
+	wanted = in.n && wants_outside(d);
+	if (wanted)
+		find_homes(d, &homes);
 	memset(&c->in, 0, sizeof(c->in));
 	memset(&c->out, 0, sizeof(c->out));
 	for (size_t i = 0; i < in.n; i++)
-		carry_in(d, &in.v[i], wanted);
+		carry_in(d, &in.v[i], wanted && !is_home(&homes, &in.v[i]));
 	for (size_t i = 0; i < out.n && !out.all; i++)
 		carry_out(d, &out.v[i]);
 	if (out.all)

@@ -81,7 +81,7 @@ void link_ranges_close(struct daemon *d)
 void link_svc_ranges_changed(struct daemon *d)
 {
 	if (d->link)
-		d->link->ranges_changed = true;
+		d->link->ranges_changed = d->link->offer_all = true;
 }
 
 void link_ranges_save(struct daemon *d)

@@ -476,6 +476,22 @@ static void offered(void **state)
 	heard(&w, WEST, "198.51.100.0/24", NULL);
 	leads(&w, "198.51.100.0/24", -1, 0, EAST_BIT);
 	assert_true(seen(&w, &p)->offered && seen(&w, &p)->outside);
+	/* Our own range is not the other speaker's to give or take. */
+	for (int i = 0; i < 2; i++) {
+		struct pfx own = P(ranges[MID]);
+
+		assert_int_equal(lbgp_offer(w.l, &own, i ? &a : NULL, w.s.now), 0);
+		run(&w);
+		heard(&w, EAST, ranges[MID], "100");
+	}
+	/* Another session hears the same, whatever is there that it may not hear. */
+	net_break(&w.s, MID, EAST);
+	net_break(&w.s, MID, WEST);
+	net_run(&w.s, 30);
+	heard(&w, EAST, "198.51.100.0/24", "100 64999");
+	heard(&w, EAST, ranges[MID], "100");
+	heard(&w, WEST, "198.51.100.0/24", NULL);
+	heard(&w, WEST, ranges[MID], "100");
 	assert_int_equal(lbgp_offer(w.l, &p, NULL, w.s.now), 0);
 	run(&w);
 	heard(&w, EAST, "198.51.100.0/24", NULL);
