@@ -237,12 +237,13 @@ static int make_tables(struct dp *dp)
 	err = idx_init(&dp->labels, &dp->bin, LIM_PEERS);
 	if (err < 0)
 		return err;
+	dp->nobody = dppeer_slots_new(dp->cfg.workers + 1);
 	dp->endpoints = lpm_new(endpoint_retire, dp);
 	dp->datagrams =
 		ring_new(LIM_CONTROL_QUEUE, sizeof(struct note_datagram) + WIRE_CONTROL_MAX);
 	dp->longs = ring_new(LIM_PROBE_QUEUE, sizeof(struct note_datagram) + CTL_RX_BUF);
 	dp->events = ring_new(EVENT_RING, sizeof(struct note_event));
-	if (!dp->endpoints || !dp->datagrams || !dp->longs || !dp->events)
+	if (!dp->nobody || !dp->endpoints || !dp->datagrams || !dp->longs || !dp->events)
 		return ERR_NOMEM;
 	return winpool_fill(&dp->windows) == 0 ? ERR_NOMEM : 0;
 }
@@ -352,6 +353,7 @@ void dp_free(struct dp *dp)
 	idx_fini(&dp->labels);
 	idx_fini(&dp->segments);
 	idx_fini(&dp->keys);
+	free(dp->nobody);
 	free(dp);
 }
 

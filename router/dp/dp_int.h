@@ -147,9 +147,10 @@ struct dp {
 	struct segment *segment[LIM_SEGMENTS]; /* [rcu] by slot */
 	struct dppeer *peer[LIM_PEERS];        /* [rcu] by handle */
 	unsigned peer_top;                     /* [ctl] above the highest handle in use */
-	uint64_t next_uid;                     /* [ctl] */
-	uint64_t fib_generation;               /* [atomic] written by [ctl] */
-	struct lpm *endpoints;                 /* [rcu] addresses of peers -> count (DESIGN 4.3) */
+	struct peer_worker *nobody; /* [const] slots of peers without a key; never read */
+	uint64_t next_uid;          /* [ctl] */
+	uint64_t fib_generation;    /* [atomic] written by [ctl] */
+	struct lpm *endpoints;      /* [rcu] addresses of peers -> count (DESIGN 4.3) */
 	uint32_t ports[65536 / 32]; /* [atomic] bit p: a peer's port, or ours; only set */
 	struct rcu_bin bin;         /* [ctl] */
 	struct list active;         /* [ctl] peers with traffic: dppeer.by_active */

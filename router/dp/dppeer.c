@@ -4,19 +4,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct dppeer *dppeer_new(uint32_t handle, uint64_t uid, unsigned workers)
+struct peer_worker *dppeer_slots_new(unsigned n)
 {
-	struct dppeer *p = NULL;
-	size_t size = sizeof(*p) + workers * sizeof(p->w[0]);
+	struct peer_worker *w = aligned_alloc(_Alignof(struct peer_worker), n * sizeof(*w));
 
-	size = (size + 63) & ~(size_t)63;
-	p = aligned_alloc(64, size);
+	if (w)
+		memset(w, 0, n * sizeof(*w));
+	return w;
+}
+
+struct dppeer *dppeer_new(
+	uint32_t handle, uint64_t uid, unsigned workers, struct peer_worker *nobody)
+{
+	const size_t line = 64, size = (sizeof(struct dppeer) + line - 1) & ~(line - 1);
+	struct dppeer *p = aligned_alloc(line, size);
+
 	if (!p)
 		return NULL;
 	memset(p, 0, size);
 	p->handle = handle;
 	p->uid = uid;
 	p->workers = workers;
+	p->w = nobody;
 	p->pmtu = PEER_PMTU_DEFAULT;
 	list_init(&p->keys);
 	list_init(&p->by_active);
@@ -27,6 +36,8 @@ void dppeer_free(struct dppeer *p)
 {
 	if (!p)
 		return;
+	if (p->counts)
+		free(p->w);
 	free(p->path);
 	free(p);
 }

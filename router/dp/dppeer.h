@@ -2,7 +2,7 @@
  *
  * Who touches what:
  *   immutable: handle, uid, workers;
- *   published by the control thread, read by workers under QSBR: path, key;
+ *   published by the control thread, read by workers under QSBR: path, key, w;
  *   atomic words written by the control thread: pmtu, side;
  *   atomic words written by any worker: no_gso, hint_ns, want_ns, active (cleared by control);
  *   w[i]: written by worker i alone (the last one by the control thread), read by the control thread;
@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include "list.h"
 #include "dpkey.h"
+#include "rcu.h"
 #include "stats.h"
 #include "udp.h"
 
@@ -59,7 +60,10 @@ struct dppeer {
 	struct list by_active;           /* dp.active; alone: not in it */
 	uint64_t told_rx_ns, told_tx_ns; /* dp_traffic() */
 
-	struct peer_worker w[];
+	/* dppeer_slots(). Thousands of peers never have a session: those without a key share one
+	 * array that nobody reads. */
+	struct peer_worker *w;
+	bool counts; /* w is its own. Control thread */
 };
 
 #define PEER_PMTU_DEFAULT   1500
@@ -67,9 +71,17 @@ struct dppeer {
 #define PEER_HINT_PERIOD_NS (200 * 1000 * 1000)
 #define PEER_WANT_PERIOD_NS (1000 * 1000 * 1000)
 
-/* NULL: no memory. */
-struct dppeer *dppeer_new(uint32_t handle, uint64_t uid, unsigned workers);
+/* @nobody: @workers slots for those that have none of their own, kept. NULL: no memory. */
+struct dppeer *dppeer_new(
+	uint32_t handle, uint64_t uid, unsigned workers, struct peer_worker *nobody);
 void dppeer_free(struct dppeer *p); /* its keys are gone; no readers may be left */
+/* @n slots, zeroed; for free(). NULL: no memory. */
+struct peer_worker *dppeer_slots_new(unsigned n);
+/* Counters and times: slot i is worker i's, the last one control's. */
+static inline struct peer_worker *dppeer_slots(const struct dppeer *p)
+{
+	return rcu_get(&p->w);
+}
 /* For rcu_defer. */
 void dppeer_release(void *p);
 

@@ -21,7 +21,7 @@ static struct times times_of(const struct dppeer *p, enum peer_via v)
 {
 	struct times t = {0, 0};
 
-	for (unsigned i = 0; i < p->workers; i++) {
+	for (unsigned i = 0; p->counts && i < p->workers; i++) {
 		t.rx = later(t.rx, stat_get(&p->w[i].rx_ns[v]));
 		t.tx = later(t.tx, stat_get(&p->w[i].tx_ns[v]));
 	}
@@ -34,7 +34,7 @@ static struct times times_of_side(const struct dppeer *p, unsigned via)
 	struct times t = {0, 0};
 	struct list *n, *next;
 
-	if (via < p->workers) /* the last slot is control's, which sends no data */
+	if (p->counts && via < p->workers) /* the last slot is control's, which sends no data */
 		t.tx = stat_get(&p->w[via - 1].tx_ns[PEER_SIDE]);
 	list_each(&p->keys, n, next)
 	{
@@ -116,7 +116,7 @@ void dp_traffic(
 		struct dppeer *p = dp->peer[h];
 		uint64_t rx = 0, tx = 0;
 
-		if (!p)
+		if (!p || !p->counts)
 			continue;
 		for (enum peer_via v = PEER_MAIN; v < PEER_VIAS; v++) {
 			struct times t = times_of(p, v);
@@ -156,7 +156,7 @@ int dp_peer_counters(const struct dp *dp, uint32_t peer, struct dp_counters *out
 	if (!p)
 		return ERR_NOT_FOUND;
 	memset(out, 0, sizeof(*out));
-	for (unsigned i = 0; i < p->workers; i++)
+	for (unsigned i = 0; p->counts && i < p->workers; i++)
 		stats_sum(out, &p->w[i].c);
 	return 0;
 }

@@ -31,7 +31,7 @@ void rx_drop(struct rx *rx, struct dppeer *p, enum dp_drop why, uint64_t n)
 {
 	stat_add(&rx->c->drops[why], n);
 	if (p)
-		stat_add(&p->w[rx->slot].c.drops[why], n);
+		stat_add(&dppeer_slots(p)[rx->slot].c.drops[why], n);
 }
 
 /* ---- towards the control thread ---- */
@@ -227,8 +227,8 @@ static bool rx_packet(struct rx *rx, struct dppeer *p, const struct segment *s, 
 	}
 	stat_add(&rx->c->rx_packets, 1);
 	stat_add(&rx->c->rx_bytes, pi.len);
-	stat_add(&p->w[rx->slot].c.rx_packets, 1);
-	stat_add(&p->w[rx->slot].c.rx_bytes, pi.len);
+	stat_add(&dppeer_slots(p)[rx->slot].c.rx_packets, 1);
+	stat_add(&dppeer_slots(p)[rx->slot].c.rx_bytes, pi.len);
 	return true;
 }
 
@@ -269,7 +269,7 @@ static void rx_half(struct rx *rx, const struct dpkey *k, const struct segment *
 	/* The next half may want the place of this packet. */
 	coal_flush(&rx->coal);
 	stat_add(&rx->c->rx_halves, 1);
-	stat_add(&p->w[rx->slot].c.rx_halves, 1);
+	stat_add(&dppeer_slots(p)[rx->slot].c.rx_halves, 1);
 }
 
 /* An opened body: shim and inner packet. */
@@ -337,7 +337,7 @@ bool rx_open(struct rx *rx, struct dpkey *k, uint8_t lane, uint64_t counter, uin
 /* Something of the peer's came: when, and from which of its ports. */
 static void seen(struct rx *rx, struct dpkey *k, const struct data_hdr *h)
 {
-	struct peer_worker *pw = &k->peer->w[rx->slot];
+	struct peer_worker *pw = &dppeer_slots(k->peer)[rx->slot];
 
 	if (rx->back) {
 		stat_set(&pw->rx_ns[PEER_RELAY], rx->now_ns);
@@ -391,7 +391,7 @@ static void rx_data(struct rx *rx, const struct udp_in *in, uint8_t *buf, size_t
 	if (newest && !(h.flags & WIRE_F_SIDE_PORT) && !rx->back)
 		hint_roaming(rx, k->peer, in);
 	seen(rx, k, &h);
-	stat_add(&k->peer->w[rx->slot].c.rx_datagrams, 1);
+	stat_add(&dppeer_slots(k->peer)[rx->slot].c.rx_datagrams, 1);
 	rx_body(rx, k, &h, in, buf + WIRE_DATA_HDR, len - WIRE_DATA_HDR - WIRE_TAG);
 }
 

@@ -57,8 +57,8 @@ static void forward(struct rx *rx, struct dppeer *sender, struct relay_hdr *h,
 		return;
 	stat_add(&rx->c->relay_forwarded, 1);
 	stat_add(&rx->c->relay_bytes, len);
-	stat_add(&sender->w[rx->slot].c.relay_forwarded, 1);
-	stat_add(&sender->w[rx->slot].c.relay_bytes, len);
+	stat_add(&dppeer_slots(sender)[rx->slot].c.relay_forwarded, 1);
+	stat_add(&dppeer_slots(sender)[rx->slot].c.relay_bytes, len);
 }
 
 /* We are the end: look at what is inside. */
@@ -94,8 +94,8 @@ void rx_relay(struct rx *rx, const struct udp_in *in, uint8_t *buf, size_t len)
 	sender = k->peer;
 	if (!rx_open(rx, k, h.lane, h.counter, buf, relay_tag_off(h.n), 0, &newest))
 		return;
-	stat_set(&sender->w[rx->slot].rx_ns[PEER_MAIN], rx->now_ns);
-	stat_add(&sender->w[rx->slot].c.rx_datagrams, 1);
+	stat_set(&dppeer_slots(sender)[rx->slot].rx_ns[PEER_MAIN], rx->now_ns);
+	stat_add(&dppeer_slots(sender)[rx->slot].c.rx_datagrams, 1);
 	if (!peer_is_active(sender))
 		dp_tell_active(rx->dp, sender);
 	if (relay_loops(&h, rx->dp->cfg.label, __atomic_load_n(&sender->label, __ATOMIC_RELAXED))) {

@@ -21,7 +21,7 @@ int dp_peer_add(struct dp *dp, uint32_t peer)
 		return ERR_RANGE;
 	if (dp->peer[peer])
 		return ERR_EXISTS;
-	p = dppeer_new(peer, dp->next_uid++, dp->cfg.workers + 1);
+	p = dppeer_new(peer, dp->next_uid++, dp->cfg.workers + 1, dp->nobody);
 	if (!p)
 		return ERR_NOMEM;
 	rcu_set(&dp->peer[peer], p);
@@ -71,6 +71,29 @@ static void key_release(void *mem)
 	dpkey_free(mem);
 }
 
+/* With its first key a peer gets counters of its own, with the last one it loses them. */
+static int count_apart(struct dppeer *p)
+{
+	struct peer_worker *w = p->counts ? p->w : dppeer_slots_new(p->workers);
+
+	if (!w)
+		return ERR_NOMEM;
+	p->counts = true;
+	rcu_set(&p->w, w);
+	return 0;
+}
+
+static void count_no_more(struct dp *dp, struct dppeer *p)
+{
+	struct peer_worker *w = p->w;
+
+	if (!p->counts || !list_empty(&p->keys))
+		return;
+	p->counts = false;
+	rcu_set(&p->w, dp->nobody);
+	free_later(dp, free, w);
+}
+
 static void key_out(struct dp *dp, struct dpkey *k)
 {
 	struct dpkey *found = idx_del(&dp->keys, k->local_index);
@@ -79,6 +102,7 @@ static void key_out(struct dp *dp, struct dpkey *k)
 	if (k->peer->key == k)
 		rcu_set(&k->peer->key, NULL);
 	list_del(&k->by_peer);
+	count_no_more(dp, k->peer);
 	free_later(dp, key_release, k);
 }
 
@@ -246,9 +270,12 @@ int dp_key_add(struct dp *dp, uint32_t peer, const struct dp_key *in)
 	err = dpkey_new(in, p, dp->cfg.workers + 1, dp->cfg.provider, &k);
 	if (err < 0)
 		return err;
-	err = idx_put(&dp->keys, in->local_index, k);
+	err = count_apart(p);
+	if (err == 0)
+		err = idx_put(&dp->keys, in->local_index, k);
 	if (err < 0) {
 		dpkey_free(k);
+		count_no_more(dp, p);
 		return err;
 	}
 	list_add_tail(&p->keys, &k->by_peer);
@@ -309,8 +336,7 @@ int dp_route_set(
 {
 	if (kind == DP_ROUTE_LINK)
 		return ERR_RANGE;
-	return dp_route_cross(
-		dp, vni, p, kind, peer, 0, kind == DP_ROUTE_EXIT ? 0 : DP_LINKS_OWN);
+	return dp_route_cross(dp, vni, p, kind, peer, 0, kind == DP_ROUTE_EXIT ? 0 : DP_LINKS_OWN);
 }
 
 int dp_route_del(struct dp *dp, uint32_t vni, const struct pfx *p)

@@ -29,7 +29,7 @@ void tx_drop(struct worker *w, struct dppeer *p, enum dp_drop why, uint64_t n)
 {
 	stat_add(&w->c.drops[why], n);
 	if (p)
-		stat_add(&p->w[w->number].c.drops[why], n);
+		stat_add(&dppeer_slots(p)[w->number].c.drops[why], n);
 }
 
 /* The session with a relay, under which a datagram's relay header stands. */
@@ -191,7 +191,7 @@ static void stage_halves(struct worker *w, const struct flight *f, struct gso_it
 		stage_half(w, f, 0, len, inner_flags, vni, counter, hop);
 		stage_half(w, f, 1, len, inner_flags, vni, counter + 1, hop + 1);
 		stat_add(&w->c.tx_halves, 1);
-		stat_add(&f->peer->w[w->number].c.tx_halves, 1);
+		stat_add(&dppeer_slots(f->peer)[w->number].c.tx_halves, 1);
 	}
 }
 
@@ -456,7 +456,7 @@ static __attribute__((noinline)) void answer_too_big(struct worker *w, const str
 static void count_packets(struct worker *w, const struct flight *f, const struct pkt_info *pi,
 	const struct gso_iter *it)
 {
-	struct peer_worker *pw = &f->peer->w[w->number];
+	struct peer_worker *pw = &dppeer_slots(f->peer)[w->number];
 	uint64_t bytes = pi->len + (uint64_t)(it->segs - 1) * it->hdr_len;
 
 	stat_set(&pw->tx_ns[f->via], w->rx.now_ns);
@@ -542,7 +542,8 @@ bool tx_relay(struct worker *w, struct dppeer *next, struct relay_hdr *h, const 
 	memcpy(b->buf + b->len + head, inner, len);
 	wrap(&f.hop, h, b->buf + b->len, dpkey_counters(f.hop.key, f.hop.lane, 1));
 	staged(b, bytes);
-	stat_set(&next->w[w->number].tx_ns[f.side ? PEER_SIDE : PEER_MAIN], w->rx.now_ns);
+	stat_set(
+		&dppeer_slots(next)[w->number].tx_ns[f.side ? PEER_SIDE : PEER_MAIN], w->rx.now_ns);
 	if (!peer_is_active(next))
 		dp_tell_active(w->dp, next);
 	return true;

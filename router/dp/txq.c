@@ -58,7 +58,7 @@ static void count_sent(struct worker *w, struct dppeer *p, uint64_t datagrams)
 {
 	stat_add(&w->c.tx_datagrams, datagrams);
 	if (p)
-		stat_add(&p->w[w->number].c.tx_datagrams, datagrams);
+		stat_add(&dppeer_slots(p)[w->number].c.tx_datagrams, datagrams);
 }
 
 static void count_calls(struct worker *w, uint64_t n)
@@ -120,7 +120,7 @@ static bool gso_failed(struct worker *w, const struct batch *b, struct dppeer *p
 		return false;
 	if (!__atomic_exchange_n(&p->no_gso, 1, __ATOMIC_RELAXED)) {
 		stat_add(&w->c.gso_fallbacks, 1);
-		stat_add(&p->w[w->number].c.gso_fallbacks, 1);
+		stat_add(&dppeer_slots(p)[w->number].c.gso_fallbacks, 1);
 	}
 	return true;
 }

@@ -1,5 +1,6 @@
 /* Two data planes over loopback: everything passes that should, whole and in order, with each path and
  * each fall-back; and everything else is dropped and counted by its reason. */
+#include "dp_int.h"
 #include "dprig.h"
 
 #include "fault.h"
@@ -620,6 +621,49 @@ static void traffic(void **state)
 	rig_free(r);
 }
 
+/* Peers count for themselves while they have a key; those that have none share slots that nobody reads. */
+static void counts_with_keys(void **state)
+{
+	struct dp_cfg c = rig_cfg(1);
+	struct rig *r = rig_new(&c, NULL);
+	struct mk m = rig_packet(0, 4, false);
+	struct dp_key k = rig_dp_key(0, 1);
+	struct dppeer *other;
+	struct seen s = {0};
+	struct dp_counters pc;
+	unsigned nth = 0;
+
+	pass(r, 0, &m);
+	assert_int_equal(dp_peer_counters(r->dp[0], RIG_PEER, &pc), 0);
+	assert_int_equal(pc.tx_packets, 1);
+	dp_key_del(r->dp[0], k.local_index);
+	assert_int_equal(dp_peer_counters(r->dp[0], RIG_PEER, &pc), 0);
+	assert_int_equal(pc.tx_packets, 0);
+	dp_traffic(r->dp[0], on_traffic, &s);
+	assert_int_equal(s.calls, 0);
+	/* What a worker that was late still writes is nobody's. */
+	assert_int_equal(dp_peer_add(r->dp[0], RIG_PEER + 1), 0);
+	other = dp_peer_get(r->dp[0], RIG_PEER + 1);
+	assert_ptr_equal(dppeer_slots(other), dppeer_slots(dp_peer_get(r->dp[0], RIG_PEER)));
+	stat_add(&dppeer_slots(other)[0].c.tx_packets, 1);
+	stat_set(&dppeer_slots(other)[0].tx_ns[PEER_MAIN], 1);
+	dp_traffic(r->dp[0], on_traffic, &s);
+	assert_int_equal(s.calls, 0);
+	assert_int_equal(dp_peer_counters(r->dp[0], RIG_PEER, &pc), 0);
+	assert_int_equal(pc.tx_packets, 0);
+	/* Back with a key, whichever allocation failed before. */
+	do
+		fault_arm(++nth);
+	while (dp_key_add(r->dp[0], RIG_PEER, &k) == ERR_NOMEM && fault_disarm());
+	(void)fault_disarm();
+	assert_true(nth > 2);
+	dp_key_use(r->dp[0], RIG_PEER, k.local_index);
+	assert_int_equal(dp_peer_counters(r->dp[0], RIG_PEER, &pc), 0);
+	assert_int_equal(pc.tx_packets, 0);
+	assert_ptr_not_equal(dppeer_slots(other), dppeer_slots(dp_peer_get(r->dp[0], RIG_PEER)));
+	rig_free(r);
+}
+
 /* What dp_links() told last, per way. */
 struct ways {
 	unsigned calls[256];
@@ -819,6 +863,7 @@ int main(void)
 		cmocka_unit_test(roaming),
 		cmocka_unit_test(side_ports),
 		cmocka_unit_test(traffic),
+		cmocka_unit_test(counts_with_keys),
 		cmocka_unit_test(links),
 		cmocka_unit_test(segments),
 		cmocka_unit_test(port_is_taken),
