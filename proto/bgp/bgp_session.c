@@ -162,8 +162,8 @@ void bgp_session_forget(struct bgp_peer *p)
 	p->sweep_at = 0;
 }
 
-/* Until a peer's paths are gone they are used like others, so nothing else has to know. What moves when
- * the table doubles moves behind the place that was reached (ribout.c). */
+/* Until a peer's paths are gone they are used like others, so nothing else has to know. The table may
+ * grow meanwhile (rib_buckets). */
 void bgp_session_sweep(struct bgp_peer *p, size_t nets)
 {
 	struct rib *r = p->rib;
@@ -171,7 +171,7 @@ void bgp_session_sweep(struct bgp_peer *p, size_t nets)
 	while (p->sweeping && p->received && nets > 0) {
 		struct net *n;
 
-		assert(p->sweep_at < r->cap);
+		assert(p->sweep_at < rib_buckets(r));
 		n = net_at(r, r->buckets[p->sweep_at++]);
 		for (; n; n = net_at(r, n->hnext)) {
 			struct path *path;

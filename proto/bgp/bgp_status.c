@@ -222,7 +222,7 @@ void bgp_stats(const struct bgp *b, struct bgp_stats *out)
 		const struct rib *r = b->ribs[i];
 
 		out->nets += r->count;
-		out->bytes += r->cap * sizeof(*r->buckets);
+		out->bytes += r->room * sizeof(*r->buckets);
 		for (unsigned k = 0; k < PATH_KINDS; k++)
 			out->bytes += r->paths[k].bytes;
 		for (unsigned f = 0; f < BGP_FAMILIES; f++)

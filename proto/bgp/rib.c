@@ -1,7 +1,8 @@
 /* rib.c - hash table of prefixes.
  *
- * Chained, keyed SipHash over family, length and key; doubles when it holds twice as many nets as
- * buckets, and goes on with longer chains when there is no memory for that. Nets and paths come from
+ * Chained, keyed SipHash over family, length and key. It holds about as many nets as buckets, and
+ * grows by splitting one run of buckets after the other (linear hashing), so that no route waits for a
+ * whole table to be moved; without memory for that it goes on with longer chains. Nets and paths come from
  * pools, one size for each family, and name each other by numbers: an IPv4 prefix with one path costs
  * 40 + 16 bytes and its bucket. A net lives while it has a path, an announcement that peers have to be told of, a place in
  * the dirty queue, or was told to the driver. */
@@ -12,7 +13,7 @@
 #include "map.h"
 
 #define CAP_MIN 64
-#define FULL    2 /* nets to a bucket before the table grows: fewer cost memory and gain no time */
+#define FULL    1 /* nets to a bucket: fewer would cost memory and gain no time */
 
 /* bytes of net.key */
 static const uint8_t key_len[BGP_FAMILIES] = {4, 16, 12, 24};
@@ -30,7 +31,7 @@ struct rib *rib_new(uint32_t vni, const uint8_t seed[16])
 	if (!r)
 		return NULL;
 	r->vni = vni;
-	r->cap = CAP_MIN;
+	r->cap = r->room = CAP_MIN;
 	memcpy(r->seed, seed, sizeof(r->seed));
 	for (unsigned f = 0; f < BGP_FAMILIES; f++) {
 		bgp_pool_init(&r->nets[f], offsetof(struct net, key) + key_len[f] +
@@ -38,7 +39,7 @@ struct rib *rib_new(uint32_t vni, const uint8_t seed[16])
 	}
 	for (unsigned k = 0; k < PATH_KINDS; k++)
 		bgp_pool_init(&r->paths[k], path_size[k]);
-	r->buckets = calloc(r->cap, sizeof(*r->buckets));
+	r->buckets = calloc(r->room, sizeof(*r->buckets));
 	if (!r->buckets) {
 		free(r);
 		return NULL;
@@ -99,6 +100,13 @@ static uint64_t hash_key(
 	return (h & ~(uint64_t)NEAR_MASK) | ((h >> 61 ^ low) & NEAR_MASK);
 }
 
+static size_t bucket_of(const struct rib *r, uint64_t h)
+{
+	size_t i = h & (r->cap - 1);
+
+	return i < r->split ? h & (2 * r->cap - 1) : i;
+}
+
 static struct net *find(const struct rib *r, uint32_t ref, const struct bgp_nlri *want,
 	const uint8_t *key, size_t len)
 {
@@ -117,35 +125,58 @@ struct net *rib_find(const struct rib *r, const struct bgp_nlri *n)
 	size_t len = make_key(n, key);
 	uint64_t h = hash_key(r, n->family, n->pfx.len, key, len);
 
-	return find(r, r->buckets[h & (r->cap - 1)], n, key, len);
+	return find(r, r->buckets[bucket_of(r, h)], n, key, len);
 }
 
 /* The chain that @n is in, or would be. */
 static uint32_t *chain_of(const struct rib *r, const struct net *n)
 {
-	return &r->buckets[hash_key(r, n->family, n->len, n->key, key_len[n->family]) &
-			   (r->cap - 1)];
+	return &r->buckets[bucket_of(
+		r, hash_key(r, n->family, n->len, n->key, key_len[n->family]))];
 }
 
+/* Room for twice as many; what is not used of it yet is not touched. */
+static bool make_room(struct rib *r)
+{
+	uint32_t *b;
+
+	if (r->room > r->cap)
+		return true;
+	b = calloc(2 * r->room, sizeof(*b));
+	if (!b)
+		return false;
+	memcpy(b, r->buckets, r->cap * sizeof(*b));
+	free(r->buckets);
+	r->buckets = b;
+	r->room *= 2;
+	return true;
+}
+
+/* Split the next run of buckets: neighbours stay in one cache line. */
 static void grow(struct rib *r)
 {
-	size_t old_cap = r->cap;
-	uint32_t *old = r->buckets, *b = calloc(2 * old_cap, sizeof(*b)), ref, next;
+	size_t first = r->split;
 
-	if (!b)
+	if (!make_room(r))
 		return;
-	r->buckets = b;
-	r->cap = 2 * old_cap;
-	for (size_t i = 0; i < old_cap; i++)
-		for (ref = old[i]; ref; ref = next) {
+	r->split += NEAR_MASK + 1;
+	for (size_t i = first; i < r->split; i++) {
+		uint32_t ref = r->buckets[i], next;
+
+		r->buckets[i] = 0;
+		for (; ref; ref = next) {
 			struct net *n = net_at(r, ref);
-			uint32_t *at = chain_of(r, n);
+			uint32_t *to = chain_of(r, n);
 
 			next = n->hnext;
-			n->hnext = *at;
-			*at = ref;
+			n->hnext = *to;
+			*to = ref;
 		}
-	free(old);
+	}
+	if (r->split == r->cap) {
+		r->cap *= 2;
+		r->split = 0;
+	}
 }
 
 struct net *rib_get(struct rib *r, const struct bgp_nlri *want)
@@ -153,7 +184,7 @@ struct net *rib_get(struct rib *r, const struct bgp_nlri *want)
 	uint8_t key[24];
 	size_t len = make_key(want, key);
 	uint64_t h = hash_key(r, want->family, want->pfx.len, key, len);
-	struct net *n = find(r, r->buckets[h & (r->cap - 1)], want, key, len);
+	struct net *n = find(r, r->buckets[bucket_of(r, h)], want, key, len);
 	struct bgp_pool *pool = &r->nets[want->family];
 	uint32_t number;
 
@@ -167,10 +198,10 @@ struct net *rib_get(struct rib *r, const struct bgp_nlri *want)
 	n->family = want->family;
 	n->len = want->pfx.len;
 	memcpy(n->key, key, len);
-	if (r->count >= FULL * r->cap)
+	if (r->count >= FULL * rib_buckets(r))
 		grow(r);
-	n->hnext = r->buckets[h & (r->cap - 1)];
-	r->buckets[h & (r->cap - 1)] = n->self;
+	n->hnext = r->buckets[bucket_of(r, h)];
+	r->buckets[bucket_of(r, h)] = n->self;
 	r->count++;
 	return n;
 }
@@ -384,7 +415,7 @@ struct net *rib_next(const struct rib *r, size_t *i, struct net **cursor)
 {
 	struct net *n = *cursor;
 
-	while (!n && *i < r->cap)
+	while (!n && *i < rib_buckets(r))
 		n = net_at(r, r->buckets[(*i)++]);
 	*cursor = n ? net_at(r, n->hnext) : NULL;
 	return n;

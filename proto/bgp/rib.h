@@ -97,14 +97,23 @@ struct net {
 
 struct rib {
 	uint32_t vni;
-	uint32_t *buckets; /* nets */
-	size_t cap, count;
+	uint32_t *buckets; /* nets; rib_buckets() of them are in use */
+	size_t room;       /* of buckets, a power of two */
+	size_t cap,
+		split; /* the first split ones of cap (a power of two) have a second one, cap further on */
+	size_t count;
 	uint32_t dirty[BGP_FAMILIES]; /* to be decided, oldest first */
 	uint32_t dirty_tail[BGP_FAMILIES];
 	struct bgp_pool nets[BGP_FAMILIES], paths[PATH_KINDS];
 	uint8_t seed[16];
 };
 
+/* The table grows by a few buckets at a time: what was in a bucket is then in that one or in one that
+ * came behind all others. So whoever walks the buckets upwards in portions passes all that stays. */
+static inline size_t rib_buckets(const struct rib *r)
+{
+	return r->cap + r->split;
+}
 static inline struct net *net_at(const struct rib *r, uint32_t ref)
 {
 	return ref ? bgp_pool_at(&r->nets[ref >> REF_BITS], ref & REF_NUMBER) : NULL;

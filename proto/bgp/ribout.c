@@ -296,13 +296,12 @@ static int export_net(struct bgp *b, struct bgp_group *g, struct net *n)
 	return update_net(b, g, n, false);
 }
 
-/* The table may grow meanwhile: it doubles, and what was in a bucket is then in that one or in one
- * further on. What changes meanwhile, all groups hear of anyway. */
+/* The table may grow meanwhile (rib_buckets). What changes meanwhile, all groups hear of anyway. */
 static void fill(struct bgp *b, struct bgp_group *g, unsigned nets)
 {
 	struct net *n;
 
-	while (nets > 0 && !g->failed && g->fill_at < g->rib->cap) {
+	while (nets > 0 && !g->failed && g->fill_at < rib_buckets(g->rib)) {
 		for (n = net_at(g->rib, g->rib->buckets[g->fill_at++]); n && !g->failed;
 			n = net_at(g->rib, n->hnext)) {
 			g->failed = export_net(b, g, n) < 0;
@@ -310,7 +309,7 @@ static void fill(struct bgp *b, struct bgp_group *g, unsigned nets)
 		}
 		nets -= nets > 0; /* empty ones take time too */
 	}
-	if (g->failed || g->fill_at >= g->rib->cap)
+	if (g->failed || g->fill_at >= rib_buckets(g->rib))
 		fill_end(b, g);
 }
 

@@ -26,7 +26,7 @@ static unsigned longest(const struct rib *r)
 {
 	unsigned most = 0;
 
-	for (size_t i = 0; i < r->cap; i++) {
+	for (size_t i = 0; i < rib_buckets(r); i++) {
 		unsigned n = 0;
 
 		for (const struct net *e = net_at(r, r->buckets[i]); e; e = net_at(r, e->hnext))
@@ -97,7 +97,7 @@ static struct bgp_nlri vpn(unsigned i)
 	return n;
 }
 
-/* There are one to two prefixes for a bucket: with an even spread 14 on one are a rare
+/* There is one prefix for a bucket: with an even spread 14 on one are a very rare
  * chance (below one in a thousand tables), with an eighth of the buckets they are the rule. */
 static void test_spread(void **state)
 {
@@ -107,6 +107,40 @@ static void test_spread(void **state)
 	assert_in_range(fill(odd_lengths), 1, 13);
 	assert_in_range(fill(v6_ends_in_zeros), 1, 13);
 	assert_in_range(fill(vpn), 1, 13);
+}
+
+/* A walk in portions while the table grows passes all that was there before it, and the number of
+ * buckets follows that of prefixes without a jump. */
+static void test_grows(void **state)
+{
+	struct rib *r = rib_new(1, seed);
+	uint8_t seen[N] = {0};
+	size_t at = 0, before;
+
+	assert_non_null(r);
+	for (unsigned i = 0; i < N; i++) {
+		struct bgp_nlri n = hosts(i);
+
+		before = rib_buckets(r);
+		nets[i] = rib_get(r, &n);
+		assert_in_range(rib_buckets(r), before, before + 8);
+		assert_in_range(r->count, 1, rib_buckets(r));
+		if (i < N / 4 || at == rib_buckets(r))
+			continue;
+		for (struct net *e = net_at(r, r->buckets[at]); e; e = net_at(r, e->hnext))
+			for (unsigned k = 0; k < N / 4; k++)
+				seen[k] |= e == nets[k];
+		at++;
+	}
+	for (; at < rib_buckets(r); at++)
+		for (struct net *e = net_at(r, r->buckets[at]); e; e = net_at(r, e->hnext))
+			for (unsigned k = 0; k < N / 4; k++)
+				seen[k] |= e == nets[k];
+	for (unsigned k = 0; k < N / 4; k++)
+		assert_true(seen[k]);
+	for (unsigned i = 0; i < N; i++)
+		rib_release(r, nets[i]);
+	rib_free(r);
 }
 
 /* All prefixes of one address, from /0 to /32, are different ones. */
@@ -146,7 +180,7 @@ static void test_near(void **state)
 		nets[i] = rib_get(r, &n);
 		assert_non_null(nets[i]);
 	}
-	for (size_t i = 0; i < r->cap; i++)
+	for (size_t i = 0; i < rib_buckets(r); i++)
 		if (r->buckets[i]) {
 			assert_int_equal(0, net_at(r, r->buckets[i])->hnext);
 			assert_true(line == SIZE_MAX || line == i / 8);
@@ -244,6 +278,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_spread),
+		cmocka_unit_test(test_grows),
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_near),
 		cmocka_unit_test(test_kinds),
