@@ -14,7 +14,10 @@ install_packages "${build_packages[@]}" mmdebstrap
 build_tree "$build" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DWEFT_TESTS=OFF
 
 # The plugin is started by the host's runtime, on a distribution that need not be this one: archives.cmake.
-build_tree "$build-plugin" -DCMAKE_PROJECT_weft_INCLUDE="$root/deploy/archives.cmake" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DWEFT_TESTS=OFF
+log=$(mktemp)
+{ cmake -G Ninja -S "$root" -B "$build-plugin" -DCMAKE_PROJECT_weft_INCLUDE="$root/deploy/archives.cmake" -DWEFT_TESTS=OFF &&
+	cmake --build "$build-plugin" --target weft-cni; } >"$log" 2>&1 || { tail -20 "$log" >&2; die "the build in $build-plugin failed"; }
+rm -f "$log"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -2,8 +2,8 @@
 # cni.sh - how long ADD and DEL of weft-cni take, one at a time and PARALLEL (20) at a time, beside the reference
 # plugins bridge and host-local, and beside the kernel's part alone, in the same run.
 #
-# ROUNDS (5), PODS (100), PARALLEL (20), FAMILIES (46; 4: IPv4 alone). QUICK=1: one short round. build=DIR. STATIC: a weft-cni
-# that links no shared library (deploy/image.sh makes one), which is measured beside the other.
+# ROUNDS (5), PODS (100), PARALLEL (20), FAMILIES (46; 4: IPv4 alone). QUICK=1: one short round. build=DIR. IMAGE_CNI: the
+# weft-cni of the image (deploy/archives.cmake), which is measured beside the other.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 . "$root/deploy/setup.sh"
@@ -20,4 +20,4 @@ prefixes=(--cluster-range 10.32.0.0/16 --prefix 10.32.0.0/18)
 [ "$FAMILIES" = 4 ] || prefixes+=(--cluster-range fd32::/32 --prefix fd32:0:0:1::/64)
 weftd_start h1 "${prefixes[@]}"
 nsenter "--net=/run/netns/$(ns_of h1)" /usr/bin/python3 -B "$root/test/bench/cni_bench.py" "$net_name" "$net_dir" \
-	"${WEFT_CNI:-$build/cli/cni/weft-cni}" "$ROUNDS" "$PODS" "$PARALLEL" "$FAMILIES" "${STATIC:-}"
+	"${WEFT_CNI:-$build/cli/cni/weft-cni}" "$ROUNDS" "$PODS" "$PARALLEL" "$FAMILIES" "${IMAGE_CNI:-}"

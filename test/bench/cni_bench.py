@@ -1,5 +1,5 @@
 """ADD and DEL of weft-cni beside the reference plugins bridge and host-local: run by cni.sh in the host's network.
-cni_bench.py NAME DIR PLUGIN ROUNDS PODS PARALLEL FAMILIES STATIC. Each round measures all in turn, so that a machine whose
+cni_bench.py NAME DIR PLUGIN ROUNDS PODS PARALLEL FAMILIES IMAGE_CNI. Each round measures all in turn, so that a machine whose
 speed drifts treats all alike: spawn to exit of the process, namespaces made beforehand; and its processor time, which a
 busy machine changes less.
 
@@ -12,7 +12,7 @@ import concurrent.futures, json, os, statistics, subprocess, sys, time
 
 NAME, DIR, PLUGIN = sys.argv[1:4]
 ROUNDS, PODS, PARALLEL = (int(x) for x in sys.argv[4:7])
-FAMILIES, STATIC = sys.argv[7:9]
+FAMILIES, IMAGE_CNI = sys.argv[7:9]
 REFERENCE = '/usr/lib/cni'
 WEFT_CONF = json.dumps({'cniVersion': '1.1.0', 'name': 'weft', 'type': 'weft-cni', 'socket': f'{DIR}/h1/run/weft.sock',
                         'dataDir': f'{DIR}/h1/run/cni', 'waitMs': 30000}).encode()
@@ -65,8 +65,8 @@ def kernel(verb, i):
 
 WHAT = {'kernel': kernel, 'weft-cni': lambda v, i: plugin(PLUGIN, WEFT_CONF, v, i),
         'bridge+host-local': lambda v, i: plugin(f'{REFERENCE}/bridge', BRIDGE_CONF, v, i)}
-if STATIC:
-    WHAT['weft-cni, static'] = lambda v, i: plugin(STATIC, WEFT_CONF, v, i)
+if IMAGE_CNI:
+    WHAT['weft-cni, image'] = lambda v, i: plugin(IMAGE_CNI, WEFT_CONF, v, i)
 OURS = [w for w in WHAT if w.startswith('weft')]
 
 
