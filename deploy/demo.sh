@@ -18,7 +18,7 @@ done
 become_root "$@"
 
 . "$root/test/netns/lib.sh"
-net_init demo "/tmp/weft-demo"
+net_init demo "/tmp/weft-demo" fixed
 if [ $keep = down ]; then
 	net_cleanup
 	echo "the demo's hosts are gone"
@@ -29,12 +29,12 @@ step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 
 step "1/6 packages and build"
 install_packages "${build_packages[@]}" "${run_packages[@]}" tcpdump iperf3
-build_tree "$build" -DWEFT_TESTS=OFF
+build_tree "$build" -- weftd weft
 echo "built: $build/router/weftd, $build/cli/weft"
 
 step "2/6 three hosts on an underlay, a pod on each"
 net_cleanup
-net_init demo "/tmp/weft-demo"
+net_init demo "/tmp/weft-demo" fixed
 net_underlay h1 h2 h3
 for n in 1 2 3; do net_pod "h$n" "p$n" "$n"; done
 echo "hosts h1 h2 h3 at 192.0.2.1-3; pods p1 p2 p3 at 10.32.1-3.2 and fd32:0:0:1-3::2"

@@ -35,12 +35,25 @@ build_packages=(gcc libc6-dev cmake ninja-build pkg-config libsodium-dev libmnl-
 [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] && build_packages+=(libipsec-mb-dev)
 run_packages=(iproute2 iputils-ping nftables procps python3)
 
-# build_tree DIR [CMAKE-OPTION...]
+# How far a build is, on a terminal.
+build_progress() {
+	local line
+	[ -t 1 ] || { cat >/dev/null; return; }
+	while IFS= read -r line; do
+		[[ $line =~ ^\[([0-9]+)/([0-9]+)\] ]] && printf '\r  building %d of %d' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
+	done
+	printf '\r\033[K'
+}
+
+# build_tree DIR [CMAKE-OPTION...] [-- TARGET...]: by ccache where it is installed.
 build_tree() {
-	local dir=$1 log
+	local dir=$1 log options=() targets=()
 	shift
+	! command -v ccache >/dev/null || options+=(-DCMAKE_C_COMPILER_LAUNCHER=ccache)
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do options+=("$1"); shift; done
+	[ $# -lt 2 ] || { shift; targets=(--target "$@"); }
 	log=$(mktemp)
-	if ! { cmake -G Ninja -S "$root" -B "$dir" "$@" && cmake --build "$dir"; } >"$log" 2>&1; then
+	if ! { cmake -G Ninja -S "$root" -B "$dir" "${options[@]}" && cmake --build "$dir" "${targets[@]}"; } 2>&1 | tee "$log" | build_progress; then
 		grep -E 'error|warning|FAILED|CMake Error' -A3 "$log" | head -60 >&2 || true
 		tail -5 "$log" >&2
 		die "the build in $dir failed"

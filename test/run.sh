@@ -1,11 +1,14 @@
 #!/bin/bash
 # run.sh [SET...]: sets up what the tests need, builds, runs. Sets:
-#	short	what runs at each change (the default): lint unit sanitizers sim netns interop-short kube fuzz-smoke demo
+#	short	what runs at each change (the default): lint unit sanitizers sim netns interop-short kube fallbacks
+#		fuzz-smoke demo
 #	lint unit sanitizers clang sim netns fallbacks interop interop-short kube demo
 #	fuzz	each target FUZZ_SECS (600) of CPU time	 fuzz-smoke  the corpus and 4 s each
-#	bench	test/bench/*.sh, figures to stdout	 long	     sweeps, ten-minute transfers, fuzz
+#	bench	test/bench/*.sh, figures to stdout	 long	     sweeps, ten-minute transfers, fuzz, a fresh machine
 # ONLY=PATTERN runs the netns tests and fuzz targets whose name matches. WEFT_BUILD: the build directory (build).
-# Prints a line per test, the output of those that fail, and "N passed, N failed" last.
+# TEST_JOBS tests run side by side (as many as there are processors, at most 4); those with a line "# alone: yes"
+# in their text run by themselves. Prints a line per test as it ends, the output of those that fail, and
+# "N passed, N failed" last.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 . "$root/deploy/setup.sh"
@@ -15,28 +18,95 @@ passed=0 failed=0 skipped=0 failures=()
 results=$(mktemp -d)
 export WEFT_VECTORS=${WEFT_VECTORS:-$root/../shared/vectors}
 
-# run_one NAME COMMAND...: the exit status decides; 77 is a skip that says why.
+# --- the pool ---
+# A job writes "NUMBER STATUS SECONDS" to descriptor 9 when it has ended.
+cpus=$(nproc)
+jobs_max=${TEST_JOBS:-$((cpus < 4 ? cpus : 4))}
+jobs_begun=0
+declare -A job_name=()
+mkfifo "$results/ended"
+exec 9<>"$results/ended"
+
+# Nothing that was started outlives this script.
+jobs_kill() {
+	local rc=$? n
+	for n in "${!job_name[@]}"; do kill -TERM "$(cat "$results/$n.pid")" 2>/dev/null || true; done
+	for n in "${!job_name[@]}"; do timeout 30 tail --pid="$(cat "$results/$n.pid")" -f /dev/null 2>/dev/null || true; done
+	rm -rf "$results"
+	exit $rc
+}
+trap jobs_kill EXIT
+trap 'exit 130' INT TERM
+
+# run_one NAME COMMAND...: as soon as there is room. The exit status decides; 77 is a skip that says why.
 run_one() {
-	local name=$1 log="$results/${1//\//_}.log" t0=$SECONDS rc=0
+	local name=$1 n=$((jobs_begun += 1))
 	shift
-	timeout --kill-after=20 "${TEST_TIMEOUT:-600}" "$@" >"$log" 2>&1 </dev/null || rc=$?
+	while [ ${#job_name[@]} -ge "$jobs_max" ]; do job_end; done
+	(
+		trap - EXIT INT TERM
+		t0=$SECONDS rc=0
+		# Background jobs of a script ignore signals from the keyboard; tests send them to what they start.
+		env --default-signal=INT,QUIT timeout --kill-after=20 "${TEST_TIMEOUT:-600}" "$@" \
+			>"$results/$n.log" 2>&1 </dev/null 9>&- &
+		echo $! >"$results/$n.pid"
+		wait $! || rc=$?
+		echo "$n $rc $((SECONDS - t0))" >&9
+	) 2>/dev/null &
+	job_name[$n]=$name
+}
+
+# job_end: waits until a job ends, and tells of it.
+job_end() {
+	local n rc secs name log
+	read -r -u 9 n rc secs
+	name=${job_name[$n]} log="$results/$n.log"
+	unset "job_name[$n]"
 	case $rc in
-	0) passed=$((passed + 1)); printf 'ok      %-40s %3d s\n' "$name" $((SECONDS - t0)) ;;
+	0) passed=$((passed + 1)); printf 'ok      %-40s %3d s\n' "$name" "$secs" ;;
 	77) skipped=$((skipped + 1)); printf 'skipped %-40s %s\n' "$name" "$(tail -1 "$log")" ;;
 	*)
 		failed=$((failed + 1)); failures+=("$name")
-		printf 'FAILED  %-40s %3d s (status %d)\n' "$name" $((SECONDS - t0)) $rc
+		printf 'FAILED  %-40s %3d s (status %d)\n' "$name" "$secs" "$rc"
 		tail -60 "$log" | sed 's/^/    | /'
 		;;
 	esac
+	rm -f "$log"
+}
+jobs_drain() { while [ ${#job_name[@]} -gt 0 ]; do job_end; done; }
+
+# run_script NAME SCRIPT: by itself if its text asks for that.
+run_script() {
+	local alone=no
+	! grep -q '^# alone: yes' "$2" || alone=yes
+	[ $alone = no ] || jobs_drain
+	run_one "$1" "$2"
+	[ $alone = no ] || jobs_drain
 }
 
-# ctest_in DIR LABEL: each test counts as one of ours.
+# ctest_in DIR TAG OPTION...: each test that ctest finds by the options counts as one of ours.
 ctest_in() {
-	local dir=$1 label=$2 tag=$3 line name
-	while read -r name; do
-		run_one "$tag/$name" ctest --test-dir "$dir" -R "^$name\$" --output-on-failure --no-tests=error
-	done < <(ctest --test-dir "$dir" -N -L "$label" | sed -n 's/^ *Test *#[0-9]*: //p')
+	local dir=$1 tag=$2 name where command list="$results/list"
+	shift 2
+	ctest --test-dir "$dir" --show-only=json-v1 "$@" | /usr/bin/python3 -c '
+import json, shlex, sys
+for t in json.load(sys.stdin)["tests"]:
+    at = [p["value"] for p in t["properties"] if p["name"] == "WORKING_DIRECTORY"][0]
+    print(t["name"], shlex.quote(at), shlex.join(t["command"]), sep="\t")' >"$list"
+	[ -s "$list" ] || die "$dir has no tests for: $*"
+	while IFS=$'\t' read -r name where command; do
+		run_one "$tag/$name" bash -c "cd $where && exec $command"
+	done <"$list"
+}
+# scripts TAG FILE...: those that ONLY names.
+scripts() {
+	local tag=$1 t name
+	shift
+	for t in "$@"; do
+		name=$(basename "$t" .sh)
+		[[ $name =~ ${ONLY:-.} ]] || continue
+		run_script "$tag/${name#t_}" "$t"
+	done
 }
 
 set_lint() {
@@ -46,48 +116,38 @@ set_lint() {
 }
 set_unit() {
 	build_tree "$build"
-	ctest_in "$build" unit unit
+	ctest_in "$build" unit -L unit
 }
+# Address and undefined-behaviour sanitizers by the fuzzers' build, which is also clang's word on everything.
 set_sanitizers() {
-	build_tree "$build-asan" -DWEFT_ASAN=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
-	ctest_in "$build-asan" unit asan
-	ctest_in "$build-asan" sim asan
-	build_tree "$build-tsan" -DWEFT_TSAN=ON
-	local t
-	for t in $(ctest --test-dir "$build-tsan" -N -L unit -R '^(dp|base)/' | sed -n 's/^ *Test *#[0-9]*: //p'); do
-		run_one "tsan/$t" ctest --test-dir "$build-tsan" -R "^$t\$" --output-on-failure --no-tests=error
-	done
+	build_tree "$build-tsan" -DWEFT_TSAN=ON -- unit_base unit_dp
+	ctest_in "$build-tsan" tsan -L unit -R '^(dp|base)/'
+	fuzz_build
+	ctest_in "$build-fuzz" asan -L 'unit|sim'
 }
 set_clang() {
 	install_packages clang
-	run_one build/clang bash -c ". '$root/deploy/setup.sh'; root='$root'; build_tree '$build-clang' -DCMAKE_C_COMPILER=clang"
+	build_tree "$build-clang" -DCMAKE_C_COMPILER=clang
+	ctest_in "$build-clang" clang -L unit
 }
 set_sim() {
 	build_tree "$build"
-	ctest_in "$build" sim sim
-}
-netns_set() { # TAG
-	local t name
-	for t in "$root"/test/netns/t_*.sh; do
-		name=$(basename "$t" .sh)
-		[[ $name =~ ${ONLY:-.} ]] || continue
-		run_one "$1/${name#t_}" "$t"
-	done
+	ctest_in "$build" sim -L sim
 }
 set_netns() {
 	build_tree "$build"
 	export build
-	netns_set netns
+	jobs_drain
+	scripts netns "$root"/test/netns/t_*.sh
 }
 # The packet tests once more with every offload forced off.
 set_fallbacks() {
 	build_tree "$build"
-	export build WEFTD_EXTRA="--tune force=all --tune provider=sodium"
-	local t name
-	for t in $(grep -l '^# fallbacks: yes' "$root"/test/netns/t_*.sh); do
-		name=$(basename "$t" .sh)
-		run_one "fallbacks/${name#t_}" "$t"
-	done
+	export build
+	jobs_drain
+	export WEFTD_EXTRA="--tune force=all --tune provider=sodium"
+	# shellcheck disable=SC2046
+	scripts fallbacks $(grep -l '^# fallbacks: yes' "$root"/test/netns/t_*.sh)
 	unset WEFTD_EXTRA
 }
 # weft-kube against an API server of the test's own; the manifests against the API's schema.
@@ -99,7 +159,12 @@ set_kube() {
 	run_one kube/mesh "$root/test/kube/mesh.sh"
 	run_one kube/manifests /usr/bin/python3 -W ignore "$root/test/kube/manifests.py" "$build/cli/weft"
 }
-set_demo() { run_one demo "$root/deploy/demo.sh"; }
+# It builds by itself: not beside anything.
+set_demo() {
+	jobs_drain
+	run_one demo "$root/deploy/demo.sh"
+	jobs_drain
+}
 fuzz_build() {
 	install_packages clang libclang-rt-14-dev llvm
 	build_tree "$build-fuzz" -DCMAKE_C_COMPILER=clang -DWEFT_FUZZ=ON -DWEFT_TESTS=ON
@@ -118,62 +183,62 @@ fuzz_all() { # SECONDS
 }
 set_fuzz-smoke() { fuzz_all 4; }
 set_fuzz() { fuzz_all "${FUZZ_SECS:-600}"; }
-interop_set() { # PATTERN: the tests in whose text it stands
-	local t name
-	for t in $(grep -l -- "$1" "$root"/test/interop/t_*.sh); do
-		name=$(basename "$t" .sh)
-		[[ $name =~ ${ONLY:-.} ]] || continue
-		run_one "interop/${name#t_}" "$t"
-	done
-}
 # podman with its CNI back end, and the reference plugins that are chained with weft-cni.
 container_packages=(podman containerd runc containernetworking-plugins iptables busybox-static curl)
 set_interop() {
 	install_packages bird2 frr "${container_packages[@]}"
 	build_tree "$build"
 	export build
-	interop_set .
+	jobs_drain
+	scripts interop "$root"/test/interop/t_*.sh
 }
 # What is short enough to run at each change.
 set_interop-short() {
 	install_packages bird2 "${container_packages[@]}"
 	build_tree "$build"
 	export build
-	interop_set '^# short: yes'
+	jobs_drain
+	# shellcheck disable=SC2046
+	scripts interop $(grep -l '^# short: yes' "$root"/test/interop/t_*.sh)
 }
 set_bench() {
 	install_packages iperf3 ethtool wireguard-go wireguard-tools nebula tinc containernetworking-plugins bird2 frr gobgpd # what weft is compared with
 	build_tree "$build"
 	export build
+	jobs_drain
 	local b
 	for b in "$root"/test/bench/*.sh; do "$b"; done
 }
+# One at a time: each has the machine for itself.
 set_long() {
 	build_tree "$build"
-	export build LONG=1
+	export build
+	jobs_drain
+	jobs_max=1
 	local t
 	for t in $(grep -l '^# long: yes' "$root"/test/netns/t_*.sh); do
-		TEST_TIMEOUT=3600 run_one "long/$(basename "$t" .sh)" "$t"
+		LONG=1 TEST_TIMEOUT=3600 run_one "long/$(basename "$t" .sh)" "$t"
 	done
 	install_packages openssl python3-yaml mmdebstrap "${container_packages[@]}"
-	TEST_TIMEOUT=3600 run_one long/container "$root/test/kube/container.sh"
-	unset LONG
+	LONG=1 TEST_TIMEOUT=3600 run_one long/container "$root/test/kube/container.sh"
+	TEST_TIMEOUT=7200 run_one long/fresh "$root/test/long/fresh.sh"
 	WEFT_SIM_SEEDS=1-1000 WEFT_SIM_JOURNAL="$build/sweep.txt" TEST_TIMEOUT=43200 \
 		run_one long/sim-sweep "$build/test/sim/test_sim_each"
 	set_fuzz
 }
+# What needs processors comes first, with builds and tests side by side; then what needs to be left in peace.
 set_short() {
-	set_lint; set_unit; set_clang; set_sanitizers; set_sim; set_netns; set_interop-short; set_fallbacks; set_kube; set_fuzz-smoke; set_demo
+	set_lint; set_unit; set_sim; set_sanitizers; set_fuzz-smoke; set_netns; set_interop-short; set_fallbacks; set_kube; set_demo
 }
 
-install_packages "${build_packages[@]}" "${run_packages[@]}" tcpdump iperf3 ethtool jq socat iptables clang-format
+install_packages "${build_packages[@]}" "${run_packages[@]}" tcpdump iperf3 ethtool jq iptables curl clang-format
 [ $# -gt 0 ] || set -- short
 for s in "$@"; do
 	declare -F "set_$s" >/dev/null || { echo "$0: no set '$s'; see the head of the file" >&2; exit 2; }
 	"set_$s"
 done
+jobs_drain
 
 [ ${#failures[@]} = 0 ] || printf 'failed: %s\n' "${failures[*]}"
 echo "$passed passed, $failed failed, $skipped skipped"
-rm -rf "$results"
 [ $failed = 0 ] && [ $passed -gt 0 ]

@@ -1,7 +1,8 @@
 # lib.sh - hosts and pods as network namespaces, real daemons on them. Sourced.
 #
-# net_init NAME DIR first. All namespaces are called weft-NAME-HOST, all files are below DIR, so that
-# several tests can run side by side and a cleanup touches nothing else. Tests wait for conditions
+# net_init NAME DIR first. All namespaces are called weft-NAME-PID-HOST, all files are below DIR, so that
+# tests, also two runs of the same one, can stand side by side and a cleanup touches nothing else. Whose
+# assertions don't bear others on the same processors has the line "# alone: yes" in its head. Tests wait for conditions
 # (wait_for) and never sleep for luck. Underlay: 192.0.2.0/24 and 2001:db8::/64 (documentation
 # addresses), inside the namespaces only.
 
@@ -9,14 +10,18 @@ net_name=
 net_dir=
 net_pids=()
 
+# net_init NAME DIR [fixed]: fixed leaves the PID out of the names, so that a later call finds them.
 net_init() {
-	local ns
-	net_name=$1
+	local ns pid
+	net_name=$1-$$
+	[ "${3:-}" != fixed ] || net_name=$1
 	net_dir=$2
 	mkdir -p "$net_dir"
-	# What a run that was killed left behind: namespaces in which nothing runs.
-	for ns in $(ip netns list 2>/dev/null | awk '{print $1}' | grep "^weft-$net_name-" || true); do
-		[ -n "$(ip netns pids "$ns" 2>/dev/null)" ] || ip netns del "$ns" 2>/dev/null || true
+	export XTABLES_LOCKFILE=$net_dir/xtables.lock # the older iptables has one for all namespaces
+	# What a run that was killed left behind: namespaces of a process that is gone, in which nothing runs.
+	for ns in $(ip netns list 2>/dev/null | awk '{print $1}' | grep -E "^weft-$1-[0-9]+-" || true); do
+		pid=${ns#"weft-$1-"} pid=${pid%%-*}
+		[ -d "/proc/$pid" ] || [ -n "$(ip netns pids "$ns" 2>/dev/null)" ] || ip netns del "$ns" 2>/dev/null || true
 	done
 }
 

@@ -2,6 +2,7 @@
 # TCP both ways at once and UDP of mixed sizes, segmented by the kernel too, come as they were sent.
 # fallbacks: yes
 # long: yes
+# alone: yes
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}

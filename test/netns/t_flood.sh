@@ -2,6 +2,7 @@
 # Floods from outside: garbage, truncated, forged, replayed and oversized datagrams and handshakes. The
 # daemon stays up, counts each by its reason, and carries the pods' traffic meanwhile; who lacks the secret
 # hears nothing.
+# alone: yes
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}

@@ -2,6 +2,7 @@
 # A tunnel inside the tunnel: kernel VXLAN between two pods (checksums at offset 70, or none), and a weft
 # of the pods' own.
 # fallbacks: yes
+# alone: yes
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}

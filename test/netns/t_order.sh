@@ -3,6 +3,7 @@
 # kernel's counters and by the datagrams' numbers. A firewall that drops the side ports: traffic goes on by
 # the main port.
 # fallbacks: yes
+# alone: yes
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}

@@ -2,6 +2,7 @@
 # Keys change each second, on a path with 20 ms of delay and 5 % reordering, at 10,000 packets/s: not one
 # packet is lost by it. The path is shown lossless without weft first.
 # long: yes
+# alone: yes
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Pods send UDP as fast as they can, from every node to another: no member is suspected for it, no session ends,
 # no way is left for another, and what else goes through the mesh still does.
+# alone: yes
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}

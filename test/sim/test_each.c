@@ -12,9 +12,14 @@
 #include "sim_sweep.h"
 
 #define EACH_NODES 50
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__)
 #define EACH_SEEDS 4
-#else
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define EACH_SEEDS 4
+#endif
+#endif
+#ifndef EACH_SEEDS
 #define EACH_SEEDS 20
 #endif
 
