@@ -132,6 +132,22 @@ grep -q '^listen' "$f" || fail "the example has no listen line"
 run_on h1 --check --config "$f"
 says 0 fit
 
+step "the systemd unit: pods' addresses outlive a restart; its capabilities are enough"
+unit=$root/deploy/systemd/weftd.service
+grep -qx 'RuntimeDirectoryPreserve=yes' "$unit" || fail "systemd would remove /run/weft/cni with each restart"
+caps=$(sed -n 's/^CapabilityBoundingSet=//p' "$unit" | sed 's/CAP_/+/g; s/ /,/g' | tr '[:upper:]' '[:lower:]')
+[ -n "$caps" ] || fail "the unit has no CapabilityBoundingSet"
+cat >"$net_dir/as-the-unit" <<-END
+	#!/bin/sh
+	exec setpriv --bounding-set=-all,$caps --inh-caps=-all --no-new-privs "$weftd" "\$@"
+END
+chmod +x "$net_dir/as-the-unit"
+WEFTD=$net_dir/as-the-unit node_start 1
+json_at h1 "d['kernel']['errors'] == 0 and not d['warnings']" status || { weft_at h1 status; fail "it lacks a right"; }
+weft_at h1 down >/dev/null
+wait_for "weftd to end" process_gone "$(cat "$net_dir/h1/pid")"
+rm -rf "$net_dir/h1/state" "$net_dir/h1/run"
+
 step "the host stands in the way: said by name"
 ip -n "$(ns_of h1)" link add other type veth peer name other2
 ip -n "$(ns_of h1)" addr add 10.32.5.1/24 dev other
