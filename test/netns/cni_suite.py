@@ -120,8 +120,10 @@ def wait(what, fn, seconds=20):
 
 
 def weft(*args):
-    return subprocess.run([os.environ.get('WEFT', f'{os.path.dirname(PLUGIN)}/../weft'), '--socket', SOCKET, *args],
-                          capture_output=True, text=True).stdout
+    r = subprocess.run([os.environ.get('WEFT', f'{os.path.dirname(PLUGIN)}/../weft'), '--socket', SOCKET, *args],
+                       capture_output=True, text=True)
+    expect(r.stdout, 'weft said nothing', args, r.returncode, r.stderr)
+    return r.stdout
 
 
 def pool(family=4):
