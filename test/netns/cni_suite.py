@@ -122,7 +122,7 @@ def wait(what, fn, seconds=20):
 def weft(*args):
     r = subprocess.run([os.environ.get('WEFT', f'{os.path.dirname(PLUGIN)}/../weft'), '--socket', SOCKET, *args],
                        capture_output=True, text=True)
-    expect(r.stdout, 'weft said nothing', args, r.returncode, r.stderr)
+    expect(r.stdout, f'weft {args} said nothing', (r.returncode, r.stderr))
     return r.stdout
 
 
