@@ -1,6 +1,7 @@
 #!/bin/bash
 # t_gateways.sh - two clusters linked by two gateways each: all four find each other by one invitation; when a
-# gateway dies under traffic its neighbours leave it within a second, and it is used again when it is back.
+# gateway dies under the traffic of four sending nodes its neighbours leave it within a second, on the side of the
+# senders as on the other, and it is used again when it is back.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}
@@ -22,18 +23,20 @@ cluster_start() { # NAME HOST POD N RANGE SEED
 east() { cluster_start east "h$1" "p$1" "$1" 10.32.0.0/20 192.0.2.1; }
 west() { cluster_start west "h$1" "p$1" "$((12 + $1))" 10.32.16.0/20 192.0.2.4; }
 
-net_underlay h1 h2 h3 h4 h5 h6
-for n in 1 2 3; do net_pod h$n p$n $n; done
+# East: gateways h1 and h2, members h3, h7, h8 and h9, which send. West: gateways h4 and h5, member h6.
+senders=(3 7 8 9)
+net_underlay h1 h2 h3 h4 h5 h6 h7 h8 h9
+for n in 1 2 "${senders[@]}"; do net_pod h$n p$n $n; done
 for n in 4 5 6; do net_pod h$n p$n $((12 + n)); done
 for c in east west; do "$build/cli/weft" key new --out "$net_dir/$c" >/dev/null; done
-for n in 1 2 3; do east $n; done
+for n in 1 2 "${senders[@]}"; do east $n; done
 for n in 4 5 6; do west $n; done
 
 step "one invitation, four gateways"
 weft_at h1 cluster link >"$net_dir/invitation"
 for h in h2 h4 h5; do weft_at $h cluster accept - <"$net_dir/invitation"; done
 for h in h1 h2 h4 h5; do within 20 "$h speaks with both gateways of the other side" gateways_up $h 2; done
-within 20 "p3 reaches p6" pings p3 10.32.18.2
+for n in "${senders[@]}"; do within 20 "p$n reaches p6" pings p$n 10.32.18.2; done
 udp_tcp_echo p3 p6 10.32.18.2 "by-two-gateways"
 
 # The longest time between two answers, in ms, of a ping each 10 ms in the file.
@@ -42,9 +45,22 @@ import re, sys
 t = [float(m.group(1)) for m in re.finditer(r'^\[([0-9.]+)\] \d+ bytes from', open('$1').read(), re.M)]
 print(int(max(b - a for a, b in zip(t, t[1:])) * 1000))"; }
 
-# fail_over HOST PREFIX: the gateway that HOST uses dies under a ping from each pod of HOST's side.
+# The longest time in which nothing of the stream in the receiver's file arrived, in ms: whole intervals of 100 ms.
+longest_stall() { /usr/bin/python3 -c "
+import json
+d = json.load(open('$1'))
+if 'error' in d: raise SystemExit('iperf3: ' + d['error'])
+worst = run = 0
+for i in d['intervals']:
+    run = 0 if i['sum']['bytes'] else run + 1
+    worst = max(worst, run)
+print(worst * 100)"; }
+receives() { in_pod p6 ss -Htn state established "sport = :$1" | grep -q .; }
+
+# fail_over HOST PREFIX: the gateway that HOST uses dies under a TCP stream of each sender to p6, and a ping from a
+# pod of each side. TCP waits longer than the way is gone: it doubles its time between tries.
 fail_over() {
-	local h=$1 prefix=$2 used n gap pids=()
+	local h=$1 prefix=$2 used n gap pids=() streams=()
 	used=$(gateway_of "$h" "$prefix")
 	for n in 1 2 4 5; do [ "$(short h$n)" = "$used" ] && victim=h$n; done
 	[ -n "${victim:-}" ] || fail "$used is no gateway"
@@ -52,17 +68,31 @@ fail_over() {
 		in_pod p$n ping -D -i 0.01 "$([ $n = 3 ] && echo 10.32.18.2 || echo 10.32.3.2)" >"$net_dir/ping-p$n" 2>&1 &
 		pids+=($!)
 	done
-	wait_for "pings to run" grown 100 lines "$net_dir/ping-p3"
+	for n in "${senders[@]}"; do
+		in_pod p6 iperf3 -s -1 -p 520$n -i 0.1 -J >"$net_dir/stream-$n" 2>&1 &
+		streams+=($!)
+		wait_for "iperf3" port_listens p6 520$n
+		in_pod p$n iperf3 -c 10.32.18.2 -p 520$n -b 20M -l 16K -t 10 >"$net_dir/send-$n" 2>&1 &
+		streams+=($!)
+	done
+	for n in "${senders[@]}"; do wait_for "the stream of p$n" receives 520$n; done
+	wait_for "pings to run" grown 200 lines "$net_dir/ping-p3"
 	weftd_stop "$victim" KILL
 	n=$(lines "$net_dir/ping-p3")
 	wait_for "answers by the other gateway" grown $((n + 150)) lines "$net_dir/ping-p3"
 	wait_for "answers to the other side" grown $((n + 150)) lines "$net_dir/ping-p6"
+	wait "${streams[@]}" || { cat "$net_dir"/send-* >&2; fail "a stream broke"; }
 	kill "${pids[@]}"
 	wait "${pids[@]}" 2>/dev/null || true
 	for n in 3 6; do
 		gap=$(longest_gap "$net_dir/ping-p$n")
 		echo "   p$n: longest gap $gap ms (expected: below 1000)"
 		[ "$gap" -lt 10000 ] || fail "p$n waited for $gap ms"
+	done
+	for n in "${senders[@]}"; do
+		gap=$(longest_stall "$net_dir/stream-$n")
+		echo "   p$n: TCP stalled for $gap ms"
+		[ "$gap" -lt 10000 ] || fail "p$n's stream waited for $gap ms"
 	done
 }
 lines() { wc -l <"$1"; }
@@ -71,7 +101,7 @@ step "a gateway of one side dies under traffic"
 fail_over h3 10.32.16.0/20
 step "it comes back"
 n=${victim#h}
-if [ "$n" -le 3 ]; then east "$n"; else west "$n"; fi
+if [ "$n" -le 2 ]; then east "$n"; else west "$n"; fi
 for h in h1 h2 h4 h5; do within 20 "$h speaks with both gateways again" gateways_up $h 2; done
 pings p3 10.32.18.2 || fail "p3 does not reach p6"
 step "one of the other side dies"
