@@ -63,6 +63,11 @@ const struct cli_verb cli_verbs[] = {
 		render_message, NULL, NULL},
 	{"bgp reload", "", "take the route policies from the configuration file again",
 		"bgp reload", NULL, render_message, NULL, NULL},
+	{"bgp dump", "FILE|-", "write BGP's table to a file, as MRT", NULL, NULL, NULL, NULL,
+		cmd_bgp_dump},
+	{"bgp record", "FILE|- [--neighbour ADDRESS] [--for SECONDS]",
+		"write BGP's messages to a file, as MRT, until stopped", NULL, NULL, NULL, NULL,
+		cmd_bgp_record},
 	{"bgp policy test",
 		"PREFIX [--neighbour ADDRESS] [--policy NAME] [--in|--out] [--as-path ASNS] "
 		"[--community VALUE]... [--med N] [--local-preference N] [--next-hop ADDRESS]",
@@ -76,16 +81,19 @@ const struct cli_verb cli_verbs[] = {
 	{"cluster accept", "INVITATION|- [--name NAME]",
 		"take an invitation up, as the other cluster's or as one more gateway", NULL, NULL,
 		render_message, NULL, cmd_cluster_accept},
-	{"cluster unlink", "LINK", "leave a link", "cluster unlink", "link", render_message, NULL,
-		NULL},
+	{"cluster unlink", "LINK|RANGE", "leave a link, or open a closed range", "cluster unlink",
+		"link", render_message, NULL, NULL},
 	{"down", "", "end weftd and remove all that it installed", "down", NULL, render_message,
 		NULL, NULL},
 	{"report", "", "everything a bug report needs, as JSON", "report", NULL, NULL, NULL, NULL},
 	{"key new", "[--out FILE]", "make a cluster secret", NULL, NULL, NULL, NULL, cmd_key_new},
 	{"key show", "FILE", "print the cluster id of a secret", NULL, NULL, NULL, NULL,
 		cmd_key_show},
-	{"install kubernetes", "[OPTION VALUE]...", "print the manifests of a DaemonSet", NULL,
-		NULL, NULL, NULL, cmd_install_kubernetes},
+	{"install kubernetes",
+		"[--image NAME] [--namespace NAME] [--cluster-range CIDRS] [--claim LENGTHS] "
+		"[--cni-version VERSION] [--max-surge 0|1]",
+		"print the manifests of a DaemonSet", NULL, NULL, NULL, NULL,
+		cmd_install_kubernetes},
 	{"install cni", "DIR [FILE]", "put the CNI plugin into DIR", NULL, NULL, NULL, NULL,
 		cmd_install_cni},
 	{"install removal", "[--image NAME]", "print the manifests that take weft off all nodes",
@@ -275,14 +283,28 @@ static int show_data(struct cli *c, const struct cli_verb *v, const msgpack_obje
 	return v->must && !ctl_get_bool(data, v->must) ? CLI_BAD : CLI_FINE;
 }
 
-int cli_ask(struct cli *c, const struct cli_verb *v, const struct ctl_request *req)
+int cli_fetch(struct cli *c, const struct cli_verb *v, const struct ctl_request *req,
+	struct client_answer *out)
 {
-	struct client_answer a;
-	int err = client_call(c->socket, req, c->timeout_ms, &a);
+	int err = client_call(c->socket, req, c->timeout_ms, out), code;
 
 	if (err)
 		return explain(c, v, err);
-	int code = a.reply.ok ? show_data(c, v, a.reply.data) : show_refusal(c, &a.reply);
+	if (out->reply.ok)
+		return CLI_FINE;
+	code = show_refusal(c, &out->reply);
+	client_answer_free(out);
+	return code;
+}
+
+int cli_ask(struct cli *c, const struct cli_verb *v, const struct ctl_request *req)
+{
+	struct client_answer a;
+	int code = cli_fetch(c, v, req, &a);
+
+	if (code != CLI_FINE)
+		return code;
+	code = show_data(c, v, a.reply.data);
 	client_answer_free(&a);
 	return code;
 }

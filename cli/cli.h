@@ -50,6 +50,10 @@ int cli_main(int argc, char **argv, FILE *out, FILE *err);
 /* Ask the daemon and show what it says: @v's render, or why not. For verbs with arguments of their
  * own. */
 int cli_ask(struct cli *c, const struct cli_verb *v, const struct ctl_request *req);
+/* Ask the daemon for data: CLI_FINE, and client_answer_free() @out in the end; else it was told why not. */
+struct client_answer;
+int cli_fetch(struct cli *c, const struct cli_verb *v, const struct ctl_request *req,
+	struct client_answer *out);
 /* A line on the error stream, behind "weft: ". Returns @code. */
 int cli_fail(struct cli *c, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Usage of @verb, or of all if NULL, on the error stream; CLI_USAGE. */
@@ -79,6 +83,8 @@ int cmd_bgp_routes(struct cli *c, int argc, char **argv);
 int cmd_cluster_link(struct cli *c, int argc, char **argv);
 int cmd_cluster_accept(struct cli *c, int argc, char **argv);
 int cmd_bgp_shutdown(struct cli *c, int argc, char **argv);
+int cmd_bgp_dump(struct cli *c, int argc, char **argv);
+int cmd_bgp_record(struct cli *c, int argc, char **argv);
 int cmd_policy_test(struct cli *c, int argc, char **argv);
 int cmd_install_kubernetes(struct cli *c, int argc, char **argv);
 int cmd_install_cni(struct cli *c, int argc, char **argv);

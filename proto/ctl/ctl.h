@@ -39,6 +39,7 @@ void ctl_w_end(struct ctl_w *w);                                 /* of the inner
 void ctl_w_str(struct ctl_w *w, const char *key, const char *v); /* NULL writes nil */
 void ctl_w_strf(struct ctl_w *w, const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+void ctl_w_bin(struct ctl_w *w, const char *key, const void *v, size_t len); /* bytes, no text */
 void ctl_w_u64(struct ctl_w *w, const char *key, uint64_t v);
 void ctl_w_i64(struct ctl_w *w, const char *key, int64_t v);
 void ctl_w_f64(struct ctl_w *w, const char *key, double v);

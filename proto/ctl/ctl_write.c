@@ -184,6 +184,17 @@ void ctl_w_strf(struct ctl_w *w, const char *key, const char *fmt, ...)
 	va_end(ap);
 }
 
+void ctl_w_bin(struct ctl_w *w, const char *key, const void *v, size_t len)
+{
+	begin_value(w, key);
+	if (len > LIM_CTL_REPLY_BYTES) {
+		w->err = ERR_LIMIT;
+		return;
+	}
+	msgpack_pack_bin(&w->pk, len);
+	msgpack_pack_bin_body(&w->pk, v, len);
+}
+
 void ctl_w_u64(struct ctl_w *w, const char *key, uint64_t v)
 {
 	begin_value(w, key);

@@ -526,9 +526,15 @@ static bool is_restart(const struct bgp_svc *s)
 	return false;
 }
 
+static void on_state(void *ctx, const struct bgp_act *a)
+{
+	bgp_mrt_state(ctx, a);
+}
+
 static int open_bgpd(struct bgp_svc *s)
 {
 	static const struct bgpd_ops ops = {.route = on_route,
+		.state = on_state,
 		.flush = on_flush,
 		.peer_new = on_peer_new,
 		.peer_gone = on_peer_gone};
@@ -618,6 +624,7 @@ void bgp_svc_stop(struct daemon *d)
 		return;
 	radv_close(s->radv);
 	bgp_bfd_stop(s);
+	bgp_mrt_close(s);
 	if (s->bgpd && !d->remove_all)
 		bgpd_leave(s->bgpd);
 	bgpd_free(s->bgpd);

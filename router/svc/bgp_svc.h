@@ -41,6 +41,7 @@ struct bgp_svc {
 	ts_t started;
 	bool swept; /* leftovers of the weftd before this one are gone */
 	uint64_t announced_failed;
+	struct bgp_mrt *mrt;   /* NULL: nobody asked for any */
 	char kernel_why[256]; /* of the last route that the kernel refused; "": none */
 };
 
@@ -84,6 +85,15 @@ void bgp_policy_hooks(struct bgp_svc *s, const struct conf_bgp_peer *c, struct b
  * says what is wrong. ERR_STATE, ERR_CONFIG, errors of files, ERR_MALFORMED (the origins), ERR_NOMEM. */
 int bgp_policy_reload(struct daemon *d, char *why, size_t why_len);
 
+/* ctl_bgp_mrt.c */
+struct bgp_mrt;
+void bgp_mrt_close(struct bgp_svc *s); /* before the sessions end */
+void bgp_mrt_state(struct bgp_svc *s, const struct bgp_act *act);
+void ctl_bgp_dump(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);
+void ctl_bgp_record(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);
+
+/* The section's service; NULL without one, and the answer says so. */
+struct bgp_svc *ctl_bgp_svc(struct daemon *d, struct ctl_answer *a);
 /* ctl_bgp.c: commands, and the overview for `weft report`. */
 void ctl_bgp_status(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);
 void ctl_bgp_routes(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);

@@ -11,7 +11,7 @@
 #define LIST_TEXT 400
 
 /* Is there BGP? Refuses otherwise. */
-static struct bgp_svc *svc(struct daemon *d, struct ctl_answer *a)
+struct bgp_svc *ctl_bgp_svc(struct daemon *d, struct ctl_answer *a)
 {
 	if (!d->bgp)
 		ctl_refuse(a, "give it the section bgp: in its --config file",
@@ -167,7 +167,7 @@ static void write_tables(struct bgp_svc *s, struct ctl_w *w)
 
 void ctl_bgp_status(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a)
 {
-	struct bgp_svc *s = svc(d, a);
+	struct bgp_svc *s = ctl_bgp_svc(d, a);
 	char text[EP_STRLEN];
 
 	(void)rq;
@@ -315,7 +315,7 @@ static int collect(struct bgp_svc *s, const struct ctl_request *rq, const struct
 
 void ctl_bgp_routes(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a)
 {
-	struct bgp_svc *s = svc(d, a);
+	struct bgp_svc *s = ctl_bgp_svc(d, a);
 	const char *prefix = ctl_request_arg(rq, "prefix"),
 		   *neighbour = ctl_request_arg(rq, "neighbour"),
 		   *table = ctl_request_arg(rq, "table");
@@ -419,7 +419,7 @@ void ctl_bgp_act(struct daemon *d, const struct ctl_request *rq, struct ctl_answ
 	} acts[] = {{"bgp refresh", act_refresh}, {"bgp shutdown", act_shutdown},
 		{"bgp start", act_start}, {"bgp clear", act_clear}, {"bgp drain", act_drain},
 		{"bgp undrain", act_undrain}};
-	struct bgp_svc *s = svc(d, a);
+	struct bgp_svc *s = ctl_bgp_svc(d, a);
 	const char *neighbour = ctl_request_arg(rq, "neighbour"), *said = "";
 	const struct bgp_neighbour *n = s && neighbour ? bgp_svc_neighbour(s, neighbour) : NULL;
 	int err = ERR_NOT_FOUND;

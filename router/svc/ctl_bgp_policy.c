@@ -17,14 +17,6 @@
 #define PATH_LEN  64 /* AS numbers of a path that is made up */
 #define COMMS_MAX 64 /* communities of each list */
 
-static struct bgp_svc *svc(struct daemon *d, struct ctl_answer *a)
-{
-	if (!d->bgp)
-		ctl_refuse(a, "give it the section bgp: in its --config file",
-			"this node speaks no BGP");
-	return d->bgp;
-}
-
 char *ctl_bgp_communities(const struct bgp_attrs *at, char *out, size_t cap)
 {
 	static const enum bgp_list lists[] = {BGP_LIST_COMMUNITY, BGP_LIST_EXT, BGP_LIST_LARGE};
@@ -94,7 +86,7 @@ static void write_users(const struct bgp_svc *s, struct ctl_w *w, const struct p
 
 void ctl_bgp_policy(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a)
 {
-	struct bgp_svc *s = svc(d, a);
+	struct bgp_svc *s = ctl_bgp_svc(d, a);
 	const struct policy *p;
 	struct policy_info i;
 	size_t it = 0;
@@ -398,7 +390,7 @@ static bool pick(struct test *t, const struct ctl_request *rq, struct ctl_answer
 
 void ctl_bgp_policy_test(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a)
 {
-	struct test t = {.s = svc(d, a), .w = a->w};
+	struct test t = {.s = ctl_bgp_svc(d, a), .w = a->w};
 	struct made *m = NULL;
 	const char *wrong = NULL;
 	struct bgp *core;
@@ -470,7 +462,7 @@ void ctl_bgp_reload(struct daemon *d, const struct ctl_request *rq, struct ctl_a
 	char why[CTL_ERROR_TEXT] = "";
 
 	(void)rq;
-	if (!svc(d, a))
+	if (!ctl_bgp_svc(d, a))
 		return;
 	if (bgp_policy_reload(d, why, sizeof(why)) != 0) {
 		ctl_refuse(a, "nothing was changed", "%s", why);

@@ -161,6 +161,8 @@ static const struct {
 	{"status bgp policy", ctl_bgp_policy},
 	{"bgp policy test", ctl_bgp_policy_test},
 	{"bgp reload", ctl_bgp_reload},
+	{"bgp dump", ctl_bgp_dump},
+	{"bgp record", ctl_bgp_record},
 	{"bgp drain", ctl_bgp_act},
 	{"bgp undrain", ctl_bgp_act},
 	{"bgp refresh", ctl_bgp_act},
