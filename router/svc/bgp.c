@@ -262,8 +262,8 @@ void bgp_svc_linked(struct daemon *d, const struct pfx *p, const struct bgp_attr
 		mine.as_path = attrs->as_path;
 		mine.communities = attrs->communities;
 		mine.large_communities = attrs->large_communities;
-		s->announced_failed += bgp_originate(bgpd_core(s->bgpd), VNI_DEFAULT, &n, &mine,
-					       loop_now()) != 0;
+		s->announced_failed +=
+			bgp_originate(bgpd_core(s->bgpd), VNI_DEFAULT, &n, &mine, loop_now()) != 0;
 	} else {
 		(void)bgp_withdraw(bgpd_core(s->bgpd), VNI_DEFAULT, &n, loop_now());
 	}
@@ -281,8 +281,8 @@ void bgp_svc_judge(struct daemon *d)
 
 	for (size_t i = 0; i < s->nneighbours; i++)
 		if (s->neighbours[i].peer)
-			(void)bgp_peer_repolicy(bgpd_core(s->bgpd), s->neighbours[i].peer, NULL,
-				NULL, loop_now());
+			(void)bgp_peer_repolicy(
+				bgpd_core(s->bgpd), s->neighbours[i].peer, NULL, NULL, loop_now());
 	bgpd_kick(s->bgpd);
 }
 

@@ -41,7 +41,7 @@ struct bgp_svc {
 	ts_t started;
 	bool swept; /* leftovers of the weftd before this one are gone */
 	uint64_t announced_failed;
-	struct bgp_mrt *mrt;   /* NULL: nobody asked for any */
+	struct bgp_mrt *mrt;  /* NULL: nobody asked for any */
 	char kernel_why[256]; /* of the last route that the kernel refused; "": none */
 };
 
