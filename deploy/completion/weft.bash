@@ -34,6 +34,7 @@ _weft()
 		local options="--socket -o --help"
 		[[ $verb == key && $sub == new ]] && options+=" --out"
 		[[ $verb == bgp && $sub == shutdown ]] && options+=" --message"
+		[[ $verb == bgp && $sub == record ]] && options+=" --neighbour --for"
 		[[ $verb == cluster && $sub == link ]] && options+=" --name --expires"
 		[[ $verb == cluster && $sub == accept ]] && options+=" --name"
 		[[ $verb == status && $sub == bgp ]] && options+=" --neighbour --received --advertised --best --why"
@@ -48,12 +49,12 @@ _weft()
 		mapfile -t COMPREPLY < <(compgen -W "peers connections routes targets ipam bgp policy segments clusters" -- "$cur")
 		;;
 	"cluster ") mapfile -t COMPREPLY < <(compgen -W "link accept unlink" -- "$cur") ;;
-	"bgp ") mapfile -t COMPREPLY < <(compgen -W "refresh shutdown start clear drain undrain reload policy" -- "$cur") ;;
+	"bgp ") mapfile -t COMPREPLY < <(compgen -W "refresh shutdown start clear drain undrain reload dump record policy" -- "$cur") ;;
 	"status bgp") mapfile -t COMPREPLY < <(compgen -W "routes policy" -- "$cur") ;;
 	"bgp policy") mapfile -t COMPREPLY < <(compgen -W "test" -- "$cur") ;;
 	"key ") mapfile -t COMPREPLY < <(compgen -W "new show" -- "$cur") ;;
 	"install ") mapfile -t COMPREPLY < <(compgen -W "kubernetes cni removal undo" -- "$cur") ;;
-	"key show")
+	"key show" | "bgp dump" | "bgp record")
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		;;
