@@ -309,22 +309,12 @@ static void link_reset(struct path *p, struct peer *pr)
 	free(pr->sides);
 	pr->sides = NULL;
 	pr->sides_dirty = 0;
-	pr->dirty &= DIRTY_STATE;
+	pr->dirty &= DIRTY_STATE | DIRTY_RELAY_BAD;
 	pr->mtu_told = 0;
 	pr->direct_at = pr->search_at = pr->alive_at = TS_NEVER;
 	pr->data_at = TS_ZERO;
 	pr->direct_tries = 0;
 	ask_stop(p, pr);
-}
-
-/* Is it a way that we can send on? */
-static bool route_usable(struct path *p, const struct peer *pr, const struct path_route *r)
-{
-	struct peer *first = r->n ? peer_get(p, &r->first) : NULL;
-
-	return r->n == 0 ||
-	       (route_ok(p, r, &pr->label) && first && first->linked && first->route.n == 0 &&
-		       path_label_eq(&first->label, &r->label[0]));
 }
 
 int path_link_up(struct path *p, const struct node_key *node, const struct ep *ep,
@@ -401,6 +391,17 @@ int path_want(struct path *p, const struct node_key *node, ts_t now)
 	peer_touch(p, pr);
 	path_settle(p);
 	return 0;
+}
+
+void path_hasten(struct path *p, const struct node_key *node, ts_t now)
+{
+	struct peer *pr = peer_get(p, node);
+
+	p->now = now;
+	if (!pr || !pr->wanted || pr->linked)
+		return;
+	ep_connect_hasten(p, pr, now);
+	path_settle(p);
 }
 
 void path_unwant(struct path *p, const struct node_key *node, ts_t now)
@@ -677,6 +678,14 @@ static bool take_dirty(struct path *p, struct peer *pr, struct path_act *out)
 	} else if (pr->dirty & DIRTY_STATE) {
 		pr->dirty &= ~DIRTY_STATE;
 		out->type = PATH_STATE;
+	} else if (pr->dirty & DIRTY_RELAY_BAD) {
+		const struct peer *bad = peer_by_label(p, &pr->bad[0].relay);
+
+		pr->dirty &= ~DIRTY_RELAY_BAD;
+		if (!bad)
+			return take_dirty(p, pr, out);
+		out->type = PATH_RELAY_BAD;
+		out->route = (struct path_route){.n = 1, .first = bad->key, .label = {bad->label}};
 	} else if (pr->dirty & DIRTY_UNREACHABLE) {
 		pr->dirty &= ~DIRTY_UNREACHABLE;
 		out->type = PATH_UNREACHABLE;

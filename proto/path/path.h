@@ -88,6 +88,9 @@ enum path_act_type {
 	PATH_OPEN,
 	/* node: wanted, and nothing has worked in this round; goes on with a back-off */
 	PATH_UNREACHABLE,
+	/* node, route (the relay alone): that relay was to carry what goes to node, as it said it would,
+	 * and nothing arrived, or much later than it said. It is not asked for node for a while */
+	PATH_RELAY_BAD,
 	/* node, state, route: for status and the log */
 	PATH_STATE,
 };
@@ -145,6 +148,9 @@ void path_link_down(struct path *p, const struct node_key *node, ts_t now);
 /* Traffic wants to reach @node, which has no session: find a way until path_unwant() or a link.
  * ERR_NOT_FOUND. */
 int path_want(struct path *p, const struct node_key *node, ts_t now);
+/* It is wanted, and now there is reason to hope, or hurry: it was heard of again, or data waits for it. A
+ * round of attempts that waits for its time begins within two seconds. Else nothing happens. */
+void path_hasten(struct path *p, const struct node_key *node, ts_t now);
 void path_unwant(struct path *p, const struct node_key *node, ts_t now);
 /* The dial asked for by PATH_CONNECT failed before its time: the next endpoint is tried. */
 void path_connect_failed(struct path *p, const struct node_key *node, ts_t now);
@@ -202,9 +208,10 @@ enum path_nat path_nat(const struct path *p);
 struct path_stats {
 	uint64_t nodes, links, relayed, lost; /* at present */
 	uint64_t probes_tx, replies_rx, mtu_probes_tx, asks_tx, asks_rx, answers_tx, answers_rx;
-	uint64_t deaths;   /* paths in use found dead */
-	uint64_t returns;  /* to the direct path */
-	uint64_t reroutes; /* from relay to relay */
+	uint64_t deaths;     /* paths in use found dead */
+	uint64_t returns;    /* to the direct path */
+	uint64_t reroutes;   /* from relay to relay */
+	uint64_t relays_bad; /* ways through relays that were not what the relay had said */
 	uint64_t side_off, side_on;
 	uint64_t punches_asked, punches_arranged, punches_opened;
 	uint64_t rx_bad, rx_stale, rx_limited, rx_refused;

@@ -46,8 +46,7 @@ static void wake(struct path *p, struct peer *x, ts_t now)
 static bool may_ask(const struct peer *target, const struct peer *x, ts_t now)
 {
 	return x != target && x->linked && x->relays && x->state == PATH_ST_DIRECT &&
-	       x->live[0].tries < 2 &&
-	       (ts_due(target->bad_until, now) || !path_label_eq(&x->label, &target->bad));
+	       x->live[0].tries < 2 && !route_relay_is_bad(target, &x->label, now);
 }
 
 static void ask_one(struct path *p, const struct peer *target, struct asked *a, ts_t now)
@@ -180,7 +179,8 @@ void ask_tick(struct path *p, struct peer *pr, ts_t now)
 
 	if (!s || !ts_due(s->until, now))
 		return;
-	if (count(s, ASKED_OK) == 0 && count(s, ASKED_LATER) > 0 && s->laters < ASK_LATER_MAX) {
+	if (s->offer.n == 0 && count(s, ASKED_OK) == 0 && count(s, ASKED_LATER) > 0 &&
+		s->laters < ASK_LATER_MAX) {
 		s->laters++;
 		for (unsigned i = 0; i < s->n; i++) {
 			if (s->v[i].state == ASKED_LATER)
@@ -211,7 +211,7 @@ int ask_on_answer(
 		if (node_key_eq(&s->v[i].relay, &pr->key))
 			a = &s->v[i];
 	}
-	if (!a || a->state != ASKED_WAITING)
+	if (!a || a->state != ASKED_WAITING || s->offer.n > 0)
 		return ERR_STALE;
 	p->stats.answers_rx++;
 	a->state = m.verdict == PATH_ANSWER_OK      ? ASKED_OK

@@ -25,6 +25,7 @@
 #define PUNCH_SLACK   DUR_MS(50)
 #define CONNECT_RELAY DUR_SEC(3) /* for a handshake through relays */
 #define CONNECT_RETRY DUR_SEC(5) /* between rounds, doubled up to tune.connect_retry_max */
+#define CONNECT_SOON  DUR_SEC(1) /* until the next one, when somebody hurries */
 #define SEARCH_TIME   DUR_SEC(15)
 #define STEP_RELAY    100 /* connect_step: relays are being looked for */
 #define STEP_RELAYED  101 /* dialling through relays */
@@ -254,6 +255,7 @@ void ep_connect(struct path *p, struct peer *pr, ts_t now)
 {
 	assert(!pr->linked);
 	pr->connect_step = 0;
+	pr->relay_fails = 0;
 	pr->punched = false;
 	pr->connect_at = now;
 	pr->route = path_direct;
@@ -271,6 +273,18 @@ void ep_connect_stop(struct peer *pr)
 	pr->dirty &= ~(DIRTY_CONNECT | DIRTY_UNREACHABLE);
 	if (pr->wanted)
 		pr->depth_max = PATH_REST_MAX;
+}
+
+void ep_connect_hasten(struct path *p, struct peer *pr, ts_t now)
+{
+	ts_t soon = ts_add(now, prng_jitter(&p->prng, CONNECT_SOON, 50));
+
+	if (pr->state != PATH_ST_CONNECTING || pr->connect_step != STEP_WAIT ||
+		!ts_before(soon, pr->connect_at))
+		return;
+	pr->connect_at = soon;
+	pr->connect_backoff = DUR_NS(0);
+	peer_touch(p, pr);
 }
 
 static void look_for_relays(struct path *p, struct peer *pr, ts_t now)
@@ -379,6 +393,7 @@ static void connect_tick(struct path *p, struct peer *pr, ts_t now)
 	switch (pr->connect_step) {
 	case STEP_WAIT:
 		pr->connect_step = 0;
+		pr->relay_fails = 0;
 		pr->punched = false;
 		break;
 	case STEP_RELAY:
@@ -386,9 +401,13 @@ static void connect_tick(struct path *p, struct peer *pr, ts_t now)
 		return;
 	case STEP_RELAYED:
 		/* No handshake through this one. */
-		pr->bad = pr->route.label[0];
-		pr->bad_until = ts_add(now, p->cfg.tune.relay_bad);
-		connect_wait(p, pr, now);
+		route_relay_bad(p, pr, &pr->route.label[0], now);
+		if (++pr->relay_fails < CONNECT_RELAYS) {
+			pr->route = path_direct;
+			look_for_relays(p, pr, now);
+		} else {
+			connect_wait(p, pr, now);
+		}
 		return;
 	default:
 		break;

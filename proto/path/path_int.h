@@ -35,6 +35,8 @@
 #define ROUTE_BETTER_PCT 80          /* the new cost must be below so much of the old one, */
 #define ROUTE_BETTER_US  2000        /* and so much lower */
 #define CANDS_MAX        (LIM_ENDPOINTS_PER_NODE + LIM_PATH_SEEN)
+#define BADS_MAX         3
+#define CONNECT_RELAYS   3 /* tried in one round of connecting */
 #define CANDS_PROBED     8 /* endpoints probed in one round */
 
 /* Which question a probe asks; the highest byte of its token. */
@@ -44,7 +46,8 @@ enum probe_kind {
 	PROBE_SIDE,
 	PROBE_MTU_DIRECT,
 	PROBE_MTU_RELAY,
-	PROBE_CAND
+	PROBE_CAND,
+	PROBE_OFFER
 };
 
 /* A probe under way. */
@@ -105,6 +108,17 @@ struct search {
 	ts_t until; /* decide, or ask again */
 	unsigned n;
 	struct asked v[LIM_PATH_CANDIDATES];
+	/* A better way than the one in use was offered: a probe through it tells whether that is true. */
+	struct path_route offer; /* n 0: none is tried */
+	struct sent offer_probe;
+	uint32_t offer_us; /* its cost, as it was told */
+	uint8_t offer_tries;
+};
+
+/* A relay that is passed over for a target. */
+struct bad_relay {
+	struct path_label relay;
+	ts_t until;
 };
 
 struct peer {
@@ -140,9 +154,9 @@ struct peer {
 	dur_t search_backoff;
 	uint8_t search_depth, depth_max; /* how many relays may follow the one that is asked */
 	unsigned ask_from,
-		ask_done;      /* where the turn through all links began, how many were asked */
-	struct path_label bad; /* relay that failed for this peer */
-	ts_t bad_until;
+		ask_done; /* where the turn through all links began, how many were asked */
+	struct bad_relay bad[BADS_MAX]; /* that failed for this peer, the newest first */
+	uint8_t relay_fails;            /* in this round of connecting */
 	/* Connecting */
 	bool wanted;
 	ts_t asked_until; /* wanted for others */
@@ -172,6 +186,7 @@ struct peer {
 #define DIRTY_STATE       0x04u
 #define DIRTY_CONNECT     0x08u
 #define DIRTY_UNREACHABLE 0x10u
+#define DIRTY_RELAY_BAD   0x20u
 
 /* An ask that waits until our own way to its target was measured. */
 struct pending {
@@ -276,6 +291,13 @@ void route_use(struct path *p, struct peer *pr, const struct path_route *route, 
 void route_found(struct path *p, struct peer *pr, ts_t now);
 /* The node is no relay any more, or not linked: who went through it needs another. */
 void route_relay_gone(struct path *p, const struct peer *relay, ts_t now);
+/* The first relay of the way in use, or of one that was tried, did not do what it promised. */
+void route_relay_bad(struct path *p, struct peer *pr, const struct path_label *relay, ts_t now);
+bool route_relay_is_bad(const struct peer *pr, const struct path_label *relay, ts_t now);
+/* Is it a way to @pr that we can send on? */
+bool route_usable(struct path *p, const struct peer *pr, const struct path_route *r);
+/* The probe through an offered way was answered. False: there is none under way with that id. */
+bool route_offer_good(struct path *p, struct peer *pr, uint32_t id, ts_t now);
 /* Endpoint @c of @pr answered a probe. */
 void route_cand_good(struct path *p, struct peer *pr, struct cand *c, ts_t now);
 /* Is every node of the way from us to @dst there once? */
@@ -307,6 +329,8 @@ void ep_connect(struct path *p, struct peer *pr, ts_t now);
 /* A way through relays was found for a node that we are connecting to. */
 void ep_connect_relayed(struct path *p, struct peer *pr, ts_t now);
 void ep_connect_stop(struct peer *pr);
+/* The next round soon, if we wait for it. */
+void ep_connect_hasten(struct path *p, struct peer *pr, ts_t now);
 /* More relays are allowed than when the search began. */
 void ep_connect_deeper(struct path *p, struct peer *pr, ts_t now);
 /* Has the round that is under way found nothing? */

@@ -464,6 +464,8 @@ int live_on_reply(
 		ours = side_reply(p, pr, via, id, now);
 	} else if (kind == PROBE_MTU_DIRECT || kind == PROBE_MTU_RELAY) {
 		ours = plpmtu_answered(&pr->mtu[kind == PROBE_MTU_RELAY], size, id, now);
+	} else if (kind == PROBE_OFFER) {
+		ours = route_offer_good(p, pr, id, now);
 	} else if (kind == PROBE_CAND && via < pr->ncand && pr->cand[via].probe.id == id) {
 		ours = true;
 		cost_rtt(&pr->cost[0], ts_sub(now, pr->cand[via].probe.at), now);

@@ -4,8 +4,9 @@
  * Direct, if it works; else the cheapest of what candidates answered. What keeps it from flapping:
  * the direct way must answer DIRECT_GOOD rounds in a row, and is tried again with a back-off that
  * doubles each time it fails, also when it fails soon after it was taken back; a working relay is
- * left for another only if that is clearly cheaper, and not within ROUTE_HOLD; one that failed is
- * passed over for a while.
+ * left for another only if that is clearly cheaper, not within ROUTE_HOLD, and not on its word: a probe
+ * through the other way must have come back, as soon as was promised; one that failed is passed over
+ * for a while.
  *
  * All of it, dead ways included, happens only while there is data: an idle link stays as it is. */
 #include "path_int.h"
@@ -102,16 +103,142 @@ static const struct asked *cheapest(struct path *p, struct peer *pr, const struc
 	return best;
 }
 
-/* Is @best worth leaving a relay that works? */
+static bool clearly_less(uint64_t cost, uint64_t than)
+{
+	return cost * 100 < than * ROUTE_BETTER_PCT && cost + ROUTE_BETTER_US < than;
+}
+
+/* Is @best worth leaving a relay that works? What that one costs we have measured, whatever it says. */
 static bool worth(const struct path *p, const struct peer *pr, const struct asked *best,
 	const struct asked *current, ts_t now)
 {
-	if (ts_before(now, ts_add(pr->since, ROUTE_HOLD)) || !current || best == current)
+	if (ts_before(now, ts_add(pr->since, ROUTE_HOLD)) || best == current)
 		return false;
-	uint64_t new = asked_cost(p, best), old = asked_cost(p, current);
-
-	return new * 100 < old *ROUTE_BETTER_PCT &&new + ROUTE_BETTER_US < old;
+	if (pr->cost[1].known)
+		return clearly_less(asked_cost(p, best), cost_us(&pr->cost[1]));
+	return current && clearly_less(asked_cost(p, best), asked_cost(p, current));
 }
+
+void route_relay_bad(struct path *p, struct peer *pr, const struct path_label *relay, ts_t now)
+{
+	unsigned i = 0;
+
+	while (i < BADS_MAX - 1 && !path_label_eq(&pr->bad[i].relay, relay))
+		i++;
+	memmove(&pr->bad[1], &pr->bad[0], i * sizeof(pr->bad[0]));
+	pr->bad[0] = (struct bad_relay){*relay, ts_add(now, p->cfg.tune.relay_bad)};
+	p->stats.relays_bad++;
+	peer_dirty(p, pr, DIRTY_RELAY_BAD);
+}
+
+bool route_relay_is_bad(const struct peer *pr, const struct path_label *relay, ts_t now)
+{
+	for (unsigned i = 0; i < BADS_MAX; i++) {
+		if (!ts_due(pr->bad[i].until, now) && path_label_eq(&pr->bad[i].relay, relay))
+			return true;
+	}
+	return false;
+}
+
+static void relay_forgive(struct peer *pr, const struct path_label *relay)
+{
+	for (unsigned i = 0; i < BADS_MAX; i++) {
+		if (path_label_eq(&pr->bad[i].relay, relay))
+			pr->bad[i].until = TS_ZERO;
+	}
+}
+
+bool route_usable(struct path *p, const struct peer *pr, const struct path_route *r)
+{
+	struct peer *first = r->n ? peer_get(p, &r->first) : NULL;
+
+	return r->n == 0 ||
+	       (route_ok(p, r, &pr->label) && first && first->linked && first->route.n == 0 &&
+		       path_label_eq(&first->label, &r->label[0]));
+}
+
+/* The search is over, and the relay in use stays. */
+static void keep_relay(struct path *p, struct peer *pr, ts_t now)
+{
+	ask_stop(p, pr);
+	pr->search_at = ts_add(now, p->cfg.tune.relay_refresh);
+}
+
+/* --- a better way is offered --- */
+
+/* Send a probe by it, before anything else goes there. */
+static void offer_try(struct path *p, struct peer *pr, ts_t now)
+{
+	struct search *s = pr->search;
+	uint64_t token = probe_token(p, PROBE_OFFER, 0, 0, &s->offer_probe.id);
+
+	s->offer_probe.at = now;
+	s->offer_tries++;
+	/* No longer than what is in use takes: slower is none that we want. */
+	s->until = ts_add(now, live_wait(p, &pr->cost[1]));
+	(void)probe_send(p, pr, &s->offer, NULL, 0, token, 0, now);
+	peer_touch(p, pr);
+}
+
+static void offer_take(struct path *p, struct peer *pr, int64_t us, ts_t now)
+{
+	const struct path_route r = pr->search->offer;
+
+	ask_stop(p, pr);
+	pr->search_backoff = DUR_NS(0);
+	pr->search_depth = 0;
+	pr->search_at = ts_add(now, prng_jitter(&p->prng, p->cfg.tune.relay_refresh, 20));
+	p->stats.reroutes++;
+	route_use(p, pr, &r, now);
+	cost_rtt(&pr->cost[1], DUR_US(us), now);
+}
+
+bool route_offer_good(struct path *p, struct peer *pr, uint32_t id, ts_t now)
+{
+	struct search *s = pr->search;
+	int64_t us;
+
+	if (!s || s->offer.n == 0 || s->offer_probe.id != id)
+		return false;
+	us = ts_sub(now, s->offer_probe.at).ns / 1000;
+	s->offer_probe.id = 0;
+	/* Whatever it costs, if what was in use has died meanwhile. */
+	if (pr->route.n > 0 && route_usable(p, pr, &s->offer) &&
+		(pr->state == PATH_ST_LOST || clearly_less((uint64_t)us, cost_us(&pr->cost[1])))) {
+		offer_take(p, pr, us, now);
+		return true;
+	}
+	if (us > 2 * (int64_t)s->offer_us + ROUTE_BETTER_US)
+		route_relay_bad(p, pr, &s->offer.label[0], now);
+	keep_relay(p, pr, now);
+	return true;
+}
+
+/* No answer in time. False: there is no more to be done about this offer, nor was there one. */
+static bool offer_failed(struct path *p, struct peer *pr, ts_t now)
+{
+	struct search *s = pr->search;
+
+	if (s->offer.n == 0)
+		return false;
+	if (s->offer_tries < LIVE_TRIES && pr->state == PATH_ST_RELAYED) {
+		offer_try(p, pr, now);
+		return true;
+	}
+	for (unsigned i = 0; i < s->n; i++) {
+		if (node_key_eq(&s->v[i].relay, &s->offer.first))
+			s->v[i].state = ASKED_NO;
+	}
+	if (s->offer_tries == LIVE_TRIES)
+		route_relay_bad(p, pr, &s->offer.label[0], now);
+	s->offer.n = 0;
+	if (pr->state != PATH_ST_RELAYED || pr->live[1].suspect)
+		return false;
+	keep_relay(p, pr, now);
+	return true;
+}
+
+/* --- searches end --- */
 
 /* Nothing was found: again later, more slowly once all links were asked at every depth. */
 static void search_failed(struct path *p, struct peer *pr, ts_t now)
@@ -136,19 +263,18 @@ static void search_failed(struct path *p, struct peer *pr, ts_t now)
 
 void route_found(struct path *p, struct peer *pr, ts_t now)
 {
-	const struct asked *current, *best = cheapest(p, pr, &current);
 	const unsigned way = peer_way(pr);
+	const struct asked *current, *best;
 	struct path_route r;
 
+	if (offer_failed(p, pr, now))
+		return;
+	best = cheapest(p, pr, &current);
 	if (!best) {
-		const bool refresh = pr->state == PATH_ST_RELAYED && !pr->live[1].suspect;
-
-		if (refresh) {
-			ask_stop(p, pr);
-			pr->search_at = ts_add(now, p->cfg.tune.relay_refresh);
-		} else {
+		if (pr->state == PATH_ST_RELAYED && !pr->live[1].suspect)
+			keep_relay(p, pr, now);
+		else
 			search_failed(p, pr, now);
-		}
 		return;
 	}
 	if (pr->linked && pr->state != PATH_ST_LOST && pr->live[way].suspect) {
@@ -163,6 +289,13 @@ void route_found(struct path *p, struct peer *pr, ts_t now)
 	}
 	if (!route_of(p, pr, best, &r))
 		assert(!"cheapest() looked at it");
+	if (pr->state == PATH_ST_RELAYED) {
+		pr->search->offer = r;
+		pr->search->offer_us = asked_cost(p, best);
+		pr->search->offer_tries = 0;
+		offer_try(p, pr, now);
+		return;
+	}
 	p->stats.reroutes += pr->route.n > 0;
 	ask_stop(p, pr);
 	pr->search_backoff = DUR_NS(0);
@@ -189,8 +322,8 @@ void route_alive(struct path *p, struct peer *pr, unsigned way)
 	if (way != peer_way(pr) || !pr->linked || pr->route_void)
 		return;
 	/* Given up too soon: the other side had not left its dead way yet, and so did not answer. */
-	if (way == 1 && path_label_eq(&pr->bad, &pr->route.label[0]))
-		pr->bad_until = TS_ZERO;
+	if (way == 1)
+		relay_forgive(pr, &pr->route.label[0]);
 	if (pr->state == PATH_ST_LOST)
 		peer_state(p, pr, way ? PATH_ST_RELAYED : PATH_ST_DIRECT);
 	if (way == 0 || (pr->search && ts_is_never(pr->search->until))) {
@@ -210,8 +343,7 @@ void route_dead(struct path *p, struct peer *pr, ts_t now)
 	peer_state(p, pr, PATH_ST_LOST);
 	ask_measured(p, pr, now);
 	if (pr->route.n > 0) {
-		pr->bad = pr->route.label[0];
-		pr->bad_until = ts_add(now, t->relay_bad);
+		route_relay_bad(p, pr, &pr->route.label[0], now);
 		pr->direct_at = ts_min(pr->direct_at, now);
 	} else {
 		if (!ts_before(now, ts_add(pr->since, t->steady)))

@@ -4,7 +4,7 @@
  * A target is resolved again before each new try, so a name whose address changed is followed.
  * Target states: resolving -> dialling -> established (a session stands at one of its addresses, or
  * with the node that answered there) | known (that node lives, as membership says, and no session with
- * it is needed) | waiting (failed; back-off 1 s doubling to 30 s) | self (that address is ours). */
+ * it is needed) | waiting (failed; back-off 1 s doubling to 30 s, to 3 s for a node alone) | self (that address is ours). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +17,7 @@
 #define DIAL_PATIENCE DUR_SEC(4) /* per candidate address */
 #define BACKOFF_FIRST DUR_SEC(1)
 #define BACKOFF_MAX   DUR_SEC(30)
+#define BACKOFF_ALONE DUR_SEC(3)  /* the most, while there is no session at all */
 #define SELF_RETRY    DUR_SEC(60) /* an address that was ours may be another's later */
 
 enum state { ST_RESOLVING, ST_DIALLING, ST_ESTABLISHED, ST_KNOWN, ST_WAITING, ST_SELF };
@@ -113,12 +114,28 @@ static enum state state_of(const struct daemon *d, const struct node_key *key)
 	return gossip_node_get(d->gossip, key, &n) == 0 && n.up ? ST_KNOWN : ST_WAITING;
 }
 
+static bool alone(const struct daemon *d)
+{
+	struct peer *p;
+	uint32_t it = 0;
+
+	while (peers_next(d, &it, &p))
+		if (p->up)
+			return false;
+	return true;
+}
+
 static void wait_again(struct daemon *d, struct target *t, const char *error)
 {
+	/* Nobody else can tell a node that is alone how the mesh is reached. */
+	const dur_t most = alone(d) ? BACKOFF_ALONE : BACKOFF_MAX;
+
 	snprintf(t->error, sizeof(t->error), "%s", error);
 	t->state = ST_WAITING;
+	if (t->backoff.ns > most.ns)
+		t->backoff = most;
 	t->next = ts_add(loop_now(), prng_jitter(&d->prng, t->backoff, 25));
-	t->backoff.ns = t->backoff.ns * 2 > BACKOFF_MAX.ns ? BACKOFF_MAX.ns : t->backoff.ns * 2;
+	t->backoff.ns = t->backoff.ns * 2 > most.ns ? most.ns : t->backoff.ns * 2;
 }
 
 static void reached(struct target *t, enum state st)
@@ -403,14 +420,11 @@ bool dial_target_next(const struct daemon *d, size_t *it, struct target_info *ou
 
 bool dial_pending(const struct daemon *d)
 {
-	struct peer *p;
-	uint32_t it = 0;
 	bool any = false;
 
 	/* Found through peers known from an earlier run, or called by them. */
-	while (peers_next(d, &it, &p))
-		if (p->up)
-			return false;
+	if (!alone(d))
+		return false;
 	for (size_t i = 0; i < d->dialer->ntargets; i++) {
 		enum state s = d->dialer->targets[i]->state;
 

@@ -552,8 +552,8 @@ static void cb_want_session(void *ctx, uint32_t peer)
 	struct daemon *d = ctx;
 	const struct peer *p = peers_at(d, peer);
 
-	if (p)
-		(void)gossip_demand(d->gossip, &p->key, loop_now());
+	if (p && gossip_demand(d->gossip, &p->key, loop_now()) == 0)
+		paths_hasten(d, &p->key);
 	mesh_drain(d);
 }
 

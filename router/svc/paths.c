@@ -301,6 +301,12 @@ void paths_want(struct daemon *d, const struct node_key *key, const struct ep *e
 void paths_node(struct daemon *d, const struct node_key *key)
 {
 	(void)node_need(d, key);
+	paths_hasten(d, key);
+}
+
+void paths_hasten(struct daemon *d, const struct node_key *key)
+{
+	path_hasten(d->paths->core, key, loop_now());
 }
 
 /* --- the data plane --- */
@@ -514,6 +520,17 @@ static void on_unreachable(struct daemon *d, const struct path_act *a)
 		status_node_name(d, &a->node, name));
 }
 
+static void on_relay_bad(struct daemon *d, const struct path_act *a)
+{
+	static struct log_limit limit;
+	char name[NODE_NAME_MAX + 1], relay[NODE_NAME_MAX + 1];
+
+	log_limited(&limit, loop_now().ns, LOG_LVL_WARN, "paths",
+		"%s as relay to %s carried nothing, or later than it had said: not asked for a "
+		"while",
+		status_node_name(d, &a->route.first, relay), status_node_name(d, &a->node, name));
+}
+
 static void on_state(struct daemon *d, const struct path_act *a)
 {
 	static struct log_limit limit;
@@ -534,6 +551,7 @@ static void (*const handlers[])(struct daemon *d, const struct path_act *a) = {
 	[PATH_CONNECT] = on_connect,
 	[PATH_OPEN] = on_open,
 	[PATH_UNREACHABLE] = on_unreachable,
+	[PATH_RELAY_BAD] = on_relay_bad,
 	[PATH_STATE] = on_state,
 };
 

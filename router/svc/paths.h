@@ -40,8 +40,10 @@ void paths_dial_failed(struct daemon *d, const struct node_key *key, const struc
 
 /* A session with @key is wanted for a while; @eps are where it may be, beside what its record says. */
 void paths_want(struct daemon *d, const struct node_key *key, const struct ep *eps, size_t n);
-/* Something became known of a node. */
+/* A node came up. */
 void paths_node(struct daemon *d, const struct node_key *key);
+/* Data waits for a node that we have no session with. */
+void paths_hasten(struct daemon *d, const struct node_key *key);
 
 /* From the data plane. */
 void paths_relayed(struct daemon *d, const struct dp_way *back, uint8_t *buf, size_t len);

@@ -115,6 +115,7 @@ static size_t counters(struct daemon *d, struct counter out[COUNTERS_MAX])
 		{"deaths", s.deaths},
 		{"returns", s.returns},
 		{"reroutes", s.reroutes},
+		{"relays_bad", s.relays_bad},
 		{"side_ports_off", s.side_off},
 		{"side_ports_on", s.side_on},
 		{"punches_asked", s.punches_asked},

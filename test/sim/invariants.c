@@ -13,13 +13,16 @@
 #include "weft/buf.h"
 #include "map.h"
 #include "record.h"
+#include "relay.h"
 #include "route_model.h"
 #include "sim.h"
+#include "sim_flow.h"
 #include "sim_net.h"
 #include "sim_node.h"
 #include "sim_pairs.h"
 #include "sim_route.h"
 #include "sim_sess.h"
+#include "sim_ways.h"
 #include "truth.h"
 
 #define EVERY_TURN   32
@@ -64,6 +67,8 @@ static const char *const names[CHECK_COUNT] = {
 	[CHECK_SIZE] = "size",
 	[CHECK_COUNTED] = "counted",
 	[CHECK_CLAIMS] = "claims",
+	[CHECK_REACHABLE] = "reachable",
+	[CHECK_RELAY] = "relay",
 };
 
 const char *check_name(unsigned check)
@@ -116,6 +121,7 @@ static void check_false_down(struct sim_node *n, const struct sess_act *a)
 {
 	const struct sim_node *o = sim_node_of(n->s, &a->key);
 	const struct sim_slot *other;
+	ts_t since;
 	dur_t calm;
 
 	/* Ends that somebody wanted are none of ours. */
@@ -126,7 +132,14 @@ static void check_false_down(struct sim_node *n, const struct sess_act *a)
 	other = sim_node_slot(o, &n->id.pub);
 	if (!other || !other->up)
 		return;
-	calm = ts_sub(n->s->now, sim_net_calm_since(n->s->net, n->index, o->index));
+	since = sim_net_calm_since(n->s->net, n->index, o->index);
+	for (int i = 0; i < 2 && a->peer < n->nslots; i++) {
+		ts_t way = i ? sim_way_calm_since(o, other)
+			     : sim_way_calm_since(n, &n->slots[a->peer]);
+
+		since = ts_before(since, way) ? way : since;
+	}
+	calm = ts_sub(n->s->now, since);
 	if (calm.ns > n->s->cfg.tune.peer_timeout.ns + DOWN_MARGIN.ns)
 		sim_fail(n->s, CHECK_FALSE_DOWN,
 			"n%u lost n%u (reason %d), though nothing happened to them for %.1f s",
@@ -210,7 +223,20 @@ void check_size(struct sim_node *n, size_t wire_len)
 			n->index, wire_len);
 }
 
-void check_sealed(struct sim_node *n, const struct sess_act *a)
+void check_relay(struct sim_node *n, const struct relay_hdr *h, uint64_t other)
+{
+	uint64_t v[WIRE_RELAY_LABELS_MAX + 2] = {sim_label(&n->id.pub), other};
+
+	memcpy(v + 2, h->label, h->n * sizeof(v[0]));
+	for (unsigned i = 0; i < h->n + 2u; i++)
+		for (unsigned k = 0; k < i; k++)
+			if (v[i] == v[k])
+				sim_fail(n->s, CHECK_RELAY,
+					"n%u sends by a way of %u relays that visits a node twice",
+					n->index, h->n);
+}
+
+void check_sealed(struct sim_node *n, uint32_t peer, const uint8_t *buf, size_t len)
 {
 	struct sim_key *k;
 	uint64_t counter;
@@ -219,7 +245,7 @@ void check_sealed(struct sim_node *n, const struct sess_act *a)
 
 	if (n->s->cfg.no_crypto)
 		return;
-	rd_init(&r, a->buf, a->len);
+	rd_init(&r, buf, len);
 	if (WIRE_TYPE_OF(rd_u8(&r)) != WIRE_DATA)
 		return;
 	rd_u8(&r);
@@ -229,14 +255,13 @@ void check_sealed(struct sim_node *n, const struct sess_act *a)
 	rd_u8(&r);
 	index = rd_u32(&r);
 	counter = rd_u64(&r);
-	k = sealing_key(n, a->peer, index);
+	k = sealing_key(n, peer, index);
 	/* A CLOSE may come out behind the KEY_DEL of the key that sealed it. */
 	if (!k)
 		return;
-	if (counter < k->sealed0)
+	if (replay_accept(&k->sealed, counter) != 0)
 		sim_fail(n->s, CHECK_COUNTER, "n%u sealed twice with counter %llu of key %u",
 			n->index, (unsigned long long)counter, k->k.local_index);
-	k->sealed0 = counter + 1;
 }
 
 void check_ticks(struct sim_node *n)
@@ -447,8 +472,10 @@ bool checks_agree(struct sim *s, char *why, size_t len)
 static void on_second(struct sim *s, struct sim_event *e)
 {
 	sim_at(s, e, ts_add(s->now, DUR_SEC(1)));
-	if (s->checks->joined)
+	if (s->checks->joined) {
 		pairs_second(s->checks->pairs, s->checks->quiet);
+		sim_flows_check(s);
+	}
 }
 
 struct checks *checks_new(struct sim *s)

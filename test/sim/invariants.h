@@ -13,7 +13,10 @@
  *	claims		two live nodes that nothing keeps apart, and that know each other, have one
  *			claimed block, or overlapping ones, in service for at most 10 s
  *	routable	a live node's prefix is routed by each that can reach it, but for 10 s at most
- *			(20 s while there are faults; who started 20 s ago or less is left out)
+ *			(20 s while there are faults; who had its first session 20 s ago or less is left out)
+ *	reachable	who calls a live node, with a way to it through at most one relay all the time,
+ *			has an answer within 10 s, or 20 s where relays or translators are needed
+ *	relay		no way through relays visits a node twice
  *	key-match	what one of a connected pair seals the other opens, but for 5 s
  *	false-down	no session times out between two nodes that nothing disturbed but at most 5 % loss
  *	false-death	nobody is declared dead whom nothing disturbed
@@ -34,6 +37,7 @@
 struct sim;
 struct sim_node;
 struct sim_key;
+struct relay_hdr;
 struct checks;
 
 enum check {
@@ -52,6 +56,8 @@ enum check {
 	CHECK_SIZE,
 	CHECK_COUNTED,
 	CHECK_CLAIMS,
+	CHECK_REACHABLE,
+	CHECK_RELAY,
 	CHECK_COUNT
 };
 const char *check_name(unsigned check);
@@ -74,7 +80,9 @@ void check_down(struct sim_node *n, const struct sess_act *a);
 void check_node_down(struct sim_node *n, const struct node_key *key);
 /* It sends a datagram of so many bytes. */
 void check_size(struct sim_node *n, size_t wire_len);
-void check_sealed(struct sim_node *n, const struct sess_act *a);
+void check_sealed(struct sim_node *n, uint32_t peer, const uint8_t *buf, size_t len);
+/* It sends by relays: those of @h, @other being the one that the datagram goes to next. */
+void check_relay(struct sim_node *n, const struct relay_hdr *h, uint64_t other);
 /* A turn of the node ended; it is about to stop cleanly; it was woken by its deadline. */
 void check_after(struct sim_node *n);
 void check_stopped(struct sim_node *n);

@@ -14,6 +14,7 @@
 #include "sim_fault.h"
 #include "sim_measure.h"
 #include "sim_net.h"
+#include "sim_node.h"
 #include "sim_sweep.h"
 #include "truth.h"
 
@@ -30,6 +31,7 @@ static const char usage[] =
 	"  --own-signatures    each node verifies each signature itself\n"
 	"  --full-mesh         each node holds a session with every other\n"
 	"  --no-claims         nodes claim no blocks of a range\n"
+	"  --no-paths          no relays: nodes reach each other at their addresses alone\n"
 	"  --data              each node sends a data packet a second to somebody\n"
 	"  --trace             every event to standard error\n"
 	"  --sweep A-B         one run per seed; tells which failed\n"
@@ -139,6 +141,12 @@ static bool opt_no_claims(struct options *o, const char *arg)
 	return true;
 }
 
+static bool opt_no_paths(struct options *o, const char *arg)
+{
+	o->cfg.no_paths = true;
+	return true;
+}
+
 static bool opt_no_crypto(struct options *o, const char *arg)
 {
 	o->cfg.no_crypto = true;
@@ -216,6 +224,7 @@ static const struct {
 	{"join", true, opt_join},
 	{"no-crypto", false, opt_no_crypto},
 	{"no-claims", false, opt_no_claims},
+	{"no-paths", false, opt_no_paths},
 	{"own-signatures", false, opt_own},
 	{"full-mesh", false, opt_full_mesh},
 	{"data", false, opt_data},
@@ -259,6 +268,28 @@ static double peak_mib(void)
 	return getrusage(RUSAGE_SELF, &u) == 0 ? (double)u.ru_maxrss / 1024 : 0;
 }
 
+static void print_calls(const struct sim *s)
+{
+	uint64_t sent = 0, back = 0, relayed = 0;
+	int64_t worst[2] = {0, 0};
+
+	for (unsigned i = 0; i < s->cfg.nodes; i++) {
+		const struct sim_node *n = s->nodes[i];
+
+		sent += n->flow.sent;
+		back += n->flow.back;
+		relayed += n->relayed;
+		for (int k = 0; k < 2; k++)
+			if (n->flow.worst[k].ns > worst[k])
+				worst[k] = n->flow.worst[k].ns;
+	}
+	if (sent)
+		printf("calls         %" PRIu64 " sent, %" PRIu64 " answered, %" PRIu64
+		       " datagrams relayed; longest silence with a way %.0f s, with one through "
+		       "others %.0f s\n",
+			sent, back, relayed, (double)worst[0] / 1e9, (double)worst[1] / 1e9);
+}
+
 static void print_result(const struct sim *s, const struct sim_result *r, double wall)
 {
 	struct sim_net_stats n;
@@ -278,6 +309,7 @@ static void print_result(const struct sim *s, const struct sim_result *r, double
 		printf("idle node     %.1f datagrams/s, %.0f bytes/s sent with outer headers "
 		       "(busiest %.0f)\n",
 			r->idle.msgs, r->idle.bytes, r->idle.worst);
+	print_calls(s);
 	printf("datagrams     %" PRIu64 " sent (%" PRIu64 " bytes), %" PRIu64
 	       " of handshakes, %" PRIu64 " lost, %" PRIu64 " cut,\n              %" PRIu64
 	       " filtered, %" PRIu64 " too big, %" PRIu64 " to nowhere, %" PRIu64

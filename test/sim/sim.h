@@ -50,6 +50,10 @@ enum sim_plant {
 	PLANT_FALSE_DEATH,  /* a node is told that a peer is dead which isn't */
 	PLANT_CLAIM_TAKEN,  /* a node takes into service what another one claimed */
 	PLANT_BIG,          /* a datagram grows past what every path carries */
+	PLANT_ROUTE_TWICE,  /* a way through relays leads to its end twice */
+	PLANT_RELAY_BACK,   /* a relay sends back to where it came from */
+	PLANT_NO_ANSWER,    /* what relays answer gets lost */
+	PLANT_WAY_LOST,     /* a PATH_USE gets lost */
 };
 
 struct sim_cfg {
@@ -60,7 +64,8 @@ struct sim_cfg {
 				 for all */
 	bool full_mesh;      /* a session with everybody, as before there was an overlay */
 	bool no_claims;      /* nodes claim no blocks; above SIM_CLAIMS_NODES none does */
-	bool data;           /* each node sends a data packet now and then */
+	bool no_paths;       /* no path core; above SIM_PATHS_NODES there is none */
+	bool data;           /* each node sends data packets, see sim_flow.h */
 	bool outside;        /* with no_crypto: real sessions with whom is outside (sim_net.h) */
 	const char *profile; /* of sim_fault.h; NULL: "none" */
 	dur_t converge;      /* how long agreement may take after quiet */
@@ -72,6 +77,7 @@ struct sim_cfg {
 	bool print_trace; /* each line of the trace to stderr as it comes */
 };
 #define SIM_CLAIMS_NODES 128
+#define SIM_PATHS_NODES  128
 /* 5 nodes, seed 1, profile none, DESIGN's times. */
 void sim_cfg_default(struct sim_cfg *c);
 

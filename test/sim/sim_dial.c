@@ -15,6 +15,7 @@
 #define DIAL_PATIENCE DUR_SEC(4)
 #define BACKOFF_FIRST DUR_SEC(1)
 #define BACKOFF_MAX   DUR_SEC(30)
+#define BACKOFF_ALONE DUR_SEC(3)
 #define SELF_RETRY    DUR_SEC(60)
 
 struct sim_candidate {
@@ -59,13 +60,24 @@ static bool reached(struct sim_node *n, struct sim_target *t)
 	return key != NULL;
 }
 
+static bool alone(const struct sim_node *n)
+{
+	for (uint32_t i = 1; i < n->nslots; i++)
+		if (n->slots[i].up)
+			return false;
+	return true;
+}
+
 static void wait_again(struct sim_node *n, ts_t now)
 {
 	struct sim_target *t = &n->target;
+	const dur_t most = alone(n) ? BACKOFF_ALONE : BACKOFF_MAX;
 
 	t->state = TARGET_WAITING;
+	if (t->backoff.ns > most.ns)
+		t->backoff = most;
 	t->next = ts_add(now, prng_jitter(&n->prng, t->backoff, 25));
-	t->backoff.ns = t->backoff.ns * 2 > BACKOFF_MAX.ns ? BACKOFF_MAX.ns : t->backoff.ns * 2;
+	t->backoff.ns = t->backoff.ns * 2 > most.ns ? most.ns : t->backoff.ns * 2;
 }
 
 void sim_dial_start(struct sim_node *n, ts_t now)

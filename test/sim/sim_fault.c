@@ -31,15 +31,19 @@ enum kind {
 	KIND_NAT,
 	KIND_MTU,
 	KIND_FORGET,
+	KIND_ACCUSE,
+	KIND_RELAY,
+	KIND_FAR,
 	KINDS
 };
 
 struct profile {
 	const char *name;
-	unsigned every[KINDS]; /* mean seconds between two; 0: never. REPLAY, LIE, FLOOD: ms */
-	unsigned counted;      /* enum hostile_act: must show in counters when faults end */
-	struct sim_link link;  /* from the start on; zero: the base */
-	uint32_t corrupt;      /* while faults last */
+	unsigned every
+		[KINDS];  /* mean seconds between two; 0: never. REPLAY, LIE, FLOOD, ACCUSE: ms */
+	unsigned counted; /* enum hostile_act: must show in counters when faults end */
+	struct sim_link link; /* from the start on; zero: the base */
+	uint32_t corrupt;     /* while faults last */
 };
 
 #define LOSSY_LINK                                                                                 \
@@ -68,14 +72,18 @@ static const struct profile profiles[] = {
 	{.name = "forge", .every = {[KIND_LIE] = 100}, .counted = ACT_LIE},
 	{.name = "flood", .every = {[KIND_FLOOD] = 200}, .counted = ACT_FLOOD},
 	{.name = "deaf", .every = {[KIND_DEAF] = 20}},
+	{.name = "accuse", .every = {[KIND_ACCUSE] = 200}, .counted = ACT_ACCUSE},
+	{.name = "swallow", .every = {[KIND_RELAY] = 15, [KIND_FAR] = 2}, .counted = ACT_RELAY},
 	{.name = "greed", .every = {[KIND_GREED] = 3}, .counted = ACT_GREED},
 	{.name = "clone", .every = {[KIND_CLONE] = 5}, .counted = ACT_CLONE},
 	{.name = "nat", .every = {[KIND_NAT] = 10}},
+	{.name = "ways", .every = {[KIND_FAR] = 2, [KIND_NAT] = 30, [KIND_CRASH] = 40}},
 	{.name = "claims", .every = {[KIND_PART] = 20, [KIND_CRASH] = 2, [KIND_FORGET] = 3}},
 	{.name = "mtu", .every = {[KIND_MTU] = 2}},
 	{.name = "all",
 		.every = {[KIND_PART] = 60,
 			[KIND_CUT] = 10,
+			[KIND_FAR] = 10,
 			[KIND_CRASH] = 15,
 			[KIND_STALL] = 3,
 			[KIND_CLOCK] = 15,
@@ -141,7 +149,7 @@ static void part_begin(struct sim_faults *f)
 	f->part_until = within(f, 2000, 40000);
 }
 
-static void cut_begin(struct sim_faults *f)
+static void cut_for(struct sim_faults *f, unsigned min_ms, unsigned max_ms)
 {
 	unsigned a = any_host(f), b = any_host(f);
 	bool both = below(f, 2);
@@ -149,7 +157,7 @@ static void cut_begin(struct sim_faults *f)
 	for (unsigned i = 0; a != b && i + 1 < CUTS_MAX; i += 2) {
 		if (f->cuts[i].until.ns || f->cuts[i + 1].until.ns)
 			continue;
-		f->cuts[i] = (struct cut){a, b, within(f, 500, 30000)};
+		f->cuts[i] = (struct cut){a, b, within(f, min_ms, max_ms)};
 		sim_net_cut(f->s->net, a, b, true);
 		if (both) {
 			f->cuts[i + 1] = (struct cut){b, a, f->cuts[i].until};
@@ -157,6 +165,16 @@ static void cut_begin(struct sim_faults *f)
 		}
 		return;
 	}
+}
+
+static void cut_begin(struct sim_faults *f)
+{
+	cut_for(f, 500, 30000);
+}
+
+static void far_begin(struct sim_faults *f)
+{
+	cut_for(f, 25000, 80000);
 }
 
 static void crash_begin(struct sim_faults *f)
@@ -255,6 +273,16 @@ static void deaf_begin(struct sim_faults *f)
 	hostile_deaf(f->s);
 }
 
+static void accuse_begin(struct sim_faults *f)
+{
+	hostile_accuse(f->s);
+}
+
+static void relay_begin(struct sim_faults *f)
+{
+	hostile_relay(f->s);
+}
+
 static void greed_begin(struct sim_faults *f)
 {
 	hostile_greed(f->s);
@@ -310,6 +338,9 @@ static void (*const begin[KINDS])(struct sim_faults *f) = {
 	[KIND_NAT] = nat_begin,
 	[KIND_MTU] = mtu_begin,
 	[KIND_FORGET] = forget_begin,
+	[KIND_ACCUSE] = accuse_begin,
+	[KIND_RELAY] = relay_begin,
+	[KIND_FAR] = far_begin,
 };
 
 /* --- the whole --- */
@@ -334,7 +365,7 @@ static void on_tick(struct sim *s, struct sim_event *e)
 	for (int k = 0; k < KINDS && !s->failed; k++) {
 		uint64_t ticks = (uint64_t)f->p->every[k] * TICKS_SEC;
 
-		if (k == KIND_REPLAY || k == KIND_LIE || k == KIND_FLOOD)
+		if (k == KIND_REPLAY || k == KIND_LIE || k == KIND_FLOOD || k == KIND_ACCUSE)
 			ticks /= 1000;
 		if (f->p->every[k] && below(f, ticks ? ticks : 1) == 0)
 			begin[k](f);
@@ -389,12 +420,20 @@ void sim_faults_begin(struct sim_faults *f)
 	sim_at(f->s, &f->tick, ts_add(f->s->now, TICK));
 }
 
+/* Relays show only where data goes by them. */
+static unsigned counted(const struct sim_faults *f)
+{
+	bool data = f->s->cfg.data && !f->s->cfg.no_crypto && !f->s->cfg.no_paths;
+
+	return f->p->counted & ~(data ? 0u : (unsigned)ACT_RELAY);
+}
+
 void sim_faults_heal(struct sim_faults *f)
 {
 	const char *missing;
 
 	sim_at(f->s, &f->tick, TS_NEVER);
-	if (f->p->counted && !hostile_counted(f->s, f->p->counted, &missing))
+	if (counted(f) && !hostile_counted(f->s, counted(f), &missing))
 		sim_fail(f->s, CHECK_COUNTED, "nobody counted %s", missing);
 	set_corrupt(f, 0);
 	hostile_heal(f->s);

@@ -14,12 +14,17 @@
  *	forge		a member sends records that are forged, old, too large, foreign, from the future
  *	flood		a member sends senseless and false messages without end
  *	deaf		a member hears nobody for a while, suspects everyone and says so
+ *	accuse		a member says of others, in its own and in others' names, that they are dead
+ *	swallow		a relay promises splendid ways and carries nothing, or such that lead in circles;
+ *			many cuts
  *	greed		a member claims all prefixes, or a part of another one's, by the weakest right
  *	clone		a node runs from a copy of another one's disk
  *	nat		a host gets a translator or firewall before it, of each kind, or loses it
+ *	ways		many cuts of half a minute and more, one way or both, translators, crashes: relays
+ *			are needed
  *	claims		nodes choose the same blocks; partitions, crashes, nodes forgotten while down
  *	mtu		hosts' MTUs change between 1280 and 9000
- *	all		most of these at once: not flood, deaf, clone */
+ *	all		most of these at once: not flood, deaf, accuse, swallow, clone */
 #ifndef WEFT_SIM_FAULT_H
 #define WEFT_SIM_FAULT_H
 

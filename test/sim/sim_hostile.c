@@ -6,10 +6,12 @@
 #include "weft/bounds.h"
 #include "weft/buf.h"
 #include "gossip_wire.h"
+#include "member_wire.h"
 #include "record.h"
 #include "sim.h"
 #include "sim_net.h"
 #include "sim_node.h"
+#include "sim_path.h"
 #include "truth.h"
 
 #define EPOCH_LOW_BYTE 15 /* of a record */
@@ -18,6 +20,7 @@
 /* Who was cloned jumps over what the clone said, at most once a minute. */
 #define TAKES_BACK     DUR_SEC(70)
 #define FUTURE_EPOCHS  1000
+#define ACCUSED        4 /* in one message */
 
 static uint64_t below(struct sim *s, uint64_t n)
 {
@@ -149,22 +152,129 @@ void hostile_deaf(struct sim *s)
 		sim_node_deafen(n, ts_add(s->now, DUR_SEC(5 + (int64_t)below(s, 25))));
 }
 
+enum accusation {
+	ACCUSE_OWN,
+	ACCUSE_OTHERS_NAME,
+	ACCUSE_GOODBYE,
+	ACCUSE_NOTICE,
+	ACCUSE_HOLD,
+	ACCUSATIONS
+};
+
+static struct members_stats membership(const struct sim_node *n)
+{
+	struct members_stats st;
+
+	gossip_member_stats(n->gossip, &st);
+	return st;
+}
+
+/* What the liar says of @victim; its signature stands for whomever it likes, and is its own. */
+static void accuse_one(struct wr *w, const struct sim_node *liar, const struct sim_node *victim,
+	const struct sim_node *other, enum accusation what)
+{
+	struct member_fact f = {
+		.type = what == ACCUSE_GOODBYE  ? MEMBER_FACT_LEAVE
+			: what == ACCUSE_NOTICE ? MEMBER_FACT_NOTICE
+						: MEMBER_FACT_SUSPECT,
+		.subject = victim->id.pub,
+		.epoch = victim->disk.epoch,
+		.inc = membership(victim).incarnation,
+	};
+	uint8_t text[MEMBER_SIGNED_LEN];
+	struct secret_keys keys;
+	struct cluster_id cluster;
+
+	if (what == ACCUSE_HOLD) {
+		member_hold_encode(w, &(struct member_hold){victim->id.pub, f.epoch, f.inc});
+		return;
+	}
+	if (f.type == MEMBER_FACT_SUSPECT)
+		f.origin = what == ACCUSE_OWN ? liar->id.pub : other->id.pub;
+	sim_node_secret(&keys, &cluster);
+	member_fact_signed(&f, &cluster, text);
+	if (what != ACCUSE_NOTICE)
+		key_sign(&liar->id, MEMBER_SIGN_LABEL, text, sizeof(text), f.sig);
+	member_fact_encode(w, &f);
+}
+
+void hostile_accuse(struct sim *s)
+{
+	enum accusation what = (enum accusation)below(s, ACCUSATIONS);
+	struct sim_node *liar = s->nodes[s->cfg.nodes - 1], *to = any(s);
+	uint8_t msg[1 + MEMBER_MSG_MAX];
+	struct wr w;
+
+	if (to == liar || !awake(liar) || !awake(to))
+		return;
+	wr_init(&w, msg, sizeof(msg));
+	wr_u8(&w, GOSSIP_MSG_MEMBER);
+	wr_u8(&w, what == ACCUSE_HOLD ? MEMBER_MSG_HOLD : MEMBER_MSG_PUSH);
+	for (int i = 0; i < ACCUSED; i++) {
+		const struct sim_node *victim = any(s), *other = any(s);
+
+		if (victim != liar && awake(victim) && awake(other))
+			accuse_one(&w, liar, victim, other, what);
+	}
+	if (!wr_bad(&w))
+		sim_node_say(liar, &to->id.pub, msg, wr_len(&w));
+}
+
+/* --- relays --- */
+
+/* The last of those that relay. */
+static struct sim_node *crook(struct sim *s)
+{
+	for (unsigned i = s->cfg.nodes; i-- > 0;)
+		if (!s->nodes[i]->no_relay)
+			return s->nodes[i];
+	return s->nodes[0];
+}
+
+static void crook_set(struct sim *s, enum sim_path_lie lie)
+{
+	struct sim_node *n = crook(s);
+
+	/* Ways through it begin now, or have ended. */
+	if (n->swallows != (lie == PATH_LIE_CHEAP))
+		sim_net_disturb(s->net, n->index, s->now);
+	n->swallows = lie == PATH_LIE_CHEAP;
+	if (!n->running)
+		return;
+	sim_path_lies(n->path, lie);
+	sim_trace(s, (int)n->index, -1, "lies about ways", lie);
+}
+
+void hostile_relay(struct sim *s)
+{
+	crook_set(s, (enum sim_path_lie)below(s, PATH_LIE_ROUTE + 1));
+}
+
 /* --- prefixes --- */
 
 void hostile_greed(struct sim *s)
 {
 	struct gossip_prefix v[2];
 	struct sim_node *n = any(s);
+	const struct sim_node *other = any(s);
 	struct ip ten = ip_v4(0x0a000000);
 
 	sim_node_own_prefix(n->index, &v[0]);
 	sim_node_own_prefix((unsigned)below(s, s->cfg.nodes), &v[1]);
 	v[1].right = RIGHT_CLAIM;
 	v[1].claimed_at_secs = 1; /* older than any */
-	if (below(s, 2))
+	switch (below(s, 3)) {
+	case 0:
 		(void)pfx_make(&ten, 8, &v[1].pfx);
-	else
+		break;
+	case 1:
 		(void)pfx_make(&v[1].pfx.ip, 28, &v[1].pfx);
+		break;
+	default:
+		/* By the order that is the older claim: the other one has to move. */
+		if (other->nclaims > 0)
+			(void)pfx_make(&other->claims[0].pfx.ip, 32, &v[1].pfx);
+	}
 	sim_node_set_prefixes(n, v, n->nprefixes > 1 ? 1 : 2);
 }
 
@@ -186,6 +296,7 @@ void hostile_clone(struct sim *s)
 
 void hostile_heal(struct sim *s)
 {
+	crook_set(s, PATH_LIE_NONE);
 	for (unsigned i = 0; i < s->cfg.nodes; i++) {
 		sim_node_deafen(s->nodes[i], TS_ZERO);
 		if (sim_node_cloned(s->nodes[i]))
@@ -201,12 +312,25 @@ void hostile_heal(struct sim *s)
 bool hostile_counted(struct sim *s, unsigned acts, const char **missing)
 {
 	uint64_t bad = 0, forged = 0, foreign = 0, conflicts = 0, clones = 0;
+	uint64_t accused = 0, false_names = 0, relays = 0;
 
 	for (unsigned i = 0; i < s->cfg.nodes; i++) {
 		struct gossip_stats st = {0};
 
 		if (s->nodes[i]->running)
 			gossip_stats(s->nodes[i]->gossip, &st);
+		if (s->nodes[i]->running) {
+			struct members_stats m = membership(s->nodes[i]);
+
+			accused += m.rx_foreign + m.rx_liar + m.self_refutes;
+			false_names += m.rx_forged;
+		}
+		if (sim_path_core(s->nodes[i]->path)) {
+			struct path_stats p;
+
+			path_stats(sim_path_core(s->nodes[i]->path), &p);
+			relays += p.relays_bad;
+		}
 		bad += st.rx_bad;
 		forged += st.rx_forged;
 		foreign += st.rx_foreign;
@@ -222,5 +346,9 @@ bool hostile_counted(struct sim *s, unsigned acts, const char **missing)
 		*missing = "conflicting claims";
 	if (acts & ACT_CLONE && !clones)
 		*missing = "a cloned key";
+	if (acts & ACT_ACCUSE && (!accused || !false_names))
+		*missing = !accused ? "false suspicions" : "suspicions in others' names";
+	if (acts & ACT_RELAY && !relays)
+		*missing = "relays that carry nothing";
 	return !*missing;
 }

@@ -14,8 +14,14 @@ void hostile_lie(struct sim *s);
 void hostile_flood(struct sim *s);
 /* A random member hears nobody for a while, and takes all others for dead; it says so to all. */
 void hostile_deaf(struct sim *s);
-/* A random member claims everything, or a part of what another one has, by the weakest right; or
- * takes that back. */
+/* The last node tells a random one of others that they are dead: suspicions of its own, which it has no
+ * part in or every part, such in others' names, goodbyes that nobody said, lists of dead ones, notices. */
+void hostile_accuse(struct sim *s);
+/* The last relay begins or ceases to say that it has a splendid way to everybody, and then forwards
+ * nothing; or names ways that lead in circles. */
+void hostile_relay(struct sim *s);
+/* A random member claims everything, or a part of what another one has or has claimed, by the weakest
+ * right and with an early date; or takes that back. */
 void hostile_greed(struct sim *s);
 /* A node starts with another one's disk, while that one runs on. One at a time. */
 void hostile_clone(struct sim *s);
@@ -23,7 +29,14 @@ void hostile_clone(struct sim *s);
 void hostile_heal(struct sim *s);
 
 /* Did the cluster count and name what it was told? Which: bits. */
-enum hostile_act { ACT_LIE = 1, ACT_FLOOD = 2, ACT_GREED = 4, ACT_CLONE = 8 };
+enum hostile_act {
+	ACT_LIE = 1,
+	ACT_FLOOD = 2,
+	ACT_GREED = 4,
+	ACT_CLONE = 8,
+	ACT_ACCUSE = 16,
+	ACT_RELAY = 32
+};
 bool hostile_counted(struct sim *s, unsigned acts, const char **missing);
 
 #endif

@@ -6,7 +6,6 @@
  * what nodes send. */
 #include "sim_net.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include "weft/wire.h"
@@ -192,6 +191,11 @@ void sim_net_mtu(struct sim_net *n, unsigned host, unsigned mtu)
 	sim_trace(n->s, (int)host, -1, "MTU", mtu);
 }
 
+unsigned sim_net_mtu_of(const struct sim_net *n, unsigned host)
+{
+	return n->hosts[host].mtu;
+}
+
 void sim_net_disturb(struct sim_net *n, unsigned host, ts_t at)
 {
 	if (ts_before(n->hosts[host].disturbed, at))
@@ -260,21 +264,31 @@ static ts_t later(ts_t a, ts_t b)
 	return ts_before(a, b) ? b : a;
 }
 
-/* A host behind a translator can't be called; one of two with one identity is not itself. */
-static bool troubled(const struct sim_net *n, unsigned host)
+static bool behind(const struct sim_net *n, unsigned host)
+{
+	return sim_nat_kind(n->hosts[host].nat) != NAT_NONE;
+}
+
+/* One of two with one identity is not itself. */
+static bool doubled(const struct sim_net *n, unsigned host)
 {
 	const struct sim_node *x = n->s->nodes[host];
 
-	return sim_nat_kind(n->hosts[host].nat) != NAT_NONE || x->clone ||
-	       (x->running && sim_node_cloned(x));
+	return x->clone || (x->running && sim_node_cloned(x));
 }
 
-ts_t sim_net_calm_since(const struct sim_net *n, unsigned a, unsigned b)
+/* A host behind a translator can't be called. */
+static bool troubled(const struct sim_net *n, unsigned host)
+{
+	return behind(n, host) || doubled(n, host);
+}
+
+ts_t sim_net_open_since(const struct sim_net *n, unsigned a, unsigned b)
 {
 	ts_t t = later(n->hosts[a].disturbed, n->hosts[b].disturbed);
 	const struct pair *ab = pair_get(n, a, b), *ba = pair_get(n, b, a);
 	bool cut = (ab && ab->cut) || (ba && ba->cut) || n->hosts[a].side != n->hosts[b].side ||
-		   troubled(n, a) || troubled(n, b);
+		   doubled(n, a) || doubled(n, b) || (behind(n, a) && behind(n, b));
 
 	if (cut || n->link.loss > SIM_HEALTHY_LOSS)
 		return n->s->now;
@@ -283,6 +297,11 @@ ts_t sim_net_calm_since(const struct sim_net *n, unsigned a, unsigned b)
 	if (ba)
 		t = later(t, ba->disturbed);
 	return later(t, n->rough_until);
+}
+
+ts_t sim_net_calm_since(const struct sim_net *n, unsigned a, unsigned b)
+{
+	return troubled(n, a) || troubled(n, b) ? n->s->now : sim_net_open_since(n, a, b);
 }
 
 ts_t sim_net_alone_since(const struct sim_net *n, unsigned host)
@@ -462,15 +481,14 @@ void sim_net_send(struct sim_net *n, unsigned from, uint16_t port, const struct 
 	struct ep src = sim_net_ep(n, from);
 	uint32_t dest = host_at(n, to);
 
-	assert(len > 0);
-	account(n, from, WIRE_TYPE_OF(buf[0]), wire_len);
+	account(n, from, len ? WIRE_TYPE_OF(buf[0]) : 0, wire_len);
 	/* A translator opens the way back whether or not the datagram arrives. */
 	src.port = sim_nat_out(n->hosts[from].nat, port, to, n->s->now);
 	if (sim_net_is_outside(n, to)) {
 		n->out(n->out_ctx, &src, to, buf, len);
 		return;
 	}
-	if (!way_free(n, from, dest, wire_len))
+	if (!way_free(n, from, dest, wire_len) || len == 0)
 		return;
 	d = malloc(sizeof(*d) + len);
 	if (!d)

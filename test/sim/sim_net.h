@@ -46,6 +46,7 @@ struct ep sim_net_inner_ep(const struct sim_net *n, unsigned host);
 void sim_net_nat(struct sim_net *n, unsigned host, enum sim_nat_kind kind);
 /* No datagram above @mtu bytes, IP header included, gets to or from the host. 1500 at first. */
 void sim_net_mtu(struct sim_net *n, unsigned host, unsigned mtu);
+unsigned sim_net_mtu_of(const struct sim_net *n, unsigned host);
 /* The host gets another address; what goes to the old one is lost. */
 void sim_net_move(struct sim_net *n, unsigned host);
 /* Hosts with different sides don't reach each other. */
@@ -58,13 +59,15 @@ void sim_net_heal(struct sim_net *n); /* cuts and sides */
 void sim_net_disturb(struct sim_net *n, unsigned host, ts_t at);
 /* Since when nothing but the links' own faults has hit the pair, in either direction. */
 ts_t sim_net_calm_since(const struct sim_net *n, unsigned a, unsigned b);
+/* The same, but that one of the two may stand behind a translator or firewall: it can call the other. */
+ts_t sim_net_open_since(const struct sim_net *n, unsigned a, unsigned b);
 /* Since when nothing has hit the host: no cut with anybody, no change of sides, no disturbance. */
 ts_t sim_net_alone_since(const struct sim_net *n, unsigned host);
 /* Can each reach the other? */
 bool sim_net_reach(const struct sim_net *n, unsigned a, unsigned b);
 
 /* Send @len bytes (copied) from the host's @port: WIRE_DEFAULT_PORT or SIM_SIDE_PORT + worker.
- * @wire_len: the bytes that it stands for. */
+ * @wire_len: the bytes that it stands for. An empty one opens the way back and reaches nobody. */
 void sim_net_send(struct sim_net *n, unsigned from, uint16_t port, const struct ep *to,
 	const uint8_t *buf, size_t len, size_t wire_len);
 /* For who plays the others to a real daemon (peers.h). What is sent to an address that is no host's leaves

@@ -19,12 +19,14 @@
 #include "sim_data.h"
 #include "sim_dial.h"
 #include "sim_net.h"
+#include "sim_path.h"
 #include "sim_sess.h"
 
 #define DATAGRAM_BUDGET 256
 #define SECOND          DUR_SEC(1)
 #define HOUSEKEEPING    DUR_SEC(10)
 #define SOCKET_BYTES    212992      /* the kernel's default */
+#define NO_RELAY_EACH   5           /* one of so many doesn't relay */
 #define PLANT_AFTER     DUR_SEC(20) /* a planted bug shows from then on */
 
 struct waiting {
@@ -74,7 +76,7 @@ bool sim_planted(const struct sim_node *n, enum sim_plant what)
 	return n->s->cfg.plant == what && n->index == 1 && n->s->now.ns > (uint64_t)PLANT_AFTER.ns;
 }
 
-static int other_index(const struct sim_node *n, const struct node_key *key)
+int sim_node_index(const struct sim_node *n, const struct node_key *key)
 {
 	const struct sim_node *o = sim_node_of(n->s, key);
 
@@ -97,8 +99,7 @@ static struct sim_slot *slot(struct sim_node *n, uint32_t peer)
 	return &n->slots[peer];
 }
 
-/* 0: the main port; else the own source port of worker @via - 1. */
-static uint16_t port_of(uint8_t via)
+uint16_t sim_node_port(uint8_t via)
 {
 	return via ? SIM_SIDE_PORT + via - 1 : WIRE_DEFAULT_PORT;
 }
@@ -109,11 +110,15 @@ static void on_send(struct sim_node *n, const struct sess_act *a)
 				  ? a->len
 				  : sim_sess_wire_len(n->sess, a->buf, a->len);
 
-	check_sealed(n, a);
-	check_size(n, sim_planted(n, PLANT_BIG) ? wire_len + WIRE_CONTROL_MAX : wire_len);
-	sim_net_send(n->s->net, n->index, port_of(a->via), &a->to, a->buf, a->len, wire_len);
+	check_sealed(n, a->peer, a->buf, a->len);
 	if (sim_planted(n, PLANT_COUNTER) && sim_net_type(a->buf, a->len)[0] == 'D')
-		check_sealed(n, a);
+		check_sealed(n, a->peer, a->buf, a->len);
+	if (sess_relayed_label(&a->to, NULL)) {
+		sim_path_send(n->path, a, wire_len);
+		return;
+	}
+	check_size(n, sim_planted(n, PLANT_BIG) ? wire_len + WIRE_CONTROL_MAX : wire_len);
+	sim_net_send(n->s->net, n->index, sim_node_port(a->via), &a->to, a->buf, a->len, wire_len);
 }
 
 static void on_up(struct sim_node *n, const struct sess_act *a)
@@ -123,19 +128,27 @@ static void on_up(struct sim_node *n, const struct sess_act *a)
 	check_up(n, a);
 	p->up = true;
 	p->key = a->key;
-	sim_trace(n->s, (int)n->index, other_index(n, &a->key), "session up", a->peer);
-	(void)gossip_link_up(n->gossip, &a->key, &a->ep, sim_node_now(n));
+	if (!n->met.ns)
+		n->met = n->s->now;
+	sim_trace(n->s, (int)n->index, sim_node_index(n, &a->key), "session up", a->peer);
+	if (!sim_path_up(n->path, p, a)) {
+		sim_sess_disconnect(n->sess, &a->key, sim_node_now(n));
+		return;
+	}
+	(void)gossip_link_up(n->gossip, &a->key, sess_relayed_label(&a->ep, NULL) ? NULL : &a->ep,
+		sim_node_now(n));
 }
 
 static void drain_gossip(struct sim_node *n);
 
 static void on_down(struct sim_node *n, const struct sess_act *a)
 {
-	sim_trace(n->s, (int)n->index, other_index(n, &a->key), "session down", a->reason);
+	sim_trace(n->s, (int)n->index, sim_node_index(n, &a->key), "session down", a->reason);
 	n->downs++;
 	check_down(n, a);
 	slot(n, a->peer)->up = false;
 	gossip_link_down(n->gossip, &a->key, sim_node_now(n));
+	sim_path_down(n->path, &a->key);
 	/* The handle may be given out again by the very next action: its routes go first. */
 	drain_gossip(n);
 	memset(slot(n, a->peer), 0, sizeof(struct sim_slot));
@@ -143,6 +156,8 @@ static void on_down(struct sim_node *n, const struct sess_act *a)
 
 static void on_recv(struct sim_node *n, const struct sess_act *a)
 {
+	if (a->len >= 1 && a->buf[0] == WIRE_CTL_PATH)
+		sim_path_recv(n->path, a);
 	if (a->len >= 1 && a->buf[0] == WIRE_CTL_GOSSIP)
 		(void)gossip_recv(n->gossip, &a->key, a->buf + 1, a->len - 1, sim_node_now(n));
 }
@@ -218,18 +233,20 @@ static void on_key_del(struct sim_node *n, const struct sess_act *a)
 
 static void on_endpoint(struct sim_node *n, const struct sess_act *a)
 {
-	slot(n, a->peer)->ep = a->ep;
+	sim_path_endpoint(n->path, slot(n, a->peer), a);
 }
 
 static void on_side_port(struct sim_node *n, const struct sess_act *a)
 {
 	slot(n, a->peer)->side = a->on;
-	sim_trace(n->s, (int)n->index, other_index(n, &a->key), "side port", a->on);
+	sim_path_side_port(n->path, slot(n, a->peer), a->via, a->on);
+	sim_trace(n->s, (int)n->index, sim_node_index(n, &a->key), "side port", a->on);
 }
 
 static void on_dial_failed(struct sim_node *n, const struct sess_act *a)
 {
-	sim_trace(n->s, (int)n->index, other_index(n, &a->key), "dial failed", a->reason);
+	sim_trace(n->s, (int)n->index, sim_node_index(n, &a->key), "dial failed", a->reason);
+	sim_path_dial_failed(n->path, &a->key, &a->ep);
 	sim_dial_failed(n, &a->ep, &a->key);
 }
 
@@ -265,9 +282,19 @@ static void on_gossip_send(struct sim_node *n, const struct gossip_act *a)
 			n->sess, peer, WIRE_CTL_GOSSIP, a->buf, a->len, sim_node_now(n));
 }
 
+/* The path core dials, if there is one. */
+static void dial_node(
+	struct sim_node *n, const struct node_key *key, const struct ep *eps, size_t neps)
+{
+	if (n->path)
+		sim_path_want(n->path, key, eps, neps);
+	else
+		sim_dial_node(n, key, eps, neps);
+}
+
 static void on_gossip_dial(struct sim_node *n, const struct gossip_act *a)
 {
-	sim_dial_node(n, &a->node, a->eps, a->neps);
+	dial_node(n, &a->node, a->eps, a->neps);
 }
 
 static void on_hangup(struct sim_node *n, const struct gossip_act *a)
@@ -304,13 +331,14 @@ static void on_route_del(struct sim_node *n, const struct gossip_act *a)
 static void on_node_up(struct sim_node *n, const struct gossip_act *a)
 {
 	sim_own_changed(n->own);
-	sim_trace(n->s, (int)n->index, other_index(n, &a->node), "node up", 0);
+	sim_path_node(n->path, &a->node);
+	sim_trace(n->s, (int)n->index, sim_node_index(n, &a->node), "node up", 0);
 }
 
 static void on_node_down(struct sim_node *n, const struct gossip_act *a)
 {
 	sim_own_changed(n->own);
-	sim_trace(n->s, (int)n->index, other_index(n, &a->node), "node down", 0);
+	sim_trace(n->s, (int)n->index, sim_node_index(n, &a->node), "node down", 0);
 	check_node_down(n, &a->node);
 }
 
@@ -319,13 +347,13 @@ static void on_conflict(struct sim_node *n, const struct gossip_act *a)
 	if (a->type == GOSSIP_PREFIX_CONFLICT)
 		sim_own_conflict(n->own, a);
 	n->conflicts++;
-	sim_trace(n->s, (int)n->index, other_index(n, &a->node), "conflict", a->type);
+	sim_trace(n->s, (int)n->index, sim_node_index(n, &a->node), "conflict", a->type);
 }
 
 static void on_forgotten(struct sim_node *n, const struct gossip_act *a)
 {
 	sim_own_forgotten(n->own, a);
-	sim_trace(n->s, (int)n->index, other_index(n, &a->node), "forgotten", 0);
+	sim_trace(n->s, (int)n->index, sim_node_index(n, &a->node), "forgotten", 0);
 }
 
 static void on_clone(struct sim_node *n, const struct gossip_act *a)
@@ -383,20 +411,21 @@ static bool drain_sess(struct sim_node *n)
 	return any;
 }
 
-static void drain(struct sim_node *n)
+void sim_node_drain(struct sim_node *n)
 {
 	bool more;
 
 	do {
 		more = drain_sess(n);
 		drain_gossip(n);
+		more |= sim_path_drain(n->path);
 	} while (more);
 }
 
 static void turn_ends(struct sim_node *n)
 {
 	do
-		drain(n);
+		sim_node_drain(n);
 	while (sim_own_turn(n->own, sim_node_now(n)));
 	check_after(n);
 	arm(n);
@@ -407,7 +436,7 @@ static void save_peers(struct sim_node *n)
 	size_t count = 0;
 
 	for (uint32_t i = 1; i < n->nslots && count < SIM_SAVED; i++)
-		if (n->slots[i].up) {
+		if (n->slots[i].up && n->slots[i].ep.ip.family != IP_NONE) {
 			n->disk.peers[count].key = n->slots[i].key;
 			n->disk.peers[count++].ep = n->slots[i].ep;
 		}
@@ -428,67 +457,20 @@ static void housekeeping(struct sim_node *n, ts_t now)
 		sess_set_wall(sim_sess_core(n->sess), wall_now(n), now);
 	sim_own_wall(n->own, wall_now(n) / 1000000000, now);
 	(void)gossip_set_endpoints(n->gossip, &ep, 1, now);
+	sim_path_refresh(n->path, now);
 	save_peers(n);
 	n->house_at = ts_add(now, HOUSEKEEPING);
 }
 
-/* A data packet to a random peer. */
-static void send_data(struct sim_node *n)
-{
-	uint8_t buf[SIM_DATA_LEN];
-	struct sim_node *to = n->s->nodes[prng_below(&n->s->prng, n->s->cfg.nodes)];
-	struct sim_slot *p = to->running ? sim_node_slot(n, &to->id.pub) : NULL;
-	struct sim_key *k = p && p->up && p->use ? sim_node_key(n, p->use) : NULL;
-
-	if (!k || k->k.rx_lanes < 2)
-		return;
-	sim_data_seal(k, p->side, buf);
-	n->data_sent++;
-	sim_net_send(n->s->net, n->index, port_of(p->side ? 1 : 0), &p->ep, buf, sizeof(buf),
-		sizeof(buf));
-}
-
 static void each_second(struct sim_node *n, ts_t now)
 {
-	struct sess *core = sim_sess_core(n->sess);
-
-	for (uint32_t i = 1; core && i < n->nslots; i++)
-		if (n->slots[i].up && n->slots[i].last_data.ns)
-			sess_traffic(
-				core, sim_sess_core_peer(n->sess, i), n->slots[i].last_data, now);
-	if (core && n->s->cfg.data)
-		send_data(n);
+	sim_data_second(n, now);
+	sim_path_second(n->path, now);
+	sim_flow_second(n);
 	n->second_at = ts_add(now, SECOND);
 }
 
 /* --- datagrams --- */
-
-/* What the data plane does with a data packet of a lane of its own. False: not for it. */
-static bool data_recv(
-	struct sim_node *n, const struct ep *from, const struct ip *local, uint8_t *buf, size_t len)
-{
-	struct sim_data d;
-	struct sim_key *k = sim_data_parse(buf, len, &d) ? sim_node_key(n, d.index) : NULL;
-
-	if (!k)
-		return false;
-	if (!sim_data_open(k, &d, buf, len))
-		return true;
-	n->data_got++;
-	slot(n, k->peer)->last_data = sim_node_now(n);
-	if (!k->confirmed) {
-		k->confirmed = true;
-		sess_key_confirmed(sim_sess_core(n->sess), d.index, sim_node_now(n));
-		drain(n);
-		k = sim_node_key(n, d.index);
-	}
-	if (d.side)
-		return true;
-	if (k && slot(n, k->peer)->up && !ep_eq(&slot(n, k->peer)->ep, from))
-		sess_roam_hint(sim_sess_core(n->sess), sim_sess_core_peer(n->sess, k->peer), from,
-			local, sim_node_now(n));
-	return true;
-}
 
 static bool deaf_to(const struct sim_node *n, const struct ep *from)
 {
@@ -502,7 +484,9 @@ static void handle(
 {
 	if (deaf_to(n, from) || ts_before(n->s->now, n->deaf_until))
 		return;
-	if (!data_recv(n, from, local, buf, len))
+	if (n->path && len > 0 && WIRE_TYPE_OF(buf[0]) == WIRE_RELAY)
+		sim_relay_recv(n, buf, len);
+	else if (!sim_data_recv(n, from, local, buf, len))
 		(void)sim_sess_recv(n->sess, from, local, buf, len, sim_node_now(n));
 }
 
@@ -538,7 +522,7 @@ static void read_inbox(struct sim_node *n)
 		list_del(&w->link);
 		n->inbox_bytes -= w->len;
 		handle(n, &w->from, &w->local, w->buf, w->len);
-		drain(n);
+		sim_node_drain(n);
 		free(w);
 	}
 }
@@ -554,6 +538,7 @@ static void arm(struct sim_node *n)
 		return;
 	}
 	when = ts_min(when, ts_min(sim_dial_deadline(n), sim_own_deadline(n->own)));
+	when = ts_min(when, sim_path_deadline(n->path));
 	when = ts_min(when, ts_min(n->second_at, n->house_at));
 	if (sim_planted(n, PLANT_SPIN) || !list_empty(&n->inbox))
 		when = TS_ZERO;
@@ -578,14 +563,16 @@ static void on_wake(struct sim *s, struct sim_event *e)
 	/* What is not due is not called: a thousand nodes wake up often. */
 	if (ts_due(sim_sess_deadline(n->sess), now)) {
 		sim_sess_tick(n->sess, now);
-		drain(n);
+		sim_node_drain(n);
 	}
 	if (ts_due(gossip_deadline(n->gossip), now)) {
 		gossip_tick(n->gossip, now);
-		drain(n);
+		sim_node_drain(n);
 	}
 	if (ts_due(sim_dial_deadline(n), now))
 		sim_dial_tick(n, now);
+	if (ts_due(sim_path_deadline(n->path), now))
+		sim_path_tick(n->path, now);
 	if (ts_due(n->second_at, now))
 		each_second(n, now);
 	if (ts_due(n->house_at, now))
@@ -611,6 +598,7 @@ struct sim_node *sim_node_new(struct sim *s, unsigned index)
 	prng_seed(&n->prng, prng_next(&s->prng));
 	snprintf(n->name, sizeof(n->name), "n%u", index);
 	sim_node_own_prefix(index, &n->prefixes[n->nprefixes++]);
+	n->no_relay = index % NO_RELAY_EACH == NO_RELAY_EACH - 1;
 	n->target.is = s->cfg.nodes > 1;
 	n->target.host = index == 0;
 	return n;
@@ -637,7 +625,10 @@ static void forget(struct sim_node *n)
 	sim_sess_free(n->sess);
 	gossip_free(n->gossip);
 	sim_own_free(n->own);
+	sim_path_free(n->path);
 	n->own = NULL;
+	n->path = NULL;
+	n->flow.until = TS_ZERO;
 	n->nclaims = 0;
 	while (n->keys && map_next(n->keys, &it, &key, &value))
 		free_key(value);
@@ -732,6 +723,13 @@ static void start_cores(struct sim_node *n, ts_t now)
 	c.side_ports = 0;
 	if (n->s->cfg.outside && sim_sess_add_core(n->sess, &c, is_outside, n->s->net, now) != 0)
 		abort();
+	if (n->no_relay)
+		gossip_set_features(n->gossip, GOSSIP_F_NO_RELAY, now);
+	if (!n->s->cfg.no_paths && !n->s->cfg.outside && n->s->cfg.nodes <= SIM_PATHS_NODES) {
+		n->path = sim_path_new(n, now);
+		if (!n->path)
+			abort();
+	}
 	if (n->s->cfg.no_claims || n->s->cfg.nodes > SIM_CLAIMS_NODES)
 		return;
 	n->own = sim_own_new(n, wall_now(n) / 1000000000, now);
@@ -762,13 +760,14 @@ static void on_start(struct sim *s, struct sim_event *e)
 		abort();
 	n->boots++;
 	n->started = s->now;
+	n->met = TS_ZERO;
 	n->stalled_until = TS_ZERO;
 	sim_net_disturb(s->net, n->index, s->now);
 	sim_trace(s, (int)n->index, -1, "start", (int64_t)n->disk.epoch);
 	housekeeping(n, now);
 	sim_node_publish(n);
 	for (size_t i = 0; i < n->disk.npeers; i++)
-		sim_dial_node(n, &n->disk.peers[i].key, &n->disk.peers[i].ep, 1);
+		dial_node(n, &n->disk.peers[i].key, &n->disk.peers[i].ep, 1);
 	sim_dial_start(n, now);
 	n->second_at = ts_add(now, prng_jitter(&n->prng, SECOND, 50));
 	turn_ends(n);
@@ -803,11 +802,11 @@ void sim_node_stop(struct sim_node *n)
 	sim_net_disturb(n->s->net, n->index, n->s->now);
 	sim_trace(n->s, (int)n->index, -1, "clean stop", 0);
 	gossip_pause(n->gossip, sim_node_now(n));
-	drain(n);
+	sim_node_drain(n);
 	for (uint32_t i = 1; i < n->nslots; i++)
 		if (n->slots[i].up)
 			sim_sess_disconnect(n->sess, &n->slots[i].key, sim_node_now(n));
-	drain(n);
+	sim_node_drain(n);
 	check_stopped(n);
 	forget(n);
 }

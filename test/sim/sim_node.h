@@ -12,11 +12,14 @@
 #include "replay.h"
 #include "session.h"
 #include "sim.h"
+#include "sim_flow.h"
 #include "sim_own.h"
+#include "sim_relay.h"
 #include "sim_route.h"
 
 struct aead;
 struct map;
+struct sim_path;
 struct sim_sess;
 struct view;
 
@@ -46,11 +49,14 @@ struct sim_key {
 	struct sess_keys k;
 	uint32_t peer;
 	bool confirmed;
-	uint64_t sealed0;     /* highest counter seen on lane 0, plus one */
+	struct replay sealed; /* counters seen on lane 0 */
 	uint64_t counter;     /* of lane 1 */
 	struct aead *tx, *rx; /* made when first used */
 	struct replay window; /* of lane 1 */
 };
+
+/* Ways that data leaves by. */
+enum sim_via { SIM_VIA_MAIN, SIM_VIA_SIDE, SIM_VIA_RELAY, SIM_VIAS };
 
 struct sim_slot {
 	bool up;
@@ -59,7 +65,12 @@ struct sim_slot {
 	struct node_key key;
 	struct ep ep;
 	ts_t last_data;
-	bool side; /* data may leave from the worker's own source port */
+	bool side; /* data may leave from the worker's own source port, as the session core says */
+	bool side_off;        /* not so the path core */
+	struct sim_way way;   /* n > 0: data takes that one */
+	ts_t way_since;       /* simulation time */
+	ts_t tx_at[SIM_VIAS]; /* data left so; ns 0: never */
+	ts_t any_rx, told_rx; /* data came; as was told to gossip */
 };
 
 enum sim_target_state { TARGET_WAITING, TARGET_DIALLING, TARGET_REACHED, TARGET_SELF };
@@ -80,11 +91,14 @@ struct sim_node {
 	unsigned index;
 	char name[NODE_NAME_MAX + 1];
 	bool running;
-	bool clone; /* it runs from a copy of another one's disk */
+	bool clone;    /* it runs from a copy of another one's disk */
+	bool no_relay; /* --relay no */
+	bool swallows; /* it says that it relays, and doesn't */
 	unsigned boots;
 	uint64_t mono; /* its monotonic clock is ahead of the simulation's by so much */
 	int64_t wall;  /* its wall clock is off by so much, in ns */
 	ts_t started;  /* of this life; simulation time, as all times here but target's and *_at */
+	ts_t met;      /* the first session of this life; zero: none yet */
 	ts_t stalled_until, deaf_until;
 	struct sim_disk disk, before; /* before: as of the start before this one */
 	struct identity id;
@@ -96,6 +110,7 @@ struct sim_node {
 	struct sim_sess *sess;
 	struct gossip *gossip;
 	struct sim_own *own;    /* NULL: no claims */
+	struct sim_path *path;  /* NULL: addresses alone */
 	struct sim_slot *slots; /* by handle */
 	uint32_t nslots;
 	struct map *keys; /* local index: struct sim_key */
@@ -115,7 +130,9 @@ struct sim_node {
 	struct map *views;
 	ts_t views_at;
 
+	struct sim_flow flow;
 	uint64_t data_sent, data_got, downs, conflicts, clones;
+	uint64_t relayed, relay_refused, relay_bad, swallowed;
 	uint64_t taken_for_dead; /* by other nodes, while it ran */
 };
 
@@ -139,6 +156,13 @@ void sim_node_datagram(struct sim_node *n, const struct ep *from, const struct i
 	uint8_t *buf, size_t len);
 /* Send a gossip message of the caller's making to a peer, as a member that lies would. */
 void sim_node_say(struct sim_node *n, const struct node_key *to, const uint8_t *buf, size_t len);
+
+/* Carry out what the cores say. */
+void sim_node_drain(struct sim_node *n);
+/* 0: the main port; else the own source port of worker @via - 1. */
+uint16_t sim_node_port(uint8_t via);
+/* The number of the running node with that key; -1: none. */
+int sim_node_index(const struct sim_node *n, const struct node_key *key);
 
 /* Hear nothing until @until, and go on speaking. */
 void sim_node_deafen(struct sim_node *n, ts_t until);

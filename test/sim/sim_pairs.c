@@ -15,18 +15,20 @@
 #include "sim_net.h"
 #include "sim_node.h"
 #include "sim_route.h"
+#include "sim_ways.h"
 
 #define PAIRWISE_MAX  128
 #define PAIRS_SAMPLED 8192
 #define KEYS_GRACE    5  /* seconds that a pair may not open what the other seals */
 #define FAULTS_GRACE  10 /* more than cfg.routable, while others are in trouble */
-#define JOIN_GRACE    DUR_SEC(20)
+#define RELAY_GRACE   10 /* the same where relays or translators are needed */
 #define OWNERS_GRACE  10 /* that it may differ about an owner */
 
 struct pair {
 	unsigned a, b;
 	uint8_t mismatch, dispute, claims;
 	uint8_t lost[2]; /* a to b, b to a */
+	bool direct;     /* nothing stood between them in the last second */
 };
 
 struct pairs {
@@ -285,14 +287,15 @@ static const struct sim_route *unroutable(
 	return NULL;
 }
 
-static void check_routable(
-	struct pairs *p, uint8_t *lost, const struct sim_node *from, const struct sim_node *to)
+static void check_routable(struct pairs *p, uint8_t *lost, bool direct, const struct sim_node *from,
+	const struct sim_node *to)
 {
 	const struct sim_route *r = unroutable(p, from, to);
 	char text[PFX_STRLEN];
 
 	*lost = r ? *lost + 1 : 0;
-	if (*lost > p->s->cfg.routable.ns / DUR_SEC(1).ns + (p->quiet ? 0 : FAULTS_GRACE))
+	if (*lost > p->s->cfg.routable.ns / DUR_SEC(1).ns + (p->quiet ? 0 : FAULTS_GRACE) +
+			    (direct ? 0 : RELAY_GRACE))
 		sim_fail(p->s, CHECK_ROUTABLE,
 			"n%u can reach n%u and has no route to its %s for %u s", from->index,
 			to->index, pfx_fmt(&r->p.pfx, text), *lost);
@@ -300,18 +303,18 @@ static void check_routable(
 
 /* --- each second --- */
 
-/* Who has just started has yet to find the others. */
-static bool awake(const struct sim_node *n)
-{
-	return n->running && ts_due(n->stalled_until, n->s->now) &&
-	       ts_due(ts_add(n->started, JOIN_GRACE), n->s->now);
-}
-
 /* Are both well, and was nothing in their way for the last second? */
 static bool talk(const struct sim *s, const struct sim_node *a, const struct sim_node *b)
 {
-	return awake(a) && awake(b) &&
+	return sim_way_awake(a) && sim_way_awake(b) &&
 	       ts_due(ts_add(sim_net_calm_since(s->net, a->index, b->index), DUR_SEC(1)), s->now);
+}
+
+/* The same by way of others. */
+static bool talk_by_others(const struct sim *s, const struct sim_node *a, const struct sim_node *b)
+{
+	return sim_way_awake(a) && sim_way_awake(b) && a->path && b->path &&
+	       ts_due(ts_add(sim_way_since(s, a->index, b->index), DUR_SEC(1)), s->now);
 }
 
 void pairs_second(struct pairs *p, bool quiet)
@@ -326,15 +329,19 @@ void pairs_second(struct pairs *p, bool quiet)
 		struct pair *q = &p->v[i];
 		struct sim_node *a = s->nodes[q->a], *b = s->nodes[q->b];
 
-		if (!talk(s, a, b)) {
-			*q = (struct pair){.a = q->a, .b = q->b};
+		bool direct = talk(s, a, b), others = !direct && talk_by_others(s, a, b);
+
+		if (direct != q->direct || !(direct || others))
+			*q = (struct pair){.a = q->a, .b = q->b, .direct = direct};
+		if (!direct && !others)
 			continue;
-		}
-		if (!s->cfg.no_crypto)
+		if (direct && !s->cfg.no_crypto)
 			check_keys(p, q, a, b);
-		check_owners(p, q, a, b);
-		check_claims(p, q, a, b);
-		check_routable(p, &q->lost[0], a, b);
-		check_routable(p, &q->lost[1], b, a);
+		if (direct) {
+			check_owners(p, q, a, b);
+			check_claims(p, q, a, b);
+		}
+		check_routable(p, &q->lost[0], direct, a, b);
+		check_routable(p, &q->lost[1], direct, b, a);
 	}
 }

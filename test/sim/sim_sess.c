@@ -9,6 +9,7 @@
 #include "sim_sess.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,8 @@
 
 #define PLAIN_HDR    (1 + 32 + 8 + 8 + 8)
 #define PLAIN_MAX    (PLAIN_HDR + 1 + WIRE_CTL_BODY_MAX)
-#define PING_BODY    8
+#define PING_BODY    8                       /* when it was sent, ns */
+#define PONG_BODY    (PING_BODY + 1 + 4 + 2) /* and the endpoint as it was seen: IPv4 */
 #define LOST_REDIAL  DUR_SEC(30)
 #define RESET_PERIOD DUR_MS(20) /* LIM_RESETS_PER_SEC */
 #define REKEY_FINAL  1          /* body of a FINAL that only stands for a rekey's traffic */
@@ -37,6 +39,8 @@ struct plain_peer {
 	uint64_t life;
 	uint64_t rx_top, rx_seen; /* window of 64 counters */
 	bool initiator, released;
+	dur_t rtt; /* < 0: not measured */
+	struct ep observed;
 	ts_t last_rx, last_use, ping_at, rekey_at;
 };
 
@@ -108,8 +112,8 @@ static void plain_head(struct wr *w, uint8_t type, const struct node_key *self, 
 	wr_u64(w, counter);
 }
 
-static void transmit(struct plain *p, uint8_t type, const struct ep *to, uint64_t to_life,
-	const void *body, size_t len)
+static struct sess_act *transmit(struct plain *p, uint8_t type, const struct ep *to,
+	uint64_t to_life, const void *body, size_t len)
 {
 	uint8_t *buf;
 	struct sess_act *a = push(p, SESS_SEND, PLAIN_HDR + len, &buf);
@@ -119,6 +123,7 @@ static void transmit(struct plain *p, uint8_t type, const struct ep *to, uint64_
 	wr_init(&w, buf, PLAIN_HDR + len);
 	plain_head(&w, type, &p->self, p->life, to_life, ++p->counter);
 	wr_copy(&w, body, len);
+	return a;
 }
 
 static void control(
@@ -130,7 +135,7 @@ static void control(
 	msg[0] = type;
 	if (len)
 		memcpy(msg + 1, body, len);
-	transmit(p, WIRE_DATA, &t->ep, t->life, msg, len + 1);
+	transmit(p, WIRE_DATA, &t->ep, t->life, msg, len + 1)->peer = t->handle;
 }
 
 static void about(struct plain *p, enum sess_act_type type, const struct plain_peer *t, int reason)
@@ -194,6 +199,7 @@ static struct plain_peer *peer_up(
 	t->key = *key;
 	t->ep = *ep;
 	t->life = life;
+	t->rtt = DUR_NS(-1);
 	t->last_rx = t->last_use = now;
 	t->ping_at = now;
 	t->rekey_at = rekey_time(p, now);
@@ -281,6 +287,28 @@ static int plain_connect(
 	return 0;
 }
 
+/* In place of other dials that expect @expect; one whose answer has come goes on instead. */
+static int plain_redial(
+	struct plain *p, const struct ep *to, const struct node_key *expect, ts_t give_up, ts_t now)
+{
+	struct list *n, *t;
+
+	list_each(&p->dials, n, t)
+	{
+		struct plain_dial *d = list_entry(n, struct plain_dial, link);
+
+		if (!d->has_expect || !node_key_eq(&d->expect, expect))
+			continue;
+		if (ep_eq(&d->to, to))
+			d->give_up = give_up;
+		else if (d->final)
+			return 0;
+		else
+			dial_free(p, d);
+	}
+	return plain_connect(p, to, expect, give_up, now);
+}
+
 /* Dials that a standing peer makes needless. */
 static void settle(struct plain *p, const struct plain_peer *peer)
 {
@@ -336,6 +364,16 @@ static int on_resp(struct plain *p, const struct plain_msg *m, const struct ep *
 	return ERR_STATE;
 }
 
+/* What moves it is a packet that came directly, and never to or from a way through relays. */
+static void follow(struct plain *p, struct plain_peer *t, const struct ep *from)
+{
+	if (ep_eq(&t->ep, from) || sess_relayed_label(from, NULL) ||
+		sess_relayed_label(&t->ep, NULL))
+		return;
+	t->ep = *from;
+	about(p, SESS_ENDPOINT, t, 0);
+}
+
 /* The peer's handshake is complete: it stands, perhaps in a new life. */
 static int on_final(struct plain *p, const struct plain_msg *m, const struct ep *from, ts_t now)
 {
@@ -349,10 +387,9 @@ static int on_final(struct plain *p, const struct plain_msg *m, const struct ep 
 	}
 	if (t) {
 		t->life = m->life;
-		t->ep = *from;
 		t->rx_top = t->rx_seen = 0;
 		t->last_rx = now;
-		about(p, SESS_ENDPOINT, t, 0);
+		follow(p, t, from);
 		arm_peer(p, t);
 	} else {
 		t = peer_up(p, &m->key, from, m->life, now);
@@ -411,6 +448,33 @@ static struct plain_peer *confirm_dial(
 	return NULL;
 }
 
+static void on_pong(struct plain_peer *t, struct rd *r, ts_t now)
+{
+	ts_t sent = {rd_u64(r)};
+
+	if (rd_left(r) > 0) {
+		t->observed = (struct ep){.ip = ip_v4(rd_u32(r))};
+		t->observed.port = rd_u16(r);
+	}
+	if (!rd_bad(r) && !ts_before(now, sent))
+		t->rtt = ts_sub(now, sent);
+}
+
+/* The token comes back, with how we see the peer; one behind relays has no endpoint. */
+static void pong(struct plain *p, struct plain_peer *t, struct rd *r, const struct ep *from)
+{
+	uint8_t body[PONG_BODY];
+	struct wr w;
+
+	wr_init(&w, body, sizeof(body));
+	wr_u64(&w, rd_u64(r));
+	if (from->ip.family == IP_V4) {
+		wr_copy(&w, from->ip.b, 4);
+		wr_u16(&w, from->port);
+	}
+	control(p, t, WIRE_CTL_PONG, body, wr_len(&w));
+}
+
 static void on_control(
 	struct plain *p, struct plain_peer *t, struct rd *r, const struct ep *from, ts_t now)
 {
@@ -420,16 +484,15 @@ static void on_control(
 	struct sess_act *a;
 
 	t->last_rx = now;
-	if (!ep_eq(&t->ep, from)) {
-		t->ep = *from;
-		about(p, SESS_ENDPOINT, t, 0);
-	}
+	follow(p, t, from);
 	switch (rd_u8(r)) {
 	case WIRE_CTL_CONFIRM:
+		break;
 	case WIRE_CTL_PONG:
+		on_pong(t, r, now);
 		break;
 	case WIRE_CTL_PING:
-		control(p, t, WIRE_CTL_PONG, body + 1, len - 1);
+		pong(p, t, r, from);
 		break;
 	case WIRE_CTL_CLOSE:
 		peer_down(p, t, SESS_DOWN_CLOSED);
@@ -523,7 +586,8 @@ static int plain_recv(
 
 static void peer_tick(struct plain *p, struct plain_peer *t, ts_t now)
 {
-	static const uint8_t token[PING_BODY], rekey[] = {REKEY_FINAL};
+	static const uint8_t rekey[] = {REKEY_FINAL};
+	uint8_t token[PING_BODY];
 	dur_t every = p->tune.ping_interval;
 
 	if (ts_due(ts_add(t->last_rx, p->tune.peer_timeout), now)) {
@@ -538,6 +602,7 @@ static void peer_tick(struct plain *p, struct plain_peer *t, ts_t now)
 	if (ts_due(t->ping_at, now)) {
 		if (ts_due(ts_add(t->last_rx, DUR_NS(every.ns * 3 / 2)), now))
 			every.ns /= 3;
+		memcpy(token, &(uint64_t){htobe64(now.ns)}, sizeof(token));
 		control(p, t, WIRE_CTL_PING, token, sizeof(token));
 		t->ping_at = ts_add(now, prng_jitter(&p->prng, every, 20));
 	}
@@ -616,6 +681,27 @@ static bool plain_next(struct plain *p, struct sess_act *out)
 	return true;
 }
 
+/* A probe's padding is zeros behind the body, so that it stands for so many bytes on the wire. */
+static int plain_seal(struct plain *p, const struct sess_msg *m, uint8_t *out, size_t cap)
+{
+	struct plain_peer *t = m->peer && m->peer <= p->npeers ? p->peers[m->peer] : NULL;
+	size_t len = PLAIN_HDR + 1 + m->len;
+	struct wr w;
+
+	if (!t)
+		return ERR_NOT_FOUND;
+	if (m->size > WIRE_DATA_OVERHEAD && m->size - WIRE_DATA_OVERHEAD + PLAIN_HDR > len)
+		len = m->size - WIRE_DATA_OVERHEAD + PLAIN_HDR;
+	if (len > cap)
+		return ERR_RANGE;
+	wr_init(&w, out, cap);
+	plain_head(&w, WIRE_DATA, &p->self, p->life, t->life, ++p->counter);
+	wr_u8(&w, m->type);
+	wr_copy(&w, m->body, m->len);
+	wr_zero(&w, len - wr_len(&w));
+	return (int)len;
+}
+
 /* --- the switch --- */
 
 struct sim_sess *sim_sess_new(const struct sess_cfg *cfg, bool plain, ts_t now)
@@ -691,6 +777,62 @@ int sim_sess_connect(struct sim_sess *x, const struct ep *to, const struct node_
 {
 	return for_core(x, to) ? sess_connect(x->core, to, expect, give_up, now)
 			       : plain_connect(x->p, to, expect, give_up, now);
+}
+
+int sim_sess_redial(struct sim_sess *x, const struct ep *to, const struct node_key *expect,
+	ts_t give_up, ts_t now)
+{
+	return x->core ? sess_redial(x->core, to, expect, give_up, now)
+		       : plain_redial(x->p, to, expect, give_up, now);
+}
+
+int sim_sess_seal(struct sim_sess *x, const struct sess_msg *m, uint8_t *out, size_t cap, ts_t now)
+{
+	return x->core ? sess_seal(x->core, m, out, cap, now) : plain_seal(x->p, m, out, cap);
+}
+
+void sim_sess_used(struct sim_sess *x, uint32_t peer, ts_t when, ts_t now)
+{
+	uint32_t plain = plain_peer_of(x, peer);
+
+	if (!plain && x->core)
+		sess_used(x->core, sim_sess_core_peer(x, peer), when, now);
+	else if (plain && plain <= x->p->npeers && x->p->peers[plain])
+		x->p->peers[plain]->last_use = when;
+}
+
+void sim_sess_move(struct sim_sess *x, const struct node_key *key, const struct ep *to, ts_t now)
+{
+	struct plain_peer *t;
+
+	if (x->core) {
+		(void)sess_move(x->core, sess_peer_find(x->core, key), to, now);
+		return;
+	}
+	t = map_get(x->p->by_key, key);
+	if (t)
+		t->ep = *to;
+}
+
+bool sim_sess_info_next(const struct sim_sess *x, uint32_t *it, struct sim_sess_info *out, ts_t now)
+{
+	struct sess_peer_info i;
+
+	if (x->core) {
+		if (!sess_peer_next(x->core, it, &i, now))
+			return false;
+		*out = (struct sim_sess_info){i.key, i.up, i.rtt, i.observed};
+		return true;
+	}
+	while (++*it <= x->p->npeers) {
+		const struct plain_peer *t = x->p->peers[*it];
+
+		if (!t)
+			continue;
+		*out = (struct sim_sess_info){t->key, true, t->rtt, t->observed};
+		return true;
+	}
+	return false;
 }
 
 void sim_sess_disconnect(struct sim_sess *x, const struct node_key *key, ts_t now)

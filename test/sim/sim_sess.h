@@ -42,18 +42,33 @@ size_t sim_stub_answer(struct sim_stub *x, const uint8_t *buf, size_t len,
 /* As sess_connect and so on in session.h. */
 int sim_sess_connect(struct sim_sess *x, const struct ep *to, const struct node_key *expect,
 	ts_t give_up, ts_t now);
+int sim_sess_redial(struct sim_sess *x, const struct ep *to, const struct node_key *expect,
+	ts_t give_up, ts_t now);
 void sim_sess_disconnect(struct sim_sess *x, const struct node_key *key, ts_t now);
 void sim_sess_release(struct sim_sess *x, const struct node_key *key, ts_t now);
 int sim_sess_recv(struct sim_sess *x, const struct ep *from, const struct ip *local, uint8_t *buf,
 	size_t len, ts_t now);
 int sim_sess_send(
 	struct sim_sess *x, uint32_t peer, uint8_t type, const void *body, size_t len, ts_t now);
+int sim_sess_seal(struct sim_sess *x, const struct sess_msg *m, uint8_t *out, size_t cap, ts_t now);
+void sim_sess_used(struct sim_sess *x, uint32_t peer, ts_t when, ts_t now);
+void sim_sess_move(struct sim_sess *x, const struct node_key *key, const struct ep *to, ts_t now);
 void sim_sess_tick(struct sim_sess *x, ts_t now);
 ts_t sim_sess_deadline(const struct sim_sess *x);
 bool sim_sess_next(struct sim_sess *x, struct sess_act *out);
 uint32_t sim_sess_find(const struct sim_sess *x, const struct node_key *key);
 
-/* The length on the wire of a datagram of this node's. */
+/* What the path driver wants to know of each. Walk: *@it = 0 first. */
+struct sim_sess_info {
+	struct node_key key;
+	bool up;
+	dur_t rtt;          /* < 0: not measured */
+	struct ep observed; /* how the peer sees us; family IP_NONE: unknown */
+};
+bool sim_sess_info_next(
+	const struct sim_sess *x, uint32_t *it, struct sim_sess_info *out, ts_t now);
+
+/* The length on the wire of an end-to-end datagram, this node's or of its kind. */
 size_t sim_sess_wire_len(const struct sim_sess *x, const uint8_t *buf, size_t len);
 
 #endif

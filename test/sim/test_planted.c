@@ -16,7 +16,9 @@ struct bug {
 };
 
 /* Who says nothing is taken for dead. */
-#define NOT_ALIVE (1u << CHECK_FALSE_DEATH | 1u << CHECK_ROUTABLE | 1u << CHECK_OWNERS)
+#define NOT_ALIVE  (1u << CHECK_FALSE_DEATH | 1u << CHECK_ROUTABLE | 1u << CHECK_OWNERS)
+/* Who finds no way is alone. */
+#define NOT_LINKED (1u << CHECK_FALSE_DOWN | 1u << CHECK_FALSE_DEATH | 1u << CHECK_ROUTABLE)
 /* Forged records are believed: all that follows from that. */
 #define NOT_RECORDS                                                                                \
 	(1u << CHECK_RECORDS | 1u << CHECK_ROUTES | 1u << CHECK_OWNERS | 1u << CHECK_AGREE |       \
@@ -40,6 +42,10 @@ static const struct bug bugs[] = {
 	{PLANT_FALSE_DEATH, CHECK_FALSE_DEATH, "none", 0},
 	{PLANT_CLAIM_TAKEN, CHECK_CLAIMS, "none", 0},
 	{PLANT_BIG, CHECK_SIZE, "none", 0},
+	{PLANT_ROUTE_TWICE, CHECK_RELAY, "ways", 0},
+	{PLANT_RELAY_BACK, CHECK_RELAY, "ways", 0},
+	{PLANT_NO_ANSWER, CHECK_REACHABLE, "ways", NOT_LINKED},
+	{PLANT_WAY_LOST, CHECK_REACHABLE, "ways", NOT_LINKED},
 	{PLANT_NO_SIGNATURE, CHECK_COUNTED, "forge", NOT_RECORDS},
 };
 
@@ -59,6 +65,7 @@ static void plant(const struct bug *b)
 		cfg.profile = b->profile;
 		cfg.plant = b->plant;
 		cfg.checks = b->off;
+		cfg.data = b->found_by == CHECK_REACHABLE || b->found_by == CHECK_RELAY;
 		s = sim_new(&cfg);
 		assert_non_null(s);
 		if (!sim_live(s, DUR_SEC(220), &r)) {

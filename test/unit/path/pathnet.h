@@ -26,6 +26,9 @@
 #define REPORT_MS  50
 #define REDIAL_MS  500
 
+/* What a node does that lies about ways: it says that it has a splendid one to everybody. */
+enum crook { CROOK_NOT, CROOK_SLOW, CROOK_SWALLOWS };
+
 enum nat { NAT_OPEN, NAT_FIREWALL, NAT_CONE, NAT_SYMMETRIC };
 
 /* What an address translator, or a firewall that remembers, in front of a node holds. */
@@ -50,6 +53,7 @@ struct node {
 	struct node_key key;
 	struct ep ep; /* inside */
 	bool relay;
+	enum crook crook;
 	unsigned gap_ms; /* between probes; 0: as shipped */
 	enum nat nat;
 	struct mapping maps[MAPS_MAX];
@@ -62,7 +66,7 @@ struct node {
 		struct ep ep;
 		ts_t next;
 	} dial[NODES_MAX];
-	unsigned sends, states[NODES_MAX];
+	unsigned sends, states[NODES_MAX], bad_relays[NODES_MAX];
 	bool unreachable[NODES_MAX];
 };
 
@@ -107,7 +111,7 @@ struct net {
 	dur_t nat_life;
 	struct flow flow[FLOWS_MAX];
 	unsigned nflows;
-	uint64_t relayed, refused;
+	uint64_t relayed, refused, swallowed;
 };
 
 static const struct path_route direct;
@@ -272,6 +276,10 @@ static void forward(struct net *t, unsigned self, struct frame f)
 		t->refused++;
 		return;
 	}
+	if (t->n[self].crook == CROOK_SWALLOWS) {
+		t->swallowed++;
+		return;
+	}
 	unsigned to = find_label(t, &next);
 	if (to == NODES_MAX || !t->n[self].link[to].up || t->n[self].link[to].route.n > 0)
 		return;
@@ -344,6 +352,30 @@ static void on_data(struct net *t, const struct frame *f)
 	w->direct = f->n == 0;
 }
 
+/* A crook's answer to who asks it for a way. False: it was not asked. */
+static bool crook_answers(struct net *t, unsigned self, const struct frame *f)
+{
+	struct path_answer m = {.verdict = PATH_ANSWER_OK, .cost_us = 1};
+	struct link *l = &t->n[self].link[f->origin];
+	struct frame answer = {.kind = FRAME_PATH};
+	struct path_ask ask;
+	struct rd r;
+	struct wr w;
+
+	rd_init(&r, f->buf, f->len);
+	if (t->n[self].crook == CROOK_NOT || rd_u8(&r) != PATH_MSG_ASK)
+		return false;
+	assert_int_equal(path_ask_decode(&r, &ask), 0);
+	m.id = ask.id;
+	m.target = path_label_of(&ask.target);
+	wr_init(&w, answer.buf, sizeof(answer.buf));
+	path_answer_encode(&w, &m);
+	answer.len = wr_len(&w);
+	answer.size = overhead(&l->route) + 1 + answer.len;
+	send_way(t, self, f->origin, &l->route, &l->ep, answer);
+	return true;
+}
+
 static void arrive(struct net *t, struct frame *f)
 {
 	unsigned self = nat_in(t, &f->from, &f->ep);
@@ -362,7 +394,7 @@ static void arrive(struct net *t, struct frame *f)
 
 	switch (f->kind) {
 	case FRAME_PATH:
-		if (x->link[f->origin].up)
+		if (x->link[f->origin].up && !crook_answers(t, self, f))
 			(void)path_recv(x->p, &from, f->buf, f->len, t->now);
 		break;
 	case FRAME_DATA:
@@ -455,6 +487,10 @@ static void drain(struct net *t, unsigned i)
 			break;
 		case PATH_UNREACHABLE:
 			x->unreachable[j] = true;
+			break;
+		case PATH_RELAY_BAD:
+			assert_int_equal(a.route.n, 1);
+			x->bad_relays[find_key(t, &a.route.first)]++;
 			break;
 		case PATH_STATE:
 			x->states[j]++;

@@ -304,6 +304,46 @@ static void test_lying_answer(void **state)
 	}
 }
 
+/* Two crooks and an honest relay between two nodes that are cut. Whatever the crooks promise, traffic is
+ * held up for a few seconds at most and then never again; each that carried nothing is named; one that
+ * carries, but slowly, is left for the honest one. */
+static void test_crooks(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		const bool slow = seed & 1;
+		struct net *t = net_new(5, seed);
+
+		for (unsigned r = 3; r < 5; r++) {
+			t->n[r].crook = slow ? CROOK_SLOW : CROOK_SWALLOWS;
+			set_delay(t, 0, r, slow ? 150 : 1);
+			set_delay(t, 1, r, slow ? 150 : 1);
+		}
+		set_delay(t, 0, 2, 20);
+		set_delay(t, 1, 2, 20);
+		net_start(t, 1500);
+		join_all(t);
+		struct flow *ab = flow(t, 0, 1, 0, 500);
+		flow(t, 1, 0, 0, 500);
+		run(t, 2000);
+		mark(t, ab);
+		cut_both(t, 0, 1, true);
+		run(t, 40000);
+		assert_in_range(gap(t, ab), 0, 6000);
+		assert_int_equal(relay_of(t, 0, 1), 2);
+		mark(t, ab);
+		run(t, 300000);
+		assert_in_range(gap(t, ab), 0, 200);
+		assert_int_equal(relay_of(t, 0, 1), 2);
+		assert_int_equal(t->n[0].bad_relays[2], 0);
+		/* They were tried again now and then, not with data. */
+		if (!slow)
+			assert_true(t->n[0].bad_relays[3] > 0 && t->n[0].bad_relays[4] > 0);
+		assert_true(slow || stats(t, 0).relays_bad < 60);
+		net_free(t);
+	}
+}
+
 /* A line of nodes, each linked to its neighbours alone: its ends find each other through two relays,
  * and five nodes of a line through three. */
 static void test_chain(void **state)
@@ -414,6 +454,7 @@ int main(void)
 		cmocka_unit_test(test_bad_direct),
 		cmocka_unit_test(test_lossy_direct),
 		cmocka_unit_test(test_lying_answer),
+		cmocka_unit_test(test_crooks),
 		cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_random),
 	};
