@@ -29,26 +29,10 @@ struct plan {
 	struct place places[P_COUNT];
 	char ranges[TEXT_MAX]; /* "" or CIDRs with ", " between */
 	char claims[128];      /* "" or "auto/24, auto/64" */
+	unsigned long claim[2];
+	struct pfx range[RANGES_MAX];
+	size_t nranges;
 };
-
-static void plan_init(struct plan *p)
-{
-	static const char *const defaults[P_COUNT] = {
-		[P_IMAGE] = ("localhost/weft:" WEFT_VERSION),
-		[P_NAMESPACE] = "weft-system",
-		[P_CONFIG] = "cluster-range: [10.244.0.0/16]\n",
-		[P_CNI] = "\"cniVersion\": \"1.0.0\"",
-		[P_SURGE] = "      maxSurge: 1\n",
-		[P_UNAVAILABLE] = "maxUnavailable: 0",
-	};
-
-	memset(p, 0, sizeof(*p));
-	for (size_t i = 0; i < P_COUNT; i++) {
-		p->places[i].from = defaults[i];
-		(void)snprintf(p->places[i].to, TEXT_MAX, "%s", defaults[i]);
-	}
-	(void)snprintf(p->ranges, sizeof(p->ranges), "10.244.0.0/16");
-}
 
 static bool of(const char *v, const char *chars, size_t max)
 {
@@ -88,11 +72,13 @@ static bool take_ranges(struct plan *p, const char *v)
 	for (char *one = strtok_r(text, ",", &save); one; one = strtok_r(NULL, ",", &save)) {
 		struct pfx x;
 
-		if (pfx_parse(one, &x) != 0 || x.len == 0 || ++count > RANGES_MAX)
+		if (pfx_parse(one, &x) != 0 || x.len == 0 || count == RANGES_MAX)
 			return false;
+		p->range[count++] = x;
 		n += (size_t)snprintf(p->ranges + n, sizeof(p->ranges) - n, "%s%s", n ? ", " : "",
 			pfx_fmt(&x, one_text));
 	}
+	p->nranges = count;
 	return count > 0;
 }
 
@@ -113,6 +99,8 @@ static bool take_claim(struct plan *p, const char *v)
 	}
 	if (*end || v4 < 8 || v4 > 126)
 		return false;
+	p->claim[0] = v4;
+	p->claim[1] = v6;
 	(void)snprintf(
 		p->claims, sizeof(p->claims), v6 ? "auto/%lu, auto/%lu" : "auto/%lu", v4, v6);
 	return true;
@@ -151,6 +139,25 @@ static const struct {
 	{"--max-surge", "0 or 1", take_surge},
 };
 #define OPTIONS_OF_REMOVAL 1 /* the first of them */
+
+static void plan_init(struct plan *p)
+{
+	static const char *const defaults[P_COUNT] = {
+		[P_IMAGE] = ("localhost/weft:" WEFT_VERSION),
+		[P_NAMESPACE] = "weft-system",
+		[P_CONFIG] = "cluster-range: [10.244.0.0/16]\n",
+		[P_CNI] = "\"cniVersion\": \"1.0.0\"",
+		[P_SURGE] = "      maxSurge: 1\n",
+		[P_UNAVAILABLE] = "maxUnavailable: 0",
+	};
+
+	memset(p, 0, sizeof(*p));
+	for (size_t i = 0; i < P_COUNT; i++) {
+		p->places[i].from = defaults[i];
+		(void)snprintf(p->places[i].to, TEXT_MAX, "%s", defaults[i]);
+	}
+	(void)take_ranges(p, "10.244.0.0/16");
+}
 
 /* @n: the first so many of them are known. */
 static int unknown_option(struct cli *c, const char *what, size_t n)
@@ -211,6 +218,21 @@ static int print_manifest(FILE *f, const unsigned char *manifest, size_t len, co
 	return fflush(f) == 0 ? 0 : -EIO;
 }
 
+/* A block that is no part of any range would end weftd on every node. 0: there is none such. */
+static unsigned long claim_without_range(const struct plan *p)
+{
+	for (size_t i = 0; i < 2; i++) {
+		bool fits = p->claim[i] == 0;
+
+		for (size_t k = 0; k < p->nranges; k++)
+			fits |= p->claim[i] >= p->range[k].len &&
+				p->claim[i] < ip_bits(&p->range[k].ip);
+		if (!fits)
+			return p->claim[i];
+	}
+	return 0;
+}
+
 int cmd_install_kubernetes(struct cli *c, int argc, char **argv)
 {
 	struct plan p;
@@ -219,6 +241,10 @@ int cmd_install_kubernetes(struct cli *c, int argc, char **argv)
 	plan_init(&p);
 	if (take_options(c, argc, argv, sizeof(options) / sizeof(options[0]), &p) != CLI_FINE)
 		return CLI_USAGE;
+	if (claim_without_range(&p))
+		return cli_fail(c, CLI_USAGE,
+			"--claim %lu: no range of %s has blocks of that length",
+			claim_without_range(&p), p.ranges);
 	(void)snprintf(p.places[P_CONFIG].to, TEXT_MAX, "cluster-range: [%.800s]\n%s%s%s", p.ranges,
 		p.claims[0] ? "    prefix: [" : "", p.claims, p.claims[0] ? "]\n" : "");
 	err = print_manifest(c->out, manifest_weft, manifest_weft_len, &p);

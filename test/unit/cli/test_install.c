@@ -94,7 +94,9 @@ static void refused(void **state)
 		"--namespace 0123456789012345678901234567890123456789012345678901234567890123",
 		"--cluster-range x", "--cluster-range 10.1.0.1/16", "--cluster-range 0.0.0.0/0",
 		"--cluster-range", "--claim 0", "--claim 24,", "--claim 24,x", "--claim x",
-		"--claim 24,200", "--max-surge 2", "--cni-version 9", "--nonsense x", "word"};
+		"--claim 24,200", "--claim 12", "--claim 24,64", "--claim 32",
+		"--cluster-range fd00:1::/56 --claim 24", "--max-surge 2", "--cni-version 9",
+		"--nonsense x", "word"};
 	char line[256], *out, *err;
 
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
