@@ -75,15 +75,6 @@ job_end() {
 }
 jobs_drain() { while [ ${#job_name[@]} -gt 0 ]; do job_end; done; }
 
-# run_script NAME SCRIPT: by itself if its text asks for that.
-run_script() {
-	local alone=no
-	! grep -q '^# alone: yes' "$2" || alone=yes
-	[ $alone = no ] || jobs_drain
-	run_one "$1" "$2"
-	[ $alone = no ] || jobs_drain
-}
-
 # ctest_in DIR TAG OPTION...: each test that ctest finds by the options counts as one of ours.
 ctest_in() {
 	local dir=$1 tag=$2 name where command list="$results/list"
@@ -98,14 +89,21 @@ for t in json.load(sys.stdin)["tests"]:
 		run_one "$tag/$name" bash -c "cd $where && exec $command"
 	done <"$list"
 }
-# scripts TAG FILE...: those that ONLY names.
+# scripts TAG FILE...: those that ONLY names; half as many more side by side as processors, since they wait most of
+# the time; in the end those that want to be alone.
 scripts() {
-	local tag=$1 t name
+	local tag=$1 t name alone=() jobs_max=$((jobs_max * 3 / 2))
 	shift
 	for t in "$@"; do
 		name=$(basename "$t" .sh)
 		[[ $name =~ ${ONLY:-.} ]] || continue
-		run_script "$tag/${name#t_}" "$t"
+		if grep -q '^# alone: yes' "$t"; then alone+=("$t"); else run_one "$tag/${name#t_}" "$t"; fi
+	done
+	jobs_drain
+	for t in "${alone[@]}"; do
+		name=$(basename "$t" .sh)
+		run_one "$tag/${name#t_}" "$t"
+		jobs_drain
 	done
 }
 

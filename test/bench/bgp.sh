@@ -156,7 +156,7 @@ down() {
 	local p
 	for p in "${pids[@]}"; do
 		kill "$p" 2>/dev/null || true
-		WAIT=60 wait_for "process $p to end" process_gone "$p"
+		WAIT=60 wait_for "process $p to end" process_gone "$p" || kill -9 "$p" # GoBGP may not hear it for minutes
 	done
 	pids=()
 	[ "$KERNEL" = 0 ] || in_host dut sh -c 'for f in -4 -6; do for p in bgp bird 186 $(seq 100 200); do ip $f route flush table all proto $p; done; done' 2>/dev/null || true
