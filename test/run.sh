@@ -184,7 +184,7 @@ set_fuzz() { fuzz_all "${FUZZ_SECS:-600}"; }
 # podman with its CNI back end, and the reference plugins that are chained with weft-cni.
 container_packages=(podman containerd runc containernetworking-plugins iptables busybox-static curl)
 set_interop() {
-	install_packages bird2 bgpdump frr "${container_packages[@]}"
+	install_packages bird2 bgpdump frr gobgpd openbgpd exabgp "${container_packages[@]}"
 	build_tree "$build"
 	export build
 	jobs_drain
