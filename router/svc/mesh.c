@@ -4,6 +4,7 @@
 #include <string.h>
 #include "weft/err.h"
 #include "bgp_svc.h"
+#include "ctl_status.h"
 #include "daemon_int.h"
 #include "link_svc.h"
 #include "own_svc.h"
@@ -391,12 +392,16 @@ static void on_key_clone(struct daemon *d, const struct gossip_act *a)
 
 static void on_prefix_conflict(struct daemon *d, const struct gossip_act *a)
 {
-	char text[PFX_STRLEN], other[NODE_KEY_SHORT + 1];
+	char text[PFX_STRLEN], loser[NODE_NAME_MAX + 1], winner[NODE_NAME_MAX + 1];
+	char other[NODE_KEY_SHORT + 1];
 
 	if (own_svc_conflict(d, a))
 		return;
-	daemon_warn(d, "prefix %s of %s isn't used: %s has the better claim to what it overlaps",
-		pfx_fmt(&a->prefix.pfx, text), short_name(&a->node),
+	daemon_warn(d,
+		"prefix %s of node %s (%s) isn't used: %s (%s) has the better claim to what it "
+		"overlaps",
+		pfx_fmt(&a->prefix.pfx, text), status_node_name(d, &a->node, loser),
+		short_name(&a->node), status_node_name(d, &a->other, winner),
 		node_key_fmt_short(&a->other, other));
 }
 
