@@ -55,14 +55,20 @@ struct bgp_nlri {
 enum bgp_origin { BGP_ORIGIN_IGP, BGP_ORIGIN_EGP, BGP_ORIGIN_INCOMPLETE };
 
 /* Bits of bgp_attrs.has, for what has no empty form. */
-#define BGP_HAS_MED        0x01u
-#define BGP_HAS_LOCAL_PREF 0x02u
-#define BGP_HAS_ATOMIC     0x04u
-#define BGP_HAS_AGGREGATOR 0x08u
-#define BGP_HAS_ORIGINATOR 0x10u
-#define BGP_HAS_ORIGIN     0x20u
-#define BGP_HAS_AS_PATH    0x40u /* an empty path is a path too */
-#define BGP_HAS_OTC        0x80u
+#define BGP_HAS_MED            0x01u
+#define BGP_HAS_LOCAL_PREF     0x02u
+#define BGP_HAS_ATOMIC         0x04u
+#define BGP_HAS_AGGREGATOR     0x08u
+#define BGP_HAS_ORIGINATOR     0x10u
+#define BGP_HAS_ORIGIN         0x20u
+#define BGP_HAS_AS_PATH        0x40u /* an empty path is a path too */
+#define BGP_HAS_OTC            0x80u
+/* The Partial bit of that attribute was set by somebody on the way, and stays (RFC 4271 5). */
+#define BGP_PARTIAL_AGGREGATOR 0x0100u
+#define BGP_PARTIAL_COMM       0x0200u
+#define BGP_PARTIAL_EXT        0x0400u
+#define BGP_PARTIAL_LARGE      0x0800u
+#define BGP_PARTIAL_OTC        0x1000u
 
 /* A run of bytes, borrowed. */
 struct bgp_span {

@@ -400,6 +400,8 @@ static void one_attr(struct bgp_attr_in *in, const struct bgp_from *from, uint8_
 
 		if (fix != FIX_NONE)
 			bgp_attr_fault(in, fix, row->subcode, whole.p, whole.len);
+		else if (flags & AF_PARTIAL)
+			in->a.has |= bgp_attr_partial(type);
 		/* RFC 7606 3 c; the value is read first: its NLRI must be withdrawn. */
 		if ((flags & OPT_TRANS) != row->flags && fix != FIX_DISCARD)
 			bgp_attr_fault(in, FIX_WITHDRAW, UPD_FLAGS, whole.p, whole.len);

@@ -60,6 +60,8 @@ void bgp_attr_fault(
 void bgp_attrs_encode(struct wr *w, const struct bgp_attrs *a);
 /* The reverse, for bytes that bgp_attrs_encode made. Next hops are set to none. */
 void bgp_attrs_view(const uint8_t *wire, size_t len, struct bgp_attrs *a);
+/* The bit of bgp_attrs.has for the Partial bit of the attribute @type; 0: it is not kept. */
+uint32_t bgp_attr_partial(unsigned type);
 /* Write the header of an attribute, extended where @len needs it. */
 void bgp_attr_header(struct wr *w, unsigned flags, unsigned type, size_t len);
 

@@ -21,6 +21,30 @@ void bgp_attr_header(struct wr *w, unsigned flags, unsigned type, size_t len)
 		wr_u8(w, (uint8_t)len);
 }
 
+uint32_t bgp_attr_partial(unsigned type)
+{
+	switch (type) {
+	case AT_AGGREGATOR:
+		return BGP_PARTIAL_AGGREGATOR;
+	case AT_COMMUNITIES:
+		return BGP_PARTIAL_COMM;
+	case AT_EXT_COMMUNITIES:
+		return BGP_PARTIAL_EXT;
+	case AT_LARGE_COMMUNITIES:
+		return BGP_PARTIAL_LARGE;
+	case AT_OTC:
+		return BGP_PARTIAL_OTC;
+	default:
+		return 0;
+	}
+}
+
+/* Flags of an optional transitive attribute. */
+static unsigned travels(const struct bgp_attrs *a, unsigned type)
+{
+	return AF_OPTIONAL | AF_TRANSITIVE | (a->has & bgp_attr_partial(type) ? AF_PARTIAL : 0);
+}
+
 static void put_span(struct wr *w, unsigned flags, unsigned type, struct bgp_span s)
 {
 	if (!s.len)
@@ -52,18 +76,18 @@ void bgp_attrs_encode(struct wr *w, const struct bgp_attrs *a)
 	if (a->has & BGP_HAS_ATOMIC)
 		bgp_attr_header(w, AF_TRANSITIVE, AT_ATOMIC, 0);
 	if (a->has & BGP_HAS_AGGREGATOR) {
-		bgp_attr_header(w, AF_OPTIONAL | AF_TRANSITIVE, AT_AGGREGATOR, 8);
+		bgp_attr_header(w, travels(a, AT_AGGREGATOR), AT_AGGREGATOR, 8);
 		wr_u32(w, a->aggregator_as);
 		wr_u32(w, a->aggregator_id);
 	}
-	put_span(w, AF_OPTIONAL | AF_TRANSITIVE, AT_COMMUNITIES, a->communities);
+	put_span(w, travels(a, AT_COMMUNITIES), AT_COMMUNITIES, a->communities);
 	if (a->has & BGP_HAS_ORIGINATOR)
 		put_u32(w, AF_OPTIONAL, AT_ORIGINATOR, a->originator_id);
 	put_span(w, AF_OPTIONAL, AT_CLUSTER_LIST, a->cluster_list);
-	put_span(w, AF_OPTIONAL | AF_TRANSITIVE, AT_EXT_COMMUNITIES, a->ext_communities);
-	put_span(w, AF_OPTIONAL | AF_TRANSITIVE, AT_LARGE_COMMUNITIES, a->large_communities);
+	put_span(w, travels(a, AT_EXT_COMMUNITIES), AT_EXT_COMMUNITIES, a->ext_communities);
+	put_span(w, travels(a, AT_LARGE_COMMUNITIES), AT_LARGE_COMMUNITIES, a->large_communities);
 	if (a->has & BGP_HAS_OTC)
-		put_u32(w, AF_OPTIONAL | AF_TRANSITIVE, AT_OTC, a->otc);
+		put_u32(w, travels(a, AT_OTC), AT_OTC, a->otc);
 	wr_copy(w, a->unknown.p, a->unknown.len);
 }
 
@@ -87,6 +111,8 @@ void bgp_attrs_view(const uint8_t *wire, size_t len, struct bgp_attrs *a)
 		v = s.p;
 		p = v + n;
 		assert(p <= end);
+		if (start[0] & AF_PARTIAL)
+			a->has |= bgp_attr_partial(start[1]);
 		switch (start[1]) {
 		case AT_ORIGIN:
 			a->has |= BGP_HAS_ORIGIN;

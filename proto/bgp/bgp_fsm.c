@@ -265,6 +265,8 @@ static void keepalive_restart(struct bgp_conn *c)
 	struct bgp_peer *p = c->peer;
 	dur_t third = bgp_jitter(p->b, DUR_NS(DUR_SEC(p->hold_secs).ns / 3));
 
+	if (third.ns < DUR_SEC(1).ns) /* RFC 4271 4.4: never more often */
+		third = DUR_SEC(1);
 	bgp_timer_set(p->b, &c->keepalive, p->hold_secs ? ts_add(p->b->now, third) : TS_NEVER);
 }
 

@@ -571,7 +571,10 @@ static void put_narrow(struct wr *w, const struct attr_set *s, bool with_next_ho
 	rest.has &= ~(BGP_HAS_ORIGIN | BGP_HAS_AS_PATH | BGP_HAS_AGGREGATOR);
 	bgp_attrs_encode(w, &rest);
 	if (a.has & BGP_HAS_AGGREGATOR) {
-		bgp_attr_header(w, AF_OPTIONAL | AF_TRANSITIVE, AT_AGGREGATOR, 6);
+		bgp_attr_header(w,
+			AF_OPTIONAL | AF_TRANSITIVE |
+				(a.has & BGP_PARTIAL_AGGREGATOR ? AF_PARTIAL : 0),
+			AT_AGGREGATOR, 6);
 		wr_u16(w, a.aggregator_as > UINT16_MAX ? BGP_AS_TRANS : (uint16_t)a.aggregator_as);
 		wr_u32(w, a.aggregator_id);
 		if (a.aggregator_as > UINT16_MAX) {
