@@ -196,7 +196,7 @@ int map_put(struct map *m, const void *key, void *value)
 
 void *map_get(const struct map *m, const void *key)
 {
-	struct slot *s = find(m, hash_of(m, key), key);
+	struct slot *s = m->count ? find(m, hash_of(m, key), key) : NULL;
 
 	return s ? s->value : NULL;
 }

@@ -1,5 +1,6 @@
 /* timerq.h - deadlines in a binary heap. A node is embedded in what it times; all times are the
- * caller's. Setting and cancelling cost O(log n) and allocate only when the heap grows. */
+ * caller's. Setting and cancelling cost O(log n) and allocate only when the heap grows. The times
+ * stand in the heap too: comparing touches no node. */
 #ifndef WEFT_TIMERQ_H
 #define WEFT_TIMERQ_H
 
@@ -12,13 +13,20 @@ struct tq_node {
 	size_t pos; /* 1-based place in the heap; 0: not queued. Zero-initialise. */
 };
 
+struct tq_place {
+	ts_t when;
+	struct tq_node *node;
+};
+
 struct timerq {
-	struct tq_node **heap;
+	struct tq_place *heap;
 	size_t count, cap;
 };
 
 void tq_init(struct timerq *q);
 void tq_fini(struct timerq *q); /* frees the heap, not the nodes */
+/* Make room for @n nodes in all, so that queueing as many can't fail. ERR_NOMEM: unchanged. */
+int tq_reserve(struct timerq *q, size_t n);
 /* Queue or move @n to @when; TS_NEVER cancels. ERR_NOMEM: unchanged. */
 int tq_set(struct timerq *q, struct tq_node *n, ts_t when);
 void tq_cancel(struct timerq *q, struct tq_node *n);

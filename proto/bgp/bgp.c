@@ -37,16 +37,8 @@ dur_t bgp_jitter(struct bgp *b, dur_t d)
 static int reserve_timers(struct bgp *b)
 {
 	size_t need = (size_t)(b->npeers + 1) * TIMERS_PER_PEER + 1;
-	struct tq_node **heap;
 
-	if (need <= b->timers.cap)
-		return 0;
-	heap = realloc(b->timers.heap, 2 * need * sizeof(struct tq_node *));
-	if (!heap)
-		return ERR_NOMEM;
-	b->timers.heap = heap;
-	b->timers.cap = 2 * need;
-	return 0;
+	return need <= b->timers.cap ? 0 : tq_reserve(&b->timers, 2 * need);
 }
 
 struct bgp *bgp_new(const struct bgp_cfg *cfg, ts_t now)

@@ -141,7 +141,7 @@ int gossip_demand(struct gossip *g, const struct node_key *node, ts_t now)
 void gossip_heard(struct gossip *g, const struct node_key *node, ts_t now)
 {
 	g->now = now;
-	if (g->membership && node_get(g, node))
+	if (g->membership && node_get_near(g, node))
 		members_heard(g->membership, node, now);
 }
 
@@ -205,7 +205,7 @@ int gossip_forget(struct gossip *g, const char *name_or_key, uint64_t unix_secs,
 int gossip_recv(
 	struct gossip *g, const struct node_key *from, const uint8_t *buf, size_t len, ts_t now)
 {
-	struct node *m = node_get(g, from);
+	struct node *m = node_get_near(g, from);
 
 	g->now = now;
 	g->stats.rx++;

@@ -28,6 +28,7 @@
 #define FRESH           DUR_SEC(4)  /* so long a record is on its way: not in the sums yet */
 #define ROOT_SOON       DUR_SEC(6)  /* after we published something, once that has settled */
 #define ROOT_IDLE       DUR_SEC(10) /* else */
+#define ROOT_NEAR       DUR_SEC(5) /* roots that agree put the next comparison off when it is nearer */
 #define ROOT_AGAIN      DUR_SEC(1)  /* roots differed: the first look again, doubling */
 #define ROOT_REPLY_MIN  DUR_MS(500) /* between two answers to a root that differs */
 #define DESCEND_MIN     DUR_SEC(1)  /* between two descents on a link */
@@ -83,6 +84,7 @@
 #define WANT_WINDOW     128 /* records asked for on a link and not come yet */
 #define ASKED_SLOTS     512 /* a power of two */
 #define NOTICES_MAX     64  /* conflicts not yet taken by the driver: the newest is dropped */
+#define NEAR_NODES      64  /* a power of two: nodes that speak often are found without hashing */
 #define NAME_BUCKETS    512 /* LIM_NODES in them: chains stay short */
 #define NAME_TELLS_MAX  16  /* name conflicts told in one go */
 
@@ -143,11 +145,19 @@ struct node {
 	bool watched;  /* membership wants a link to it */
 	bool listed;   /* membership knows it, in run listed_epoch */
 	bool released; /* told so of its present link */
-	ts_t made;     /* when we met it */
 	bool was_up;   /* at the last node_refresh() */
 	bool up_told;  /* to the driver */
 	bool same_name;
 	bool counted; /* in gossip.nshown */
+	/* Up to here and these: what every message looks at, so it stands together. */
+	struct link *link;
+	struct tq_node timer; /* always queued */
+	ts_t dial_at;         /* TS_NEVER: not to be dialled */
+	ts_t expire_at;       /* look whether its records are to be dropped */
+	ts_t demand;          /* a link is wanted until then; TS_NEVER: not */
+	ts_t retry_at;        /* want of memory; TS_NEVER: none */
+	ts_t probation;       /* TS_NEVER: none */
+	ts_t made;            /* when we met it */
 	char name[NODE_NAME_MAX + 1], version[32];
 	uint64_t features, epoch, listed_epoch;
 	struct ep *eps; /* NULL: none; few of the thousands that are known have many */
@@ -158,19 +168,12 @@ struct node {
 	size_t nprefixes;
 	ts_t since;
 	ts_t turned; /* when it came up, or went down */
-	struct link *link;
-	ts_t dial_at; /* TS_NEVER: not to be dialled */
 	dur_t backoff;
 	ts_t gone_since;                   /* not alive and no link; TS_NEVER: it isn't so */
-	ts_t expire_at;                    /* look whether its records are to be dropped */
-	ts_t demand;                       /* a link is wanted until then; TS_NEVER: not */
-	ts_t retry_at;                     /* want of memory; TS_NEVER: none */
 	ts_t back_by;                      /* TS_NEVER: it is not away */
-	ts_t probation;                    /* TS_NEVER: none */
 	uint64_t newest_epoch, newest_seq; /* the highest version among its records */
 	unsigned news;                     /* pieces of news that it may still spread, */
 	ts_t news_at;                      /* as of then */
-	struct tq_node timer;              /* always queued */
 	struct list updown, dials, hangups, releases, forgets;
 	struct list by_name; /* in its bucket, while it is known */
 };
@@ -228,6 +231,7 @@ struct gossip {
 	struct prng prng;
 	ts_t now;
 	struct map *nodes;
+	struct node *near[NEAR_NODES]; /* by a byte of the key: who was looked for last; or NULL */
 	struct node *self;
 	struct store *store;
 	struct members *membership; /* NULL: full mesh */
@@ -273,6 +277,8 @@ void gossip_notice(struct gossip *g, const struct notice *n);
 
 /* gossip_node.c */
 struct node *node_get(const struct gossip *g, const struct node_key *key);
+/* The same for one that speaks often. */
+struct node *node_get_near(struct gossip *g, const struct node_key *key);
 /* The member, made if unknown. NULL: *@err is ERR_FULL or ERR_NOMEM. */
 struct node *node_make(struct gossip *g, const struct node_key *key, int *err);
 void node_free(struct gossip *g, struct node *m);

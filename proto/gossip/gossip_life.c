@@ -132,7 +132,7 @@ bool life_next(struct gossip *g, struct gossip_act *out)
 	struct member_act a;
 
 	while (members_next(g->membership, &a)) {
-		struct node *m = node_get(g, &a.node);
+		struct node *m = node_get_near(g, &a.node);
 
 		if (!m || m->self)
 			continue;

@@ -229,7 +229,7 @@ void link_fill(struct gossip *g, struct node *m, const struct store_entry *e)
 	/* What is fresh is news, and the peer may pass it on as such. */
 	struct keyq *q = list_empty(&e->fresh) ? &m->link->fill : &m->link->news;
 
-	if (!keyq_put(q, e->key, LINK_QUEUE_MAX))
+	if (!keyq_put(q, e->r.key, LINK_QUEUE_MAX))
 		g->stats.dropped++;
 	link_stir(g, m);
 }
@@ -291,10 +291,10 @@ void link_spread(struct gossip *g, const struct store_entry *e, const struct nod
 			continue;
 		if (choose(g, copies, left)) {
 			copies--;
-			link_queue(g, l->m, e->key);
+			link_queue(g, l->m, e->r.key);
 		} else if (choose(g, offers, copies < left ? left - copies : 1)) {
 			offers--;
-			link_offer(g, l->m, e->key);
+			link_offer(g, l->m, e->r.key);
 		}
 		left--;
 	}
@@ -328,7 +328,7 @@ static int recv_stale(struct gossip *g, struct node *m, const struct record *r)
 	const struct store_entry *e = store_find(g->store, &r->node, r->type, r->sub);
 
 	g->stats.rx_stale++;
-	link_queue(g, m, e->key);
+	link_queue(g, m, e->r.key);
 	if (record_version_cmp(r->epoch, r->seq, e->r.epoch, e->r.seq) == 0 &&
 		record_verify(r) == 0)
 		g->stats.equivocations++;
@@ -352,7 +352,6 @@ static int recv_record(struct gossip *g, struct node *m, const struct record *r,
 {
 	bool news = how == HOW_NEWS;
 	struct node *origin;
-	uint64_t key;
 	int err;
 
 	if (!cluster_id_eq(&r->cluster, &g->cluster)) {
@@ -361,12 +360,11 @@ static int recv_record(struct gossip *g, struct node *m, const struct record *r,
 	}
 	if (node_key_eq(&r->node, &g->id->pub))
 		return own_seen(g, r, m, now);
-	key = record_key_hash(&r->node, r->type, r->sub);
 	err = store_check(g->store, r);
 	if (err == ERR_EXISTS) {
 		g->stats.rx_stale++;
-		link_has(m->link, key);
-		acknowledge(g, m, &r->node, key);
+		link_has(m->link, r->key);
+		acknowledge(g, m, &r->node, r->key);
 		return 0;
 	}
 	if (err == ERR_STALE)
@@ -378,7 +376,7 @@ static int recv_record(struct gossip *g, struct node *m, const struct record *r,
 	origin = node_get(g, &r->node);
 	if (!origin && !life_admit(g, r, how == HOW_GONE, now)) {
 		g->stats.rx_buried++;
-		(void)keyq_put(&m->link->buried, key, LINK_WANT_MAX);
+		(void)keyq_put(&m->link->buried, r->key, LINK_WANT_MAX);
 		return ERR_STALE;
 	}
 	if ((news || !asked) && origin && !node_may_say(origin, now)) {
@@ -391,8 +389,8 @@ static int recv_record(struct gossip *g, struct node *m, const struct record *r,
 	}
 	err = node_commit(g, r, m, news, now);
 	if (err == 0) {
-		link_has(m->link, key);
-		acknowledge(g, m, &r->node, key);
+		link_has(m->link, r->key);
+		acknowledge(g, m, &r->node, r->key);
 	}
 	return err;
 }
@@ -400,15 +398,12 @@ static int recv_record(struct gossip *g, struct node *m, const struct record *r,
 /* What was asked for has come, or something else that counts as it. */
 static void came(struct gossip *g, struct link *l, const struct record *r, ts_t now)
 {
-	uint64_t key;
-
 	if (l->asked == 0)
 		return;
 	l->asked--;
 	l->asked_at = now;
-	key = record_key_hash(&r->node, r->type, r->sub);
-	g->asked[key % ASKED_SLOTS].key = key;
-	g->asked[key % ASKED_SLOTS].at = now;
+	g->asked[r->key % ASKED_SLOTS].key = r->key;
+	g->asked[r->key % ASKED_SLOTS].at = now;
 }
 
 static int recv_list(struct gossip *g, struct node *m, struct rd *r, enum how how, ts_t now)
@@ -471,9 +466,9 @@ static int recv_have(struct gossip *g, struct node *m, struct rd *r, ts_t now)
 		const struct store_entry *e = store_get(g->store, g->have.v[i].key);
 
 		if (e && e->digest == g->have.v[i].hash) {
-			link_has(m->link, e->key);
+			link_has(m->link, e->r.key);
 			own_known(g, m->link, e);
-			acknowledge(g, m, &e->r.node, e->key);
+			acknowledge(g, m, &e->r.node, e->r.key);
 		} else {
 			link_want(g, m, g->have.v[i].key);
 		}
@@ -636,7 +631,7 @@ static void produce_have(struct gossip *g, struct keyq *q, struct wr *w)
 
 		if (!e)
 			continue;
-		k->v[k->n].key = e->key;
+		k->v[k->n].key = e->r.key;
 		k->v[k->n++].hash = e->digest;
 	}
 	if (k->n > 0)

@@ -25,6 +25,20 @@ struct node *node_get(const struct gossip *g, const struct node_key *key)
 	return map_get(g->nodes, key);
 }
 
+static struct node **near_of(struct gossip *g, const struct node_key *key)
+{
+	return &g->near[key->b[0] % NEAR_NODES];
+}
+
+struct node *node_get_near(struct gossip *g, const struct node_key *key)
+{
+	struct node **near = near_of(g, key);
+
+	if (!*near || !node_key_eq(&(*near)->key, key))
+		*near = node_get(g, key);
+	return *near;
+}
+
 struct node *node_make(struct gossip *g, const struct node_key *key, int *err)
 {
 	struct node *m = node_get(g, key);
@@ -84,6 +98,8 @@ void node_free(struct gossip *g, struct node *m)
 	list_del(&m->by_name);
 	g->nshown -= m->counted;
 	map_del(g->nodes, &m->key);
+	if (*near_of(g, &m->key) == m)
+		*near_of(g, &m->key) = NULL;
 	free(m->eps);
 	free(m->prefixes);
 	free(m);
@@ -678,7 +694,7 @@ int node_link_up(struct gossip *g, struct node *m, const struct ep *ep, ts_t now
 		for (uint16_t sub = 0; sub < (type == RECORD_PREFIXES ? g->own.nsubs : 1); sub++) {
 			e = store_find(g->store, &g->id->pub, type, sub);
 			if (e)
-				link_queue(g, m, e->key);
+				link_queue(g, m, e->r.key);
 		}
 	node_refresh(g, m, now);
 	return 0;

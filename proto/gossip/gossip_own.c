@@ -423,7 +423,7 @@ int own_seen(struct gossip *g, const struct record *r, struct node *from, ts_t n
 	}
 	if (cmp < 0) {
 		g->stats.rx_stale++;
-		link_queue(g, from, e->key);
+		link_queue(g, from, e->r.key);
 		return ERR_STALE;
 	}
 	if (record_verify(r) < 0) {

@@ -22,8 +22,9 @@
 #include "weft/err.h"
 #include "gossip_int.h"
 
-#define KEYS_DIRECT 4 /* so few records below a node of the tree are named instead of summed */
-#define PUSH_MAX    8 /* so few that the peer lacks are sent unasked */
+#define KEYS_DIRECT  4  /* so few records below a node of the tree are named instead of summed */
+#define RANGES_DEDUP 32 /* so many of the last queued are compared with a new one */
+#define PUSH_MAX     8  /* so few that the peer lacks are sent unasked */
 
 uint64_t sync_root(struct gossip *g)
 {
@@ -52,7 +53,7 @@ static void ranges_put(struct gossip *g, struct link *l, const struct range *r)
 {
 	struct rangeq *q = &l->ranges;
 
-	for (size_t i = 0; i < q->count; i++)
+	for (size_t i = q->count > RANGES_DEDUP ? q->count - RANGES_DEDUP : 0; i < q->count; i++)
 		if (same_range(ranges_at(q, i), r))
 			return;
 	if (!q->v)
@@ -104,6 +105,17 @@ static void differs(struct gossip *g, struct link *l, ts_t now)
 	}
 }
 
+/* Roots agree: the next comparison has time, but what is fresh on either side has not been compared. It
+ * is moved only where it has to be: a timer costs more than a root. */
+static void put_off(struct gossip *g, struct link *l, ts_t now)
+{
+	dur_t time = store_unsettled(g->store) ? ROOT_SOON : ROOT_IDLE;
+
+	if (ts_before(l->root_at, ts_add(now, ROOT_NEAR)) ||
+		ts_before(ts_add(now, DUR_NS(time.ns / 4 * 5)), l->root_at))
+		l->root_at = ts_add(now, prng_jitter(&g->prng, time, 25));
+}
+
 void sync_heard_root(struct gossip *g, struct node *m, uint64_t root, ts_t now)
 {
 	struct link *l = m->link;
@@ -114,10 +126,7 @@ void sync_heard_root(struct gossip *g, struct node *m, uint64_t root, ts_t now)
 		l->descend = false;
 		l->again = ROOT_AGAIN;
 		l->quiet_until = now;
-		/* What is fresh on either side has not been compared. */
-		l->root_at =
-			ts_add(now, prng_jitter(&g->prng,
-					    store_unsettled(g->store) ? ROOT_SOON : ROOT_IDLE, 25));
+		put_off(g, l, now);
 	} else {
 		differs(g, l, now);
 	}
@@ -198,7 +207,7 @@ static void compare_key(struct gossip *g, struct node *m, const struct store_ent
 	if (cmp > 0)
 		lacks(lack, e);
 	else if (cmp < 0)
-		link_want(g, m, e->key);
+		link_want(g, m, e->r.key);
 }
 
 static void compare_section(struct gossip *g, struct node *m, bool answer)
@@ -207,19 +216,15 @@ static void compare_section(struct gossip *g, struct node *m, bool answer)
 	struct range r = {.kind = RANGE_ANSWER, .from = s->from, .to = s->to};
 	struct lacking lack = {.n = 0};
 	const struct store_entry *e;
-	uint64_t at = s->from;
-	size_t i = 0;
+	size_t at = store_from(g->store, s->from), i = 0;
 
-	while ((e = store_from(g->store, at)) != NULL && e->key <= s->to) {
-		for (; i < s->n && s->v[i].key < e->key; i++)
+	for (; (e = store_at(g->store, at)) != NULL && e->r.key <= s->to; at++) {
+		for (; i < s->n && s->v[i].key < e->r.key; i++)
 			link_want(g, m, s->v[i].key);
-		if (i < s->n && s->v[i].key == e->key)
+		if (i < s->n && s->v[i].key == e->r.key)
 			compare_key(g, m, e, &s->v[i++], &lack);
 		else
 			lacks(&lack, e);
-		if (e->key == UINT64_MAX)
-			break;
-		at = e->key + 1;
 	}
 	for (; i < s->n; i++)
 		link_want(g, m, s->v[i].key);
@@ -303,18 +308,16 @@ static bool produce_section(struct gossip *g, struct range *r, struct wr *w)
 	s->from = r->from;
 	s->to = r->to;
 	s->n = 0;
-	while ((e = store_from(g->store, r->from)) != NULL && e->key <= r->to) {
+	for (size_t at = store_from(g->store, r->from);
+		(e = store_at(g->store, at)) != NULL && e->r.key <= r->to; at++) {
 		if (s->n == room) {
 			/* The rest goes into the next datagram. */
-			s->to = e->key - 1;
-			r->from = e->key;
+			s->to = e->r.key - 1;
+			r->from = e->r.key;
 			whole = false;
 			break;
 		}
-		s->v[s->n++] = (struct gossip_key_entry){e->key, e->r.epoch, e->r.seq, e->digest};
-		if (e->key == UINT64_MAX)
-			break;
-		r->from = e->key + 1;
+		s->v[s->n++] = (struct gossip_key_entry){e->r.key, e->r.epoch, e->r.seq, e->digest};
 	}
 	gossip_section_encode(w, s);
 	return whole;

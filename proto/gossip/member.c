@@ -160,7 +160,7 @@ void members_heard(struct members *m, const struct node_key *key, ts_t now)
 	uint32_t n;
 
 	enter(m, now);
-	n = mnode_find(m, key);
+	n = mnode_find_near(m, key);
 	if (n != NO_NODE && n != SELF && !m->left)
 		heard(m, n);
 }
@@ -187,7 +187,7 @@ int members_recv(
 	uint32_t n;
 
 	enter(m, now);
-	n = mnode_find(m, from);
+	n = mnode_find_near(m, from);
 	if (n == NO_NODE || n == SELF)
 		return ERR_NOT_FOUND;
 	if (m->left)
@@ -304,10 +304,9 @@ void members_leave(struct members *m, ts_t now)
 	m->left = true;
 	m->nanswers = 0;
 	/* The sessions are about to be closed: now, not soon. */
-	for (unsigned i = 0; i < LIM_MEMBER_NEIGHBOURS; i++) {
+	for (unsigned i = 0; i < LIM_MEMBER_NEIGHBOURS; i++)
 		m->slot[i].push_at = m->now;
-		m->slot[i].hold_run = false;
-	}
+	m->holds = 0;
 }
 
 void members_overdue(struct members *m, const struct node_key *key, ts_t now)

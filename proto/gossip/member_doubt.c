@@ -299,7 +299,7 @@ void doubt_refuted(struct members *m, uint32_t n, uint64_t inc)
 void doubt_forget(struct members *m, uint32_t n)
 {
 	for (size_t at = m->doubts.count; at-- > 0;) {
-		struct doubt *x = tq_entry(m->doubts.heap[at], struct doubt, timer);
+		struct doubt *x = tq_entry(m->doubts.heap[at].node, struct doubt, timer);
 
 		if (x->node == n)
 			continue; /* goes with its state */
@@ -506,19 +506,20 @@ void hold_compare(struct members *m, struct slot *s, uint16_t count, uint32_t di
 	bool settled = s->linked_anew || ts_due(ts_add(m->dead_changed, HOLD_SETTLED), m->now);
 
 	if (count == m->ndead && digest == m->dead_digest) {
-		s->hold_run = s->linked_anew = false;
+		m->holds &= ~slot_bit(m, s);
+		s->linked_anew = false;
 		return;
 	}
 	/* Deaths under way are left alone, and a difference that one run did not mend, for longer
 	 * and longer: perhaps one of us only knows fewer nodes, or doesn't know them yet. */
-	if (m->ndead == 0 || s->hold_run || !settled ||
+	if (m->ndead == 0 || (m->holds & slot_bit(m, s)) || !settled ||
 		(pair == s->hold_pair && ts_before(m->now, ts_add(s->hold_done, s->hold_rest))))
 		return;
 	s->hold_rest = pair == s->hold_pair ? DUR_NS(2 * s->hold_rest.ns) : HOLD_AGAIN;
 	if (s->hold_rest.ns > HOLD_AGAIN_MAX.ns)
 		s->hold_rest = HOLD_AGAIN_MAX;
 	s->linked_anew = false;
-	s->hold_run = true;
+	m->holds |= slot_bit(m, s);
 	s->hold_at = 0;
 	s->hold_next = m->now;
 	s->hold_pair = pair;
@@ -526,11 +527,11 @@ void hold_compare(struct members *m, struct slot *s, uint16_t count, uint32_t di
 
 size_t hold_produce(struct members *m, uint32_t *to)
 {
-	for (unsigned i = 0; i < m->nslots; i++) {
+	for (unsigned i = 0; m->holds && i < m->nslots; i++) {
 		struct slot *s = &m->slot[i];
 		struct wr w;
 
-		if (!s->hold_run || !slot_linked(m, s) || !ts_due(s->hold_next, m->now))
+		if (!(m->holds & 1u << i) || !slot_linked(m, s) || !ts_due(s->hold_next, m->now))
 			continue;
 		wr_init(&w, m->tx, sizeof(m->tx));
 		wr_u8(&w, MEMBER_MSG_HOLD);
@@ -541,7 +542,7 @@ size_t hold_produce(struct members *m, uint32_t *to)
 		}
 		s->hold_next = ts_add(m->now, HOLD_GAP);
 		if (s->hold_at >= m->ndead) {
-			s->hold_run = false;
+			m->holds &= ~(1u << i);
 			s->hold_done = m->now;
 		}
 		if (wr_len(&w) == 1)
@@ -556,8 +557,8 @@ ts_t hold_deadline(const struct members *m)
 {
 	ts_t t = TS_NEVER;
 
-	for (unsigned i = 0; i < m->nslots; i++)
-		if (m->slot[i].hold_run && slot_linked(m, &m->slot[i]))
+	for (unsigned i = 0; m->holds && i < m->nslots; i++)
+		if ((m->holds & 1u << i) && slot_linked(m, &m->slot[i]))
 			t = ts_min(t, m->slot[i].hold_next);
 	return t;
 }

@@ -71,6 +71,8 @@
 #define NO_NODE OVERLAY_NONE
 #define NO_SLOT 0xff
 
+#define NEAR_NODES 64 /* a power of two: nodes that spoke lately are found without a search */
+
 #define NODE_LINKED  0x01 /* a session stands */
 #define NODE_DIRTY   0x02 /* queued to be told */
 #define NODE_FREED   0x04 /* deleted while queued */
@@ -113,8 +115,8 @@ struct slot {
 	uint32_t node; /* NO_NODE: deleted, only UNWATCH is left to tell */
 	bool used, wanted, told;
 	ts_t until; /* watched at least so long though it is no neighbour */
-	/* Probing: a round is under way while tries > 0. */
-	ts_t at, round_at;
+	/* Probing: a round is under way while tries > 0; the next step is due at members.step_at. */
+	ts_t round_at;
 	uint16_t seq;
 	uint8_t tries, asked, answered, helped;
 	uint32_t helpers[HELPERS]; /* asked of them */
@@ -124,8 +126,8 @@ struct slot {
 	ts_t backoff_until;
 	/* Telling on. */
 	ts_t push_at;
-	/* A run of HOLD. */
-	bool hold_run, linked_anew;
+	/* A run of HOLD: under way while its bit in members.holds is set. */
+	bool linked_anew;
 	uint32_t hold_at; /* the next one in members.dead */
 	ts_t hold_next, hold_done;
 	uint64_t hold_pair; /* the two digests that the last run was for */
@@ -177,7 +179,13 @@ struct members {
 	uint32_t dirty_head, dirty_tail;
 
 	struct slot slot[LIM_MEMBER_NEIGHBOURS];
-	unsigned nslots; /* those from here on are free: looked at with every event */
+	unsigned nslots; /* those from here on are free */
+	/* What every event looks at stands apart from the slots; bits are of slots. */
+	ts_t step_at[LIM_MEMBER_NEIGHBOURS]; /* TS_NEVER: no probing */
+	uint32_t holds;                      /* runs of HOLD under way */
+	uint32_t lent;                       /* watched for a while only */
+	bool slots_stir;                     /* WATCH or UNWATCH may have to be told */
+	uint32_t near[NEAR_NODES];           /* by a byte of the key: who spoke last */
 	bool refresh;
 	ts_t refresh_at, try_at;
 	uint16_t seq;
@@ -211,6 +219,8 @@ struct members {
 int mnode_init(struct members *m);
 void mnode_fini(struct members *m);
 uint32_t mnode_find(const struct members *m, const struct node_key *key);
+/* The same for one that speaks often. */
+uint32_t mnode_find_near(struct members *m, const struct node_key *key);
 /* Find or add. 0 and *@out, or ERR_FULL, ERR_NOMEM, ERR_CONFLICT (ourselves). */
 int mnode_make(struct members *m, const struct node_key *key, uint32_t *out);
 void mnode_del(struct members *m, uint32_t n);
@@ -232,6 +242,14 @@ void slot_borrow(struct members *m, uint32_t n, dur_t time);
 /* The slot of @n, or NULL. */
 struct slot *slot_of(struct members *m, uint32_t n);
 bool slot_linked(const struct members *m, const struct slot *s);
+static inline uint32_t slot_bit(const struct members *m, const struct slot *s)
+{
+	return 1u << (s - m->slot);
+}
+static inline ts_t *slot_step_at(struct members *m, const struct slot *s)
+{
+	return &m->step_at[s - m->slot];
+}
 void slot_tick(struct members *m);
 ts_t slot_deadline(const struct members *m);
 /* The next WATCH or UNWATCH; false: none. */

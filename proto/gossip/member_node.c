@@ -55,6 +55,8 @@ int mnode_init(struct members *m)
 		salt[0] ^= (uint8_t)(i + 1);
 		overlay_init(i < MEMBER_RINGS ? &m->ring[i] : &m->index, salt, key_of, m);
 	}
+	for (unsigned i = 0; i < LIM_MEMBER_NEIGHBOURS; i++)
+		m->step_at[i] = TS_NEVER;
 	m->free = m->dirty_head = m->dirty_tail = NO_NODE;
 	if (grow(m) < 0)
 		return ERR_NOMEM;
@@ -88,6 +90,21 @@ void mnode_fini(struct members *m)
 uint32_t mnode_find(const struct members *m, const struct node_key *key)
 {
 	return overlay_find(&m->index, key);
+}
+
+uint32_t mnode_find_near(struct members *m, const struct node_key *key)
+{
+	uint32_t *near = &m->near[key->b[0] % NEAR_NODES];
+
+	/* SELF is the first to stand there, by zeros. */
+	if (m->nodes[*near].state == MEMBER_UNKNOWN || !node_key_eq(&m->nodes[*near].key, key)) {
+		uint32_t n = mnode_find(m, key);
+
+		if (n == NO_NODE)
+			return n;
+		*near = n;
+	}
+	return *near;
 }
 
 bool mnode_lives(const struct member_node *d)
@@ -278,6 +295,8 @@ void mnode_del(struct members *m, uint32_t n)
 	if (d->slot != NO_SLOT) {
 		fact_clear_slot(m, d->slot);
 		m->slot[d->slot].node = NO_NODE;
+		m->step_at[d->slot] = TS_NEVER;
+		m->slots_stir = true;
 		d->slot = NO_SLOT;
 	}
 	if (m->extra_from == n)
@@ -401,6 +420,7 @@ static struct slot *slot_make(struct members *m, uint32_t n)
 			.hold_next = TS_NEVER,
 		};
 		m->nodes[n].slot = i;
+		m->slots_stir = true;
 		if (m->nslots <= i)
 			m->nslots = i + 1u;
 		probe_start(m, s);
@@ -432,6 +452,7 @@ static void slot_refresh(struct members *m)
 	unsigned count = mnode_neighbours(m, SELF, near);
 
 	m->refresh = false;
+	m->slots_stir = true;
 	m->refresh_at = ts_add(m->now, REFRESH_GAP);
 	for (unsigned i = 0; i < LIM_MEMBER_NEIGHBOURS; i++)
 		m->slot[i].wanted = false;
@@ -461,8 +482,20 @@ static void try_dead(struct members *m)
 	slot_borrow(m, n, TRY_TIME);
 }
 
+/* When the first of the lent slots is given back. */
+static ts_t lent_until(const struct members *m)
+{
+	ts_t t = TS_NEVER;
+
+	for (unsigned i = 0; m->lent && i < m->nslots; i++)
+		if (m->lent & 1u << i)
+			t = ts_min(t, m->slot[i].until);
+	return t;
+}
+
 void slot_tick(struct members *m)
 {
+	m->slots_stir |= ts_due(lent_until(m), m->now);
 	if (m->refresh && ts_due(m->refresh_at, m->now))
 		slot_refresh(m);
 	if (ts_due(m->try_at, m->now))
@@ -480,14 +513,13 @@ ts_t slot_deadline(const struct members *m)
 
 	if (m->ndead)
 		t = ts_min(t, m->try_at);
-	for (unsigned i = 0; i < m->nslots; i++)
-		if (m->slot[i].used && !m->slot[i].wanted)
-			t = ts_min(t, m->slot[i].until);
-	return t;
+	return ts_min(t, lent_until(m));
 }
 
 bool slot_next(struct members *m, struct member_act *out)
 {
+	if (!m->slots_stir)
+		return false;
 	for (unsigned i = 0; i < m->nslots; i++) {
 		struct slot *s = &m->slot[i];
 		bool stays = slot_stays(m, s);
@@ -507,11 +539,18 @@ bool slot_next(struct members *m, struct member_act *out)
 			doubt_unwatched(m, s->node);
 		}
 		s->used = false;
+		m->step_at[i] = TS_NEVER;
+		m->holds &= ~(1u << i);
 		while (m->nslots > 0 && !m->slot[m->nslots - 1].used)
 			m->nslots--;
 		if (s->told)
 			return true;
 	}
 	out->type = MEMBER_NONE;
+	m->slots_stir = false;
+	m->lent = 0;
+	for (unsigned i = 0; i < m->nslots; i++)
+		if (m->slot[i].used && !m->slot[i].wanted)
+			m->lent |= 1u << i;
 	return false;
 }

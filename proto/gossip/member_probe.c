@@ -58,14 +58,15 @@ static void answer_short(struct members *m, uint32_t to, enum member_msg kind, u
 void probe_start(struct members *m, struct slot *s)
 {
 	uint64_t spread = (uint64_t)PROBE_EVERY.ns;
+	ts_t *at = slot_step_at(m, s);
 
 	s->tries = 0;
 	if (!mnode_lives(&m->nodes[s->node]))
-		s->at = TS_NEVER; /* until a link comes up and brings it back */
+		*at = TS_NEVER; /* until a link comes up and brings it back */
 	else if (slot_linked(m, s))
-		s->at = ts_add(m->now, DUR_NS(prng_below(&m->prng, spread)));
+		*at = ts_add(m->now, DUR_NS(prng_below(&m->prng, spread)));
 	else
-		s->at = ts_add(m->now, LINK_WAIT);
+		*at = ts_add(m->now, LINK_WAIT);
 }
 
 void probe_link(struct members *m, struct slot *s, bool up)
@@ -74,7 +75,7 @@ void probe_link(struct members *m, struct slot *s, bool up)
 		s->linked_anew = true;
 		probe_start(m, s);
 	} else if (s->tries == 0 && mnode_lives(&m->nodes[s->node])) {
-		s->at = ts_min(s->at, ts_add(m->now, PROBE_EVERY));
+		*slot_step_at(m, s) = ts_min(*slot_step_at(m, s), ts_add(m->now, PROBE_EVERY));
 	}
 }
 
@@ -144,7 +145,7 @@ static void round_over(struct members *m, struct slot *s, dur_t next)
 {
 	s->tries = 0;
 	s->silent = false;
-	s->at = ts_add(m->now, prng_jitter(&m->prng, next, PROBE_JITTER));
+	*slot_step_at(m, s) = ts_add(m->now, prng_jitter(&m->prng, next, PROBE_JITTER));
 }
 
 static void heard_directly(struct slot *s)
@@ -170,11 +171,11 @@ static void round_step(struct members *m, struct slot *s)
 
 	if (!mnode_lives(d)) {
 		s->tries = 0;
-		s->at = TS_NEVER;
+		*slot_step_at(m, s) = TS_NEVER;
 		return;
 	}
 	if (ts_before(m->now, m->grace)) {
-		s->at = m->grace;
+		*slot_step_at(m, s) = m->grace;
 		return;
 	}
 	if (s->tries > 0 && !ts_is_never(d->heard) && !ts_before(d->heard, s->round_at)) {
@@ -195,7 +196,7 @@ static void round_step(struct members *m, struct slot *s)
 		answer_short(m, s->node, MEMBER_MSG_PROBE, s->seq);
 	if (s->tries == PROBE_ASK)
 		ask_helpers(m, s);
-	s->at = ts_add(m->now, stretched(m, PROBE_RETRY));
+	*slot_step_at(m, s) = ts_add(m->now, stretched(m, PROBE_RETRY));
 }
 
 static void help_free(struct members *m, struct help *h)
@@ -206,12 +207,9 @@ static void help_free(struct members *m, struct help *h)
 
 void probe_tick(struct members *m)
 {
-	for (unsigned i = 0; i < m->nslots; i++) {
-		struct slot *s = &m->slot[i];
-
-		if (s->used && s->node != NO_NODE && ts_due(s->at, m->now))
-			round_step(m, s);
-	}
+	for (unsigned i = 0; i < m->nslots; i++)
+		if (ts_due(m->step_at[i], m->now))
+			round_step(m, &m->slot[i]);
 	for (unsigned i = 0; m->nhelps > 0 && i < LIM_MEMBER_HELPS; i++) {
 		struct help *h = &m->help[i];
 
@@ -227,8 +225,7 @@ ts_t probe_deadline(const struct members *m)
 	ts_t t = TS_NEVER;
 
 	for (unsigned i = 0; i < m->nslots; i++)
-		if (m->slot[i].used && m->slot[i].node != NO_NODE)
-			t = ts_min(t, m->slot[i].at);
+		t = ts_min(t, m->step_at[i]);
 	for (unsigned i = 0; m->nhelps > 0 && i < LIM_MEMBER_HELPS; i++)
 		if (m->help[i].used)
 			t = ts_min(t, m->help[i].until);

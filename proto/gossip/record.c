@@ -45,6 +45,7 @@ int record_parse(const uint8_t *buf, size_t len, struct record *out)
 		return ERR_MALFORMED;
 	out->raw = buf;
 	out->len = total;
+	out->key = record_key_hash(&out->node, out->type, out->sub);
 	return (int)total;
 }
 

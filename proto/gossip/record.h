@@ -66,6 +66,7 @@ struct record {
 	size_t body_len;
 	const uint8_t *raw;
 	size_t len;
+	uint64_t key; /* record_key_hash() of it */
 };
 
 /* Take apart the record at the start of @buf (borrowed as long as @out is used). Returns its

@@ -182,7 +182,7 @@ static int check_new(const struct store *s, const struct owner *o, const struct 
 
 int store_check(const struct store *s, const struct record *r)
 {
-	const struct store_entry *e = store_get(s, record_key_hash(&r->node, r->type, r->sub));
+	const struct store_entry *e = store_get(s, r->key);
 
 	if (e)
 		return check_known(e, r);
@@ -203,7 +203,7 @@ static void sums_add(struct store *s, uint64_t key, uint64_t by)
 static void settle(struct store *s, struct store_entry *e)
 {
 	list_del(&e->fresh);
-	sums_add(s, e->key, e->digest - e->summed);
+	sums_add(s, e->r.key, e->digest - e->summed);
 	e->summed = e->digest;
 }
 
@@ -211,7 +211,7 @@ static void settle(struct store *s, struct store_entry *e)
 static void unsettle(struct store *s, struct store_entry *e)
 {
 	list_del(&e->fresh);
-	sums_add(s, e->key, 0 - e->summed);
+	sums_add(s, e->r.key, 0 - e->summed);
 	e->summed = 0;
 }
 
@@ -277,22 +277,22 @@ static void remove_at(struct store_entry **v, size_t *count, size_t i)
 
 static void sorted_insert(struct store *s, struct store_entry *e)
 {
-	size_t i = lower_bound(s, e->key);
+	size_t i = lower_bound(s, e->r.key);
 
 	memmove(&s->keys[i + 1], &s->keys[i], (s->count - i) * sizeof(*s->keys));
-	s->keys[i] = e->key;
+	s->keys[i] = e->r.key;
 	insert_at(s->v, &s->count, i, e);
 }
 
 static void sorted_remove(struct store *s, const struct store_entry *e)
 {
-	size_t i = lower_bound(s, e->key);
+	size_t i = lower_bound(s, e->r.key);
 
 	memmove(&s->keys[i], &s->keys[i + 1], (s->count - i - 1) * sizeof(*s->keys));
 	remove_at(s->v, &s->count, i);
 }
 
-static struct store_entry *entry_new(const struct record *r, uint64_t key)
+static struct store_entry *entry_new(const struct record *r)
 {
 	struct store_entry *e = malloc(sizeof(*e) + r->len);
 	uint8_t hash[16];
@@ -300,11 +300,10 @@ static struct store_entry *entry_new(const struct record *r, uint64_t key)
 	if (!e)
 		return NULL;
 	memcpy(e->bytes, r->raw, r->len);
-	int len = record_parse(e->bytes, r->len, &e->r);
-	assert(len == (int)r->len);
-	(void)len;
+	e->r = *r;
+	e->r.raw = e->bytes;
+	e->r.body = e->bytes + (r->body - r->raw);
 	record_hash(e->bytes, r->len, hash);
-	e->key = key;
 	e->digest = digest_of(hash);
 	e->summed = 0;
 	list_init(&e->fresh);
@@ -350,8 +349,7 @@ static void put_new(
 int store_put(struct store *s, const struct record *r, ts_t now, struct store_entry **out,
 	struct store_entry **evicted)
 {
-	uint64_t key = record_key_hash(&r->node, r->type, r->sub);
-	struct store_entry *old = store_get(s, key), *e;
+	struct store_entry *old = store_get(s, r->key), *e;
 	struct owner *o;
 	int err;
 
@@ -359,14 +357,14 @@ int store_put(struct store *s, const struct record *r, ts_t now, struct store_en
 	err = store_check(s, r);
 	if (err < 0)
 		return err;
-	e = entry_new(r, key);
+	e = entry_new(r);
 	if (!e)
 		return ERR_NOMEM;
 	if (old) {
 		o = map_get(s->owners, &r->node);
 		assert(o);
 		o->v[owner_pos(o, rank_of(r))] = e;
-		s->v[lower_bound(s, key)] = e;
+		s->v[lower_bound(s, r->key)] = e;
 		/* The sums go on saying the old until the new has spread. */
 		e->summed = old->summed;
 		list_del(&old->fresh);
@@ -402,9 +400,9 @@ void store_drop(struct store *s, const struct node_key *node)
 	owner_free(o);
 }
 
-struct store_entry *store_from(const struct store *s, uint64_t from)
+size_t store_from(const struct store *s, uint64_t from)
 {
-	return store_at(s, lower_bound(s, from));
+	return lower_bound(s, from);
 }
 
 struct store_entry *store_at(const struct store *s, size_t i)

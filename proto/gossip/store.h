@@ -17,7 +17,6 @@
 struct store;
 
 struct store_entry {
-	uint64_t key;    /* record_key_hash() */
 	uint64_t digest; /* first 8 bytes of the record's hash: decides between equal versions */
 	uint64_t summed; /* the digest that stands for this key in the sums; 0: none */
 	ts_t put;
@@ -47,10 +46,10 @@ void store_drop(struct store *s, const struct node_key *node);
 struct store_entry *store_get(const struct store *s, uint64_t key);
 struct store_entry *store_find(
 	const struct store *s, const struct node_key *node, uint8_t type, uint16_t sub);
-/* The first entry with a key of @from or higher; NULL: none. */
-struct store_entry *store_from(const struct store *s, uint64_t from);
-/* The @i-th entry in key order, NULL past the end. */
+/* The @i-th entry in key order, NULL past the end; and which is the first with a key of @from or
+ * higher. */
 struct store_entry *store_at(const struct store *s, size_t i);
+size_t store_from(const struct store *s, uint64_t from);
 size_t store_count(const struct store *s);
 /* How many have a key of @from to @to? */
 size_t store_count_in(const struct store *s, uint64_t from, uint64_t to);

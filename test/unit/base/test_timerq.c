@@ -106,12 +106,31 @@ static void test_alloc_faults(void **state)
 	}
 }
 
+/* Once there is room, queueing can't fail. */
+static void test_reserve(void **state)
+{
+	FAULT_EACH(n)
+	{
+		struct tq_node node[40] = {0};
+		struct timerq q;
+		int err;
+
+		tq_init(&q);
+		err = tq_reserve(&q, 40);
+		assert_true(err == 0 || (err == ERR_NOMEM && q.cap == 0));
+		for (uint64_t i = 0; err == 0 && i < 40; i++)
+			assert_int_equal(tq_set(&q, &node[i], at(100 - i)), 0);
+		tq_fini(&q);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_basics),
 		cmocka_unit_test(test_model),
 		cmocka_unit_test(test_alloc_faults),
+		cmocka_unit_test(test_reserve),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,7 +49,7 @@ static int put(struct store *s, uint8_t node, uint8_t type, uint16_t sub, uint64
 		assert_int_equal(check, err);
 	if (err == 0) {
 		assert_ptr_equal(store_find(s, &r.node, type, sub), e);
-		assert_ptr_equal(store_get(s, e->key), e);
+		assert_ptr_equal(store_get(s, e->r.key), e);
 		assert_memory_equal(e->bytes, buf, r.len);
 		assert_true(e->r.raw == e->bytes);
 	}
@@ -148,10 +148,12 @@ static void test_order(void **state)
 
 	for (uint8_t i = 0; i < MAX; i++)
 		assert_int_equal(put(s, i, 1, 0, 1, 1, 0), 0);
-	for (; (e = store_from(s, at)) != NULL; at = e->key + 1, n++) {
-		assert_true(e->key >= at);
-		assert_ptr_equal(e, store_at(s, n));
+	for (; (e = store_at(s, n)) != NULL; at = e->r.key + 1, n++) {
+		assert_true(e->r.key >= at);
+		assert_int_equal(store_from(s, at), n);
+		assert_int_equal(store_from(s, e->r.key), n);
 	}
+	assert_int_equal(store_from(s, at), MAX);
 	assert_int_equal(n, MAX);
 	assert_null(store_at(s, MAX));
 	store_free(s);
@@ -162,15 +164,14 @@ static void check_sums(const struct store *s)
 {
 	for (unsigned level = 0; level <= STORE_LEVELS; level++)
 		for (unsigned i = 0; i < 1u << 4 * level; i++) {
-			uint64_t at = store_range_first(level, i), sum = 0;
+			size_t at = store_from(s, store_range_first(level, i)), n = 0;
 			const struct store_entry *e;
-			size_t n = 0;
+			uint64_t sum = 0;
 
-			while ((e = store_from(s, at)) != NULL &&
-				e->key <= store_range_last(level, i)) {
+			while ((e = store_at(s, at + n)) != NULL &&
+				e->r.key <= store_range_last(level, i)) {
 				sum += e->summed;
 				n++;
-				at = e->key + 1;
 			}
 			assert_true(store_sum(s, level, i) == sum);
 			assert_int_equal(store_count_in(s, store_range_first(level, i),
