@@ -1,6 +1,7 @@
 /* main.c - weft-sim: one life of a simulated cluster, one per seed of a range, or a measurement. */
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@
 static const char usage[] =
 	"usage: weft-sim [options]\n"
 	"  --nodes N           nodes of the cluster (5)\n"
+	"  --ghosts N          members besides that only answer; for --measure idle --no-crypto "
+	"(0)\n"
 	"  --seed S            everything random comes from it (1)\n"
 	"  --for 90s|30m|2h    virtual time to run at least (5m)\n"
 	"  --faults PROFILE    what goes wrong (none)\n"
@@ -37,8 +40,12 @@ static const char usage[] =
 	"  --sweep A-B         one run per seed; tells which failed\n"
 	"  --jobs N            runs at a time of a sweep (processors)\n"
 	"  --journal FILE      a sweep notes there what is done, and goes on from it\n"
-	"  --measure WHAT      figures instead of faults; with --sweep over several seeds\n"
+	"  --measure WHAT,...  figures instead of faults, one after another in one life; with "
+	"--sweep\n"
+	"                      over several seeds\n"
 	"  --rows              figures as rows of a Markdown table\n";
+
+#define MEASURE_NAME 16
 
 struct options {
 	struct sim_cfg cfg;
@@ -97,6 +104,15 @@ static bool opt_nodes(struct options *o, const char *arg)
 	bool ok = parse_number(arg, &v) && v >= 1 && v <= LIM_NODES;
 
 	o->cfg.nodes = (unsigned)v;
+	return ok;
+}
+
+static bool opt_ghosts(struct options *o, const char *arg)
+{
+	uint64_t v;
+	bool ok = parse_number(arg, &v) && v <= LIM_NODES;
+
+	o->cfg.ghosts = (unsigned)v;
 	return ok;
 }
 
@@ -198,10 +214,28 @@ static bool opt_journal(struct options *o, const char *arg)
 	return true;
 }
 
+/* The next of a list of measurements, without its comma. False: none is left, or it is too long. */
+static bool next_measure(const char **list, char *name, size_t size)
+{
+	size_t len = strcspn(*list, ",");
+
+	if (len == 0 || len >= size)
+		return false;
+	memcpy(name, *list, len);
+	name[len] = '\0';
+	*list += len + ((*list)[len] == ',');
+	return true;
+}
+
 static bool opt_measure(struct options *o, const char *arg)
 {
+	char name[MEASURE_NAME];
+
 	o->measure = arg;
-	return measure_known(arg);
+	while (next_measure(&arg, name, sizeof(name)))
+		if (!measure_known(name))
+			return false;
+	return *arg == '\0' && *o->measure;
 }
 
 static bool opt_rows(struct options *o, const char *arg)
@@ -216,6 +250,7 @@ static const struct {
 	bool (*take)(struct options *o, const char *arg);
 } option_table[] = {
 	{"nodes", true, opt_nodes},
+	{"ghosts", true, opt_ghosts},
 	{"seed", true, opt_seed},
 	{"for", true, opt_for},
 	{"faults", true, opt_faults},
@@ -375,17 +410,39 @@ static void print_figures(const struct options *o, struct figures *f, double wal
 
 		printf(o->rows ? "| %s | %u | %.2f %s | %.2f %s | %zu |\n"
 			       : "%-50s %u nodes  median %.2f %s, worst %.2f %s, of %zu\n",
-			x->name, o->cfg.nodes, figure_median(x), x->unit, figure_worst(x), x->unit,
-			x->count);
+			x->name, o->cfg.nodes + o->cfg.ghosts, figure_median(x), x->unit,
+			figure_worst(x), x->unit, x->count);
 	}
 	if (!o->rows)
 		printf("%.1f s wall, %.0f MiB at most\n", wall, peak_mib());
+	fflush(stdout);
 }
 
 /* Counting is the purpose: what else fails a run must not end it. */
 #define MEASURE_OFF                                                                                \
 	(1u << CHECK_FALSE_DOWN | 1u << CHECK_FALSE_DEATH | 1u << CHECK_ROUTABLE |                 \
 		1u << CHECK_OWNERS)
+
+/* All that is asked for, in one life. What a long one has shown is told as it goes. */
+static bool measure_life(const struct options *o, struct sim *s, struct figures *f, double begin)
+{
+	const char *left = o->measure;
+	char name[MEASURE_NAME];
+	bool several = strchr(left, ',') != NULL;
+
+	while (next_measure(&left, name, sizeof(name))) {
+		if (!measure_run(s, name, o->has_length ? o->length : measure_length(name), f)) {
+			sim_report(s);
+			return false;
+		}
+		if (several)
+			fprintf(stderr, "seed %" PRIu64 ": %s done, %.0f s virtual, %.0f s wall\n",
+				o->cfg.seed, name, (double)s->now.ns / 1e9, wall_secs() - begin);
+		if (several && !o->rows)
+			print_figures(o, f, wall_secs() - begin);
+	}
+	return true;
+}
 
 static int run_measure(struct options *o)
 {
@@ -394,21 +451,33 @@ static int run_measure(struct options *o)
 	bool ok = true;
 
 	o->cfg.checks |= MEASURE_OFF;
-	if (!o->has_length)
-		o->length = measure_length(o->measure);
 	if (!o->sweep)
 		o->from = o->to = o->cfg.seed;
 	for (o->cfg.seed = o->from; ok && o->cfg.seed <= o->to; o->cfg.seed++) {
 		struct sim *s = sim_new(&o->cfg);
 
-		ok = s && measure_run(s, o->measure, o->length, &f);
-		if (!ok && s)
-			sim_report(s);
+		ok = s && measure_life(o, s, &f, begin);
 		sim_free(s);
 	}
 	print_figures(o, &f, wall_secs() - begin);
 	figures_free(&f);
 	return !ok;
+}
+
+#define HUGE_PAGES_NODES 200
+
+/* Memory of thousands of nodes is walked through all the time: with small pages, finding these costs
+ * as much as the work. glibc takes this wish from the environment only. */
+static void ask_for_huge_pages(char **argv)
+{
+	char path[PATH_MAX];
+	ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	if (len <= 0 || getenv("GLIBC_TUNABLES") ||
+		setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1", 1) != 0)
+		return;
+	path[len] = '\0';
+	(void)execv(path, argv);
 }
 
 int main(int argc, char **argv)
@@ -418,8 +487,12 @@ int main(int argc, char **argv)
 
 	o.jobs = cpus > 0 ? (uint64_t)cpus : 1;
 	sim_cfg_default(&o.cfg);
-	if (!parse_options(&o, argc, argv))
+	if (!parse_options(&o, argc, argv) ||
+		(o.cfg.ghosts &&
+			(!o.cfg.no_crypto || !o.measure || o.cfg.nodes + o.cfg.ghosts > LIM_NODES)))
 		return bad_usage();
+	if (o.cfg.nodes >= HUGE_PAGES_NODES)
+		ask_for_huge_pages(argv);
 	if (o.measure)
 		return run_measure(&o);
 	return o.sweep ? run_sweep(&o) : run_once(&o);

@@ -18,6 +18,7 @@
 #include "map.h"
 #include "invariants.h"
 #include "sim_fault.h"
+#include "sim_ghost.h"
 #include "sim_net.h"
 #include "sim_node.h"
 #include "sim_route.h"
@@ -60,78 +61,7 @@ static struct randombytes_implementation seeded = {
 	.buf = random_buf,
 };
 
-/* --- the queue: a heap of four branches, whose entries hold what is compared --- */
-
-#define HEAP_BRANCHES 4
-
-struct sim_queued {
-	ts_t when;
-	uint64_t order;
-	struct sim_event *ev;
-};
-
-static bool earlier(const struct sim_queued *a, const struct sim_queued *b)
-{
-	return a->when.ns != b->when.ns ? a->when.ns < b->when.ns : a->order < b->order;
-}
-
-/* Positions count from 1 in events, from 0 in the heap. */
-static void place(struct sim *s, size_t at, const struct sim_queued *q)
-{
-	s->heap[at] = *q;
-	q->ev->pos = at + 1;
-}
-
-static void sift_up(struct sim *s, size_t at)
-{
-	struct sim_queued q = s->heap[at];
-
-	while (at > 0 && earlier(&q, &s->heap[(at - 1) / HEAP_BRANCHES])) {
-		place(s, at, &s->heap[(at - 1) / HEAP_BRANCHES]);
-		at = (at - 1) / HEAP_BRANCHES;
-	}
-	place(s, at, &q);
-}
-
-static void sift_down(struct sim *s, size_t at)
-{
-	struct sim_queued q = s->heap[at];
-
-	for (;;) {
-		size_t first = HEAP_BRANCHES * at + 1, least = first;
-
-		if (first >= s->nheap)
-			break;
-		for (size_t c = first + 1; c < first + HEAP_BRANCHES && c < s->nheap; c++)
-			if (earlier(&s->heap[c], &s->heap[least]))
-				least = c;
-		if (earlier(&q, &s->heap[least]))
-			break;
-		place(s, at, &s->heap[least]);
-		at = least;
-	}
-	place(s, at, &q);
-}
-
-/* The entry at @at was replaced or has another time. */
-static void sift(struct sim *s, size_t at)
-{
-	if (at > 0 && earlier(&s->heap[at], &s->heap[(at - 1) / HEAP_BRANCHES]))
-		sift_up(s, at);
-	else
-		sift_down(s, at);
-}
-
-static void dequeue(struct sim *s, struct sim_event *e)
-{
-	size_t at = e->pos - 1;
-
-	if (at != --s->nheap) {
-		place(s, at, &s->heap[s->nheap]);
-		sift(s, at);
-	}
-	e->pos = 0;
-}
+/* --- the queue --- */
 
 void sim_at(struct sim *s, struct sim_event *e, ts_t when)
 {
@@ -139,40 +69,26 @@ void sim_at(struct sim *s, struct sim_event *e, ts_t when)
 		when = s->now;
 	if (e->pos && e->when.ns == when.ns)
 		return;
-	if (ts_is_never(when)) {
-		if (e->pos)
-			dequeue(s, e);
-		return;
-	}
-	e->when = when;
-	if (e->pos) {
-		size_t at = e->pos - 1;
-
-		s->heap[at] = (struct sim_queued){when, ++s->order, e};
-		sift(s, at);
-		return;
-	}
-	if (s->nheap == s->cap) {
-		s->cap = s->cap ? 2 * s->cap : 1024;
-		s->heap = realloc(s->heap, s->cap * sizeof(*s->heap));
-		if (!s->heap)
-			abort();
-	}
-	s->heap[s->nheap] = (struct sim_queued){when, ++s->order, e};
-	sift_up(s, s->nheap++);
+	if (ts_is_never(when))
+		sim_queue_take(&s->queue, e);
+	else
+		sim_queue_put(&s->queue, e, when, s->now);
 }
 
-ts_t sim_next(const struct sim *s)
+ts_t sim_next(struct sim *s)
 {
-	return s->nheap > 0 ? s->heap[0].when : TS_NEVER;
+	const struct sim_event *e = sim_queue_first(&s->queue, s->now);
+
+	return e ? e->when : TS_NEVER;
 }
 
 bool sim_run(struct sim *s, ts_t until)
 {
-	while (!s->failed && s->nheap > 0 && ts_due(s->heap[0].when, until)) {
-		struct sim_event *e = s->heap[0].ev;
+	struct sim_event *e;
 
-		dequeue(s, e);
+	while (!s->failed && (e = sim_queue_first(&s->queue, s->now)) != NULL &&
+		ts_due(e->when, until)) {
+		sim_queue_take(&s->queue, e);
 		s->now = e->when;
 		s->events++;
 		e->fire(s, e);
@@ -317,6 +233,8 @@ struct sim *sim_new(const struct sim_cfg *cfg)
 		if (!s->nodes[i])
 			goto fail;
 	}
+	if (cfg->ghosts && !(s->ghosts = sim_ghosts_new(s, cfg->ghosts)))
+		goto fail;
 	s->checks = checks_new(s);
 	if (!s->checks)
 		goto fail;
@@ -332,6 +250,7 @@ void sim_free(struct sim *s)
 		return;
 	for (unsigned i = 0; s->nodes && i < s->cfg.nodes; i++)
 		sim_node_free(s->nodes[i]);
+	sim_ghosts_free(s->ghosts);
 	checks_free(s->checks);
 	sim_faults_free(s->faults);
 	sim_net_free(s->net);
@@ -340,7 +259,7 @@ void sim_free(struct sim *s)
 	map_free(s->by_key);
 	log_set_sink(NULL, NULL);
 	free(s->nodes);
-	free(s->heap);
+	sim_queue_fini(&s->queue);
 	free(s);
 }
 
@@ -407,6 +326,8 @@ bool sim_traffic(struct sim *s, dur_t length, struct sim_traffic *out)
 
 double sim_join(struct sim *s)
 {
+	double took;
+
 	for (unsigned i = 0; i < s->cfg.nodes; i++) {
 		uint64_t wait = i ? prng_below(&s->prng, (uint64_t)s->cfg.join_spread.ns + 1) : 0;
 
@@ -415,7 +336,9 @@ double sim_join(struct sim *s)
 	if (!sim_run(s, ts_add(s->now, s->cfg.join_spread)))
 		return -1;
 	checks_quiet(s, true);
-	return sim_await_agreement(s);
+	took = sim_await_agreement(s);
+	s->joined = took >= 0;
+	return took;
 }
 
 bool sim_live(struct sim *s, dur_t length, struct sim_result *out)

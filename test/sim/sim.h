@@ -14,22 +14,17 @@
 #include "weft/ts.h"
 #include "prng.h"
 #include "session.h"
+#include "sim_queue.h"
 
 struct sim;
 struct sim_net;
 struct sim_node;
 struct sim_faults;
+struct sim_ghosts;
 struct map;
 struct route_names;
 struct truth;
 struct checks;
-
-/* Something that happens later. Embedded in what it concerns; zero-initialised it is not queued. */
-struct sim_event {
-	ts_t when;
-	size_t pos; /* 1-based place in the heap; 0: not queued */
-	void (*fire)(struct sim *s, struct sim_event *e);
-};
 
 /* Bugs that a test plants, to see an invariant fail. Each stands for a fault in a core or in the
  * daemon's driver. */
@@ -58,6 +53,7 @@ enum sim_plant {
 
 struct sim_cfg {
 	unsigned nodes;
+	unsigned ghosts; /* members besides that only answer (sim_ghost.h); with no_crypto only */
 	uint64_t seed;
 	bool no_crypto;      /* sessions are replaced by their authenticated result */
 	bool own_signatures; /* each node verifies each signature itself; else a verified one counts
@@ -95,12 +91,13 @@ struct sim {
 	struct sim_cfg cfg;
 	ts_t now;
 	struct prng prng; /* of network and faults */
-	struct sim_queued *heap;
-	size_t nheap, cap;
-	uint64_t order, events;
+	struct sim_queue queue;
+	uint64_t events;
 	struct sim_net *net;
 	struct sim_node **nodes; /* cfg.nodes */
-	struct map *by_key;      /* key of a running node: struct sim_node */
+	struct sim_ghosts *ghosts;
+	bool joined;        /* sim_join() came to its end */
+	struct map *by_key; /* key of a running node: struct sim_node */
 	struct route_names *routes;
 	ts_t changed;           /* a node claimed or gave up something */
 	struct sim_node *clone; /* the last that got another one's disk */
@@ -122,7 +119,7 @@ void sim_free(struct sim *s);
 bool sim_run(struct sim *s, ts_t until);
 
 /* When the next event comes; TS_NEVER: none. */
-ts_t sim_next(const struct sim *s);
+ts_t sim_next(struct sim *s);
 
 void sim_at(struct sim *s, struct sim_event *e, ts_t when); /* queue or move; TS_NEVER cancels */
 

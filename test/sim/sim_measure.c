@@ -10,10 +10,12 @@
 #include "gossip.h"
 #include "invariants.h"
 #include "sim.h"
+#include "sim_ghost.h"
 #include "sim_net.h"
 #include "sim_node.h"
 
 #define REST         DUR_SEC(30)  /* between joining and measuring */
+#define GHOST_REST   DUR_SEC(300) /* longer than an idle session lasts */
 #define PATIENCE     DUR_SEC(120) /* for what is timed: longer counts as so long */
 #define FINE_STEP    DUR_MS(20)
 #define COARSE_STEP  DUR_MS(100)
@@ -88,7 +90,7 @@ static double secs(dur_t d)
 
 static bool rested(struct sim *s)
 {
-	return sim_join(s) >= 0 && sim_run(s, ts_add(s->now, REST));
+	return (s->joined || sim_join(s) >= 0) && sim_run(s, ts_add(s->now, REST));
 }
 
 static struct sim_node *any_node(struct sim *s)
@@ -139,7 +141,7 @@ static unsigned have_heard(struct sim *s, const struct sim_node *n)
 	for (unsigned k = 0; k < s->cfg.nodes; k++)
 		count += s->nodes[k]->running &&
 			 gossip_node_get(s->nodes[k]->gossip, &n->id.pub, &i) == 0 &&
-			 i.nprefixes == n->nprefixes;
+			 i.nprefixes == n->nprefixes + n->nclaims;
 	return count;
 }
 
@@ -263,6 +265,7 @@ static bool run_loss(struct sim *s, dur_t length, struct figures *out)
 	clear_deaths(s);
 	if (!sim_run(s, ts_add(s->now, length)))
 		return false;
+	sim_net_link(s->net, sim_net_base());
 	for (unsigned i = 0; i < s->cfg.nodes; i++) {
 		count += s->nodes[i]->taken_for_dead > 0;
 		told += (double)s->nodes[i]->taken_for_dead;
@@ -303,11 +306,28 @@ static bool run_slow(struct sim *s, dur_t length, struct figures *out)
 
 /* --- idle --- */
 
+/* Every node learns of the ghosts, and sessions end that nobody needs. */
+static bool meet_ghosts(struct sim *s)
+{
+	ts_t end = ts_add(s->now, PATIENCE);
+
+	if (!s->ghosts)
+		return true;
+	sim_ghosts_introduce(s->ghosts);
+	while (!sim_ghosts_known(s->ghosts)) {
+		if (ts_due(end, s->now))
+			sim_fail(s, CHECK_AGREE, "nodes don't know all ghosts");
+		if (!sim_run(s, ts_add(s->now, COARSE_STEP)))
+			return false;
+	}
+	return sim_run(s, ts_add(s->now, GHOST_REST));
+}
+
 static bool run_idle(struct sim *s, dur_t length, struct figures *out)
 {
 	struct sim_traffic t;
 
-	if (!rested(s) || !sim_traffic(s, length, &t))
+	if (!rested(s) || !meet_ghosts(s) || !sim_traffic(s, length, &t))
 		return false;
 	sample(out, "sent per idle node, mean", "bytes/s", t.bytes);
 	sample(out, "sent per idle node, the busiest", "bytes/s", t.worst);

@@ -8,7 +8,8 @@
  *	idle		what a node sends when nothing happens, all headers counted
  *	partition	two halves are apart for a while and change records: from healing to agreement
  *
- * A measurement adds samples to figures, which outlive it, so that several seeds add to the same. */
+ * A measurement adds samples to figures, which outlive it, so that several seeds add to the same.
+ * Several may follow one another in one life, which then joins once. */
 #ifndef WEFT_SIM_MEASURE_H
 #define WEFT_SIM_MEASURE_H
 
@@ -18,7 +19,7 @@
 
 struct sim;
 
-#define FIGURES_MAX 6
+#define FIGURES_MAX 20
 
 struct figure {
 	const char *name, *unit;
@@ -39,8 +40,8 @@ double figure_worst(struct figure *f);  /* the highest: of all figures, less is 
 bool measure_known(const char *name);
 dur_t measure_length(const char *name);
 const char *measure_name(unsigned i); /* NULL past the end */
-/* Run it on a new simulation, whose nodes are not started. @length: virtual time of the part that
- * lasts. False: the nodes never agreed, or an invariant failed (sim.failed tells). */
+/* Run it on a simulation, whose nodes are started if they are not yet. @length: virtual time of the
+ * part that lasts. False: the nodes never agreed, or an invariant failed (sim.failed tells). */
 bool measure_run(struct sim *s, const char *name, dur_t length, struct figures *out);
 
 #endif

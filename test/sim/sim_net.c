@@ -12,6 +12,7 @@
 #include "list.h"
 #include "map.h"
 #include "sim.h"
+#include "sim_ghost.h"
 #include "sim_node.h"
 
 #define ADDR_BASE   0x64400001u /* 100.64.0.1 */
@@ -88,6 +89,11 @@ static uint32_t new_addr(struct sim_net *n, uint32_t host)
 	return n->naddrs++;
 }
 
+static unsigned hosts(const struct sim *s)
+{
+	return s->cfg.nodes + s->cfg.ghosts;
+}
+
 struct sim_net *sim_net_new(struct sim *s)
 {
 	static const uint8_t seed[16];
@@ -100,13 +106,13 @@ struct sim_net *sim_net_new(struct sim *s)
 	list_init(&n->flying);
 	for (int i = 0; i < 16; i++)
 		n->delay_seed[i] = (uint8_t)prng_next(&s->prng);
-	n->hosts = calloc(s->cfg.nodes, sizeof(*n->hosts));
+	n->hosts = calloc(hosts(s), sizeof(*n->hosts));
 	n->pairs = map_new(8, SIZE_MAX / 2, seed);
 	if (!n->hosts || !n->pairs) {
 		sim_net_free(n);
 		return NULL;
 	}
-	for (unsigned i = 0; i < s->cfg.nodes; i++)
+	for (unsigned i = 0; i < hosts(s); i++)
 		n->hosts[i] = (struct host){
 			.addr = new_addr(n, i), .nat = sim_nat_new(NAT_NONE), .mtu = MTU_BASE};
 	return n;
@@ -128,7 +134,7 @@ void sim_net_free(struct sim_net *n)
 		free(value);
 	map_free(n->pairs);
 	free(n->by_addr);
-	for (unsigned i = 0; n->hosts && i < n->s->cfg.nodes; i++)
+	for (unsigned i = 0; n->hosts && i < hosts(n->s); i++)
 		sim_nat_free(n->hosts[i].nat);
 	free(n->hosts);
 	free(n);
@@ -383,7 +389,15 @@ static void deliver(struct sim_net *n, uint32_t to, struct datagram *d)
 
 	(data ? sim_trace_often : sim_trace)(
 		n->s, (int)d->from, (int)to, sim_net_type(d->buf, d->len), (int64_t)d->len);
-	sim_node_datagram(n->s->nodes[to], &d->src, &inner.ip, d->buf, d->len);
+	if (to < n->s->cfg.nodes)
+		sim_node_datagram(n->s->nodes[to], &d->src, &inner.ip, d->buf, d->len);
+	else
+		sim_ghost_datagram(n->s->ghosts, to, &d->src, &inner.ip, d->buf, d->len);
+}
+
+static bool runs(const struct sim *s, uint32_t host)
+{
+	return host >= s->cfg.nodes || sim_node_running(s->nodes[host]);
 }
 
 static void arrive(struct sim *s, struct sim_event *e)
@@ -393,9 +407,9 @@ static void arrive(struct sim *s, struct sim_event *e)
 	uint32_t to = host_at(n, &d->dst);
 
 	list_del(&d->flying);
-	if (to != NOBODY && !sim_node_running(s->nodes[to]) && n->stand_in)
+	if (to != NOBODY && !runs(s, to) && n->stand_in)
 		n->stand_in(n->stand_in_ctx, to, &d->src, d->buf, d->len);
-	else if (to == NOBODY || !sim_node_running(s->nodes[to]))
+	else if (to == NOBODY || !runs(s, to))
 		n->stats.nowhere++;
 	else if (d->from != NOBODY && !passes(n, d->from, to))
 		n->stats.cut++;

@@ -139,7 +139,7 @@ static void on_up(struct sim_node *n, const struct sess_act *a)
 		sim_node_now(n));
 }
 
-static void drain_gossip(struct sim_node *n);
+static bool drain_gossip(struct sim_node *n);
 
 static void on_down(struct sim_node *n, const struct sess_act *a)
 {
@@ -150,7 +150,7 @@ static void on_down(struct sim_node *n, const struct sess_act *a)
 	gossip_link_down(n->gossip, &a->key, sim_node_now(n));
 	sim_path_down(n->path, &a->key);
 	/* The handle may be given out again by the very next action: its routes go first. */
-	drain_gossip(n);
+	(void)drain_gossip(n);
 	memset(slot(n, a->peer), 0, sizeof(struct sim_slot));
 }
 
@@ -387,23 +387,29 @@ static void (*const gossip_handlers[])(struct sim_node *n, const struct gossip_a
 
 /* --- the turn --- */
 
-static void drain_gossip(struct sim_node *n)
+/* Was there anything? */
+static bool drain_gossip(struct sim_node *n)
 {
 	struct gossip_act a;
+	bool any = false;
 
-	while (gossip_next(n->gossip, &a))
+	while (gossip_next(n->gossip, &a)) {
+		any = true;
 		if ((size_t)a.type < sizeof(gossip_handlers) / sizeof(gossip_handlers[0]) &&
 			gossip_handlers[a.type])
 			gossip_handlers[a.type](n, &a);
+	}
+	return any;
 }
 
+/* Was there anything that another core heard of? The gossip core hears nothing of datagrams sent. */
 static bool drain_sess(struct sim_node *n)
 {
 	struct sess_act a;
 	bool any = false;
 
 	while (sim_sess_next(n->sess, &a)) {
-		any = true;
+		any |= a.type != SESS_SEND || n->path;
 		if ((size_t)a.type < sizeof(sess_handlers) / sizeof(sess_handlers[0]) &&
 			sess_handlers[a.type])
 			sess_handlers[a.type](n, &a);
@@ -415,10 +421,11 @@ void sim_node_drain(struct sim_node *n)
 {
 	bool more;
 
+	(void)drain_sess(n);
 	do {
-		more = drain_sess(n);
-		drain_gossip(n);
-		more |= sim_path_drain(n->path);
+		bool told = drain_gossip(n), led = sim_path_drain(n->path);
+
+		more = (told || led) && (drain_sess(n) || led);
 	} while (more);
 }
 
@@ -529,6 +536,14 @@ static void read_inbox(struct sim_node *n)
 
 /* --- time --- */
 
+/* Plain sessions have nothing to do each second, but while somebody is dialled. */
+static ts_t second_deadline(const struct sim_node *n)
+{
+	bool idle = !sim_sess_core(n->sess) && !n->path && map_count(n->candidates) == 0;
+
+	return idle ? TS_NEVER : n->second_at;
+}
+
 static void arm(struct sim_node *n)
 {
 	ts_t when = ts_min(sim_sess_deadline(n->sess), gossip_deadline(n->gossip));
@@ -539,7 +554,7 @@ static void arm(struct sim_node *n)
 	}
 	when = ts_min(when, ts_min(sim_dial_deadline(n), sim_own_deadline(n->own)));
 	when = ts_min(when, sim_path_deadline(n->path));
-	when = ts_min(when, ts_min(n->second_at, n->house_at));
+	when = ts_min(when, ts_min(second_deadline(n), n->house_at));
 	if (sim_planted(n, PLANT_SPIN) || !list_empty(&n->inbox))
 		when = TS_ZERO;
 	if (!ts_is_never(when))
@@ -573,7 +588,7 @@ static void on_wake(struct sim *s, struct sim_event *e)
 		sim_dial_tick(n, now);
 	if (ts_due(sim_path_deadline(n->path), now))
 		sim_path_tick(n->path, now);
-	if (ts_due(n->second_at, now))
+	if (ts_due(second_deadline(n), now))
 		each_second(n, now);
 	if (ts_due(n->house_at, now))
 		housekeeping(n, now);

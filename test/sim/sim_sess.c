@@ -89,13 +89,11 @@ struct sim_sess {
 
 static struct sess_act *push(struct plain *p, enum sess_act_type type, size_t len, uint8_t **buf)
 {
-	struct plain_act *a = calloc(1, sizeof(*a) + len);
+	struct plain_act *a = malloc(sizeof(*a) + len);
 
 	if (!a)
 		abort();
-	a->act.type = type;
-	a->act.len = len;
-	a->act.buf = a->buf;
+	a->act = (struct sess_act){.type = type, .len = len, .buf = a->buf};
 	if (buf)
 		*buf = a->buf;
 	list_add_tail(&p->acts, &a->link);
