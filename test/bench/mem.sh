@@ -27,7 +27,8 @@ for n in "${@:-1000 5000}"; do for nodes in $n; do
 		rm -rf "$net_dir/h1"
 		t0=$(now_ms)
 		simpeers_daemon --workers "${WORKERS:-2}" >/dev/null
-		WAIT=300 wait_for "the daemon to know all $nodes" knows_all "$nodes"
+		WAIT=300 wait_for "the daemon to know all $nodes" knows_all "$nodes" ||
+			fail "it knows $(json_at h1 "[d['cluster'], d['prefixes'], d['membership']]" status)"
 		took=$(($(now_ms) - t0))
 		/usr/bin/python3 -c "import time; time.sleep($rest)"
 		knows_all "$nodes" || fail "it lost somebody: $(json_at h1 "d['membership']" status)"

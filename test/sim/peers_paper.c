@@ -1,6 +1,9 @@
 /* peers_paper.c - see peers_paper.h. In: datagrams at hosts whose node doesn't run. Out: their answers, and
  * starts of nodes that the daemon calls. A record is made by a gossip core of its own, which lives only
- * until the first node has it. */
+ * until it has said it.
+ *
+ * Those on paper pass nothing on, so news would not get everywhere: whoever becomes whole is given all
+ * records at once, as if it had been there all the time. */
 #include "peers_paper.h"
 
 #include <stdio.h>
@@ -17,9 +20,27 @@
 
 #define RECORDS_WITHIN DUR_SEC(2) /* of virtual time: then a core has said its own records */
 
+/* RECORDS messages that were said, and by whom. */
+struct said {
+	struct said *next;
+	unsigned host;
+	size_t len;
+	uint8_t buf[];
+};
+
 struct paper {
 	struct sim *s;
 	struct sim_stub *stubs; /* by host */
+	struct said *said, **said_end;
+	struct whole *whole;
+};
+
+/* A node that begins. */
+struct whole {
+	struct sim_event ev;
+	struct paper *p;
+	struct whole *next;
+	unsigned host;
 };
 
 /* --- what they answer --- */
@@ -53,14 +74,40 @@ static size_t answer_control(const uint8_t *msg, size_t len, uint8_t out[SIM_STU
 	return answer_member(&r, out);
 }
 
+/* It has just started: the first node tells it all. */
+static void on_whole(struct sim *s, struct sim_event *e)
+{
+	struct whole *w = list_entry(e, struct whole, ev);
+	struct sim_node *n = s->nodes[w->host], *first = s->nodes[0];
+	struct ep ep = sim_net_ep(s->net, 0);
+	ts_t now = sim_node_now(n);
+
+	if (!n->running || gossip_link_up(n->gossip, &first->id.pub, &ep, now) != 0)
+		return;
+	for (const struct said *m = w->p->said; m; m = m->next)
+		if (m->host != w->host)
+			(void)gossip_recv(n->gossip, &first->id.pub, m->buf, m->len, now);
+	gossip_link_down(n->gossip, &first->id.pub, now);
+	sim_node_turn(n);
+}
+
 static void become_whole(struct paper *p, unsigned host)
 {
 	struct sim_node *n = p->s->nodes[host], *first = p->s->nodes[0];
+	struct whole *w = calloc(1, sizeof(*w));
 
+	if (!w)
+		abort();
+	w->ev.fire = on_whole;
+	w->p = p;
+	w->host = host;
+	w->next = p->whole;
+	p->whole = w;
 	n->disk.peers[0].key = first->id.pub;
 	n->disk.peers[0].ep = sim_net_ep(p->s->net, 0);
 	n->disk.npeers = 1;
 	sim_node_start_at(n, p->s->now);
+	sim_at(p->s, &w->ev, p->s->now);
 }
 
 static void at_paper(
@@ -82,17 +129,33 @@ static void at_paper(
 
 /* --- their records --- */
 
-/* All that @g says to @first of itself. */
-static void hand_over(
-	struct sim_node *first, struct gossip *g, const struct node_key *self, ts_t now, ts_t until)
+static void keep(struct paper *p, unsigned host, const uint8_t *buf, size_t len)
 {
+	struct said *m = calloc(1, sizeof(*m) + len);
+
+	if (!m)
+		abort();
+	m->host = host;
+	m->len = len;
+	memcpy(m->buf, buf, len);
+	*p->said_end = m;
+	p->said_end = &m->next;
+}
+
+/* All that @g of @host says of itself. */
+static void hand_over(struct paper *p, unsigned host, struct gossip *g, ts_t now, ts_t until)
+{
+	struct sim_node *first = p->s->nodes[0];
 	struct gossip_act a;
 
 	while (ts_due(now, until)) {
-		while (gossip_next(g, &a))
-			if (a.type == GOSSIP_SEND && a.buf[0] == GOSSIP_MSG_RECORDS)
-				(void)gossip_recv(
-					first->gossip, self, a.buf, a.len, sim_node_now(first));
+		while (gossip_next(g, &a)) {
+			if (a.type != GOSSIP_SEND || a.buf[0] != GOSSIP_MSG_RECORDS)
+				continue;
+			keep(p, host, a.buf, a.len);
+			(void)gossip_recv(first->gossip, &p->stubs[host].self, a.buf, a.len,
+				sim_node_now(first));
+		}
 		now = gossip_deadline(g);
 		if (ts_due(now, until))
 			gossip_tick(g, now);
@@ -125,7 +188,7 @@ static bool introduce(struct paper *p, unsigned host)
 		gossip_free(g);
 		return false;
 	}
-	hand_over(first, g, &id.pub, now, ts_add(now, RECORDS_WITHIN));
+	hand_over(p, host, g, now, ts_add(now, RECORDS_WITHIN));
 	gossip_link_down(first->gossip, &id.pub, now);
 	gossip_free(g);
 	identity_wipe(&id);
@@ -140,6 +203,7 @@ struct paper *paper_new(struct sim *s)
 	if (!p)
 		return NULL;
 	p->s = s;
+	p->said_end = &p->said;
 	p->stubs = calloc(s->cfg.nodes, sizeof(*p->stubs));
 	if (!p->stubs)
 		goto fail;
@@ -159,6 +223,19 @@ void paper_free(struct paper *p)
 	if (!p)
 		return;
 	sim_net_stand_in(p->s->net, NULL, NULL);
+	while (p->whole) {
+		struct whole *w = p->whole;
+
+		p->whole = w->next;
+		sim_at(p->s, &w->ev, TS_NEVER);
+		free(w);
+	}
+	while (p->said) {
+		struct said *m = p->said;
+
+		p->said = m->next;
+		free(m);
+	}
 	free(p->stubs);
 	free(p);
 }
