@@ -165,6 +165,19 @@ start 2 # without a gateway of its own: it can't hear of anything
 for r in $MID $WEST; do closed h2 $r || fail "$r is open"; done
 for a in 10.32.34.2 10.32.18.2; do no_way h2 $a || fail "$a is not unreachable"; done
 
+step "a damaged file of closed ranges"
+[ "$(stat -c %a "$net_dir/h2/state/linked-ranges")" = 600 ] || fail "others can read it"
+weftd_stop h2
+cp -p "$net_dir/h2/state/linked-ranges" "$net_dir/good"
+truncate -s -3 "$net_dir/h2/state/linked-ranges"
+start 2
+log_says h2 'linked-ranges is damaged .* set aside as ' || fail "the damage is not told"
+not knows h2 $MID || fail "a damaged file is in use"
+weftd_stop h2
+cp -p "$net_dir/good" "$net_dir/h2/state/linked-ranges"
+start 2
+for r in $MID $WEST; do closed h2 $r || fail "$r is open"; done
+
 step "until the operator says so"
 shows 'no linked range' weft_at h2 cluster unlink 10.99.0.0/16 || fail "a range that is none is forgotten"
 weft_at h2 cluster unlink $WEST
