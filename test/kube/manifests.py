@@ -8,7 +8,7 @@ import jsonschema, yaml
 HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 SCHEMA = json.load(open(f'{HERE}/schema.json'))
-CAPABILITIES = {'weftd': {'NET_ADMIN', 'BPF', 'PERFMON'}, 'weft-kube': set(), 'install-cni': set()}
+CAPABILITIES = {'weftd': {'NET_ADMIN', 'BPF'}, 'weft-kube': set(), 'install-cni': set()}
 HOST_PATHS = {'/run/weft', '/var/lib/weft', '/dev/net/tun', '/proc/sys/net', '/run/xtables.lock', '/opt/cni/bin', '/etc/cni/net.d'}
 # What weft-kube asks: the verbs that test/kube/apiserver.py saw in use (kube_suite.py, case usual).
 RIGHTS = {('nodes', 'list'), ('nodes', 'watch'), ('nodes', 'patch'), ('nodes/status', 'patch')}
