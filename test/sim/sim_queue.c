@@ -27,43 +27,44 @@ static bool later(const struct sim_event *a, const struct sim_event *b)
 
 static void wheel_put(struct sim_queue *q, struct sim_event *e)
 {
-	size_t slot = slot_no(e->when) % QUEUE_SLOTS;
-	struct sim_event *before = q->last[slot], *after = NULL;
+	uint64_t no = slot_no(e->when);
+	size_t slot = no % QUEUE_SLOTS;
+	struct sim_event *before = NULL, *after = q->first[slot];
 
-	/* Mostly it is the last. */
-	while (before && later(before, e)) {
-		after = before;
-		before = before->prev;
+	if (no < q->sorted)
+		q->sorted = 0;
+	while (no == q->sorted && after && later(e, after)) {
+		before = after;
+		after = after->next;
 	}
 	e->prev = before;
 	e->next = after;
-	if (before)
-		before->next = e;
 	if (after)
 		after->prev = e;
+	if (before)
+		before->next = e;
 	else
-		q->last[slot] = e;
+		q->first[slot] = e;
 	q->used[slot / 64] |= UINT64_C(1) << slot % 64;
 	q->nwheel++;
 	e->pos = QUEUE_IN_WHEEL;
-	if (q->head && later(q->head, e))
-		q->head = e;
 }
 
 static void wheel_take(struct sim_queue *q, struct sim_event *e)
 {
 	size_t slot = slot_no(e->when) % QUEUE_SLOTS;
 
-	if (q->head == e)
-		q->head = e->next; /* of the same list, or unknown */
-	if (e->prev)
-		e->prev->next = e->next;
 	if (e->next)
 		e->next->prev = e->prev;
+	if (e->prev)
+		e->prev->next = e->next;
 	else
-		q->last[slot] = e->prev;
-	if (!q->last[slot])
+		q->first[slot] = e->next;
+	if (!q->first[slot]) {
 		q->used[slot / 64] &= ~(UINT64_C(1) << slot % 64);
+		if (slot_no(e->when) == q->sorted)
+			q->sorted = 0;
+	}
 	q->nwheel--;
 	e->pos = 0;
 }
@@ -81,18 +82,67 @@ static size_t first_used(const struct sim_queue *q, size_t slot)
 	return word * 64 + (size_t)__builtin_ctzll(bits);
 }
 
+static struct sim_event *merge(struct sim_event *a, struct sim_event *b)
+{
+	struct sim_event *first = NULL, **end = &first;
+
+	while (a && b) {
+		struct sim_event **least = later(a, b) ? &b : &a;
+
+		*end = *least;
+		end = &(*least)->next;
+		*least = *end;
+	}
+	*end = a ? a : b;
+	return first;
+}
+
+/* Merge sort: part[i] is a sorted list of 2^i events, or none. */
+static struct sim_event *sort(struct sim_event *list)
+{
+	struct sim_event *part[32] = {NULL}, *all = NULL;
+
+	while (list) {
+		struct sim_event *e = list;
+		size_t i = 0;
+
+		list = list->next;
+		e->next = NULL;
+		for (; part[i]; i++) {
+			e = merge(part[i], e);
+			part[i] = NULL;
+		}
+		part[i] = e;
+	}
+	for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++)
+		all = merge(part[i], all);
+	return all;
+}
+
+static void sort_slot(struct sim_queue *q, size_t slot)
+{
+	struct sim_event *prev = NULL;
+
+	if (q->first[slot]->next)
+		q->first[slot] = sort(q->first[slot]);
+	for (struct sim_event *e = q->first[slot]; e; e = e->next) {
+		e->prev = prev;
+		prev = e;
+	}
+	q->sorted = slot_no(q->first[slot]->when);
+}
+
 static struct sim_event *wheel_first(struct sim_queue *q, ts_t now)
 {
+	size_t slot = q->sorted % QUEUE_SLOTS;
+
 	if (q->nwheel == 0)
 		return NULL;
-	if (!q->head) {
-		struct sim_event *e = q->last[first_used(q, slot_no(now) % QUEUE_SLOTS)];
-
-		while (e->prev)
-			e = e->prev;
-		q->head = e;
+	if (!q->sorted) {
+		slot = first_used(q, slot_no(now) % QUEUE_SLOTS);
+		sort_slot(q, slot);
 	}
-	return q->head;
+	return q->first[slot];
 }
 
 /* --- the heap, of four branches --- */

@@ -1,8 +1,9 @@
 /* sim_queue.h - what is to happen, in the order of time and then of age.
  *
- * Most events lie within the next second: they stand in a wheel of short lists, one for each 16 us, so
- * that queueing and taking out touch two neighbours and nothing else. What lies farther ahead waits in
- * a heap; what comes first of the two is taken, and nothing ever moves from one to the other. */
+ * Most events lie within the next second: they stand in a wheel of short lists, one for each 16 us, and
+ * a list is sorted when its time comes; so queueing and taking out touch no other event but one or two.
+ * What lies farther ahead waits in a heap; what comes first of the two is taken, and nothing ever moves
+ * from one to the other. */
 #ifndef WEFT_SIM_QUEUE_H
 #define WEFT_SIM_QUEUE_H
 
@@ -28,11 +29,10 @@ struct sim_event {
 #define QUEUE_IN_WHEEL  SIZE_MAX
 
 struct sim_queue {
-	struct sim_event
-		*last[QUEUE_SLOTS];      /* of each list, whose events are linked to earlier ones */
-	uint64_t used[QUEUE_SLOTS / 64]; /* lists that are not empty */
+	struct sim_event *first[QUEUE_SLOTS]; /* of each list */
+	uint64_t used[QUEUE_SLOTS / 64];      /* lists that are not empty */
 	size_t nwheel;
-	struct sim_event *head; /* the first of the wheel, where known; else NULL */
+	uint64_t sorted; /* the number of the list that is sorted and the first; 0: none is */
 	struct sim_far *heap;
 	size_t nheap, cap;
 	uint64_t order;
