@@ -364,12 +364,13 @@ void check_after(struct sim_node *n)
 {
 	struct gossip_stats st;
 	uint64_t mark;
-	dur_t pause = DUR_SEC((int64_t)n->s->cfg.nodes * n->s->cfg.nodes / 2048);
+	unsigned known = n->s->cfg.nodes + n->s->cfg.ghosts;
+	dur_t pause = DUR_SEC((int64_t)known * known / 2048);
 	unsigned stride = n->s->cfg.nodes / OBSERVERS;
 
 	if (n->s->failed || (stride > 1 && n->index % stride))
 		return;
-	if (n->s->cfg.nodes > EVERY_TURN && !ts_due(n->views_at, n->s->now))
+	if (known > EVERY_TURN && !ts_due(n->views_at, n->s->now))
 		return;
 	n->views_at = ts_add(n->s->now, prng_jitter(&n->prng, pause, 50));
 	/* What could change beliefs counts up one of these. */
