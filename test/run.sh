@@ -116,13 +116,13 @@ set_unit() {
 	build_tree "$build"
 	ctest_in "$build" unit -L unit
 }
-# Address and undefined-behaviour sanitizers by the fuzzers' build, which is also clang's word on everything.
 set_sanitizers() {
 	build_tree "$build-tsan" -DWEFT_TSAN=ON -- unit_base unit_dp
 	ctest_in "$build-tsan" tsan -L unit -R '^(dp|base)/'
-	fuzz_build
-	ctest_in "$build-fuzz" asan -L 'unit|sim'
+	build_tree "$build-asan" -DWEFT_ASAN=ON
+	ctest_in "$build-asan" asan -L 'unit|sim'
 }
+# In the short set the fuzzers' build is clang's word on everything.
 set_clang() {
 	install_packages clang
 	build_tree "$build-clang" -DCMAKE_C_COMPILER=clang
