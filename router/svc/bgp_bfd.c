@@ -37,14 +37,28 @@ static void on_state(void *ctx, const struct bfd_act *a)
 	bgpd_kick(s->bgpd);
 }
 
+/* The same at each start, so that a neighbour knows our discriminators again: it hears at once that its
+ * session of before is over, mostly before BGP is back. Else that session would end by silence some
+ * time later, and take BGP and the routes of a graceful restart with it. Signatures are
+ * deterministic (RFC 8032), and this one is shown to nobody. */
+static void bfd_seed(const struct daemon *d, uint8_t seed[16])
+{
+	static const uint8_t what[] = "discriminators";
+	uint8_t sig[64];
+
+	key_sign(&d->id, "weft bfd", what, sizeof(what), sig);
+	memcpy(seed, sig, 16);
+	explicit_bzero(sig, sizeof(sig));
+}
+
 static int open_driver(struct bgp_svc *s)
 {
 	static const struct bfdd_ops ops = {on_state};
 	struct bfdd_cfg cfg = {.loop = s->d->loop, .mark = s->d->conf->mark, .ops = &ops, .ctx = s};
 
-	for (size_t i = 0; i < sizeof(cfg.seed); i++)
-		cfg.seed[i] = (uint8_t)prng_next(&s->d->prng);
+	bfd_seed(s->d, cfg.seed);
 	s->bfdd = bfdd_new(&cfg);
+	explicit_bzero(cfg.seed, sizeof(cfg.seed));
 	return s->bfdd ? 0 : ERR_NOMEM;
 }
 
