@@ -225,8 +225,12 @@ static bool take_actions(struct bgpd *d)
 	for (unsigned n = 1; bgp_next(d->core, &a); n++) {
 		if ((size_t)a.type < sizeof(handlers) / sizeof(handlers[0]) && handlers[a.type])
 			handlers[a.type](d, &a);
+		/* At the end all last words go out, which come first; tables don't matter any more. */
+		if (d->ending && (a.type == BGP_ROUTE || a.type == BGP_NONE))
+			return true;
 		/* Work on whole tables takes longer than an action. */
-		if ((a.type == BGP_NONE || n % LOOK_EVERY == 0) && ts_due(until, loop_now()))
+		if (!d->ending && (a.type == BGP_NONE || n % LOOK_EVERY == 0) &&
+			ts_due(until, loop_now()))
 			return true;
 	}
 	return false;
