@@ -144,6 +144,9 @@ bool kern_overlaps(struct kern *k, const struct pfx *p, const char *const *own_d
  * been stated before. true: @why names it ("underlay address 192.0.2.1 of eth0"). */
 bool kern_range_hits_underlay(struct kern *k, const struct pfx *range,
 	const char *const *own_devices, size_t nown, char *why, size_t why_len);
+/* The addresses that it asks about: default gateways, and those of underlay interfaces. At most @max, none
+ * twice. Returns the count or -errno. It reads the host's routes, all of them. */
+int kern_underlay_ips(struct kern *k, struct ip *out, size_t max);
 bool kern_has_ipv6(void);
 /* Is there a device @ifname that isn't a TUN of ours? */
 bool kern_name_taken(struct kern *k, const char *ifname);

@@ -290,7 +290,26 @@ struct swallow {
 	int via[64]; /* interfaces of default routes, in both families */
 	size_t nvia;
 	bool has_default;
+	struct ip *all; /* what there is, instead of an answer about o.p; NULL: that */
+	size_t n, max;
 };
+
+/* One of the underlay's. */
+static void underlay_ip(struct swallow *s, const char *what, const struct ip *ip, int ifindex)
+{
+	char text[IP_STRLEN];
+
+	if (!s->all) {
+		if (pfx_has_ip(s->o.p, ip))
+			tell(&s->o, what, ip_fmt(ip, text), ifindex);
+		return;
+	}
+	for (size_t i = 0; i < s->n; i++)
+		if (ip_eq(&s->all[i], ip))
+			return;
+	if (s->n < s->max)
+		s->all[s->n++] = *ip;
+}
 
 static void via_add(struct swallow *s, int ifindex)
 {
@@ -305,7 +324,6 @@ static int swallow_route(void *ctx, const struct nlmsghdr *nlh)
 {
 	struct swallow *s = ctx;
 	struct nl_route r;
-	char text[IP_STRLEN];
 
 	if (nl_route_parse(nlh, &r) != 0 || ours(&r) || r.dst.len != 0 || r.type != RTN_UNICAST)
 		return 0;
@@ -314,8 +332,8 @@ static int swallow_route(void *ctx, const struct nlmsghdr *nlh)
 		via_add(s, r.oif);
 	for (unsigned i = 0; i < r.nhops; i++)
 		via_add(s, r.hops[i]);
-	if (r.gateway.family != IP_NONE && pfx_has_ip(s->o.p, &r.gateway))
-		tell(&s->o, "default gateway", ip_fmt(&r.gateway, text), r.oif);
+	if (r.gateway.family != IP_NONE)
+		underlay_ip(s, "default gateway", &r.gateway, r.oif);
 	return 0;
 }
 
@@ -324,10 +342,9 @@ static int swallow_addr(void *ctx, const struct nlmsghdr *nlh)
 	struct swallow *s = ctx;
 	const struct nl_link *l;
 	struct nl_addr a;
-	char text[IP_STRLEN];
 	bool underlay;
 
-	if (nl_addr_parse(nlh, &a) != 0 || !pfx_has_ip(s->o.p, &a.ip) || ip_is_link_local(&a.ip))
+	if (nl_addr_parse(nlh, &a) != 0 || ip_is_link_local(&a.ip))
 		return 0;
 	l = dev_of(s->o.devs, a.ifindex);
 	if (!l || (l->flags & IFF_LOOPBACK) || dev_is_mesh(s->o.k, l) || is_own(&s->o, l))
@@ -336,32 +353,51 @@ static int swallow_addr(void *ctx, const struct nlmsghdr *nlh)
 	for (size_t i = 0; i < s->nvia; i++)
 		underlay |= s->via[i] == a.ifindex;
 	if (underlay)
-		tell(&s->o, "underlay address", ip_fmt(&a.ip, text), a.ifindex);
+		underlay_ip(s, "underlay address", &a.ip, a.ifindex);
 	return 0;
+}
+
+static int look_underlay(
+	struct kern *k, struct swallow *s, const enum ip_family *families, size_t n)
+{
+	struct devices devs = {.n = 0};
+	int err = nl_link_dump(&k->x, dev_seen, &devs);
+
+	s->o.k = k;
+	s->o.devs = &devs;
+	if (err == 0)
+		err = nl_route_dump(&k->x, IP_V4, 0, NULL, swallow_route, s);
+	if (err == 0 && kern_usable(k, IP_V6))
+		err = nl_route_dump(&k->x, IP_V6, 0, NULL, swallow_route, s);
+	for (size_t i = 0; i < n && err == 0; i++)
+		if (kern_usable(k, families[i]))
+			err = nl_addr_dump(&k->x, families[i], swallow_addr, s);
+	free(devs.v);
+	return err;
 }
 
 bool kern_range_hits_underlay(struct kern *k, const struct pfx *range,
 	const char *const *own_devices, size_t nown, char *why, size_t why_len)
 {
-	struct devices devs = {.n = 0};
-	struct swallow s = {.o = {.k = k,
-				    .devs = &devs,
-				    .p = range,
+	struct swallow s = {.o = {.p = range,
 				    .own = own_devices,
 				    .nown = nown,
 				    .why = why,
 				    .why_len = why_len}};
-	int err = nl_link_dump(&k->x, dev_seen, &devs);
+	const enum ip_family f = (enum ip_family)range->ip.family;
+	int err = look_underlay(k, &s, &f, 1);
 
-	if (err == 0)
-		err = nl_route_dump(&k->x, IP_V4, 0, NULL, swallow_route, &s);
-	if (err == 0 && kern_usable(k, IP_V6))
-		err = nl_route_dump(&k->x, IP_V6, 0, NULL, swallow_route, &s);
-	if (err == 0)
-		err = nl_addr_dump(&k->x, range->ip.family, swallow_addr, &s);
-	free(devs.v);
 	if (err == 0 || s.o.found)
 		return s.o.found;
 	snprintf(why, why_len, "routes that can't be read: %s", err_str(err));
 	return true;
+}
+
+int kern_underlay_ips(struct kern *k, struct ip *out, size_t max)
+{
+	static const enum ip_family both[] = {IP_V4, IP_V6};
+	struct swallow s = {.all = out, .max = max};
+	int err = look_underlay(k, &s, both, 2);
+
+	return err == 0 ? (int)s.n : err;
 }

@@ -513,10 +513,7 @@ void link_svc_second(struct daemon *d)
 	}
 	describe(d, &s->self);
 	links_self(s->core, &s->self, gateways, n, loop_now());
-	if (s->underlay_seen != d->underlay_seen) {
-		s->underlay_seen = d->underlay_seen;
-		link_bgp_judge(d);
-	}
+	link_bgp_look(d);
 	link_bgp_sync(d);
 	link_ranges_save(d);
 }

@@ -96,10 +96,52 @@ static void route(void *ctx, const struct lbgp_route *r)
 
 static bool underlay(void *ctx, const struct pfx *p)
 {
-	struct daemon *d = ctx;
-	char hit[120];
+	char text[IP_STRLEN];
 
-	return kern_range_hits_underlay(d->kern, p, NULL, 0, hit, sizeof(hit));
+	return link_bgp_underlay(ctx, p, text);
+}
+
+/* Asked of each route, so the host is asked only when it changed. */
+static void look_at_underlay(struct daemon *d)
+{
+	struct link_svc *s = d->link;
+	struct ip ips[LINK_UNDERLAY_MAX] = {{{0}, 0}};
+	struct kern_stats st;
+	int n;
+
+	kern_stats(d->kern, &st);
+	if (s->underlay_known && s->underlay_at == st.underlay_changes)
+		return;
+	n = kern_underlay_ips(d->kern, ips, LINK_UNDERLAY_MAX);
+	s->underlay_at = st.underlay_changes;
+	s->underlay_known = n >= 0;
+	if (n < 0 || (n == s->nunderlay && memcmp(ips, s->underlay, (size_t)n * sizeof(*ips)) == 0))
+		return;
+	memcpy(s->underlay, ips, (size_t)n * sizeof(*ips));
+	s->nunderlay = n;
+	s->underlay_moved = true;
+}
+
+bool link_bgp_underlay(struct daemon *d, const struct pfx *p, char hit[IP_STRLEN])
+{
+	const struct link_svc *s = d->link;
+
+	look_at_underlay(d);
+	snprintf(hit, IP_STRLEN, "what is unknown");
+	for (int i = 0; i < s->nunderlay; i++)
+		if (pfx_has_ip(p, &s->underlay[i])) {
+			ip_fmt(&s->underlay[i], hit);
+			return true;
+		}
+	return !s->underlay_known;
+}
+
+void link_bgp_look(struct daemon *d)
+{
+	look_at_underlay(d);
+	if (d->link->underlay_moved)
+		link_bgp_judge(d);
+	d->link->underlay_moved = false;
 }
 
 int link_bgp_new(struct daemon *d)

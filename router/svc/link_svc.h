@@ -19,6 +19,9 @@ struct link_entry {
 	struct lbgp_link bgp;       /* of that */
 };
 
+#define LINK_UNDERLAY_MAX                                                                          \
+	64 /* addresses of this host and its gateways; a host with more keeps the first */
+
 struct link_svc {
 	struct daemon *d;
 	struct links *core; /* NULL until mesh_start */
@@ -35,7 +38,12 @@ struct link_svc {
 	struct lbgp *lbgp;
 	struct bgpd *bgpd; /* NULL: nobody to speak with */
 	struct cross *cross;
-	uint64_t underlay_seen;
+	struct ip
+		underlay[LINK_UNDERLAY_MAX]; /* as the host was at its change number underlay_at */
+	int nunderlay;
+	bool underlay_moved; /* and routes are to be judged by it again */
+	bool underlay_known; /* else nothing may be taken that could hold one */
+	uint64_t underlay_at;
 	bool offer_all; /* the speaker is new and knows nothing of what lies outside */
 	bool sync;      /* what is spoken with may have changed */
 	bool syncing;   /* link_bgp_sync() runs */
@@ -88,6 +96,10 @@ void link_bgp_add(struct daemon *d, struct link_entry *e);
 void link_bgp_del(struct daemon *d, struct link_entry *e);
 /* Policies or the underlay changed. */
 void link_bgp_judge(struct daemon *d);
+/* Would @p swallow an address that carries the mesh (promise 4.3)? @hit: that one. */
+bool link_bgp_underlay(struct daemon *d, const struct pfx *p, char hit[IP_STRLEN]);
+/* Each second: if that is another than before, routes are judged again. */
+void link_bgp_look(struct daemon *d);
 
 /* link_cross.c: routes from link to link by policy, and between links and the neighbours of `bgp:`. */
 int link_cross_open(struct daemon *d); /* ERR_NOMEM */

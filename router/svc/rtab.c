@@ -238,7 +238,7 @@ void rtab_del(struct daemon *d, const struct node_key *node, const struct gossip
 static void judge_link(struct daemon *d, uint32_t vni, const struct pfx *p, char *why, size_t len)
 {
 	const struct segment *s = segment_find(d, vni);
-	char text[PFX_STRLEN], hit[120];
+	char text[PFX_STRLEN], hit[IP_STRLEN];
 
 	why[0] = '\0';
 	if (!s || vni == VNI_CONTROL)
@@ -248,8 +248,8 @@ static void judge_link(struct daemon *d, uint32_t vni, const struct pfx *p, char
 			snprintf(why, len, "overlaps this cluster's range %s",
 				pfx_fmt(&s->ranges[i], text));
 	/* Whoever says it, it may not swallow what carries the mesh (promise 4.3). */
-	if (!why[0] && kern_range_hits_underlay(d->kern, p, NULL, 0, hit, sizeof(hit)))
-		snprintf(why, len, "holds %s", hit);
+	if (!why[0] && link_bgp_underlay(d, p, hit))
+		snprintf(why, len, "holds %s of the underlay", hit);
 }
 
 static struct rtab_entry *link_find(struct daemon *d, uint32_t vni, const struct pfx *p)

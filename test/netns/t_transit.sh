@@ -142,7 +142,7 @@ table inet theirs {
 	}
 }
 X
-keeps() { in_host "$1" nft list table inet weft | grep -q "daddr $2 jump keep"; }
+keeps() { shows "daddr $2 jump keep" in_host "$1" nft list table inet weft; }
 within 10 "masquerade is kept off west" keeps h2 $WEST
 keeps h2 $MID || fail "masquerade is not kept off mid"
 udp_tcp_echo p4 p2 10.32.2.2 "the-pod-itself" # from mid, past the rule

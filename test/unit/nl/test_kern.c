@@ -173,6 +173,7 @@ static void masquerade(void **state)
 	sync_ok(k);
 	assert_has(sh("nft list chain inet weft keep"), "ip daddr 10.250.0.0/16 jump keep-1-ip");
 	assert_has(sh("nft list chain inet weft keep-1-ip"), "ip saddr 10.250.0.0/16 snat");
+	assert_has(sh("nft list chain inet weft-out outside"), "ip daddr 10.250.0.0/16 return");
 	assert_int_equal(kern_linked_del(k, 1, &linked), 0);
 	sync_ok(k);
 	assert_hasnt(sh("nft list table inet weft"), "10.250.0.0/16");

@@ -304,7 +304,8 @@ static void underlay(void **state)
 			  none = {.family = IP_NONE};
 	struct pfx r = P("192.0.0.0/16"), gw = P("198.51.100.0/24"), ten = P("10.0.0.0/8"),
 		   own = P("10.1.0.0/16");
-	struct ip first = A("10.1.0.1");
+	struct ip first = A("10.1.0.1"), ips[8], gateway = A("198.51.100.1"),
+		  first_ip = A("192.0.2.1"), second_ip = A("192.0.2.7");
 	const char *br0 = "br0";
 	char name[16] = "", why[120] = "", text[IP_STRLEN];
 	unsigned mtu = 0;
@@ -343,6 +344,13 @@ static void underlay(void **state)
 	run("ip route add 198.51.100.1 dev eth0; ip route add default via 198.51.100.1");
 	assert_true(kern_range_hits_underlay(k, &gw, NULL, 0, why, sizeof(why)));
 	assert_string_equal(why, "default gateway 198.51.100.1 of eth0");
+	/* The same as a list. */
+	assert_int_equal(kern_underlay_ips(k, ips, 8), 4);
+	assert_true(ip_eq(&ips[0], &gateway));
+	assert_true(ip_eq(&ips[1], &first_ip));
+	assert_true(ip_eq(&ips[2], &second_ip));
+	assert_int_equal(ips[3].family, IP_V6);
+	assert_int_equal(kern_underlay_ips(k, ips, 2), 2);
 	assert_int_equal(kern_underlay(k, &none, &mtu, name), 0);
 	assert_string_equal(name, "eth0");
 	/* A peer's address inside the mesh's routes is still asked of the underlay. */
