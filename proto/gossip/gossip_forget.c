@@ -89,6 +89,7 @@ void forget_refresh(struct gossip *g, struct node *m)
 	if (!f || record_version_cmp(f->epoch, f->seq, m->newest_epoch, m->newest_seq) < 0)
 		return;
 	m->forgotten = true;
+	m->dismissed = false;
 	list_del(&m->forgets);
 	list_add_tail(&g->forgets, &m->forgets);
 }
@@ -113,6 +114,17 @@ static void forgotten_ourselves(struct gossip *g, const struct record_forget *e,
 		return;
 	o->forgotten_next = ts_add(now, FORGET_SELF_MIN);
 	o->forgotten_at_secs = e->at_secs;
+}
+
+/* A peer was told to forget us, and knows nothing newer: it hangs up until it does. That may be without
+ * any word to others, and our records be the same as before, after a start from an older disk. */
+void forget_told(struct gossip *g, ts_t now)
+{
+	if (!ts_due(g->own.renew_next, now))
+		return;
+	g->own.renew_next = ts_add(now, RENEW_MIN);
+	g->own.renew = true;
+	g->own.republish_at = now;
 }
 
 void forget_heard(struct gossip *g, const struct record_forget *v, size_t n, ts_t now)

@@ -65,6 +65,7 @@
 #define GRAVE_KEEP      DUR_SEC(14 * 24 * 3600)
 #define IDLE_CHECK      DUR_SEC(3600)
 #define FORGET_YOUNG    DUR_SEC(60) /* so long after we met a node, nobody vouches that it lives */
+#define RENEW_MIN       DUR_SEC(10) /* between two times that our node record is renewed for a peer */
 #define FORGET_SELF_MIN DUR_SEC(60) /* between two times that our driver is told that we were */
 
 #define FORGET_SUBS 4 /* FORGET records that a node publishes */
@@ -140,8 +141,9 @@ struct node {
 	bool self;
 	bool known; /* a node record is there */
 	bool left, forgotten;
-	bool alive; /* as membership says */
-	bool away;  /* not alive: it said goodbye, perhaps for a moment; routed to until back_by */
+	bool dismissed; /* forgotten while it was linked: it is not wanted, and not told so */
+	bool alive;     /* as membership says */
+	bool away; /* not alive: it said goodbye, perhaps for a moment; routed to until back_by */
 	bool watched;  /* membership wants a link to it */
 	bool listed;   /* membership knows it, in run listed_epoch */
 	bool released; /* told so of its present link */
@@ -205,6 +207,7 @@ struct own {
 	bool renew;                 /* publish the node record again: others forgot us */
 	uint64_t forgotten_at_secs; /* so the driver is to be told; 0: not */
 	ts_t forgotten_next;        /* not again before */
+	ts_t renew_next;            /* nor for the sake of one peer */
 };
 
 /* A node whose records were dropped, and how far they had come. */
@@ -338,6 +341,8 @@ void forget_fini(struct gossip *g);
 void forget_refresh(struct gossip *g, struct node *m);
 /* A FORGET record says this. */
 void forget_heard(struct gossip *g, const struct record_forget *v, size_t n, ts_t now);
+/* A peer lets us know that it has forgotten us. */
+void forget_told(struct gossip *g, ts_t now);
 /* Tell everybody that @m, which is gone, was forgotten at that Unix time. */
 void forget_say(struct gossip *g, const struct node *m, uint64_t unix_secs, ts_t now);
 /* Our own FORGET record of an earlier life: go on saying it. */
@@ -388,6 +393,8 @@ ts_t link_deadline(const struct link *l);
 size_t link_produce(struct gossip *g, struct node *m);
 /* To be called after anything was given to a link to send. */
 void link_stir(struct gossip *g, struct node *m);
+/* The peer is one that we forgot: it is told so, and publishes something newer if it lives. */
+void link_forgotten(struct gossip *g, struct node *m);
 /* We published something: compare roots when it has settled. */
 void link_changed(struct gossip *g, ts_t now);
 

@@ -255,6 +255,10 @@ void life_buried(struct gossip *g, uint64_t key, ts_t now)
 	const struct store_entry *e = store_get(g->store, key);
 	struct node *m = e ? node_get(g, &e->r.node) : NULL;
 
+	if (m && m->self) {
+		forget_told(g, now);
+		return;
+	}
 	if (m && !m->up_told && ts_due(ts_add(m->gone_since, NODE_RETELL), now))
 		drop_node(g, m, now);
 }

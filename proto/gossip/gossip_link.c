@@ -335,6 +335,12 @@ static int recv_stale(struct gossip *g, struct node *m, const struct record *r)
 	return ERR_STALE;
 }
 
+void link_forgotten(struct gossip *g, struct node *m)
+{
+	(void)keyq_put(&m->link->buried, record_key_hash(&m->key, RECORD_NODE, 0), LINK_WANT_MAX);
+	link_stir(g, m);
+}
+
 /* How a record comes: as news; as what we lack; the same, of a node that the peer holds for gone. */
 enum how { HOW_NEWS, HOW_FILL, HOW_GONE };
 

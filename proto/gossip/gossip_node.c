@@ -687,8 +687,11 @@ int node_link_up(struct gossip *g, struct node *m, const struct ep *ep, ts_t now
 	}
 	m->since = now;
 	m->demand = TS_NEVER;
-	if (m->forgotten)
+	if (m->forgotten) {
 		m->probation = ts_add(now, PROBATION);
+		if (!m->dismissed)
+			link_forgotten(g, m);
+	}
 	/* What we say of ourselves is what a stranger needs first; the digest does the rest. */
 	for (uint8_t type = RECORD_NODE; type <= RECORD_PREFIXES; type++)
 		for (uint16_t sub = 0; sub < (type == RECORD_PREFIXES ? g->own.nsubs : 1); sub++) {
@@ -729,6 +732,7 @@ void node_link_down(struct gossip *g, struct node *m, ts_t now)
 void node_forget(struct gossip *g, struct node *m, ts_t now)
 {
 	m->forgotten = true;
+	m->dismissed = m->link != NULL;
 	list_del(&m->forgets);
 	list_add_tail(&g->forgets, &m->forgets);
 	if (m->link) {

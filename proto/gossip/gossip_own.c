@@ -81,7 +81,7 @@ int own_init(struct gossip *g, uint64_t epoch, ts_t now)
 	assert(epoch > 0);
 	o->epoch = epoch;
 	o->jump_at = o->republish_at = o->clone_told = TS_NEVER;
-	o->forgotten_next = now;
+	o->forgotten_next = o->renew_next = now;
 	for (size_t i = 0; i < CLONE_JUMPS; i++)
 		o->jumps[i] = TS_NEVER;
 	own_publish(g, now);

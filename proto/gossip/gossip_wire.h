@@ -5,7 +5,8 @@
  *	HAVE	entries (key 64, hash 64): news that the sender has and the receiver may ask for; and
  *		the receiver's own records, as soon as they came from it
  *	GONE	as FILL, of nodes that the sender holds for gone
- *	BURIED	keys 64: records that came in GONE, and that the sender has dropped with their node
+ *	BURIED	keys 64: records that came in GONE, and that the sender has dropped with their node;
+ *		or the receiver's own node record, of a sender that was told to forget the receiver
  *	WANT	keys 64
  *	ROOT	the root of the sender's tree of sums 64
  *	SUMS	groups (level 8, index 16, the sums of its 16 children 64 each): nodes of the tree

@@ -887,6 +887,11 @@ void sim_node_forget(struct sim_node *n, const struct sim_node *other)
 		return;
 	identity_from_seed(other->disk.seed, &id);
 	node_key_fmt(&id.pub, key);
+	/* One that seems connected is left alone. */
+	if (sim_sess_find(n->sess, &id.pub)) {
+		identity_wipe(&id);
+		return;
+	}
 	identity_wipe(&id);
 	if (gossip_forget(n->gossip, key, wall_now(n) / 1000000000, sim_node_now(n)) == 0)
 		sim_trace(n->s, (int)n->index, (int)other->index, "forgets", 0);

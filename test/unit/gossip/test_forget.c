@@ -129,6 +129,27 @@ static void test_lives(void **state)
 	}
 }
 
+/* Forgotten by one node alone, before its death was known; then it comes back from a disk that is as old
+ * as its last start, and says word for word what it said before. Who forgot it lets it know. */
+static void test_alone(void **state)
+{
+	for (uint64_t seed = 1; seed <= 3; seed++) {
+		mesh(6, seed);
+		crash(4);
+		for (unsigned j = 0; j < sim.count; j++)
+			set_link(4, j, false);
+		forget(3, 4, 1000);
+		run(DUR_SEC(60));
+		check(!shows(3, 4));
+		sim.n[4].disk_epoch--;
+		start(4);
+		join(4, 3);
+		settle(60);
+		check(showing(4) == 5);
+		sim_fini();
+	}
+}
+
 /* A liar says that everybody is to be forgotten, in every version: nobody who is known for a minute and
  * lives is. */
 static void test_lie(void **state)
@@ -197,6 +218,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_spreads),
 		cmocka_unit_test(test_lives),
+		cmocka_unit_test(test_alone),
 		cmocka_unit_test(test_lie),
 		cmocka_unit_test(test_many),
 	};
