@@ -197,6 +197,7 @@ int ask_on_answer(
 	struct path *p, struct peer *pr, const struct path_from *from, struct rd *r, ts_t now)
 {
 	struct asked *a = NULL;
+	struct path_route route;
 	struct path_answer m;
 	int err = path_answer_decode(r, &m);
 
@@ -219,12 +220,19 @@ int ask_on_answer(
 						    : ASKED_NO;
 	if (a->state == ASKED_OK) {
 		int64_t us = ts_sub(now, s->asked_at).ns / 1000;
-		ts_t soon = ts_add(now, ts_sub(now, s->asked_at));
 
 		a->cost_us = m.cost_us;
 		a->leg_us = us > PATH_COST_MAX ? PATH_COST_MAX : (uint32_t)us;
 		a->n = m.n;
 		memcpy(a->rest, m.rest, sizeof(a->rest));
+	}
+	/* A way that leads in circles is none, and no reason to wait less for others. */
+	if (a->state == ASKED_OK && !route_of(p, target, a, &route)) {
+		a->state = ASKED_NO;
+		route_relay_bad(p, target, &pr->label, now);
+	} else if (a->state == ASKED_OK) {
+		ts_t soon = ts_add(now, ts_sub(now, s->asked_at));
+
 		/* Whoever takes twice as long is no better; and the traffic waits. */
 		if (target->state != PATH_ST_RELAYED && !ts_is_never(s->until))
 			s->until = ts_min(s->until, soon);

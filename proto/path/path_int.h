@@ -293,6 +293,8 @@ void route_found(struct path *p, struct peer *pr, ts_t now);
 void route_relay_gone(struct path *p, const struct peer *relay, ts_t now);
 /* The first relay of the way in use, or of one that was tried, did not do what it promised. */
 void route_relay_bad(struct path *p, struct peer *pr, const struct path_label *relay, ts_t now);
+/* The way to @pr that @a offers; false: one that may not be used. */
+bool route_of(struct path *p, const struct peer *pr, const struct asked *a, struct path_route *out);
 bool route_relay_is_bad(const struct peer *pr, const struct path_label *relay, ts_t now);
 /* Is it a way to @pr that we can send on? */
 bool route_usable(struct path *p, const struct peer *pr, const struct path_route *r);

@@ -57,9 +57,7 @@ void route_use(struct path *p, struct peer *pr, const struct path_route *route, 
 	peer_touch(p, pr);
 }
 
-/* The route that @a stands for; false: not one that may be used. */
-static bool route_of(
-	struct path *p, const struct peer *pr, const struct asked *a, struct path_route *out)
+bool route_of(struct path *p, const struct peer *pr, const struct asked *a, struct path_route *out)
 {
 	const struct peer *relay = peer_get(p, &a->relay);
 
@@ -252,6 +250,9 @@ static void search_failed(struct path *p, struct peer *pr, ts_t now)
 		pr->search_depth++;
 		pr->search_at = now;
 	} else {
+		/* Nobody else has a way: those that failed are asked again. */
+		for (unsigned i = 0; i < BADS_MAX; i++)
+			pr->bad[i].until = TS_ZERO;
 		if (pr->search_backoff.ns == 0)
 			pr->search_backoff = SEARCH_RETRY;
 		pr->search_at = ts_add(now, prng_jitter(&p->prng, pr->search_backoff, 20));

@@ -453,7 +453,7 @@ static void on_use(struct sim_path *x, const struct path_act *a)
 		p->way.n = 0;
 		return;
 	}
-	if (sim_planted(x->n, PLANT_WAY_LOST) || !way_of(x, &a->route, label, &p->way))
+	if (x->n->s->cfg.plant == PLANT_WAY_LOST || !way_of(x, &a->route, label, &p->way))
 		return; /* its own probes will find it dead */
 	ep = sess_relayed_ep(label);
 	sim_sess_move(x->n->sess, &a->node, &ep, now_of(x));

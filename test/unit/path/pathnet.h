@@ -27,7 +27,7 @@
 #define REDIAL_MS  500
 
 /* What a node does that lies about ways: it says that it has a splendid one to everybody. */
-enum crook { CROOK_NOT, CROOK_SLOW, CROOK_SWALLOWS };
+enum crook { CROOK_NOT, CROOK_SLOW, CROOK_SWALLOWS, CROOK_CIRCLES };
 
 enum nat { NAT_OPEN, NAT_FIREWALL, NAT_CONE, NAT_SYMMETRIC };
 
@@ -368,6 +368,11 @@ static bool crook_answers(struct net *t, unsigned self, const struct frame *f)
 	assert_int_equal(path_ask_decode(&r, &ask), 0);
 	m.id = ask.id;
 	m.target = path_label_of(&ask.target);
+	if (t->n[self].crook == CROOK_CIRCLES) {
+		m.n = 2;
+		m.rest[0] = label(t, f->origin);
+		m.rest[1] = m.target;
+	}
 	wr_init(&w, answer.buf, sizeof(answer.buf));
 	path_answer_encode(&w, &m);
 	answer.len = wr_len(&w);
