@@ -648,6 +648,27 @@ void path_open_ep(struct path *p, const struct ep *ep)
 	p->stats.punches_opened++;
 }
 
+static bool take_dirty(struct path *p, struct peer *pr, struct path_act *out);
+
+/* One of the relays that failed for @pr; when all were told, whatever else is new. */
+static bool take_bad_relay(struct path *p, struct peer *pr, struct path_act *out)
+{
+	for (unsigned i = 0; i < BADS_MAX; i++) {
+		const struct peer *relay = peer_by_label(p, &pr->bad[i].relay);
+		const bool tell = pr->bad[i].untold && relay;
+
+		pr->bad[i].untold = false;
+		if (!tell)
+			continue;
+		out->type = PATH_RELAY_BAD;
+		out->route =
+			(struct path_route){.n = 1, .first = relay->key, .label = {relay->label}};
+		return true;
+	}
+	pr->dirty &= ~DIRTY_RELAY_BAD;
+	return take_dirty(p, pr, out);
+}
+
 /* One of what is new of @pr into @out; false: nothing is. */
 static bool take_dirty(struct path *p, struct peer *pr, struct path_act *out)
 {
@@ -679,13 +700,7 @@ static bool take_dirty(struct path *p, struct peer *pr, struct path_act *out)
 		pr->dirty &= ~DIRTY_STATE;
 		out->type = PATH_STATE;
 	} else if (pr->dirty & DIRTY_RELAY_BAD) {
-		const struct peer *bad = peer_by_label(p, &pr->bad[0].relay);
-
-		pr->dirty &= ~DIRTY_RELAY_BAD;
-		if (!bad)
-			return take_dirty(p, pr, out);
-		out->type = PATH_RELAY_BAD;
-		out->route = (struct path_route){.n = 1, .first = bad->key, .label = {bad->label}};
+		return take_bad_relay(p, pr, out);
 	} else if (pr->dirty & DIRTY_UNREACHABLE) {
 		pr->dirty &= ~DIRTY_UNREACHABLE;
 		out->type = PATH_UNREACHABLE;

@@ -118,6 +118,7 @@ struct search {
 /* A relay that is passed over for a target. */
 struct bad_relay {
 	struct path_label relay;
+	bool untold; /* to the driver */
 	ts_t until;
 };
 

@@ -124,7 +124,7 @@ void route_relay_bad(struct path *p, struct peer *pr, const struct path_label *r
 	while (i < BADS_MAX - 1 && !path_label_eq(&pr->bad[i].relay, relay))
 		i++;
 	memmove(&pr->bad[1], &pr->bad[0], i * sizeof(pr->bad[0]));
-	pr->bad[0] = (struct bad_relay){*relay, ts_add(now, p->cfg.tune.relay_bad)};
+	pr->bad[0] = (struct bad_relay){*relay, true, ts_add(now, p->cfg.tune.relay_bad)};
 	p->stats.relays_bad++;
 	peer_dirty(p, pr, DIRTY_RELAY_BAD);
 }
