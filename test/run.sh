@@ -222,6 +222,9 @@ set_long() {
 	TEST_TIMEOUT=7200 run_one long/fresh "$root/test/long/fresh.sh"
 	WEFT_SIM_SEEDS=1-1000 WEFT_SIM_JOURNAL="$build/sweep.txt" TEST_TIMEOUT=43200 \
 		run_one long/sim-sweep "$build/test/sim/test_sim_each"
+	for t in line ring tree mesh; do
+		TEST_TIMEOUT=3600 run_one "long/bgpsim-$t" "$build/test/sim/weft-bgpsim" --shape "$t" --transit some --seed 1-20 --every 2
+	done
 	set_fuzz
 }
 # What needs processors comes first, with builds and tests side by side; then what needs to be left in peace.
