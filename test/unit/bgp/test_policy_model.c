@@ -49,7 +49,7 @@ struct model {
 struct route {
 	struct pfx pfx;
 	unsigned path[PATH + 40], npath, comms[COMMS + 20], ncomms;
-	unsigned peer, peer_as, pref, med;
+	unsigned peer, peer_as, pref, med, learned;
 	bool ebgp, has_pref, has_med;
 };
 
@@ -305,7 +305,7 @@ static bool val_holds(
 	case VALIDITY:
 		return v->a == validity(m, r);
 	default:
-		return v->a == (r->peer == BGP_LOCAL ? 0u : r->ebgp ? 2u : 1u);
+		return v->a == r->learned;
 	}
 }
 
@@ -396,6 +396,8 @@ static void some_route(struct model *m, struct route *r)
 	r->npath = below(m, PATH + 1);
 	for (unsigned i = 0; i < r->npath; i++)
 		r->path[i] = 1 + below(m, 9);
+	/* Our own with a path was handed over by another speaker, and none of these. */
+	r->learned = r->peer != BGP_LOCAL ? (r->ebgp ? 2 : 1) : r->npath ? 3 : 0;
 	r->ncomms = 0;
 	for (unsigned i = below(m, COMMS); i > 0; i--) {
 		unsigned c = below(m, 3) << 16 | below(m, 3);
