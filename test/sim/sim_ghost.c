@@ -19,6 +19,7 @@
 #define RECORDS    3 /* of each ghost */
 #define TELL_EVERY DUR_MS(50)
 #define TELL_BURST 16 /* datagrams to each node in that time */
+#define TELL_AGAIN DUR_SEC(10)
 
 struct ghost {
 	struct sim_ghosts *all;
@@ -32,7 +33,9 @@ struct ghost {
 struct told {
 	struct list link;
 	uint32_t peer;
+	const struct sim_node *node;
 	size_t next;
+	ts_t again; /* not before: what got lost on the way is told once more, all of it */
 };
 
 struct sim_ghosts {
@@ -137,6 +140,7 @@ static void on_up(struct ghost *x, const struct sess_act *a)
 	if (!t)
 		abort();
 	t->peer = a->peer;
+	t->node = sim_node_of(x->all->s, &a->key);
 	list_add_tail(&x->all->told, &t->link);
 }
 
@@ -165,18 +169,31 @@ static void on_wake(struct sim *s, struct sim_event *e)
 	turn_ends(x);
 }
 
+static bool knows_all(const struct sim_ghosts *g, const struct sim_node *n)
+{
+	struct members_stats st;
+
+	gossip_member_stats(n->gossip, &st);
+	return st.alive == g->s->cfg.nodes + g->count;
+}
+
+/* Ghosts can't be compared with: what a node lacks in the end it is told again. */
+static void tell_node(struct sim_ghosts *g, struct told *t)
+{
+	if (t->next == g->nrecords && ts_due(t->again, g->s->now) && !knows_all(g, t->node))
+		t->next = 0;
+	for (int i = 0; i < TELL_BURST && t->next < g->nrecords; i++) {
+		tell_some(g, t);
+		t->again = ts_add(g->s->now, TELL_AGAIN);
+	}
+}
+
 static void on_tell(struct sim *s, struct sim_event *e)
 {
 	struct sim_ghosts *g = list_entry(e, struct sim_ghosts, tell);
 	struct list *n, *t;
 
-	list_each(&g->told, n, t)
-	{
-		struct told *to = list_entry(n, struct told, link);
-
-		for (int i = 0; i < TELL_BURST && to->next < g->nrecords; i++)
-			tell_some(g, to);
-	}
+	list_each(&g->told, n, t) tell_node(g, list_entry(n, struct told, link));
 	turn_ends(&g->v[0]);
 	sim_at(s, e, ts_add(s->now, TELL_EVERY));
 }
@@ -203,13 +220,9 @@ void sim_ghosts_introduce(struct sim_ghosts *g)
 
 bool sim_ghosts_known(const struct sim_ghosts *g)
 {
-	struct members_stats st;
-
-	for (unsigned i = 0; i < g->s->cfg.nodes; i++) {
-		gossip_member_stats(g->s->nodes[i]->gossip, &st);
-		if (st.alive != g->s->cfg.nodes + g->count)
+	for (unsigned i = 0; i < g->s->cfg.nodes; i++)
+		if (!knows_all(g, g->s->nodes[i]))
 			return false;
-	}
 	return true;
 }
 
