@@ -19,7 +19,7 @@ class Counts:
 DROPS = Counts()
 PATHS = dict.fromkeys(('links relayed lost probes_tx replies_rx mtu_probes_tx asks_tx asks_rx answers_tx answers_rx '
                        'deaths returns reroutes side_ports_off side_ports_on punches_asked punches_arranged '
-                       'punches_opened unreachable no_way rx_bad rx_stale rx_limited rx_refused dropped').split(), N)
+                       'punches_opened unreachable no_way relays_bad rx_bad rx_stale rx_limited rx_refused dropped').split(), N)
 PATHS['nat'] = S
 RELAY = {'forwarded': N, 'bytes': N}
 PREFIX = {'vni': N, 'prefix': S}
@@ -40,7 +40,7 @@ STATUS = {
     'traffic': {'tx_packets': N, 'tx_bytes': N, 'rx_packets': N, 'rx_bytes': N, 'drops': DROPS, 'relay': RELAY},
     'warnings': [S], 'tune': [S],
 }
-PEER = {'name': S, 'key': KEY, 'short': S, 'self': B, 'up': B, 'left': B, 'link': S, 'version': S, 'epoch': N,
+PEER = {'name': S, 'key': KEY, 'short': S, 'self': B, 'up': B, 'left': B, 'away': B, 'link': S, 'version': S, 'epoch': N,
         'endpoints': [S], 'prefixes': [dict(PREFIX, exit=B)], 'since_ms': N}
 CONNECTION = {
     'direction': S, 'endpoint': S, 'local': S, 'name': S, 'key': S, 'short': S, 'state': S, 'use': Opt(S), 'suite': Opt(S),
