@@ -67,7 +67,20 @@ VALUES = {  # what a field may say
     'use': {'neighbour', 'demand', 'idle', ''},
     'right': {'orchestrator', 'configuration', 'claim', 'other'},
 }
+NAME = re.compile(r'^[a-z0-9.-]*$')
+CLUSTER = {'cluster': NAME, 'cluster_id': S, 'asn': N, 'ranges': [S]}
+GATEWAY = {'key': KEY, 'short': S, 'endpoint': S, 'bgp': S, 'prefixes': N}
+CLUSTERS = {
+    'self': dict(CLUSTER, gateway=B, bgp_error=S),
+    'links': [dict(CLUSTER, link=NAME, invited=B, expires_unix_secs=N, state=re.compile('^(up|down|dialling|waiting)$'),
+                   **{'import': S}, export=S, outside=B, last_refused=S, last_why=S,
+                   refused=dict.fromkeys('own-range other-range default underlay segment policy'.split(), N),
+                   gateways=[dict(GATEWAY, state=re.compile('^(up|greeting|refused|refuses|dialling)$'), why=S, since_ms=N)])],
+    'gateways': [dict(GATEWAY, node=S, self=B)],
+    'prefixes': [{'prefix': S, 'gateway': S, 'path': S, 'outside': B, 'why': S}],
+}
 SHAPES = {
+    'status clusters': CLUSTERS,
     'status': STATUS,
     'status peers': {'peers': [PEER]},
     'status connections': {'connections': [CONNECTION]},
@@ -101,7 +114,7 @@ def check(v, shape, at):
         for k, s in shape.items():
             if k in v:
                 check(v[k], s, at + '.' + k)
-                if k in VALUES and v[k] not in VALUES[k]:
+                if k in VALUES and not isinstance(s, re.Pattern) and v[k] not in VALUES[k]:
                     sys.exit(f'{at}.{k}: {v[k]!r} is not documented')
             elif not isinstance(s, Opt):
                 sys.exit(f'{at}.{k} is missing')

@@ -94,8 +94,10 @@ for h in h1 h2; do within 20 "$h leads west" behind $h $WEST; done
 for h in h5 h6; do within 20 "$h leads east" behind $h $EAST; done
 path_len h2 $WEST 2 || fail "the path is not the two clusters crossed"
 path_len h2 $MID 1 || fail "mid is not one cluster away"
-weft_at h1 status clusters
-weft_at h3 status clusters
+for h in h1 h2 h3; do
+	weft_at $h status clusters
+	weft_at $h -o json status clusters | /usr/bin/python3 "$root/test/netns/json_shape.py" status clusters || fail "$h: not as docs/json.md says"
+done
 capture_start h3
 within 10 "p2 reaches p6" pings p2 10.32.34.2
 udp_tcp_echo p2 p6 10.32.34.2 "a-word-in-transit"
