@@ -7,6 +7,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}
 . "$root/test/netns/lib.sh"
+. "$root/test/interop/pods_lib.sh"
 for p in podman runc iptables; do
 	command -v "$p" >/dev/null || { echo "$p is not installed"; exit 77; }
 done
@@ -74,26 +75,10 @@ address() { podman_at "$1" exec "$2" ip -"$3" -o addr show dev eth0 scope global
 fetches() { # HOST NAME ADDRESS TEXT: from that container
 	[ "$(podman_at "$1" exec "$2" /bin/get "$3")" = "$4" ]
 }
-leftovers() { # HOST: what of containers is there; nothing is printed if nothing is
-	in_host "$1" ip -o link | grep wpod || true
-	for f in -4 -6; do in_host "$1" ip $f route show table all | grep wpod || true; done
-	in_host "$1" nft list tables | grep weft-pods || true
-	in_host "$1" iptables-save 2>/dev/null | grep -E 'CNI-(DN|SN)-' || true
-	json_at "$1" "'\n'.join(f'used {p}' for p in d['pods'] if p['used'])" status ipam
-}
-clean() { [ -z "$(leftovers "$1")" ] || { leftovers "$1" >&2; return 1; }; }
 
 net_underlay "${hosts[@]}"
 "${WEFT:-$build/cli/weft}" key new --out "$net_dir/secret" >/dev/null
-mkdir -p "$net_dir/tree/bin"
-cp /bin/busybox "$net_dir/tree/bin/"
-for a in sh httpd nc printf tail sleep ip mkdir; do ln -s busybox "$net_dir/tree/bin/$a"; done
-# get ADDRESS [PORT]: the last line of the page (this busybox's wget crashes).
-cat >"$net_dir/tree/bin/get" <<-'GET'
-	#!/bin/sh
-	printf 'GET / HTTP/1.0\r\n\r\n' | nc -w 3 "$1" "${2:-80}" | tail -n 1
-GET
-chmod +x "$net_dir/tree/bin/get"
+busybox_tree "$net_dir/tree"
 for n in 1 2; do
 	weftd_start "h$n" --cluster-range 10.32.0.0/16 --cluster-range fd32::/32 --prefix "10.32.$n.0/24" \
 		--prefix "fd32:0:0:$n::/64" --peer 192.0.2.$((3 - n))
