@@ -76,6 +76,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			now = ts_add(now, DUR_MS(1u << (len & 15)));
 		else if (len == 255)
 			members_leave(m, now);
+		else if (len == 254)
+			members_overdue(m, k, now);
 		else
 			members_heard(m, k, now);
 		drain(m, now);
