@@ -475,7 +475,7 @@ static void on_second(struct sim *s, struct sim_event *e)
 	sim_at(s, e, ts_add(s->now, DUR_SEC(1)));
 	if (s->checks->joined) {
 		pairs_second(s->checks->pairs, s->checks->quiet);
-		sim_flows_check(s);
+		sim_flows_check(s, s->checks->quiet);
 	}
 }
 
@@ -512,6 +512,8 @@ void checks_quiet(struct sim *s, bool quiet)
 {
 	sim_trace(s, -1, -1, quiet ? "quiet" : "faults", 0);
 	s->checks->quiet = quiet;
-	if (quiet)
-		pairs_forgive(s->checks->pairs);
+	if (!quiet)
+		return;
+	pairs_forgive(s->checks->pairs);
+	sim_flows_forgive(s);
 }

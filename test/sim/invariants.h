@@ -15,7 +15,8 @@
  *	routable	a live node's prefix is routed by each that can reach it, but for 10 s at most
  *			(20 s while there are faults; who had its first session 20 s ago or less is left out)
  *	reachable	who calls a live node, with a way to it through at most one relay all the time,
- *			has an answer within 10 s, or 20 s where relays or translators are needed
+ *			has an answer within 10 s, or 20 s where relays or translators are needed (10 s
+ *			more while there are faults)
  *	relay		no way through relays visits a node twice
  *	key-match	what one of a connected pair seals the other opens, but for 5 s
  *	false-down	no session times out between two nodes that nothing disturbed but at most 5 % loss

@@ -28,7 +28,8 @@ struct sim_flow {
 void sim_flow_second(struct sim_node *n);
 /* A data packet with @body came from the node of @p. */
 void sim_flow_data(struct sim_node *n, struct sim_slot *p, const uint8_t *body);
-/* Look at all of them; once a second. */
-void sim_flows_check(struct sim *s);
+/* Look at all of them; once a second. @quiet: no faults are under way; else it may take longer. */
+void sim_flows_check(struct sim *s, bool quiet);
+void sim_flows_forgive(struct sim *s); /* what was wrong until now counts no more */
 
 #endif
