@@ -264,7 +264,10 @@ int bgp_peer_add(struct bgp *b, const struct bgp_peer_cfg *cfg, ts_t now, uint32
 	b->peers[p->idx] = p;
 	b->npeers++;
 	*peer = p->idx;
-	bgp_peer_begin(p);
+	if (cfg->start_delay_ms)
+		bgp_timer_set(b, &p->idle_hold, ts_add(now, DUR_MS(cfg->start_delay_ms)));
+	else
+		bgp_peer_begin(p);
 	return 0;
 }
 

@@ -231,9 +231,10 @@ struct bgp_peer_cfg {
 	uint32_t warn_prefixes;      /* told once when there are more; 0: never */
 	uint16_t max_restart_secs;   /* down so long after max_prefixes; 0: as after other errors */
 	enum bgp_restart restart;
-	uint16_t restart_secs; /* what we ask for: at most 4095; 0: 120 */
-	uint16_t stale_secs;   /* how long at most we keep what a restarting peer said; 0: 360 */
-	uint16_t mrai_secs;    /* MinRouteAdvertisementIntervalTimer (RFC 4271 9.2.1.1); 0: none */
+	uint16_t restart_secs;   /* what we ask for: at most 4095; 0: 120 */
+	uint16_t stale_secs;     /* how long at most we keep what a restarting peer said; 0: 360 */
+	uint16_t start_delay_ms; /* the peer is Idle so long at first: neither dialled nor let in */
+	uint16_t mrai_secs; /* MinRouteAdvertisementIntervalTimer (RFC 4271 9.2.1.1); 0: none */
 	/* eBGP, about AS numbers. */
 	uint32_t local_as;    /* RFC 7705: we are that AS to this peer; 0: bgp_cfg.local_as */
 	bool no_prepend;      /* with local_as: not put in front of paths that come in */

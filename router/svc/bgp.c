@@ -29,6 +29,7 @@
 #define SWEEP_AFTER  DUR_SEC(10)
 #define SWEEP_LATEST DUR_SEC(120)
 #define RANGE_LIMIT  64
+#define BFD_LEAD_MS  500 /* by so much BFD is ahead of BGP after a restart (bgp_bfd.c) */
 
 /* --- best routes to the kernel --- */
 
@@ -319,6 +320,23 @@ static const struct conf_bgp_peer *conf_now(const struct bgp_svc *s, const struc
 	return c;
 }
 
+/* RFC 4724 4.1: is this a restart with routes that forward on, and does a peer know to wait? */
+static bool is_restart(const struct bgp_svc *s)
+{
+	struct kfib_stats st;
+
+	kfib_stats(s->kfib, &st);
+	for (size_t i = 0; i < s->conf->npeers && st.leftover; i++)
+		if (s->conf->peers[i].restart == CONF_BGP_RESTART_YES)
+			return true;
+	return false;
+}
+
+static void on_state(void *ctx, const struct bgp_act *a)
+{
+	bgp_mrt_state(ctx, a);
+}
+
 static struct bgpd_peer_cfg peer_cfg(
 	struct bgp_svc *s, const struct conf_bgp_peer *c, const struct ep *remote)
 {
@@ -339,6 +357,7 @@ static struct bgpd_peer_cfg peer_cfg(
 			.max_restart_secs = c->max_restart_secs,
 			.restart = (enum bgp_restart)c->restart,
 			.restart_secs = c->restart_secs,
+			.start_delay_ms = c->bfd.on && is_restart(s) ? BFD_LEAD_MS : 0,
 			.stale_secs = c->stale_secs,
 			.mrai_secs = c->mrai_secs,
 			.local_as = c->local_as,
@@ -512,23 +531,6 @@ static int open_announce(struct bgp_svc *s)
 	s->announce = announce_new(&cfg);
 	free(aggregates);
 	return s->announce ? 0 : ERR_NOMEM;
-}
-
-/* RFC 4724 4.1: is this a restart with routes that forward on, and does a peer know to wait? */
-static bool is_restart(const struct bgp_svc *s)
-{
-	struct kfib_stats st;
-
-	kfib_stats(s->kfib, &st);
-	for (size_t i = 0; i < s->conf->npeers && st.leftover; i++)
-		if (s->conf->peers[i].restart == CONF_BGP_RESTART_YES)
-			return true;
-	return false;
-}
-
-static void on_state(void *ctx, const struct bgp_act *a)
-{
-	bgp_mrt_state(ctx, a);
 }
 
 static int open_bgpd(struct bgp_svc *s)

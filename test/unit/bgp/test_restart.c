@@ -388,6 +388,30 @@ static void test_gone_for_good(void **state)
 	assert_false(has_route(&s, 0, "192.0.2.0/24", NULL));
 }
 
+/* A peer that starts late is Idle until then, whoever dials; and it is awaited like others. */
+static void test_start_delay(void **state)
+{
+	struct bgp_peer_cfg c0, c1;
+
+	net_node(&s, 0, 65000, 1);
+	net_node(&s, 1, 65001, 2);
+	c0 = net_peer_cfg(&s, 1, 65001);
+	c1 = net_peer_cfg(&s, 0, 65000);
+	c0.start_delay_ms = 500;
+	net_add(&s, 0, &c0);
+	net_add(&s, 1, &c1);
+	net_settle(&s);
+	s.now = ts_add(s.now, DUR_MS(499));
+	bgp_tick(s.n[0].b, s.now);
+	net_settle(&s);
+	assert_int_equal(BGP_IDLE, net_info(&s, 0, 1).state);
+	assert_true(net_info(&s, 1, 0).state < BGP_OPENSENT);
+	s.now = ts_add(s.now, DUR_MS(1));
+	bgp_tick(s.n[0].b, s.now);
+	net_settle(&s);
+	assert_int_equal(BGP_ESTABLISHED, net_info(&s, 0, 1).state);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -406,6 +430,7 @@ int main(void)
 		T(test_deferral_ends),
 		T(test_half_open),
 		T(test_gone_for_good),
+		T(test_start_delay),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
