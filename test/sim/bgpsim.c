@@ -508,10 +508,11 @@ static void sum_up(struct bgpsim_kind *k, struct times *t)
 }
 
 /* A fault may change what each session tells about each cluster, in two families, and the repair again;
- * where clusters let others pass, several times while longer ways are tried. */
+ * where clusters let others pass, more often while longer ways are tried, the more gateways there are. */
 static uint64_t updates_bound(const struct bgpsim *s)
 {
-	return (uint64_t)s->r->sessions * 2 * 2 * (s->cfg.transit ? s->cfg.clusters : 2);
+	return (uint64_t)s->r->sessions * 2 * (s->cfg.gateways + 1) *
+	       (s->cfg.transit ? s->cfg.clusters : 2);
 }
 
 static void one_fault(struct bgpsim *s, const struct fault *f, struct times *t)
