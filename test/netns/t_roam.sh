@@ -1,6 +1,6 @@
 #!/bin/bash
 # Endpoint change under load: a host's only underlay address is replaced while TCP flows both ways; nothing of
-# it is lost, and the flow goes on.
+# it is lost, and the flow goes on. Eight hosts.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}
@@ -25,10 +25,10 @@ seconds_since() {
 	done
 }
 
-mesh_hosts 3
-for n in 1 2 3; do underlay_only v4 $n; done
+mesh_hosts 8
+underlay_only v4 8
 in_host h2 sysctl -qw net.ipv4.conf.all.promote_secondaries=1 net.ipv4.conf.u0.promote_secondaries=1
-for n in 1 2 3; do node_start $n; done
+for n in 1 2 3 4 5 6 7 8; do node_start $n; done
 wait_for "p2 to reach p1" pings p2 10.32.1.2
 in_pod p1 iperf3 -s -1 >"$net_dir/iperf-s.log" 2>&1 &
 wait_for "iperf3" port_listens p1 5201
