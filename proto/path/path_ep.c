@@ -279,9 +279,15 @@ void ep_connect_hasten(struct path *p, struct peer *pr, ts_t now)
 {
 	ts_t soon = ts_add(now, prng_jitter(&p->prng, CONNECT_SOON, 50));
 
-	if (pr->state != PATH_ST_CONNECTING || pr->connect_step != STEP_WAIT ||
-		!ts_before(soon, pr->connect_at))
+	/* Or all relays were asked in vain: they would be asked again for a while, and meanwhile nobody
+	 * dials. */
+	if (!ep_exhausted(pr) || !ts_before(soon, pr->connect_at) ||
+		(pr->connect_step != STEP_WAIT && pr->connect_step != STEP_RELAY))
 		return;
+	ask_stop(p, pr);
+	pr->search_at = TS_NEVER;
+	pr->search_backoff = DUR_NS(0);
+	pr->connect_step = STEP_WAIT;
 	pr->connect_at = soon;
 	pr->connect_backoff = DUR_NS(0);
 	peer_touch(p, pr);

@@ -492,6 +492,30 @@ static void test_no_memory(void **state)
 	path_free(NULL);
 }
 
+/* Cut off for long, both wait for their next round; then one hears that the other is there again. The same
+ * while all relays are being asked in vain. */
+static void test_hasten(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		struct net *t = net_new(3, seed);
+
+		net_start(t, 1500);
+		join(t, 0, 2);
+		cut_both(t, 0, 1, true);
+		cut_both(t, 2, 1, true);
+		assert_int_equal(path_want(t->n[0].p, &t->n[1].key, t->now), 0);
+		run(t, seed & 1 ? 100000 : 7000);
+		assert_false(t->n[0].link[1].up);
+		cut_both(t, 0, 1, false);
+		t->n[0].dial[1].on = false; /* that dial is over */
+		path_hasten(t->n[0].p, &t->n[1].key, t->now);
+		run(t, 3000);
+		assert_true(t->n[0].link[1].up);
+		net_free(t);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -508,6 +532,7 @@ int main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_node_del),
 		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_hasten),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
