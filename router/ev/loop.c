@@ -17,10 +17,6 @@
 #include "weft/err.h"
 #include "weft/log.h"
 
-/* libevent gives an event the middle one, PRIO_NORMAL, unless told otherwise. */
-enum { PRIO_URGENT, PRIO_NORMAL, PRIORITIES };
-#define URGENT_AFTER_US 2000
-
 struct loop {
 	struct event_base *base;
 	unsigned registered; /* things that must be freed first */
@@ -68,7 +64,6 @@ static void event_log(int severity, const char *text)
 
 struct loop *loop_new(void)
 {
-	static const struct timeval urgent_after = {.tv_usec = URGENT_AFTER_US};
 	struct loop *l = calloc(1, sizeof(*l));
 	struct event_config *cfg = event_config_new();
 
@@ -78,17 +73,12 @@ struct loop *loop_new(void)
 	/* Precise: without it, deadlines have the grain of the kernel's tick. */
 	if (event_config_set_flag(cfg, EVENT_BASE_FLAG_PRECISE_TIMER) < 0)
 		goto fail;
-	/* After so long in other callbacks, look whether an urgent timer is due. */
-	if (event_config_set_max_dispatch_interval(cfg, &urgent_after, -1, PRIO_NORMAL) < 0)
-		goto fail;
 	l->base = event_base_new_with_config(cfg);
-	if (!l->base || event_base_priority_init(l->base, PRIORITIES) < 0)
+	if (!l->base)
 		goto fail;
 	event_config_free(cfg);
 	return l;
 fail:
-	if (l && l->base)
-		event_base_free(l->base);
 	if (cfg)
 		event_config_free(cfg);
 	free(l);
@@ -235,14 +225,6 @@ struct loop_timer *loop_timer_new(struct loop *l, void (*fn)(void *ctx), void *c
 	}
 	l->registered++;
 	return t;
-}
-
-void loop_timer_urgent(struct loop_timer *t)
-{
-	int err = event_priority_set(t->ev, PRIO_URGENT);
-
-	assert(err == 0); /* not active yet, and there is such a priority */
-	(void)err;
 }
 
 void loop_timer_set(struct loop_timer *t, ts_t when)

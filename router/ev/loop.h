@@ -35,9 +35,6 @@ void loop_io_free(struct loop_io *io); /* before the fd is closed; NULL is fine 
 
 /* A timer that is off. NULL: no memory. */
 struct loop_timer *loop_timer_new(struct loop *l, void (*fn)(void *ctx), void *ctx);
-/* Called before all else that is due, however much that is: for what others take for dead when it is
- * late. Only one callback stands before it, or 2 ms of short ones. Before the first loop_timer_set. */
-void loop_timer_urgent(struct loop_timer *t);
 /* Call once, never before @when (TS_NEVER: off); replaces what was set. */
 void loop_timer_set(struct loop_timer *t, ts_t when);
 void loop_timer_free(struct loop_timer *t); /* NULL is fine */

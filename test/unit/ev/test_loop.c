@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include "fault.h"
@@ -169,52 +168,6 @@ static void test_timer_moves(void **state)
 	loop_timer_free(NULL);
 }
 
-#define BUSY 40
-
-struct crowd {
-	ts_t due;
-	unsigned late; /* callbacks that began after the timer was due */
-};
-
-static void spin(void *ctx, int events)
-{
-	struct crowd *c = ctx;
-	ts_t end = ts_add(loop_now(), DUR_MS(1));
-
-	c->late += ts_due(c->due, loop_now());
-	while (ts_before(loop_now(), end))
-		;
-}
-
-static void stop(void *ctx)
-{
-	loop_stop(loop);
-}
-
-/* Among sockets that are always ready, a turn of which takes 40 ms, it waits for a few. */
-static void test_timer_urgent(void **state)
-{
-	struct crowd c = {.due = ts_add(loop_now(), DUR_MS(5))};
-	struct loop_timer *t = loop_timer_new(loop, stop, NULL);
-	struct loop_io *io[BUSY];
-	int fd[BUSY];
-
-	for (unsigned i = 0; i < BUSY; i++) {
-		fd[i] = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-		io[i] = loop_io_new(loop, fd[i], LOOP_READ, spin, &c);
-		assert_non_null(io[i]);
-	}
-	loop_timer_urgent(t);
-	loop_timer_set(t, c.due);
-	assert_int_equal(0, loop_run(loop));
-	assert_in_range(c.late, 0, 10);
-	for (unsigned i = 0; i < BUSY; i++) {
-		loop_io_free(io[i]);
-		close(fd[i]);
-	}
-	loop_timer_free(t);
-}
-
 static void test_stop_before_run(void **state)
 {
 	struct probe p = {0};
@@ -318,7 +271,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_io_set, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_timer_never_early, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_timer_moves, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_timer_urgent, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop_before_run, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_signal, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wake, setup, teardown),
