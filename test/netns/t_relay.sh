@@ -1,6 +1,6 @@
 #!/bin/bash
-# A partial mesh: two hosts that can't reach each other do so through a third, which can't read what it
-# carries; the direct way is taken when it works, left when it dies in one direction or both, and taken again.
+# A partial mesh of eight: two hosts that can reach one alone reach each other, and all others, through that one,
+# which can't read what it carries; the direct way is taken when it works, left when it dies in one direction or both, and taken again.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}
@@ -11,15 +11,27 @@ trap net_end EXIT
 
 echo_both() { udp_tcp_echo p2 p3 10.32.3.2 "$1" && udp_tcp_echo p3 p2 fd32:0:0:2::2 "$1"; }
 
-mesh_hosts 3
+mesh_hosts 8
 step "never connected directly: h2 and h3, by h1"
 cut_both 2 3
-for n in 1 2 3; do node_start $n; done
+for n in 4 5 6 7 8; do
+	cut_both 2 $n
+	cut_both 3 $n
+done
+for n in 1 2 3 4 5 6 7 8; do node_start $n; done
 within 20 "p2 reaches p3" pings p2 10.32.3.2
 within 20 "p3 reaches p2 over IPv6" pings p3 fd32:0:0:2::2
 way_is h2 h3 "relay h1" || fail "h2's way to h3 is '$(way h2 h3)'"
 way_is h3 h2 "relay h1" || fail "h3's way to h2 is '$(way h3 h2)'"
 shows 'relay h1' weft_at h2 status connections || fail "status connections does not say so"
+
+for n in 4 5 6 7 8; do
+	within 20 "p$n reaches p2" pings p$n 10.32.2.2
+	within 20 "p3 reaches p$n" pings p3 10.32.$n.2
+done
+for h in h1 h2 h3 h4 h8; do
+	wait_for "$h to see all" json_at $h "d['cluster']['up'] == 8 and d['membership']['dead'] == 0" status
+done
 
 step "the relay can't read"
 capture_start h1
