@@ -299,7 +299,7 @@ static bool run_slow(struct sim *s, dur_t length, struct figures *out)
 	if (!ok)
 		return false;
 	count_deaths(s, out, false, "fast nodes declared dead, a tenth of the others slow",
-		"and how often, by whomever");
+		"fast ones, how often");
 	count_deaths(s, out, true, "slow nodes declared dead", "slow ones, how often");
 	return true;
 }
