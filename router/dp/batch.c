@@ -80,7 +80,7 @@ void backlog_init(struct backlog *l, size_t peer_bytes)
 static struct backlog_queue *queue_of(struct backlog *l, const struct batch *b)
 {
 	for (unsigned i = 0; i < l->count; i++) {
-		if (l->q[i].peer == b->peer && l->q[i].peer_uid == b->peer_uid)
+		if (l->q[i].peer == b->peer)
 			return &l->q[i];
 	}
 	return NULL;
@@ -94,7 +94,7 @@ bool backlog_add(struct backlog *l, struct batch *b)
 		if (l->count == BACKLOG_QUEUES)
 			return false;
 		q = &l->q[l->count++];
-		*q = (struct backlog_queue){.peer = b->peer, .peer_uid = b->peer_uid};
+		*q = (struct backlog_queue){.peer = b->peer};
 	}
 	b->next = NULL;
 	if (q->tail)

@@ -63,8 +63,7 @@ static inline bool batch_fits(const struct batch *b, size_t bytes, size_t room)
 #define BACKLOG_QUEUES 64 /* peers with a backlog at once; not more than batches */
 
 struct backlog_queue {
-	uint32_t peer;
-	uint64_t peer_uid;
+	uint32_t peer; /* a handle: what waited for one that is gone goes before its successor's */
 	size_t bytes;
 	struct batch *head, *tail;
 };

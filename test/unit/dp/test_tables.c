@@ -420,6 +420,29 @@ static void backlog_turns(void **state)
 	batch_pool_fini(&p);
 }
 
+/* A peer that was deleted and added again stands in the line that it stood in. */
+static void backlog_successor(void **state)
+{
+	static struct backlog l;
+	struct batch_pool p;
+	struct batch *b;
+
+	assert_int_equal(batch_pool_init(&p, 8), 0);
+	backlog_init(&l, 2500);
+	for (uint64_t uid = 1; uid <= 6; uid++) {
+		b = filled(&p, 1, 10);
+		b->peer_uid = 1 + uid / 4;
+		b->off = (size_t)uid;
+		assert_true(backlog_add(&l, b));
+	}
+	for (uint64_t uid = 1; uid <= 6; uid++) {
+		assert_int_equal(backlog_peek(&l)->off, uid);
+		batch_put(&p, backlog_pop(&l));
+	}
+	assert_true(backlog_empty(&l));
+	batch_pool_fini(&p);
+}
+
 static void backlog_bounds(void **state)
 {
 	static struct backlog l;
@@ -595,6 +618,7 @@ int main(void)
 		cmocka_unit_test(fib_many),
 		cmocka_unit_test(ring_all),
 		cmocka_unit_test(backlog_turns),
+		cmocka_unit_test(backlog_successor),
 		cmocka_unit_test(backlog_bounds),
 		cmocka_unit_test(budgets),
 		cmocka_unit_test(lanes_and_events),
