@@ -25,7 +25,7 @@ asks() {
 import socket, sys
 print(socket.create_connection((sys.argv[1], 7070), 5).makefile().read().strip())" "$2"
 }
-nat_chain() { in_host h1 nft list table inet weft 2>/dev/null | grep -q 'type nat'; }
+nat_chain() { shows 'type nat' in_host h1 nft list table inet weft; }
 tells() { [ "$(asks "$1" "$2")" = "$3" ] || fail "$2 saw $(asks "$1" "$2") instead of $3"; }
 kept() {
 	tells p1 10.32.2.2 10.32.1.2

@@ -11,7 +11,7 @@ trap net_end EXIT
 
 svc_hosts
 step "without a service: the masquerade alone"
-in_host h1 nft list table inet weft-out | grep -q 'masquerade fully-random' || fail "the masquerade's ports are not random"
+wait_for "the masquerade with random ports" shows 'masquerade fully-random' in_host h1 nft list table inet weft-out
 for f in 4 6; do
 	expect a1 "$(ext_addr $f)" 8080 "ext $(node_addr h1 $f)" "a pod to the outside"
 	expect a1 "$(pod_addr b1 $f)" 8080 "b1 $(pod_addr a1 $f)" "a pod to a pod elsewhere"
