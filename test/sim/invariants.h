@@ -9,7 +9,8 @@
  *			only rise: nothing forged or rolled back is ever accepted
  *	agreement	after quiet, in time: everybody holds everybody for alive and has the same records
  *	owners		two live nodes that nothing keeps apart, and that both know both owners, route
- *			overlapping prefixes to different ones for at most 10 s
+ *			overlapping prefixes to different ones for at most 10 s (20 s while there are
+ *			faults: news crosses a side of a partition slowly until its overlay is whole)
  *	claims		two live nodes that nothing keeps apart, and that know each other, have one
  *			claimed block, or overlapping ones, in service for at most 10 s
  *	routable	a live node's prefix is routed by each that can reach it, but for 10 s at most

@@ -228,7 +228,7 @@ static void check_owners(struct pairs *p, struct pair *q, struct sim_node *a, st
 		r = r ? r : differ(p, b, a);
 	}
 	q->dispute = r ? q->dispute + 1 : 0;
-	if (q->dispute > OWNERS_GRACE)
+	if (q->dispute > OWNERS_GRACE + (p->quiet ? 0 : FAULTS_GRACE))
 		sim_fail(p->s, CHECK_OWNERS,
 			"n%u and n%u can talk and have different owners for %s for %u s", a->index,
 			b->index, pfx_fmt(&r->p.pfx, text), q->dispute);
