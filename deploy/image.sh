@@ -11,7 +11,7 @@ version=$(sed -n 's/^project(weft VERSION \([0-9.]*\).*/\1/p' "$root/CMakeLists.
 name=${1:-localhost/weft:$version}
 suite=${SUITE:-bookworm}
 install_packages "${build_packages[@]}" mmdebstrap
-build_tree "$build" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DWEFT_TESTS=OFF
+build_tree "$build" -- weftd weft weft-cni weft-kube
 
 # The plugin is started by the host's runtime, on a distribution that need not be this one: archives.cmake.
 log=$(mktemp)
