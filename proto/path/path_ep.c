@@ -162,7 +162,8 @@ void path_local(struct path *p, const struct ep *eps, size_t n, ts_t now)
 
 	p->now = now;
 	p->nlocal = n < LIM_ENDPOINTS_PER_NODE ? (unsigned)n : LIM_ENDPOINTS_PER_NODE;
-	memcpy(p->local, eps, p->nlocal * sizeof(*eps));
+	if (p->nlocal > 0)
+		memcpy(p->local, eps, p->nlocal * sizeof(*eps));
 	list_each(&p->links, it, t) ep_keepalive(p, list_entry(it, struct peer, links), now);
 	path_settle(p);
 }

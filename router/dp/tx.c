@@ -362,16 +362,17 @@ static void release(struct worker *w, struct hold_queue *q)
 		q->busy = false;
 }
 
-/* Nothing may overtake what waits for @p. */
-static void release_first(struct worker *w, const struct dppeer *p)
+/* Nothing may overtake what waits for @p. False: some still waits, as the key went meanwhile. */
+static bool release_first(struct worker *w, const struct dppeer *p)
 {
 	struct hold_queue *q = hold_find(&w->hold, p->handle, p->uid);
 
 	if (!q || w->releasing)
-		return;
+		return true;
 	w->releasing = true;
 	release(w, q);
 	w->releasing = false;
+	return !hold_find(&w->hold, p->handle, p->uid);
 }
 
 void tx_release(struct worker *w)
@@ -489,8 +490,12 @@ static void tx_packet(struct worker *w, const struct segment *s, uint8_t *buf, s
 		hold_packet(w, s, &f, buf, len);
 	if (way != WAY_OPEN)
 		return;
-	if (w->hold.count)
-		release_first(w, f.peer);
+	if (w->hold.count && !release_first(w, f.peer)) {
+		if (!f.wrap)
+			f.hop.peer = f.peer;
+		hold_packet(w, s, &f, buf, len);
+		return;
+	}
 	memcpy(&vh, buf, sizeof(vh));
 	if (gso_init(&it, &vh, &pi, w->dp->cfg.force.no_csum_partial ? 0 : GSO_PARTIAL_OK) < 0) {
 		tx_drop(w, f.peer, DP_DROP_BAD_SEGMENT, 1);
