@@ -111,7 +111,7 @@ done
 [ "$(sed -nE 's/^( *[A-Za-z ]+: ).*/\1/p' "$net_dir/text" | awk '{print length($0)}' | sort -u | wc -l)" = 1 ] ||
 	{ cat "$net_dir/text"; fail "the stanzas do not line up"; }
 grep -qE '[a-z]=[a-z]' "$net_dir/text" && fail "glued words in weft status"
-script -qec "$weft --socket $net_dir/h1/run/weft.sock status" /dev/null </dev/null >"$net_dir/text" 2>/dev/null || true
+TERM=xterm NO_COLOR= script -qec "$weft --socket $net_dir/h1/run/weft.sock status" /dev/null </dev/null >"$net_dir/text" 2>/dev/null || true
 grep -q $'\e\[' "$net_dir/text" || fail "no colour on a terminal"
 
 step "report: everything, and no secret"
