@@ -17,6 +17,7 @@
 #include "route_model.h"
 #include "sim.h"
 #include "sim_flow.h"
+#include "sim_keys.h"
 #include "sim_net.h"
 #include "sim_node.h"
 #include "sim_pairs.h"
@@ -83,7 +84,7 @@ void check_key_add(struct sim_node *n, const struct sess_act *a, const struct si
 	static const uint8_t seed[16] = "tx keys";
 	uint64_t id = map_siphash(seed, k->k.tx, sizeof(k->k.tx));
 
-	if (a->index != k->k.local_index || sim_node_key(n, a->index))
+	if (a->index != k->k.local_index || sim_keys_get(n, a->index))
 		sim_fail(
 			n->s, CHECK_KEYS, "n%u: key %u is added, but is there", n->index, a->index);
 	if (map_get(n->s->checks->tx_keys, &id))
@@ -95,7 +96,7 @@ void check_key_add(struct sim_node *n, const struct sess_act *a, const struct si
 
 void check_key_use(struct sim_node *n, const struct sess_act *a)
 {
-	const struct sim_key *k = sim_node_key(n, a->index);
+	const struct sim_key *k = sim_keys_get(n, a->index);
 
 	if (!k || k->peer != a->peer)
 		sim_fail(n->s, CHECK_KEYS, "n%u: key %u is to be used, but isn't there", n->index,
@@ -104,7 +105,7 @@ void check_key_use(struct sim_node *n, const struct sess_act *a)
 
 void check_key_del(struct sim_node *n, const struct sess_act *a)
 {
-	const struct sim_key *k = sim_node_key(n, a->index);
+	const struct sim_key *k = sim_keys_get(n, a->index);
 
 	if (!k || k->peer != a->peer)
 		sim_fail(n->s, CHECK_KEYS, "n%u: key %u is removed, but isn't there", n->index,
@@ -205,7 +206,7 @@ static struct sim_key *sealing_key(struct sim_node *n, uint32_t peer, uint32_t r
 	size_t it = 0;
 
 	if (peer < n->nslots && n->slots[peer].use)
-		k = sim_node_key(n, n->slots[peer].use);
+		k = sim_keys_get(n, n->slots[peer].use);
 	if (k && k->k.remote_index == remote_index)
 		return k;
 	while (map_next(n->keys, &it, &key, &value)) {

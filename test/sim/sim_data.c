@@ -6,6 +6,7 @@
 #include "weft/buf.h"
 #include "aead.h"
 #include "sim.h"
+#include "sim_keys.h"
 #include "sim_net.h"
 #include "sim_path.h"
 #include "sim_sess.h"
@@ -81,7 +82,7 @@ bool sim_data_open(struct sim_key *k, const struct sim_data *d, uint8_t *buf, si
 
 void sim_data_send(struct sim_node *n, struct sim_slot *p, const uint8_t body[SIM_DATA_BODY])
 {
-	struct sim_key *k = p->use ? sim_node_key(n, p->use) : NULL;
+	struct sim_key *k = p->use ? sim_keys_get(n, p->use) : NULL;
 	bool side = p->side && !p->side_off && p->way.n == 0;
 	uint8_t buf[SIM_DATA_LEN];
 
@@ -150,7 +151,7 @@ bool sim_data_recv(
 	struct sim_node *n, const struct ep *from, const struct ip *local, uint8_t *buf, size_t len)
 {
 	struct sim_data d;
-	struct sim_key *k = sim_data_parse(buf, len, &d) ? sim_node_key(n, d.index) : NULL;
+	struct sim_key *k = sim_data_parse(buf, len, &d) ? sim_keys_get(n, d.index) : NULL;
 	struct sim_slot *p;
 
 	if (!k)
@@ -162,7 +163,7 @@ bool sim_data_recv(
 	p->last_data = p->any_rx = sim_node_now(n);
 	sim_path_active(n->path);
 	sim_data_key_used(n, k);
-	k = sim_node_key(n, d.index);
+	k = sim_keys_get(n, d.index);
 	p = k ? &n->slots[k->peer] : NULL;
 	if (!p || !p->up)
 		return true;

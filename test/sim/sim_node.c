@@ -7,17 +7,16 @@
 #include "sim_node.h"
 
 #include <assert.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "weft/buf.h"
 #include "weft/err.h"
-#include "aead.h"
 #include "map.h"
 #include "invariants.h"
 #include "sim_data.h"
 #include "sim_dial.h"
+#include "sim_keys.h"
 #include "sim_net.h"
 #include "sim_path.h"
 #include "sim_sess.h"
@@ -47,11 +46,6 @@ ts_t sim_node_now(const struct sim_node *n)
 bool sim_node_running(const struct sim_node *n)
 {
 	return n->running;
-}
-
-struct sim_key *sim_node_key(const struct sim_node *n, uint32_t index)
-{
-	return map_get(n->keys, &index);
 }
 
 struct sim_slot *sim_node_slot(const struct sim_node *n, const struct node_key *key)
@@ -85,7 +79,7 @@ int sim_node_index(const struct sim_node *n, const struct node_key *key)
 
 /* --- actions of the sessions --- */
 
-static struct sim_slot *slot(struct sim_node *n, uint32_t peer)
+struct sim_slot *sim_node_peer(struct sim_node *n, uint32_t peer)
 {
 	if (peer >= n->nslots) {
 		uint32_t count = peer + 1 > 2 * n->nslots ? peer + 1 : 2 * n->nslots;
@@ -123,7 +117,7 @@ static void on_send(struct sim_node *n, const struct sess_act *a)
 
 static void on_up(struct sim_node *n, const struct sess_act *a)
 {
-	struct sim_slot *p = slot(n, a->peer);
+	struct sim_slot *p = sim_node_peer(n, a->peer);
 
 	check_up(n, a);
 	p->up = true;
@@ -146,12 +140,12 @@ static void on_down(struct sim_node *n, const struct sess_act *a)
 	sim_trace(n->s, (int)n->index, sim_node_index(n, &a->key), "session down", a->reason);
 	n->downs++;
 	check_down(n, a);
-	slot(n, a->peer)->up = false;
+	sim_node_peer(n, a->peer)->up = false;
 	gossip_link_down(n->gossip, &a->key, sim_node_now(n));
 	sim_path_down(n->path, &a->key);
 	/* The handle may be given out again by the very next action: its routes go first. */
 	(void)drain_gossip(n);
-	memset(slot(n, a->peer), 0, sizeof(struct sim_slot));
+	memset(sim_node_peer(n, a->peer), 0, sizeof(struct sim_slot));
 }
 
 static void on_recv(struct sim_node *n, const struct sess_act *a)
@@ -162,84 +156,15 @@ static void on_recv(struct sim_node *n, const struct sess_act *a)
 		(void)gossip_recv(n->gossip, &a->key, a->buf + 1, a->len - 1, sim_node_now(n));
 }
 
-static void free_key(struct sim_key *k)
-{
-	aead_free(k->tx);
-	aead_free(k->rx);
-	sodium_memzero(k, sizeof(*k));
-	free(k);
-}
-
-static void plant_in_key(struct sim_node *n, struct sim_key *k)
-{
-	static struct sess_keys first;
-	static bool have;
-
-	if (n->s->cfg.plant == PLANT_KEY_TWICE && !have) {
-		first = k->k;
-		have = true;
-	} else if (sim_planted(n, PLANT_KEY_TWICE) && have) {
-		memcpy(k->k.tx, first.tx, sizeof(first.tx));
-		have = false;
-	}
-	if (sim_planted(n, PLANT_KEY_WRONG))
-		k->k.tx[0] ^= 1;
-}
-
-static void on_key_add(struct sim_node *n, const struct sess_act *a)
-{
-	struct sim_slot *p = slot(n, a->peer);
-	struct sim_key *k = calloc(1, sizeof(*k));
-
-	if (!k)
-		abort();
-	k->k = *a->keys;
-	k->peer = a->peer;
-	plant_in_key(n, k);
-	check_key_add(n, a, k);
-	if (map_put(n->keys, &k->k.local_index, k) != 0) {
-		free_key(k);
-		return;
-	}
-	p->key = a->key;
-	p->keys++;
-}
-
-static void on_key_use(struct sim_node *n, const struct sess_act *a)
-{
-	check_key_use(n, a);
-	slot(n, a->peer)->use = a->index;
-}
-
-static void on_key_del(struct sim_node *n, const struct sess_act *a)
-{
-	struct sim_slot *p = slot(n, a->peer);
-	struct sim_key *k;
-
-	if (sim_planted(n, PLANT_KEY_LEAK))
-		return;
-	check_key_del(n, a);
-	k = map_del(n->keys, &a->index);
-	if (!k)
-		return;
-	free_key(k);
-	p->keys--;
-	if (p->use == a->index)
-		p->use = 0;
-	/* A handshake that never came up leaves nothing behind. */
-	if (p->keys == 0 && !p->up)
-		memset(p, 0, sizeof(*p));
-}
-
 static void on_endpoint(struct sim_node *n, const struct sess_act *a)
 {
-	sim_path_endpoint(n->path, slot(n, a->peer), a);
+	sim_path_endpoint(n->path, sim_node_peer(n, a->peer), a);
 }
 
 static void on_side_port(struct sim_node *n, const struct sess_act *a)
 {
-	slot(n, a->peer)->side = a->on;
-	sim_path_side_port(n->path, slot(n, a->peer), a->via, a->on);
+	sim_node_peer(n, a->peer)->side = a->on;
+	sim_path_side_port(n->path, sim_node_peer(n, a->peer), a->via, a->on);
 	sim_trace(n->s, (int)n->index, sim_node_index(n, &a->key), "side port", a->on);
 }
 
@@ -262,9 +187,9 @@ static void (*const sess_handlers[])(struct sim_node *n, const struct sess_act *
 	[SESS_UP] = on_up,
 	[SESS_DOWN] = on_down,
 	[SESS_RECV] = on_recv,
-	[SESS_KEY_ADD] = on_key_add,
-	[SESS_KEY_USE] = on_key_use,
-	[SESS_KEY_DEL] = on_key_del,
+	[SESS_KEY_ADD] = sim_keys_add,
+	[SESS_KEY_USE] = sim_keys_use,
+	[SESS_KEY_DEL] = sim_keys_del,
 	[SESS_ENDPOINT] = on_endpoint,
 	[SESS_SIDE_PORT] = on_side_port,
 	[SESS_DIAL_FAILED] = on_dial_failed,
@@ -632,9 +557,6 @@ static void free_values(struct map *m)
 
 static void forget(struct sim_node *n)
 {
-	const void *key;
-	void *value;
-	size_t it = 0;
 	struct list *at, *t;
 
 	sim_sess_free(n->sess);
@@ -645,9 +567,7 @@ static void forget(struct sim_node *n)
 	n->path = NULL;
 	n->flow.until = TS_ZERO;
 	n->nclaims = 0;
-	while (n->keys && map_next(n->keys, &it, &key, &value))
-		free_key(value);
-	map_free(n->keys);
+	sim_keys_free(n);
 	route_set_clear(&n->routes);
 	if (n->running && map_get(n->s->by_key, &n->id.pub) == n)
 		(void)map_del(n->s->by_key, &n->id.pub);
@@ -659,7 +579,7 @@ static void forget(struct sim_node *n)
 	n->inbox_bytes = 0;
 	n->sess = NULL;
 	n->gossip = NULL;
-	n->keys = n->candidates = n->views = NULL;
+	n->candidates = n->views = NULL;
 	n->slots = NULL;
 	n->nslots = 0;
 	n->running = false;

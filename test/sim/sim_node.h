@@ -184,7 +184,8 @@ bool sim_planted(const struct sim_node *n, enum sim_plant what);
 void sim_node_forget(struct sim_node *n, const struct sim_node *other);
 /* Its clock now. */
 ts_t sim_node_now(const struct sim_node *n);
-struct sim_key *sim_node_key(const struct sim_node *n, uint32_t index);
+/* The slot of the session core's peer @peer, made if there is none; valid until the next one is made. */
+struct sim_slot *sim_node_peer(struct sim_node *n, uint32_t peer);
 /* Its slot of the session with @key, or NULL. */
 struct sim_slot *sim_node_slot(const struct sim_node *n, const struct node_key *key);
 /* Is what @i says of a node alive to this one's routing: itself, or a node that it routes to? */

@@ -12,6 +12,7 @@
 #include "aead.h"
 #include "invariants.h"
 #include "sim.h"
+#include "sim_keys.h"
 #include "sim_net.h"
 #include "sim_node.h"
 #include "sim_route.h"
@@ -111,8 +112,8 @@ static bool opens(struct sim_node *a, struct sim_node *b)
 {
 	static const uint8_t nonce[12];
 	struct sim_slot *p = sim_node_slot(a, &b->id.pub);
-	struct sim_key *ka = p && p->use ? sim_node_key(a, p->use) : NULL;
-	struct sim_key *kb = ka ? sim_node_key(b, ka->k.remote_index) : NULL;
+	struct sim_key *ka = p && p->use ? sim_keys_get(a, p->use) : NULL;
+	struct sim_key *kb = ka ? sim_keys_get(b, ka->k.remote_index) : NULL;
 	uint8_t text[16] = "does it open?", sealed[16], opened[16], tag[16];
 	struct aead *tx, *rx;
 	bool ok = false;

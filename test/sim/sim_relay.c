@@ -14,6 +14,7 @@
 #include "relay.h"
 #include "sim.h"
 #include "sim_data.h"
+#include "sim_keys.h"
 #include "sim_net.h"
 #include "sim_node.h"
 #include "sim_path.h"
@@ -54,7 +55,7 @@ static bool seal(struct sim_node *n, const struct sim_slot *hop, struct relay_hd
 		memset(buf + aad, 0, WIRE_TAG);
 		return true;
 	}
-	k = hop->use ? sim_node_key(n, hop->use) : NULL;
+	k = hop->use ? sim_keys_get(n, hop->use) : NULL;
 	if (!k || k->k.rx_lanes <= LANE)
 		return false;
 	h->index = k->k.remote_index;
@@ -116,7 +117,7 @@ static struct sim_slot *sender_of(struct sim_node *n, const struct relay_hdr *h,
 		from->any_rx = from->last_data = sim_node_now(n);
 		return from;
 	}
-	k = sim_node_key(n, h->index);
+	k = sim_keys_get(n, h->index);
 	if (!k || h->lane != LANE)
 		return NULL;
 	aead_data_nonce(nonce, LANE, h->counter);
