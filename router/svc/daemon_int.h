@@ -130,6 +130,8 @@ int state_load_cluster(struct daemon *d);
 int state_next_epoch(struct daemon *d, uint64_t at_least); /* increments, fsyncs */
 /* Last known peers, to find the mesh again when every seed is down. */
 int state_save_peers(struct daemon *d);
+/* Put @path out of the way and say so: @what is wrong with it ("is damaged (why)"), and what that costs. */
+void state_set_aside(struct daemon *d, const char *path, const char *what, const char *cost);
 void state_load_peers(struct daemon *d,
 	void (*fn)(struct daemon *d, const struct node_key *k, const struct ep *ep));
 

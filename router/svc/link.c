@@ -79,7 +79,7 @@ static int parse_file(struct daemon *d, char *text, struct link_entry *e)
 
 static int load(struct daemon *d, const char *name, struct link_entry *e)
 {
-	char path[PATH_MAX], aside[PATH_MAX] = "", *text = NULL;
+	char path[PATH_MAX], what[64], *text = NULL;
 	uint16_t format;
 	size_t len = 0;
 	int err;
@@ -96,12 +96,10 @@ static int load(struct daemon *d, const char *name, struct link_entry *e)
 	if (!err || err == ERR_NOMEM)
 		return err;
 	explicit_bzero(e, sizeof(*e));
-	if (file_set_aside(path, aside, sizeof(aside)) != 0)
-		aside[0] = '\0';
-	daemon_warn(d,
-		"%s is damaged (%s)%s%s: this node has no part in that link; "
-		"weft cluster accept takes its invitation again",
-		path, err_str(err), aside[0] ? "; set aside as " : "", aside);
+	snprintf(what, sizeof(what), "is damaged (%s)", err_str(err));
+	state_set_aside(d, path, what,
+		"this node has no part in that link; weft cluster accept takes its invitation "
+		"again");
 	return err;
 }
 

@@ -39,7 +39,7 @@ static int parse(struct link_svc *s, char *text)
 
 void link_ranges_load(struct daemon *d)
 {
-	char path[PATH_MAX], aside[PATH_MAX] = "", *text = NULL;
+	char path[PATH_MAX], what[64], *text = NULL;
 	uint16_t format;
 	size_t len;
 	int err;
@@ -52,12 +52,9 @@ void link_ranges_load(struct daemon *d)
 	if (!err || err == ERR_NOT_FOUND || err == -ENOENT)
 		return;
 	d->link->nclosed = 0;
-	if (file_set_aside(path, aside, sizeof(aside)) != 0)
-		aside[0] = '\0';
-	daemon_warn(d,
-		"%s is damaged (%s)%s%s: ranges of linked clusters are not kept closed before the "
-		"links are up",
-		path, err_str(err), aside[0] ? "; set aside as " : "", aside);
+	snprintf(what, sizeof(what), "is damaged (%s)", err_str(err));
+	state_set_aside(d, path, what,
+		"ranges of linked clusters are not kept closed before the links are up");
 }
 
 void link_ranges_floor(struct daemon *d)

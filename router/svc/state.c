@@ -67,6 +67,15 @@ static int read_state(struct daemon *d, const char *name, char **buf, size_t *le
 	return -ENOENT;
 }
 
+void state_set_aside(struct daemon *d, const char *path, const char *what, const char *cost)
+{
+	char aside[PATH_MAX];
+
+	if (file_set_aside(path, aside, sizeof(aside)) != 0)
+		aside[0] = '\0';
+	daemon_warn(d, "%s %s%s%s: %s", path, what, aside[0] ? "; set aside as " : "", aside, cost);
+}
+
 static int write_state(struct daemon *d, const char *name, const void *buf, size_t len)
 {
 	char path[PATH_MAX];
@@ -264,7 +273,7 @@ int state_save_claims(struct daemon *d, const uint8_t *buf, size_t len)
 
 int state_load_claims(struct daemon *d, struct owner *o)
 {
-	char path[PATH_MAX], aside[PATH_MAX], *buf = NULL;
+	char path[PATH_MAX], *buf = NULL;
 	size_t len = 0;
 	int e = read_state(
 		d, "claims", &buf, &len, 0, LIM_STATE_BYTES, "this node claims prefixes anew");
@@ -276,11 +285,9 @@ int state_load_claims(struct daemon *d, struct owner *o)
 	if (e == 0 || e == ERR_NOMEM)
 		return e;
 	state_path(d, "claims", path);
-	if (file_set_aside(path, aside, sizeof(aside)) != 0)
-		aside[0] = '\0';
-	daemon_warn(d, "%s %s%s%s: this node claims prefixes anew", path,
+	state_set_aside(d, path,
 		e == ERR_FOREIGN ? "is another node's, a copied disk?" : "makes no sense",
-		aside[0] ? "; set aside as " : "", aside);
+		"this node claims prefixes anew");
 	return 0;
 }
 
