@@ -208,6 +208,7 @@ static bool may_enter(struct rx *rx, struct dppeer *p, const struct segment *s,
 static bool rx_packet(struct rx *rx, struct dppeer *p, const struct segment *s, uint8_t *packet,
 	size_t len, uint8_t inner_flags, uint8_t tos)
 {
+	struct peer_worker *pw;
 	struct pkt_info pi;
 	bool alone;
 
@@ -227,8 +228,9 @@ static bool rx_packet(struct rx *rx, struct dppeer *p, const struct segment *s, 
 	}
 	stat_add(&rx->c->rx_packets, 1);
 	stat_add(&rx->c->rx_bytes, pi.len);
-	stat_add(&dppeer_slots(p)[rx->slot].c.rx_packets, 1);
-	stat_add(&dppeer_slots(p)[rx->slot].c.rx_bytes, pi.len);
+	pw = &dppeer_slots(p)[rx->slot];
+	stat_add(&pw->c.rx_packets, 1);
+	stat_add(&pw->c.rx_bytes, pi.len);
 	return true;
 }
 
