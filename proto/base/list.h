@@ -36,6 +36,18 @@ static inline void list_del(struct list *n)
 	list_init(n);
 }
 
+/* Put all of @from behind what is in @to; @from is empty then. */
+static inline void list_splice_tail(struct list *to, struct list *from)
+{
+	if (list_empty(from))
+		return;
+	from->next->prev = to->prev;
+	to->prev->next = from->next;
+	from->prev->next = to;
+	to->prev = from->prev;
+	list_init(from);
+}
+
 #define list_entry(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 /* Safe against removal of @n; @t is a second cursor. */
 #define list_each(l, n, t)                                                                         \

@@ -212,16 +212,32 @@ void nl_route_put(struct nlmsghdr *nlh, const struct nl_route *r)
 	}
 }
 
-int nl_route_dump(struct nlx *x, enum ip_family family, uint8_t proto, void (*begin)(void *),
-	nlx_fn fn, void *ctx)
+/* What is asked for is a filter where the kernel checks strictly, else ignored. */
+static struct nlmsghdr *dump_request(char *buf, enum ip_family family, uint8_t proto)
 {
-	char buf[256];
 	struct nlmsghdr *nlh = nlx_msg(buf, RTM_GETROUTE, 0, sizeof(struct rtmsg));
 	struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
 
 	rtm->rtm_family = family == IP_V4 ? AF_INET : AF_INET6;
-	rtm->rtm_protocol = proto; /* a filter where the kernel checks strictly, else ignored */
-	return nlx_dump(x, nlh, begin, fn, ctx);
+	rtm->rtm_protocol = proto;
+	return nlh;
+}
+
+int nl_route_dump(struct nlx *x, enum ip_family family, uint8_t proto, void (*begin)(void *),
+	nlx_fn fn, void *ctx)
+{
+	char buf[256];
+
+	return nlx_dump(x, dump_request(buf, family, proto), begin, fn, ctx);
+}
+
+int nl_route_dump_begin(struct nlx *x, enum ip_family family, uint8_t proto, uint32_t table)
+{
+	char buf[256];
+	struct nlmsghdr *nlh = dump_request(buf, family, proto);
+
+	mnl_attr_put_u32(nlh, RTA_TABLE, table);
+	return nlx_dump_begin(x, nlh);
 }
 
 static int keep_route(void *ctx, const struct nlmsghdr *nlh)

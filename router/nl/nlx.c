@@ -211,57 +211,74 @@ int nlx_talk_span(struct nlx *x, const void *buf, size_t len, uint32_t first, ui
 	return err != 0 ? err : talk_wait(x, first, last, fn, ctx);
 }
 
-/* One try of a dump. -EAGAIN: start over. */
-static int dump_once(struct nlx *x, uint32_t seq, nlx_fn fn, void *ctx)
+int nlx_dump_begin(struct nlx *x, struct nlmsghdr *nlh)
 {
-	bool torn = false;
-	int kept = 0;
+	int err;
 
-	for (;;) {
-		int len = recv_one(x);
+	x->said[0] = '\0';
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	/* A new number each time: what is left of a torn dump is not for us any more. */
+	nlh->nlmsg_seq = ++x->seq;
+	x->dump.seq = nlh->nlmsg_seq;
+	x->dump.kept = 0;
+	x->dump.torn = false;
+	err = send_all(x, nlh, nlh->nlmsg_len);
+	return err == -EBUSY ? -EAGAIN : err;
+}
+
+/* One message. 1: the dump goes on; else how it ended. */
+static int dump_message(struct nlx *x, const struct nlmsghdr *m, nlx_fn fn, void *ctx)
+{
+	int code;
+
+	if (!for_us(x, m, x->dump.seq))
+		return 1;
+	x->dump.torn |= m->nlmsg_flags & NLM_F_DUMP_INTR;
+	if (m->nlmsg_type == NLMSG_ERROR) {
+		said_from(m, x->said);
+		code = error_code(m);
+		return code == -EBUSY ? -EAGAIN : code; /* still at work on the dump before */
+	}
+	if (m->nlmsg_type == NLMSG_DONE) {
+		code = done_code(m);
+		if (x->dump.torn || code == -EINTR)
+			return -EAGAIN;
+		return code != 0 ? code : x->dump.kept;
+	}
+	if (m->nlmsg_type >= NLMSG_MIN_TYPE && x->dump.kept == 0 && !x->dump.torn)
+		x->dump.kept = fn(ctx, m);
+	return 1;
+}
+
+int nlx_dump_some(struct nlx *x, unsigned max, nlx_fn fn, void *ctx)
+{
+	for (; max > 0; max--) {
+		int len = recv_one(x), err;
 		const struct nlmsghdr *m = (const void *)x->buf;
 
-		if (len == -ENOBUFS)
-			return -EAGAIN;
 		if (len < 0)
-			return len;
+			return len == -ENOBUFS ? -EAGAIN : len;
 		for (; msg_ok(m, len); m = mnl_nlmsg_next(m, &len)) {
-			if (!for_us(x, m, seq))
-				continue;
-			torn |= m->nlmsg_flags & NLM_F_DUMP_INTR;
-			if (m->nlmsg_type == NLMSG_ERROR) {
-				said_from(m, x->said);
-				return error_code(m);
-			}
-			if (m->nlmsg_type == NLMSG_DONE) {
-				int code = done_code(m);
-
-				if (torn || code == -EINTR)
-					return -EAGAIN;
-				return code != 0 ? code : kept;
-			}
-			if (m->nlmsg_type >= NLMSG_MIN_TYPE && kept == 0 && !torn)
-				kept = fn(ctx, m);
+			err = dump_message(x, m, fn, ctx);
+			if (err != 1)
+				return err;
 		}
 	}
+	return 1;
 }
 
 int nlx_dump(struct nlx *x, struct nlmsghdr *nlh, void (*begin)(void *ctx), nlx_fn fn, void *ctx)
 {
 	int err = -EAGAIN;
 
-	x->said[0] = '\0';
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	for (unsigned i = 0; i < NLX_DUMP_TRIES && err == -EAGAIN; i++) {
-		/* A new number each time: what is left of a torn dump is not for us any more. */
-		nlh->nlmsg_seq = ++x->seq;
 		if (begin)
 			begin(ctx);
-		err = send_all(x, nlh, nlh->nlmsg_len);
-		if (err == -EBUSY) /* the kernel still works on the dump before */
-			err = -EAGAIN;
-		else if (err == 0)
-			err = dump_once(x, nlh->nlmsg_seq, fn, ctx);
+		err = nlx_dump_begin(x, nlh);
+		if (err == 0)
+			do
+				err = nlx_dump_some(x, 1, fn, ctx);
+			while (err == 1);
 	}
 	return err;
 }

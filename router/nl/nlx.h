@@ -28,6 +28,11 @@ struct nlx {
 	struct mnl_socket *sock; /* NULL: not open */
 	const struct nlx_io *io;
 	uint32_t seq, portid;
+	struct {
+		uint32_t seq;
+		int kept; /* the callback's error */
+		bool torn;
+	} dump;                    /* the one under way */
 	char *buf;                 /* NLX_BUF_BYTES */
 	char said[NLX_SAID_BYTES]; /* the kernel's words for the last error; empty: none */
 };
@@ -49,6 +54,11 @@ int nlx_talk_span(struct nlx *x, const void *buf, size_t len, uint32_t first, ui
 	nlx_fn fn, void *ctx);
 /* Dump: @begin (may be NULL) is called before the first and again before each repeated try. */
 int nlx_dump(struct nlx *x, struct nlmsghdr *nlh, void (*begin)(void *ctx), nlx_fn fn, void *ctx);
+/* The same in portions: ask, then take at most @max datagrams at a time. 1: there is more; 0: that was all;
+ * -EAGAIN: torn, or the dump before is not over: begin anew; the callback's error once all was taken;
+ * -errno. A socket has one dump at a time, and nothing else meanwhile; closing it ends that too. */
+int nlx_dump_begin(struct nlx *x, struct nlmsghdr *nlh);
+int nlx_dump_some(struct nlx *x, unsigned max, nlx_fn fn, void *ctx);
 /* Receive what a monitoring (non-blocking) socket holds, at most @max datagrams. Returns how many
  * there were, 0 at the end, -ENOBUFS when the kernel dropped some, -errno. */
 int nlx_drain(struct nlx *x, unsigned max, nlx_fn fn, void *ctx);

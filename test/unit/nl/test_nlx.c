@@ -126,6 +126,52 @@ static void dumps(void **state)
 	nlx_close(&x);
 }
 
+/* A dump of one table, a datagram at a time: how it ended. */
+static int in_portions(struct nlx *x, uint32_t table, struct counted *c, unsigned *portions)
+{
+	int err = nl_route_dump_begin(x, IP_V4, 99, table);
+
+	c->n = 0;
+	for (*portions = 0; err == 0 || err == 1; ++*portions) {
+		err = nlx_dump_some(x, 1, count_msg, c);
+		if (err == 0)
+			return 0;
+	}
+	return err;
+}
+
+static void portions(void **state)
+{
+	struct counted c = {0};
+	unsigned n;
+	struct nlx x;
+
+	NEED_ROOT;
+	run("ip link set lo up; for t in 77 78; do for i in $(seq 0 15); do for j in $(seq 0 127); "
+	    "do"
+	    " echo route add unreachable 10.0.$i.$j table $t proto 99; done; done; done |"
+	    " ip -batch -");
+	assert_int_equal(nlx_open(&x, NETLINK_ROUTE), 0);
+	assert_int_equal(in_portions(&x, 77, &c, &n), 0);
+	assert_int_equal(c.n, 2048);
+	assert_true(n >= 3);
+	assert_int_equal(in_portions(&x, 79, &c, &n), -ENOENT);
+	x.io = &bad_io;
+	harm(HARM_TORN, 1);
+	assert_int_equal(in_portions(&x, 77, &c, &n), -EAGAIN);
+	assert_true(n >= 2 && c.n < 2048); /* to its end, which nobody hears */
+	harm(HARM_ENOBUFS, 1);
+	assert_int_equal(in_portions(&x, 77, &c, &n), -EAGAIN);
+	assert_int_equal(n, 2);
+	harm(HARM_NONE, 0); /* the one that was left is still under way */
+	assert_int_equal(in_portions(&x, 77, &c, &n), -EAGAIN);
+	nlx_close(&x);
+	assert_int_equal(nlx_open(&x, NETLINK_ROUTE), 0);
+	assert_int_equal(in_portions(&x, 78, &c, &n), 0);
+	assert_int_equal(c.n, 2048);
+	nlx_close(&x);
+}
+
 static ssize_t torn_recv(const struct mnl_socket *s, void *buf, size_t len)
 {
 	ssize_t n = mnl_socket_recvfrom(s, buf, len);
@@ -421,6 +467,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(dumps, fresh, tidy),
+		cmocka_unit_test_setup_teardown(portions, fresh, tidy),
 		cmocka_unit_test_setup_teardown(torn_for_good, fresh, tidy),
 		cmocka_unit_test_setup_teardown(batch_errors, fresh, tidy),
 		cmocka_unit_test_setup_teardown(kern_under_harm, fresh, tidy),
