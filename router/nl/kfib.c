@@ -8,9 +8,17 @@
  * The kernel takes routes away silently when a device goes, so after changes of the host the table is
  * dumped and compared (audit): at most a twentieth of the time goes into that.
  *
+ * Whatever concerns the whole table is done in portions, one with each kfib_sync(), so that a full
+ * table holds up nobody: to look through the routes for those whose hop moved or that are to be swept
+ * (check), and the audit, by a socket of its own. Each settled route is in one of three lists: those
+ * that the check has still to look at, those that the audit has not seen yet, the others. So what
+ * the kernel lacks is what is left of the second list at the end, and a route that we send meanwhile
+ * simply leaves it. One that we remove meanwhile stays in `graves` until the end: the dump may be
+ * older than the removal. A check interrupts the audit, which begins anew later.
+ *
  * States of a route: wanted or not; stale (found at the start, stated by nobody yet), present as far
  * as we know. Bounds: LIM_KERN_ROUTES routes, LIM_BGP_NEXTHOPS hops. Failure: a route that the kernel
- * refuses is set aside in `failed` until the next kfib_recheck(). */
+ * refuses is set aside in `failed` until the next kfib_recheck(); an audit that fails is repeated. */
 #include "kfib.h"
 
 #include <linux/rtnetlink.h>
@@ -26,12 +34,16 @@
 #include "weft/bounds.h"
 #include "weft/err.h"
 
-#define KEY_BYTES     18 /* family, length, address: packed */
-#define HOP_KEY_BYTES (1 + 16 + sizeof(int))
-#define AUDIT_SHARE   20 /* an audit that took t is not repeated for 20 t */
-#define AUDIT_MIN     DUR_MS(500)
-#define RETRY         DUR_SEC(2)
-#define NO_HOP        0 /* unreachable */
+#define KEY_BYTES       18 /* family, length, address: packed */
+#define HOP_KEY_BYTES   (1 + 16 + sizeof(int))
+#define AUDIT_SHARE     20 /* an audit that took t is not repeated for 20 t */
+#define AUDIT_MIN       DUR_MS(500)
+#define RETRY           DUR_SEC(2)
+/* Of one portion, each well below a millisecond. */
+#define CHECK_ROUTES    4096
+#define AUDIT_DATAGRAMS 4 /* of 32 KiB, some 300 routes each */
+#define CLOSE_ROUTES    2048
+#define NO_HOP          0 /* unreachable */
 
 struct hop {
 	struct ip addr, gateway; /* gateway IP_NONE: on the link */
@@ -41,17 +53,25 @@ struct hop {
 	int link; /* link-local ones: the device they are of; else 0 */
 	/* Several at once: numbers of other hops, which are held; ascending, 0 at the end. */
 	uint16_t *members;
-	bool moved; /* in the recheck at hand */
+	bool moved; /* since the check at hand began: its routes are stated again */
 	bool used;  /* the slot is taken */
 };
 
+enum place {
+	SETTLED, /* in settled, unseen or unchecked: as it should be as far as we know, or stale */
+	QUEUED,  /* in dirty or failed, or in the batch at hand */
+	GRAVE
+};
+
 struct route {
-	struct list link; /* in dirty or failed */
+	struct list link; /* in a list of its place */
 	struct pfx dst;
 	uint16_t hop;
-	uint32_t seen; /* audit that showed it as it should be */
+	uint8_t place; /* enum place */
 	bool want, present, stale;
 };
+
+enum audit_stage { AUDIT_NONE, AUDIT_V4, AUDIT_V6, AUDIT_CLOSE };
 
 struct kfib {
 	struct nlx x;
@@ -62,10 +82,16 @@ struct kfib {
 	struct map *group_index;        /* of hops with members, by these */
 	struct hop *hops;               /* LIM_BGP_NEXTHOPS + 1; [0] is NO_HOP */
 	uint16_t free_hint;
-	struct list dirty, failed;
-	size_t npresent;
-	uint32_t audit_no;
-	bool audit_due;
+	struct list settled, unseen, unchecked; /* SETTLED */
+	struct list dirty, failed;              /* QUEUED */
+	struct list graves;
+	size_t npresent, nqueued;
+	bool sweep; /* the check sweeps */
+	enum audit_stage stage;
+	struct nlx dump; /* open while the audit reads */
+	unsigned torn;   /* how often it began anew */
+	dur_t audit_took;
+	bool audit_due, audit_wanted; /* wanted: as soon as the check is over */
 	ts_t next_audit, retry;
 	struct kfib_stats st;
 	int first; /* of a sync */
@@ -95,10 +121,23 @@ static ts_t clock_now(void)
 
 /* --- lists --- */
 
+static void put(struct kfib *f, struct route *r, enum place place, struct list *to)
+{
+	f->nqueued += place == QUEUED;
+	f->nqueued -= r->place == QUEUED;
+	r->place = (uint8_t)place;
+	list_del(&r->link);
+	list_add_tail(to, &r->link);
+}
+
 static void mark(struct kfib *f, struct route *r)
 {
-	list_del(&r->link);
-	list_add_tail(&f->dirty, &r->link);
+	put(f, r, QUEUED, &f->dirty);
+}
+
+static void settle(struct kfib *f, struct route *r)
+{
+	put(f, r, SETTLED, &f->settled);
 }
 
 static void set_present(struct kfib *f, struct route *r, bool present)
@@ -282,6 +321,7 @@ static void route_free(struct kfib *f, struct route *r)
 		f->hops[r->hop].refs--;
 	set_present(f, r, false);
 	f->st.leftover -= r->stale;
+	f->nqueued -= r->place == QUEUED;
 	free(r);
 }
 
@@ -462,56 +502,54 @@ static void sent(void *ctx, void *obj, int err)
 		err = 0;
 	if (err) {
 		note(f, r, err);
-		list_add_tail(&f->failed, &r->link);
+		put(f, r, QUEUED, &f->failed);
 		f->retry = ts_min(f->retry, ts_add(clock_now(), RETRY));
-		return;
-	}
-	if (!r->want)
-		route_free(f, r);
-	else
+	} else if (r->want) {
 		set_present(f, r, true);
+		settle(f, r);
+	} else if (f->stage == AUDIT_V4 || f->stage == AUDIT_V6) {
+		set_present(f, r, false);
+		put(f, r, GRAVE, &f->graves);
+	} else {
+		route_free(f, r);
+	}
 }
 
-int kfib_sync(struct kfib *f, unsigned budget, char *why, size_t why_len)
-{
-	f->first = 0;
-	f->why = why;
-	f->why_len = why_len;
-	if (why_len > 0)
-		why[0] = '\0';
-	while (budget > 0 && !list_empty(&f->dirty)) {
-		struct route *r = list_entry(f->dirty.next, struct route, link);
-		struct nl_route m;
+/* --- the whole table --- */
 
-		list_del(&r->link);
-		/* Its hop is lost: what stands stays until something better is stated. */
-		if (r->want && r->hop != NO_HOP && f->hops[r->hop].oif <= 0) {
-			list_add_tail(&f->failed, &r->link);
-			continue;
+/* The first of @from, taken out of it. */
+static struct route *take(struct list *from)
+{
+	struct route *r = list_entry(from->next, struct route, link);
+
+	list_del(&r->link);
+	return r;
+}
+
+static void check_portion(struct kfib *f)
+{
+	for (unsigned i = 0; i < CHECK_ROUTES && !list_empty(&f->unchecked); i++) {
+		struct route *r = take(&f->unchecked);
+		const struct hop *h = &f->hops[r->hop];
+
+		if (r->stale && f->sweep) {
+			r->stale = false;
+			f->st.leftover--;
+			mark(f, r);
+		} else if (r->want && h->moved && h->oif > 0) {
+			mark(f, r);
+		} else {
+			settle(f, r);
 		}
-		to_message(f, r, &m);
-		nl_route_put(nlx_batch_add(f->batch, r->want ? RTM_NEWROUTE : RTM_DELROUTE,
-				     r->want ? NLM_F_CREATE | NLM_F_REPLACE : 0,
-				     sizeof(struct rtmsg), r),
-			&m);
-		budget--;
-		if (nlx_batch_full(f->batch))
-			(void)nlx_batch_run(f->batch, sent, f);
 	}
-	(void)nlx_batch_run(f->batch, sent, f);
-	f->why = NULL;
-	f->why_len = 0;
-	return f->first ? f->first : !list_empty(&f->dirty);
+	if (!list_empty(&f->unchecked))
+		return;
+	f->sweep = false;
+	for (uint16_t n = 1; n <= LIM_BGP_NEXTHOPS; n++)
+		f->hops[n].moved = false;
 }
 
 /* --- what the kernel has --- */
-
-static void audit_begin(void *ctx)
-{
-	struct kfib *f = ctx;
-
-	f->audit_no++; /* what a torn dump showed counts for nothing */
-}
 
 static int audit_route(void *ctx, const struct nlmsghdr *nlh)
 {
@@ -526,30 +564,78 @@ static int audit_route(void *ctx, const struct nlmsghdr *nlh)
 	r = route_get(f, &shown.dst, &err);
 	if (!r)
 		return err;
-	if (r->want ? agrees(f, r, &shown) : r->stale) {
-		r->seen = f->audit_no;
-	} else if (!r->want && list_empty(&r->link)) {
+	if (r->place != SETTLED || (r->want && !agrees(f, r, &shown)))
+		return 0;
+	if (!r->want && !r->stale) {
 		/* Of the process before us, or somebody else's with our number. */
 		r->stale = true;
-		r->seen = f->audit_no;
 		f->st.leftover++;
 	}
+	settle(f, r);
 	return 0;
 }
 
-static int audit_family(struct kfib *f, enum ip_family family)
+/* From the beginning, also when a dump was torn: what that showed counts for nothing. */
+static int audit_read(struct kfib *f)
 {
-	int err = nl_route_dump(&f->x, family, KERN_RTPROT, audit_begin, audit_route, f);
-	size_t it = 0;
-	void *v;
+	list_splice_tail(&f->unseen, &f->settled);
+	f->stage = AUDIT_V4;
+	return nl_route_dump_begin(&f->dump, IP_V4, KERN_RTPROT, f->table);
+}
 
-	if (err)
-		return err;
-	while (map_next(f->routes, &it, NULL, &v)) {
-		struct route *r = v;
+/* All is read, or reading failed. */
+static void audit_read_end(struct kfib *f, int err)
+{
+	nlx_close(&f->dump);
+	if (err != 0) { /* nobody knows what is missing */
+		list_splice_tail(&f->settled, &f->unseen);
+		f->audit_due = true;
+	}
+	f->stage = AUDIT_CLOSE;
+}
 
-		if (r->dst.ip.family != family || r->seen == f->audit_no || !list_empty(&r->link))
-			continue;
+static int audit_begin(struct kfib *f)
+{
+	int err = nlx_open(&f->dump, NETLINK_ROUTE);
+
+	f->audit_due = f->audit_wanted = false;
+	f->torn = 0;
+	f->audit_took = DUR_MS(0);
+	if (err == 0)
+		err = audit_read(f);
+	if (err != 0)
+		audit_read_end(f, err);
+	return err;
+}
+
+/* A portion of the dumps. 0; an error ends the audit. */
+static int audit_some(struct kfib *f)
+{
+	int err = nlx_dump_some(&f->dump, AUDIT_DATAGRAMS, audit_route, f);
+
+	if (err == 1)
+		return 0;
+	if (err == -EAGAIN && ++f->torn < NLX_DUMP_TRIES)
+		return audit_read(f);
+	if (err == -ENOENT) /* no route, no table */
+		err = 0;
+	if (err == 0 && f->stage == AUDIT_V4 && f->ipv6) {
+		f->stage = AUDIT_V6;
+		return nl_route_dump_begin(&f->dump, IP_V6, KERN_RTPROT, f->table);
+	}
+	if (err == 0)
+		audit_read_end(f, 0);
+	return err;
+}
+
+/* What no dump showed is missing. */
+static void audit_close(struct kfib *f)
+{
+	unsigned n = 0;
+
+	for (; n < CLOSE_ROUTES && !list_empty(&f->unseen); n++) {
+		struct route *r = take(&f->unseen);
+
 		if (r->want) {
 			f->st.repaired += r->present;
 			set_present(f, r, false);
@@ -558,99 +644,138 @@ static int audit_family(struct kfib *f, enum ip_family family)
 			route_free(f, r); /* a leftover that somebody removed */
 		}
 	}
-	return 0;
+	for (; n < CLOSE_ROUTES && !list_empty(&f->graves); n++)
+		route_free(f, list_entry(f->graves.next, struct route, link));
+	if (list_empty(&f->unseen) && list_empty(&f->graves))
+		f->stage = AUDIT_NONE;
 }
 
-static int audit(struct kfib *f)
+static int audit_portion(struct kfib *f)
 {
-	int err = audit_family(f, IP_V4);
+	ts_t began = clock_now();
+	dur_t pause;
+	int err = 0;
 
-	return !err && f->ipv6 ? audit_family(f, IP_V6) : err;
+	if (f->stage == AUDIT_CLOSE)
+		audit_close(f);
+	else
+		err = audit_some(f);
+	if (err != 0)
+		audit_read_end(f, err);
+	f->audit_took.ns += ts_sub(clock_now(), began).ns;
+	if (f->stage == AUDIT_NONE) {
+		pause.ns = f->audit_took.ns * AUDIT_SHARE;
+		f->next_audit = ts_add(clock_now(), pause.ns > AUDIT_MIN.ns ? pause : AUDIT_MIN);
+	}
+	return err;
+}
+
+/* All settled routes are looked through, in portions. */
+static void check_begin(struct kfib *f)
+{
+	if (f->stage == AUDIT_V4 || f->stage == AUDIT_V6)
+		audit_read_end(f, -EINTR);
+	list_splice_tail(&f->unchecked, &f->unseen);
+	list_splice_tail(&f->unchecked, &f->settled);
 }
 
 void kfib_sweep(struct kfib *f)
 {
-	size_t it = 0;
-	void *v;
+	f->sweep = true;
+	check_begin(f);
+}
 
-	while (map_next(f->routes, &it, NULL, &v)) {
-		struct route *r = v;
+/* --- sending, in portions --- */
 
-		if (!r->stale)
+/* Send at most @budget changes. */
+static void send_dirty(struct kfib *f, unsigned budget)
+{
+	for (; budget > 0 && !list_empty(&f->dirty); budget--) {
+		struct route *r = take(&f->dirty);
+		struct nl_route m;
+
+		/* Its hop is lost: what stands stays until something better is stated. */
+		if (r->want && r->hop != NO_HOP && f->hops[r->hop].oif <= 0) {
+			put(f, r, QUEUED, &f->failed);
 			continue;
-		r->stale = false;
-		f->st.leftover--;
-		mark(f, r);
+		}
+		to_message(f, r, &m);
+		nl_route_put(nlx_batch_add(f->batch, r->want ? RTM_NEWROUTE : RTM_DELROUTE,
+				     r->want ? NLM_F_CREATE | NLM_F_REPLACE : 0,
+				     sizeof(struct rtmsg), r),
+			&m);
+		if (nlx_batch_full(f->batch))
+			(void)nlx_batch_run(f->batch, sent, f);
 	}
+	(void)nlx_batch_run(f->batch, sent, f);
+}
+
+int kfib_sync(struct kfib *f, unsigned budget, char *why, size_t why_len)
+{
+	f->first = 0;
+	f->why = why;
+	f->why_len = why_len;
+	if (why_len > 0)
+		why[0] = '\0';
+	if (!list_empty(&f->unchecked))
+		check_portion(f);
+	send_dirty(f, budget);
+	if (f->stage != AUDIT_NONE)
+		(void)audit_portion(f);
+	else if (f->audit_wanted && list_empty(&f->unchecked))
+		(void)audit_begin(f);
+	f->why = NULL;
+	f->why_len = 0;
+	if (f->first)
+		return f->first;
+	return !list_empty(&f->dirty) || !list_empty(&f->unchecked) || f->stage != AUDIT_NONE ||
+	       f->audit_wanted;
 }
 
 /* --- changes of the host --- */
 
-static void hop_moved(struct kfib *f, uint16_t n)
+/* What a packet by @h would do now is not what it did by @old. */
+static bool differs(const struct hop *h, const struct hop *old)
 {
-	size_t it = 0;
-	void *v;
-
-	while (f->hops[n].refs > 0 && map_next(f->routes, &it, NULL, &v)) {
-		struct route *r = v;
-
-		if (r->hop == n && r->want)
-			mark(f, r);
-	}
+	return h->oif != old->oif || !ip_eq(&h->gateway, &old->gateway);
 }
 
-static bool hops_recheck(struct kfib *f)
+/* Resolve all anew; true: reachability or cost of one changed. *@moved: routes must be told of it. */
+static bool hops_recheck(struct kfib *f, bool *moved)
 {
 	bool changed = false;
 
 	for (uint16_t n = 1; n <= LIM_BGP_NEXTHOPS; n++) {
 		struct hop *h = &f->hops[n], old = *h;
 
-		h->moved = false;
 		if (!h->used || h->members)
 			continue;
 		ask(f, h);
 		changed |= (h->oif > 0) != (old.oif > 0) || h->cost != old.cost;
-		if (h->oif > 0 && (h->oif != old.oif || !ip_eq(&h->gateway, &old.gateway)))
-			hop_moved(f, n);
-		h->moved = h->oif != old.oif || !ip_eq(&h->gateway, &old.gateway);
+		h->moved |= differs(h, &old);
+		*moved |= h->moved && h->refs > 0;
 	}
 	for (uint16_t n = 1; n <= LIM_BGP_NEXTHOPS; n++) {
 		struct hop *h = &f->hops[n];
-		bool moved = false;
 
 		for (unsigned i = 0; h->members && i < KFIB_PATHS && h->members[i]; i++)
-			moved |= f->hops[h->members[i]].moved;
-		if (!moved)
-			continue;
-		ask(f, h);
-		if (h->oif > 0)
-			hop_moved(f, n);
+			h->moved |= f->hops[h->members[i]].moved;
+		if (h->members && h->moved)
+			ask(f, h);
 	}
 	return changed;
 }
 
 bool kfib_recheck(struct kfib *f, ts_t now)
 {
-	bool changed = hops_recheck(f);
-	struct list *n, *t;
+	bool moved = false, changed = hops_recheck(f, &moved);
 
 	f->retry = TS_NEVER;
-	list_each(&f->failed, n, t)
-	{
-		list_del(n);
-		list_add_tail(&f->dirty, n);
-	}
+	list_splice_tail(&f->dirty, &f->failed);
+	if (moved)
+		check_begin(f);
 	f->audit_due = true;
-	if (ts_due(f->next_audit, now)) {
-		dur_t took;
-
-		f->audit_due = audit(f) != 0;
-		took = ts_sub(clock_now(), now);
-		took.ns =
-			took.ns * AUDIT_SHARE > AUDIT_MIN.ns ? took.ns * AUDIT_SHARE : AUDIT_MIN.ns;
-		f->next_audit = ts_add(clock_now(), took);
-	}
+	f->audit_wanted |= f->stage == AUDIT_NONE && ts_due(f->next_audit, now);
 	return changed;
 }
 
@@ -676,8 +801,12 @@ int kfib_open(uint32_t vni, uint32_t mark, bool ipv6, const uint8_t seed[16], st
 	f->ipv6 = ipv6;
 	f->next_audit = TS_ZERO;
 	f->retry = TS_NEVER;
+	list_init(&f->settled);
+	list_init(&f->unseen);
+	list_init(&f->unchecked);
 	list_init(&f->dirty);
 	list_init(&f->failed);
+	list_init(&f->graves);
 	err = nlx_open(&f->x, NETLINK_ROUTE);
 	if (err)
 		goto fail;
@@ -689,7 +818,9 @@ int kfib_open(uint32_t vni, uint32_t mark, bool ipv6, const uint8_t seed[16], st
 	f->batch = nlx_batch_new(&f->x);
 	if (!f->routes || !f->hop_index || !f->group_index || !f->hops || !f->batch)
 		goto fail;
-	err = audit(f);
+	err = audit_begin(f);
+	while (err == 0 && f->stage != AUDIT_NONE)
+		err = audit_portion(f);
 	if (err)
 		goto fail;
 	*out = f;
@@ -715,6 +846,7 @@ void kfib_close(struct kfib *f)
 		free(f->hops[n].members);
 	free(f->hops);
 	nlx_batch_free(f->batch);
+	nlx_close(&f->dump);
 	nlx_close(&f->x);
 	free(f);
 }
@@ -724,20 +856,11 @@ uint32_t kfib_portid(const struct kfib *f)
 	return f->x.portid;
 }
 
-static size_t length(const struct list *l)
-{
-	size_t n = 0;
-
-	for (const struct list *i = l->next; i != l; i = i->next)
-		n++;
-	return n;
-}
-
 void kfib_stats(const struct kfib *f, struct kfib_stats *out)
 {
 	*out = f->st;
 	out->routes = f->npresent;
-	out->waiting = length(&f->dirty) + length(&f->failed);
+	out->waiting = f->nqueued;
 	out->nexthops = 0;
 	for (uint16_t n = 1; n <= LIM_BGP_NEXTHOPS; n++)
 		out->nexthops += f->hops[n].used && f->hops[n].refs > 0;

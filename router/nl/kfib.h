@@ -50,14 +50,15 @@ int kfib_set_paths(struct kfib *f, const struct pfx *p, const struct kfib_path *
 int kfib_set_unreachable(struct kfib *f, const struct pfx *p);
 int kfib_del(struct kfib *f, const struct pfx *p); /* ERR_NOT_FOUND */
 
-/* Send at most @budget changes. 1: more are waiting; 0: the kernel agrees; negative: the first error,
- * @why names the route. What failed is tried again after kfib_recheck(). */
+/* Send at most @budget changes, and do a portion of what concerns the whole table. 1: call again; 0: the
+ * kernel agrees; negative: the first error, @why names the route. What failed is tried again after
+ * kfib_recheck(). */
 int kfib_sync(struct kfib *f, unsigned budget, char *why, size_t why_len);
 
-/* The host's links or routes changed: resolve every next hop again, compare the table with what it
- * should be, and try again what failed. True: the reachability or cost of a next hop is another
- * one, so that best paths may be too. The comparison is put off while it would take more than a
- * twentieth of the time; call again at kfib_deadline(). */
+/* The host's links or routes changed: resolve every next hop again, begin to compare the table with what
+ * it should be, and try again what failed; kfib_sync() does the rest. True: the reachability or cost
+ * of a next hop is another one, so that best paths may be too. The comparison is put off while it
+ * would take more than a twentieth of the time; call again at kfib_deadline(). */
 bool kfib_recheck(struct kfib *f, ts_t now);
 ts_t kfib_deadline(const struct kfib *f);
 /* Routes of the weftd before this one that nobody stated again are to go. */

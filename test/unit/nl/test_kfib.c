@@ -22,14 +22,21 @@ static struct kfib *open_kfib(void)
 	return f;
 }
 
-static void sync_kfib(struct kfib *f)
+/* Until the kernel agrees; how many portions that took. */
+static unsigned sync_kfib(struct kfib *f)
 {
 	char why[200];
-	int err = kfib_sync(f, 1000000, why, sizeof(why));
+	unsigned n = 0;
+	int err;
 
+	do {
+		err = kfib_sync(f, 1000000, why, sizeof(why));
+		n++;
+	} while (err > 0);
 	if (err != 0)
 		print_message("kfib_sync: %s\n", why);
 	assert_int_equal(err, 0);
+	return n;
 }
 
 static void set(struct kfib *f, const char *prefix, const char *nh)
@@ -153,7 +160,7 @@ static void follows_the_host(void **state)
 	/* a next hop that is lost is told, and told again when it is back */
 	run("ip link set eth0 down");
 	assert_true(recheck(f));
-	assert_int_equal(kfib_sync(f, 1000, NULL, 0), 0);
+	sync_kfib(f);
 	assert_true(kstats(f).waiting > 0);
 	run("ip link set eth0 up; ip route add 198.51.100.0/24 via 192.0.2.253");
 	assert_true(recheck(f));
@@ -265,6 +272,7 @@ static void many(void **state)
 	assert_int_equal(kstats(f).nexthops, HOPS);
 	assert_int_equal(atoi(sh("ip route show table 689301 | wc -l")), N);
 	assert_false(recheck(f));
+	assert_true(sync_kfib(f) > 20); /* the comparison is in portions too */
 	assert_int_equal(kstats(f).repaired, 0);
 	for (unsigned i = 0; i < N; i++) {
 		struct pfx p = {.ip = ip_v4(0x0b000000u + (i << 8)), .len = 24};
@@ -274,6 +282,132 @@ static void many(void **state)
 	sync_kfib(f);
 	assert_int_equal(kstats(f).routes, 0);
 	assert_string_equal(table(), "");
+	kfib_close(f);
+}
+
+static struct pfx nth(unsigned i)
+{
+	return (struct pfx){.ip = ip_v4(0x0b000000u + (i << 8)), .len = 24};
+}
+
+/* While the table is compared, portion by portion: we state, change and remove routes before and behind the
+ * place where the dump is, and somebody else removes some. */
+static void compared_meanwhile(void **state)
+{
+	enum { N = 20000 };
+	struct ip a = A("192.0.2.9"), b = A("192.0.2.10");
+	struct kfib *f;
+	struct pfx p;
+
+	NEED_ROOT;
+	underlay();
+	f = open_kfib();
+	for (unsigned i = 0; i < N; i++) {
+		p = nth(2 * i);
+		assert_int_equal(kfib_set(f, &p, &a), 0);
+	}
+	sync_kfib(f);
+	run("ip route del 11.0.0.0/24 table 689301; ip route del 11.156.0.0/24 table 689301");
+	assert_false(recheck(f));
+	for (unsigned k = 0; k < 10; k++) {
+		/* near the beginning, in the middle, near the end */
+		for (unsigned part = 0; part < 3; part++) {
+			unsigned at = part * (N - 200) + 4 + 6 * k;
+
+			p = nth(at);
+			assert_int_equal(kfib_del(f, &p), 0);
+			p = nth(at + 1);
+			assert_int_equal(kfib_set(f, &p, &a), 0);
+			p = nth(at + 2);
+			assert_int_equal(kfib_set(f, &p, &b), 0);
+			p = nth(at + 4); /* away and back */
+			assert_int_equal(kfib_del(f, &p), 0);
+			assert_int_equal(kfib_set(f, &p, &a), 0);
+		}
+		assert_int_equal(kfib_sync(f, 1000, NULL, 0), 1);
+	}
+	sync_kfib(f);
+	assert_int_equal(kstats(f).repaired, 2);
+	assert_int_equal(kstats(f).leftover, 0);
+	assert_int_equal(kstats(f).waiting, 0);
+	assert_int_equal(kstats(f).routes, N);
+	assert_int_equal(atoi(sh("ip route show table 689301 | wc -l")), N);
+	assert_int_equal(atoi(sh("ip route show table 689301 | grep -c 192.0.2.10")), 30);
+	assert_has(sh("ip route show table 689301 11.0.0.0/24"), "via 192.0.2.9");
+	/* and the next comparison finds nothing to mend */
+	assert_false(recheck(f));
+	sync_kfib(f);
+	assert_int_equal(kstats(f).repaired, 2);
+	assert_int_equal(kstats(f).leftover, 0);
+	kfib_close(f);
+}
+
+/* What the dump showed before we removed it, and what it has read ahead, is no leftover. */
+static void removed_meanwhile(void **state)
+{
+	enum { N = 20000 };
+	struct ip a = A("192.0.2.9");
+	struct kfib *f;
+	struct pfx p;
+
+	NEED_ROOT;
+	underlay();
+	f = open_kfib();
+	for (unsigned i = 0; i < N; i++) {
+		p = nth(i);
+		assert_int_equal(kfib_set(f, &p, &a), 0);
+	}
+	sync_kfib(f);
+	assert_false(recheck(f));
+	for (unsigned k = 0; k < 3; k++)
+		assert_int_equal(kfib_sync(f, 1000, NULL, 0), 1);
+	for (unsigned i = 0; i < N; i++) {
+		p = nth(i);
+		assert_int_equal(kfib_del(f, &p), 0);
+		assert_int_equal(kfib_del(f, &p), ERR_NOT_FOUND);
+	}
+	/* all of it before the next datagram of the dump */
+	assert_int_equal(kfib_sync(f, N, NULL, 0), 1);
+	p = nth(5); /* one that was removed comes back before the end */
+	assert_int_equal(kfib_set(f, &p, &a), 0);
+	sync_kfib(f);
+	assert_int_equal(kstats(f).leftover, 0);
+	assert_int_equal(kstats(f).routes, 1);
+	assert_int_equal(atoi(sh("ip route show table 689301 | wc -l")), 1);
+	assert_int_equal(kstats(f).repaired, 0);
+	kfib_close(f);
+}
+
+/* A next hop moves in the midst of a comparison, which has to begin anew. */
+static void moved_meanwhile(void **state)
+{
+	enum { N = 20000 };
+	struct ip a = A("198.51.100.7");
+	struct kfib *f;
+
+	NEED_ROOT;
+	underlay();
+	f = open_kfib();
+	for (unsigned i = 0; i < N; i++) {
+		struct pfx p = nth(i);
+
+		assert_int_equal(kfib_set(f, &p, &a), 0);
+	}
+	sync_kfib(f);
+	run("ip route del 11.0.7.0/24 table 689301");
+	assert_false(recheck(f));
+	assert_int_equal(kfib_sync(f, 1000, NULL, 0), 1);
+	run("ip route replace 198.51.100.0/24 via 192.0.2.253");
+	assert_false(recheck(f));
+	assert_true(sync_kfib(f) > N / 4096);
+	assert_int_equal(atoi(sh("ip route show table 689301 | grep -c 192.0.2.253")), N);
+	assert_int_equal(kstats(f).repaired, 0); /* it was written anew like the others */
+	assert_true(kfib_deadline(f).ns != TS_NEVER.ns);
+	run("ip route del 11.0.8.0/24 table 689301");
+	assert_false(recheck(f));
+	sync_kfib(f);
+	assert_int_equal(kstats(f).repaired, 1);
+	assert_int_equal(kstats(f).routes, N);
 	kfib_close(f);
 }
 
@@ -362,6 +496,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(adopts, fresh, tidy),
 		cmocka_unit_test_setup_teardown(rule_on_demand, fresh, tidy),
 		cmocka_unit_test_setup_teardown(many, fresh, tidy),
+		cmocka_unit_test_setup_teardown(compared_meanwhile, fresh, tidy),
+		cmocka_unit_test_setup_teardown(removed_meanwhile, fresh, tidy),
+		cmocka_unit_test_setup_teardown(moved_meanwhile, fresh, tidy),
 		cmocka_unit_test_setup_teardown(too_many_hops, fresh, tidy),
 		cmocka_unit_test_setup_teardown(no_memory, fresh, tidy),
 	};
