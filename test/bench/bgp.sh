@@ -3,19 +3,21 @@
 # CPU time, memory, the time of a change and of a withdrawal of 100,000. One generator (bgpgen.c) for all; "self" is
 # the generator speaking to itself, so that what it costs is seen. Cases: "one": 500,000 IPv4 and 100,000 IPv6 routes
 # from one peer; "ten": 100,000 IPv4 routes from each of ten. Nobody puts routes into the kernel (KERNEL=1: weft,
-# BIRD and FRR do). Rounds are taken in turn; the table shows medians and the spread.
+# BIRD and FRR do). Rounds are taken in turn; the table shows medians and the spread. A speaker that fails, or takes
+# longer than LIMIT for a phase, has a row that says so, and the next one is tried.
 #
-# RUNS (3), SPEAKERS ("self weft bird frr gobgp"), CASES ("one ten"), SETTLE (30 s before the memory is read);
-# QUICK=1: one round, a tenth of the routes. build=DIR, WEFTD=PROGRAM.
+# RUNS (3), SPEAKERS ("self weft bird frr gobgp"), CASES ("one ten"), SETTLE (30 s before the memory is read), LIMIT
+# (300 s); QUICK=1: one round, a tenth of the routes. build=DIR, WEFTD=PROGRAM.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 . "$root/deploy/setup.sh"
 become_root "$@"
 . "$root/test/netns/lib.sh"
 [ "${QUICK:-0}" = 0 ] || : "${RUNS:=1}" "${SETTLE:=2}" "${SCALE:=10}"
-RUNS=${RUNS:-3} SETTLE=${SETTLE:-30} SCALE=${SCALE:-1} KERNEL=${KERNEL:-0}
+RUNS=${RUNS:-3} SETTLE=${SETTLE:-30} SCALE=${SCALE:-1} KERNEL=${KERNEL:-0} LIMIT=${LIMIT:-300}
 CASES=${CASES:-one ten} SPEAKERS=${SPEAKERS:-self weft bird frr gobgp}
 gen=$build/test/bgpgen
+[ -x "$gen" ] || { echo "no $gen: build the target bgpgen" >&2; exit 2; }
 net_init bgpbench "$(mktemp -d)"
 trap bench_end EXIT
 results=$net_dir/results
@@ -156,30 +158,37 @@ down() {
 	local p
 	for p in "${pids[@]}"; do
 		kill "$p" 2>/dev/null || true
-		WAIT=60 wait_for "process $p to end" process_gone "$p" || kill -9 "$p" # GoBGP may not hear it for minutes
+		# GoBGP may not hear it for minutes.
+		WAIT=10 wait_for "process $p to end" process_gone "$p" || kill -9 "$p" 2>/dev/null || true
 	done
 	pids=()
 	[ "$KERNEL" = 0 ] || in_host dut sh -c 'for f in -4 -6; do for p in bgp bird 186 $(seq 100 200); do ip $f route flush table all proto $p; done; done' 2>/dev/null || true
 }
 
-# one CASE ROUND SPEAKER
+# one CASE ROUND SPEAKER: never fails; what went wrong stands in the results.
 one() {
-	local case=$1 round=$2 who=$3 n=1 args out dut=192.0.2.1 joined
+	local case=$1 round=$2 who=$3 n=1 args out code=0 dut=192.0.2.1 joined
 	case $case in
 	one) args=(v4 $((500000 / SCALE)) v6 $((100000 / SCALE))) ;;
 	ten) n=10 args=(v4 $((1000000 / SCALE)) v6 0) ;;
 	esac
+	rm -f "$net_dir"/*.log
 	if [ "$who" = self ]; then
 		[ $n = 1 ] || return 0
 		dut=-
-	else
-		"up_$who" $n
-		joined=$(IFS=,; echo "${pids[*]}")
+	elif ! "up_$who" $n; then
+		echo "$case $round $who load !did not start"
+		down
+		return 0
 	fi
-	out=$(in_host gen "$gen" $dut 192.0.2.101 192.0.2.100 sources $n "${args[@]}" churn $((100000 / SCALE)) \
-		settle "$SETTLE" pids "${joined:-}" 2>&1) || { echo "$out" >&2; tail -n 5 "$net_dir"/*.log >&2; echo "$case $round $who failed 1"; }
+	joined=$(IFS=,; echo "${pids[*]}")
+	# All its phases and waits have bounds; the last belt is timeout's.
+	out=$(in_host gen timeout -k 5 $((3 * LIMIT + SETTLE + 300)) "$gen" $dut 192.0.2.101 192.0.2.100 sources $n "${args[@]}" \
+		churn $((100000 / SCALE)) settle "$SETTLE" limit "$LIMIT" pids "$joined" 2>"$net_dir/gen.log") || code=$?
+	[ $code = 0 ] || tail -n 5 "$net_dir"/*.log >&2
 	down
-	sed -n "s/^\([a-z_]*\) \([0-9.]*\)\$/$case $round $who \1 \2/p" <<<"$out"
+	sed -n "s/^\([a-z_]*\) \([0-9.>!].*\)\$/$case $round $who \1 \2/p" <<<"$out"
+	[ $code = 0 ] || grep -q '^[a-z_]* [>!]' <<<"$out" || echo "$case $round $who load !the generator ended with status $code"
 }
 
 for r in $(seq "$RUNS"); do

@@ -1,7 +1,8 @@
 /* Routes from one peer through decision to another peer's Adj-RIB-Out, in one process and thread:
  * nanoseconds and bytes of memory per route. The generator makes its UPDATEs before the clock starts:
- * a distinct attribute set for each 5 to 8 prefixes, AS paths of 3 to 6.
- * Usage: bgp_bench [ROUTES] */
+ * a distinct attribute set for each 5 to 8 prefixes, AS paths of 3 to 6. Then a sixth of them is withdrawn, as
+ * many to a message as a router packs, in one go or (LOOPS) withdrawn and announced again so often.
+ * Usage: bgp_bench [ROUTES] [LOOPS] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,15 +41,33 @@ static double rss_mb(void)
 	return (double)rss * (double)sysconf(_SC_PAGESIZE) / 1e6;
 }
 
+/* Withdrawals of the first @routes, 500 to a message, in @gen. */
+static void generate_withdraw(unsigned routes)
+{
+	struct wr w;
+
+	wr_init(&w, gen, (size_t)routes * 40 + 4096);
+	for (unsigned at = 0; at < routes;) {
+		uint8_t *msg = bgp_msg_begin(&w, MSG_UPDATE);
+		unsigned n = routes - at < 500 ? routes - at : 500;
+
+		wr_u16(&w, (uint16_t)(4 * n));
+		for (; n > 0; n--, at++) {
+			wr_u8(&w, 24);
+			wr_u24(&w, 0x010000 + at);
+		}
+		wr_u16(&w, 0);
+		bgp_msg_end(&w, msg);
+	}
+	gen_len = wr_len(&w);
+}
+
 static void generate(unsigned routes)
 {
 	struct prng r;
 	struct wr w;
 	unsigned made = 0;
 
-	gen = malloc((size_t)routes * 40 + 4096);
-	if (!gen)
-		abort();
 	wr_init(&w, gen, (size_t)routes * 40 + 4096);
 	prng_seed(&r, 42);
 	while (made < routes) {
@@ -143,15 +162,32 @@ static uint32_t session(uint32_t addr, uint32_t as)
 	return conn;
 }
 
+/* What was generated, from @conn, and all that follows from it. */
+static double feed(uint32_t conn)
+{
+	uint32_t unused = 0;
+	double t = secs();
+
+	for (size_t i = 0; i < gen_len; i += CHUNK) {
+		bgp_recv(b, conn, gen + i, gen_len - i < CHUNK ? gen_len - i : CHUNK, now);
+		drain(&unused);
+	}
+	return secs() - t;
+}
+
 int main(int argc, char **argv)
 {
-	unsigned routes = argc > 1 ? (unsigned)atoi(argv[1]) : 500000;
+	unsigned routes = argc > 1 ? (unsigned)atoi(argv[1]) : 500000, some = routes / 6;
+	unsigned loops = argc > 2 ? (unsigned)atoi(argv[2]) : 1;
 	struct bgp_cfg cfg = {.local_as = 65001, .router_id = 1, .seed = 1};
 	uint32_t from, unused = 0;
 	struct bgp_stats st;
-	double t, before;
+	double t, before, gone = 0;
 	bool whole;
 
+	gen = malloc((size_t)routes * 40 + 4096);
+	if (!gen || routes < 6)
+		abort();
 	generate(routes);
 	b = bgp_new(&cfg, now);
 	if (!b)
@@ -160,12 +196,7 @@ int main(int argc, char **argv)
 	session(0x0a000003, 65003);
 	before = rss_mb();
 	out_bytes = 0;
-	t = secs();
-	for (size_t i = 0; i < gen_len; i += CHUNK) {
-		bgp_recv(b, from, gen + i, gen_len - i < CHUNK ? gen_len - i : CHUNK, now);
-		drain(&unused);
-	}
-	t = secs() - t;
+	t = feed(from);
 	bgp_stats(b, &st);
 	printf("routes %u in %.3f s, %.0f ns per route; announced %llu in %llu bytes, told %llu\n",
 		routes, t, t / routes * 1e9, (unsigned long long)out_routes,
@@ -173,12 +204,22 @@ int main(int argc, char **argv)
 	printf("tables %.1f MB, %.0f bytes per route; RSS grew by %.1f MB; %llu attribute sets\n",
 		(double)st.bytes / 1e6, (double)st.bytes / routes, rss_mb() - before,
 		(unsigned long long)st.attr_sets);
-	t = secs();
 	whole = out_routes == routes;
+	for (unsigned i = 0; i < loops; i++) {
+		if (i > 0) {
+			generate(some);
+			feed(from);
+		}
+		generate_withdraw(some);
+		gone += feed(from);
+	}
+	printf("withdrawn %u: %.0f ns per route\n", some, gone / loops / some * 1e9);
+	t = secs();
 	bgp_closed(b, from, now);
 	drain(&unused);
 	t = secs() - t;
-	printf("withdrawn with the session in %.3f s, %.0f ns per route\n", t, t / routes * 1e9);
+	printf("the other %u with the session in %.3f s, %.0f ns per route\n", routes - some, t,
+		t / (routes - some) * 1e9);
 	bgp_free(b);
 	free(gen);
 	return whole ? 0 : 1;

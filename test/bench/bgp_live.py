@@ -1,11 +1,16 @@
-"""bgp_live.py DUT-NETNS GEN-NETNS SECS [BURST-COMMAND...]: how soon a weftd answers, seen from outside.
+"""bgp_live.py DUT-NETNS GEN-NETNS WEFTD-PID SECS [BURST-COMMAND...]: how soon a weftd answers, seen from outside.
 
 In the namespace GEN it is a BGP neighbour (192.0.2.120, AS 65120) with BFD; in DUT it watches the kernel's
 routes and asks weftd's /healthz. It announces and withdraws a prefix at a time and prints, median / 99 % /
 most, in ms: from the UPDATE to the kernel's route, to its removal, an answer over HTTP (the loop's own
 turn), and by how much BFD packets came later than their interval. With BURST-COMMAND the same while that
-runs, until it ends; else for SECS seconds."""
-import ctypes, os, selectors, socket, struct, subprocess, sys, time
+runs, until it ends; else for SECS seconds.
+
+What the machine adds is told apart: "without waits for a CPU" is the same less the time for which weftd's
+thread and this program were ready to run and had no CPU (schedstat's run delay); and "by netlink alone" is a
+route that this program puts into the kernel itself, in GEN, with no weftd: the kernel's locks and our own
+wake-up."""
+import ctypes, gc, os, selectors, socket, struct, subprocess, sys, time
 
 CLONE_NEWNET = 0x40000000
 libc = ctypes.CDLL(None, use_errno=True)
@@ -132,29 +137,41 @@ class Bfd:
 
 
 class Routes:
-    """Notifications of the kernel's routes: +1 in IPv4."""
+    """Notifications of the kernel's IPv4 routes in 198.18.0.0/15, and routes of our own there."""
+    # rtmsg at 16, attributes from 28 on: RTA_TABLE, then RTA_DST, whose value is at 40.
+    FILTER = [(0x20, 0, 0, 40), (0x54, 0, 0, 0xfffe0000), (0x15, 0, 1, 0xc6120000), (6, 0, 0, 0xffffffff), (6, 0, 0, 0)]
 
     def __init__(self):
         self.s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
-        self.s.setsockopt(socket.SOL_SOCKET, 33, 256 << 20)  # SO_RCVBUFFORCE
+        code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *i) for i in self.FILTER))
+        self.s.setsockopt(socket.SOL_SOCKET, 26, struct.pack('HxxxxxxP', len(self.FILTER), ctypes.addressof(code)))
         self.s.bind((0, 1 << 6))
         self.s.setblocking(False)
-        self.seen = None
+        self.out = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
 
     def read(self, dst):
         """24 or 25 (route added, removed) if one of them is of @dst."""
         hit = None
-        for _ in range(4000):
+        while True:
             try:
                 data = self.s.recv(65536)
             except BlockingIOError:
-                break
-            except OSError:
-                continue
-            # rtmsg at 16, attributes from 28 on; RTA_DST is the first or second of them.
-            if struct.pack('!I', dst) in data[28:60]:
+                return hit
+            if data[40:44] == struct.pack('!I', dst):
                 hit = struct.unpack('H', data[4:6])[0]
-        return hit
+
+    def put(self, kind, dst):
+        """An unreachable route in table 1000."""
+        attrs = struct.pack('HHI', 8, 15, 1000) + struct.pack('HH', 8, 1) + struct.pack('!I', dst)
+        rtm = struct.pack('BBBBBBBBI', socket.AF_INET, 24, 0, 0, 0, 99, 0, 7, 0)
+        flags = 1 | (0x400 if kind == 24 else 0)
+        self.out.send(struct.pack('IHHII', 16 + len(rtm + attrs), kind, flags, 1, 0) + rtm + attrs)
+
+
+def run_delay(pid, tid):
+    """ms for which a thread was ready to run and did not."""
+    with open(f'/proc/{pid}/task/{tid}/schedstat') as f:
+        return int(f.read().split()[1]) / 1e6
 
 
 def http():
@@ -174,7 +191,8 @@ def stat(name, values):
 
 
 def main():
-    dut, gen, secs, burst = sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4:]
+    dut, gen, pid, secs, burst = sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4]), sys.argv[5:]
+    gc.disable()
     enter(gen)
     # BFD first: a new session of it would end one of BGP.
     bfd, end = Bfd(), now() + 30
@@ -186,14 +204,15 @@ def main():
         if now() > end:
             sys.exit(f'BFD does not come up: state {bfd.state}')
     bgp = Bgp(bfd)
+    alone = Routes()
     enter(dut)
     routes = Routes()
     sel = selectors.DefaultSelector()
-    for what in (bgp.s, bfd.rx, routes.s):
+    for what in (bgp.s, bfd.rx, routes.s, alone.s):
         sel.register(what, selectors.EVENT_READ)
-    dst = None
+    dst = 0
 
-    def turn(timeout):
+    def turn(timeout, watch=routes):
         for key, _ in sel.select(min(timeout, max(0.0, bfd.next - now()))):
             if key.fileobj is bgp.s and not bgp.read():
                 sys.exit('weftd closed the session')
@@ -201,25 +220,37 @@ def main():
                 bfd.read()
         if now() >= bfd.next:
             bfd.send()
-        return routes.read(dst or 0xffffffff)
+        return watch.read(dst)
+
+    def timed(act, kind, name, watch=routes):
+        """@act, until the kernel tells @watch of @kind."""
+        before = run_delay(pid, pid) + run_delay('self', os.getpid())
+        t = now()
+        act()
+        while turn(0.05, watch) != kind:
+            if now() - t > 120:
+                sys.exit('a route takes more than two minutes')
+        took = (now() - t) * 1e3
+        waited = run_delay(pid, pid) + run_delay('self', os.getpid()) - before
+        times[name].append(took)
+        bare[name].append(max(0.0, took - waited))
 
     for _ in range(20):
         turn(0.05)
     bfd.late.clear()
     child = subprocess.Popen(burst, stdin=subprocess.DEVNULL) if burst else None
-    up, down, web, i, keep = [], [], [], 0, now()
+    times, bare = ({'up': [], 'down': [], 'alone': []} for _ in range(2))
+    web, i, keep = [], 0, now()
     until = now() + secs
     while (child.poll() is None) if child else now() < until:
         i += 1
         dst = 0xc6120000 + ((i % 256) << 8)
         prefix = bytes([24]) + struct.pack('!I', dst)[:3]
-        for act, kind, times in ((bgp.announce, 24, up), (bgp.withdraw, 25, down)):
-            t = now()
-            act(prefix)
-            while turn(0.05) != kind:
-                if now() - t > 120:
-                    sys.exit('a route takes more than two minutes')
-            times.append((now() - t) * 1e3)
+        timed(lambda: bgp.announce(prefix), 24, 'up')
+        timed(lambda: bgp.withdraw(prefix), 25, 'down')
+        dst = 0xc6130000 + ((i % 256) << 8)
+        timed(lambda: alone.put(24, dst), 24, 'alone', alone)
+        alone.put(25, dst)
         web.append(http())
         if now() - keep > 30:
             bgp.msg(4)
@@ -228,8 +259,12 @@ def main():
         while now() < pause:
             turn(0.005)
     print(f'{"burst" if burst else "quiet"}: ms {"median":>39} {"99 %":>8} {"most":>8}')
-    stat('UPDATE to route in the kernel', up)
-    stat('withdrawal to its removal', down)
+    stat('UPDATE to route in the kernel', times['up'])
+    stat('  without waits for a CPU', bare['up'])
+    stat('withdrawal to its removal', times['down'])
+    stat('  without waits for a CPU', bare['down'])
+    stat('a route by netlink alone', times['alone'])
+    stat('  without waits for a CPU', bare['alone'])
     stat('/healthz', web)
     stat(f'BFD, beyond {BFD_US // 1000} ms', bfd.late)
     print(f'  BFD sessions lost: {bfd.downs}')

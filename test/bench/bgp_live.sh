@@ -33,7 +33,7 @@ bgp:
 CONF
 weftd_start dut --cluster-range 172.31.0.0/16 --config "$net_dir/weft.yaml" >&2
 live() { # SECS [COMMAND...]
-	/usr/bin/python3 "$root/test/bench/bgp_live.py" "$(ns_of dut)" "$(ns_of gen)" "$@"
+	/usr/bin/python3 "$root/test/bench/bgp_live.py" "$(ns_of dut)" "$(ns_of gen)" "$(cat "$net_dir/dut/pid")" "$@"
 }
 live "$SECS"
 live 0 ip netns exec "$(ns_of gen)" "$build/test/bgpgen" 192.0.2.1 192.0.2.101 192.0.2.100 v4 "$ROUTES" settle 1

@@ -2,13 +2,16 @@
  * heard the last route of each phase is measured. What is announced is made before the clock starts: a
  * distinct attribute set for each 5 to 8 prefixes, AS paths of 3 to 6.
  *
- *	bgpgen DUT FROM LISTENER [sources N] [v4 N] [v6 N] [churn N] [settle SECS] [pids P,P]
+ *	bgpgen DUT FROM LISTENER [sources N] [v4 N] [v6 N] [churn N] [settle SECS] [limit SECS] [pids P,P]
  *
  * DUT is the address of the speaker under test, AS 65000. The sources are N addresses from FROM on, AS
  * 65101 and up, each with its share of the prefixes; the listener has its own address and AS 65100. Phases:
  * load (all routes), settle (then the memory of the processes P is read), churn (N routes get other
  * attributes), withdraw (those N). Prints "WORD VALUE" lines; "PHASE_cpu" is what the processes used in
- * it. DUT "-" measures the generator: its sources speak to its own listener. */
+ * it. DUT "-" measures the generator: its sources speak to its own listener.
+ *
+ * A session that ends before the load is begun anew, for a minute. What goes wrong later ends the run with
+ * status 1 and a line that says so: "PHASE >SECS" when that was too long, else "PHASE !WHY". */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -26,12 +29,12 @@
 #include "bgp_update.h"
 #include "prng.h"
 
-#define MAX_PEERS  64
-#define FIRST_V4   0x10000000u /* 16.0.0.0, /24 each */
-#define FIRST_V6   0x2a00u     /* 2a00:N:N::/48 */
-#define BUF_BYTES  (1024 * 1024)
-#define GENS       2
-#define LIMIT_SECS 400 /* of a phase */
+#define MAX_PEERS 64
+#define FIRST_V4  0x10000000u /* 16.0.0.0, /24 each */
+#define FIRST_V6  0x2a00u     /* 2a00:N:N::/48 */
+#define BUF_BYTES (1024 * 1024)
+#define GENS      2
+#define DIAL_SECS 60
 
 struct peer {
 	int fd;
@@ -46,9 +49,9 @@ struct peer {
 static struct {
 	const char *dut;
 	uint32_t from, listener;
-	unsigned sources, v4, v6, churn, settle;
+	unsigned sources, v4, v6, churn, settle, limit;
 	const char *pids;
-} arg = {.sources = 1, .settle = 30};
+} arg = {.sources = 1, .settle = 30, .limit = 400};
 
 static struct peer peers[MAX_PEERS];
 static unsigned npeers;
@@ -56,6 +59,8 @@ static uint8_t *state; /* of each prefix, v4 before v6: 0 absent, else 1 + gener
 static unsigned count[1 + GENS];
 static unsigned total;
 static double next_keepalive;
+static const char *doing = "load"; /* the phase */
+static bool connecting;            /* sessions that end are begun anew */
 
 static double secs(void)
 {
@@ -68,6 +73,22 @@ static double secs(void)
 static void die(const char *what)
 {
 	fprintf(stderr, "bgpgen: %s: %s\n", what, errno ? strerror(errno) : "failed");
+	printf("%s !%s\n", doing, what);
+	exit(1);
+}
+
+static void begin_anew(struct peer *p);
+
+/* The session of @p ended, as @why says. */
+static void lost(struct peer *p, const char *why)
+{
+	fprintf(stderr, "bgpgen: AS %u: %s while %s\n", p->as, why,
+		connecting ? "connecting" : doing);
+	if (connecting) {
+		begin_anew(p);
+		return;
+	}
+	printf("%s !AS %u: %s\n", doing, p->as, why);
 	exit(1);
 }
 
@@ -292,6 +313,7 @@ static void hear_update(struct rd body)
 static void hear(struct peer *p)
 {
 	size_t at = 0;
+	char why[40];
 
 	while (p->in_len - at >= 19) {
 		const uint8_t *m = p->in + at;
@@ -311,9 +333,9 @@ static void hear(struct peer *p)
 		else if (m[18] == MSG_UPDATE && p->listener)
 			hear_update(body);
 		else if (m[18] == MSG_NOTIFICATION) {
-			fprintf(stderr, "bgpgen: AS %u got a notification %u/%u\n", p->as, m[19],
-				m[20]);
-			exit(1);
+			snprintf(why, sizeof(why), "got notification %u/%u", m[19], m[20]);
+			lost(p, why);
+			return;
 		}
 		at += len;
 	}
@@ -328,8 +350,8 @@ static void read_peer(struct peer *p)
 	ssize_t n = recv(p->fd, p->in + p->in_len, BUF_BYTES - p->in_len, MSG_DONTWAIT);
 
 	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-		fprintf(stderr, "bgpgen: AS %u: the other side closed\n", p->as);
-		exit(1);
+		lost(p, n == 0 ? "the other side closed" : strerror(errno));
+		return;
 	}
 	if (n > 0) {
 		p->in_len += (size_t)n;
@@ -342,7 +364,10 @@ static void write_peer(struct peer *p)
 	size_t len = wr_len(&p->out) - p->sent;
 	ssize_t n = send(p->fd, p->out.start + p->sent, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
-	if (n < 0 && errno != EAGAIN && errno != EINTR)
+	/* What the other side said last is still to be read. */
+	if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
+		p->sent = wr_len(&p->out);
+	else if (n < 0 && errno != EAGAIN && errno != EINTR)
 		die("send");
 	p->sent += n > 0 ? (size_t)n : 0;
 }
@@ -379,7 +404,7 @@ static void turn(int ms)
 	for (unsigned i = 0; i < npeers; i++) {
 		if (fds[i].revents & (POLLIN | POLLHUP | POLLERR))
 			read_peer(&peers[i]);
-		if (fds[i].revents & POLLOUT)
+		if ((fds[i].revents & POLLOUT) && peers[i].fd == fds[i].fd)
 			write_peer(&peers[i]);
 	}
 }
@@ -397,7 +422,7 @@ static void dial(struct peer *p)
 {
 	struct sockaddr_in self = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(p->addr)};
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(179)};
-	double until = secs() + 60;
+	double until = secs() + DIAL_SECS;
 
 	if (inet_pton(AF_INET, arg.dut, &to.sin_addr) != 1)
 		die("address");
@@ -427,6 +452,17 @@ static void say_open(struct peer *p)
 	bgp_open_encode(&p->out, &o, cb, wr_len(&cw));
 }
 
+static void begin_anew(struct peer *p)
+{
+	close(p->fd);
+	p->open_seen = p->up = false;
+	p->in_len = 0;
+	room(p, 256);
+	usleep(200000);
+	dial(p);
+	say_open(p);
+}
+
 static void add_peer(uint32_t addr, uint32_t as, bool listener)
 {
 	struct peer *p = &peers[npeers++];
@@ -446,21 +482,27 @@ static bool all_up(void)
 	return true;
 }
 
+/* Until all sessions have been up for two seconds. */
 static void connect_all(void)
 {
-	double until = secs() + 60;
+	double until = secs() + DIAL_SECS, calm = 0;
 
+	connecting = true;
 	for (unsigned i = 0; i < npeers; i++) {
 		dial(&peers[i]);
 		say_open(&peers[i]);
 	}
-	while (!all_up()) {
+	while (!calm || secs() < calm) {
 		turn(100);
+		if (!all_up())
+			calm = 0;
+		else if (!calm)
+			calm = secs() + 2;
+		errno = 0;
 		if (secs() > until)
-			die("sessions");
+			die("no sessions");
 	}
-	for (until = secs() + 2; secs() < until;)
-		turn(100);
+	connecting = false;
 }
 
 /* The generator alone: its one source speaks to its listener. */
@@ -538,8 +580,9 @@ static double rss_mb(void)
 /* Send what was generated, until @k prefixes are in state @s. */
 static void phase(const char *name, unsigned s, unsigned k)
 {
-	double t = secs(), until = t + LIMIT_SECS, written = 0, cpu = cpu_secs();
+	double t = secs(), until = t + arg.limit, written = 0, cpu = cpu_secs();
 
+	doing = name;
 	while (count[s] != k) {
 		bool left = false;
 
@@ -549,8 +592,9 @@ static void phase(const char *name, unsigned s, unsigned k)
 		if (!left && written == 0)
 			written = secs() - t;
 		if (secs() > until) {
-			fprintf(stderr, "bgpgen: %s: %u of %u after %d s\n", name, count[s], k,
-				LIMIT_SECS);
+			fprintf(stderr, "bgpgen: %s: %u of %u after %u s, all sent after %.1f s\n",
+				name, count[s], k, arg.limit, written);
+			printf("%s >%u\n%s_cpu >%.1f\n", name, arg.limit, name, cpu_secs() - cpu);
 			exit(1);
 		}
 	}
@@ -585,6 +629,8 @@ static void parse_args(int argc, char **argv)
 			arg.churn = v;
 		else if (strcmp(argv[i], "settle") == 0)
 			arg.settle = v;
+		else if (strcmp(argv[i], "limit") == 0)
+			arg.limit = v;
 		else if (strcmp(argv[i], "pids") == 0)
 			arg.pids = argv[i + 1];
 	}
@@ -611,6 +657,7 @@ int main(int argc, char **argv)
 		connect_all();
 	generate(arg.v4, arg.v6, 0, false);
 	phase("load", 1, total);
+	doing = "settle";
 	for (double until = secs() + arg.settle; secs() < until;)
 		turn(100);
 	printf("rss %.1f\n", rss_mb());

@@ -1,6 +1,7 @@
 /* Learned routes into the kernel's table: COUNT routes of each family by kfib, beside `ip -batch` for the same
- * ones, in a namespace of its own; and from one stated route until the kernel uses it. Time and, behind the
- * stroke, CPU time, the kernel's part included: on a busy machine that one says more.
+ * ones, in a namespace of its own; and from one stated route until the kernel uses it. Time and, behind
+ * strokes, CPU time, the kernel's part included, and for kfib the time in which it was ready and had no CPU: what
+ * is left are waits for the kernel's locks.
  * Usage, as root: kfib_bench [COUNT] [ROUNDS] */
 #include <sched.h>
 #include <stdio.h>
@@ -25,8 +26,21 @@ static double secs(void)
 }
 
 struct spent {
-	double wall, cpu;
+	double wall, cpu, ready;
 };
+
+/* For how long this process was ready to run and did not. */
+static double ready_secs(void)
+{
+	FILE *f = fopen("/proc/self/schedstat", "r");
+	unsigned long long ran, waited = 0;
+
+	if (f && fscanf(f, "%llu %llu", &ran, &waited) != 2)
+		waited = 0;
+	if (f)
+		fclose(f);
+	return (double)waited / 1e9;
+}
 
 static double cpu_of(int who)
 {
@@ -39,14 +53,14 @@ static double cpu_of(int who)
 
 static struct spent now(void)
 {
-	return (struct spent){secs(), cpu_of(RUSAGE_SELF) + cpu_of(RUSAGE_CHILDREN)};
+	return (struct spent){secs(), cpu_of(RUSAGE_SELF) + cpu_of(RUSAGE_CHILDREN), ready_secs()};
 }
 
 static struct spent since(struct spent t)
 {
 	struct spent n = now();
 
-	return (struct spent){n.wall - t.wall, n.cpu - t.cpu};
+	return (struct spent){n.wall - t.wall, n.cpu - t.cpu, n.ready - t.ready};
 }
 
 static void run(const char *cmd)
@@ -190,7 +204,7 @@ int main(int argc, char **argv)
 	run("ip link add eth0 type veth peer name eth1; ip addr add 192.0.2.1/24 dev eth0;"
 	    "ip link set eth0 up; ip link set eth1 up; ip -6 addr add 2001:db8::1/64 dev eth0 "
 	    "nodad");
-	printf("%u routes, seconds of time/CPU\n", count);
+	printf("%u routes, seconds of time/CPU/waits for a CPU\n", count);
 	for (unsigned r = 0; r < rounds; r++)
 		for (unsigned v6 = 0; v6 < 2; v6++) {
 			struct spent a = by_kfib(v6, true);
@@ -198,10 +212,11 @@ int main(int argc, char **argv)
 			struct spent d = by_kfib(v6, false), ia = by_ip(v6, true),
 				     id = by_ip(v6, false);
 
-			printf("%s: kfib add %.2f/%.2f del %.2f/%.2f; ip -batch add %.2f/%.2f del "
+			printf("%s: kfib add %.2f/%.2f/%.2f del %.2f/%.2f/%.2f; ip -batch add "
+			       "%.2f/%.2f del "
 			       "%.2f/%.2f; one route %.0f us\n",
-				v6 ? "ipv6" : "ipv4", a.wall, a.cpu, d.wall, d.cpu, ia.wall, ia.cpu,
-				id.wall, id.cpu, one * 1e6);
+				v6 ? "ipv6" : "ipv4", a.wall, a.cpu, a.ready, d.wall, d.cpu,
+				d.ready, ia.wall, ia.cpu, id.wall, id.cpu, one * 1e6);
 			fflush(stdout);
 		}
 	return 0;
