@@ -75,6 +75,7 @@
 #define FANOUT       3
 #define FANOUT_OWN   8 /* of what we publish ourselves */
 #define FANOUT_OFFER 16
+#define OFFER_FRESH  64 /* of what is on its way, to a new neighbour: the newest */
 
 /* Bounds of a link's queues; what doesn't fit is mended by the next descent. */
 #define LINK_QUEUE_MAX  4096

@@ -164,6 +164,25 @@ static void keyq_clear(struct keyq *q)
 	keyq_drained(q);
 }
 
+static void link_offer(struct gossip *g, struct link *l, uint64_t key)
+{
+	if (l->offers.count == 0)
+		l->offer_at = ts_add(g->now, prng_jitter(&g->prng, OFFER_DELAY, 33));
+	if (!keyq_put(&l->offers, key, LINK_OFFER_MAX))
+		g->stats.dropped++;
+}
+
+/* A new neighbour may have missed what is still on its way, and roots say nothing of that. */
+static void offer_fresh(struct gossip *g, struct link *l)
+{
+	const struct store_entry *e = NULL;
+	unsigned left = OFFER_FRESH;
+
+	while (left-- > 0 && (e = store_fresh_next(g->store, e)) != NULL)
+		if (!node_key_eq(&l->m->key, &e->r.node))
+			link_offer(g, l, e->r.key);
+}
+
 void link_overlay(struct gossip *g, struct link *l)
 {
 	bool used = !ts_due(l->used_until, g->now), want = link_needed(g, l) || used;
@@ -175,6 +194,7 @@ void link_overlay(struct gossip *g, struct link *l)
 	if (want) {
 		list_add_tail(&g->overlay, &l->overlay);
 		l->root_due = true;
+		offer_fresh(g, l);
 	} else {
 		keyq_clear(&l->news);
 		keyq_clear(&l->offers);
@@ -193,11 +213,11 @@ struct link *link_new(struct gossip *g, struct node *m, ts_t now)
 	list_init(&l->overlay);
 	l->startup = g->membership && !m->watched && neighbours_linked(g) < STARTUP_LINKS;
 	l->used_until = l->heard_at = now;
-	link_overlay(g, l);
 	l->root_at = ts_add(now, prng_jitter(&g->prng, ROOT_IDLE, 25));
 	l->again = ROOT_AGAIN;
 	l->reply_at = l->descend_at = l->window = now;
 	l->offer_at = l->asked_at = l->blocked_to = TS_NEVER;
+	link_overlay(g, l);
 	return l;
 }
 
@@ -239,17 +259,6 @@ void link_want(struct gossip *g, struct node *m, uint64_t key)
 	if (!keyq_put(&m->link->wants, key, LINK_WANT_MAX))
 		g->stats.dropped++;
 	link_stir(g, m);
-}
-
-static void link_offer(struct gossip *g, struct node *m, uint64_t key)
-{
-	struct link *l = m->link;
-
-	if (l->offers.count == 0)
-		l->offer_at = ts_add(g->now, prng_jitter(&g->prng, OFFER_DELAY, 33));
-	if (!keyq_put(&l->offers, key, LINK_OFFER_MAX))
-		g->stats.dropped++;
-	node_arm(g, m);
 }
 
 void link_has(struct link *l, uint64_t key)
@@ -294,7 +303,8 @@ void link_spread(struct gossip *g, const struct store_entry *e, const struct nod
 			link_queue(g, l->m, e->r.key);
 		} else if (choose(g, offers, copies < left ? left - copies : 1)) {
 			offers--;
-			link_offer(g, l->m, e->r.key);
+			link_offer(g, l, e->r.key);
+			node_arm(g, l->m);
 		}
 		left--;
 	}

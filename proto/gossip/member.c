@@ -65,6 +65,7 @@ struct members *members_new(const struct members_cfg *cfg, ts_t now)
 	m->armed = TS_NEVER;
 	m->extra_from = NO_NODE;
 	m->try_at = ts_add(now, TRY_EVERY);
+	m->bridge_at = TS_NEVER;
 	prng_seed(&m->prng, cfg->seed);
 	tq_init(&m->doubts);
 	fact_init(m);

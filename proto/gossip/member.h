@@ -143,6 +143,7 @@ struct members_stats {
 	uint64_t self_refutes;  /* how often we had to say that we live */
 	uint64_t held_by_heard; /* deaths put off since we hear the node ourselves */
 	uint64_t stalls;        /* times this node was called much too late */
+	uint64_t bridges;       /* nodes called because too few neighbours answered */
 	uint64_t probes, acks, indirect, facts_tx, facts_rx, facts_new;
 	uint64_t rx_bad;        /* malformed */
 	uint64_t rx_forged;     /* false signatures */

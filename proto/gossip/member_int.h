@@ -62,10 +62,16 @@
 #define HOLD_AGAIN_MAX   DUR_SEC(30)
 
 /* The overlay. */
-#define REFRESH_GAP DUR_MS(500)
-#define TRY_EVERY   DUR_SEC(5) /* a dead node is tried about so often, by all of us together */
-#define TRY_TIME    DUR_SEC(8)
-#define RETURN_TIME DUR_SEC(30) /* a link with a node that came back is used for facts so long */
+#define REFRESH_GAP  DUR_MS(500)
+#define TRY_EVERY    DUR_SEC(5) /* a dead node is tried about so often, by all of us together */
+#define TRY_TIME     DUR_SEC(8)
+#define RETURN_TIME  DUR_SEC(30) /* a link with a node that came back is used for facts so long */
+/* Where so many neighbours don't answer that fewer than BRIDGES do, other nodes are called. */
+#define BRIDGES      3
+#define BRIDGE_CALLS 4
+#define BRIDGE_LOOKS 32 /* at so many of the living, those that we hear first */
+#define BRIDGE_EVERY DUR_MS(1500)
+#define BRIDGE_TIME  DUR_SEC(4) /* one that is not linked by then is given up */
 
 #define SELF    0u
 #define NO_NODE OVERLAY_NONE
@@ -188,6 +194,7 @@ struct members {
 	uint32_t near[NEAR_NODES];           /* by a byte of the key: who spoke last */
 	bool refresh;
 	ts_t refresh_at, try_at;
+	ts_t bridge_at; /* look whether enough neighbours answer; TS_NEVER: nothing says the contrary */
 	uint16_t seq;
 	struct help help[LIM_MEMBER_HELPS];
 	unsigned nhelps;
@@ -239,6 +246,10 @@ unsigned mnode_neighbours(const struct members *m, uint32_t n, uint32_t *out);
 bool mnode_watches(const struct members *m, uint32_t who, uint32_t n);
 /* Give @n a slot for at least @time though it is no neighbour; nothing if none is free. */
 void slot_borrow(struct members *m, uint32_t n, dur_t time);
+/* A neighbour doesn't answer: see whether enough others do. */
+void slot_trouble(struct members *m);
+/* @s, no neighbour's, was linked: it is kept for a while. */
+void slot_bridged(struct members *m, struct slot *s);
 /* The slot of @n, or NULL. */
 struct slot *slot_of(struct members *m, uint32_t n);
 bool slot_linked(const struct members *m, const struct slot *s);

@@ -482,6 +482,70 @@ static void try_dead(struct members *m)
 	slot_borrow(m, n, TRY_TIME);
 }
 
+/* --- bridges --- */
+
+void slot_trouble(struct members *m)
+{
+	if (ts_is_never(m->bridge_at))
+		m->bridge_at = m->now;
+}
+
+void slot_bridged(struct members *m, struct slot *s)
+{
+	if (!s->wanted && mnode_lives(&m->nodes[s->node]))
+		slot_borrow(m, s->node, RETURN_TIME);
+}
+
+/* Do so few of those that we watch answer that we may hear of nothing? Who is new is not counted: it
+ * has had no time to answer. */
+static bool lonely(const struct members *m)
+{
+	unsigned answer = 0, fail = 0;
+
+	for (unsigned i = 0; i < m->nslots; i++) {
+		const struct slot *s = &m->slot[i];
+
+		if (!s->used || s->node == NO_NODE || !mnode_lives(&m->nodes[s->node]))
+			continue;
+		if (s->silent || s->tries >= PROBE_ASK || m->nodes[s->node].state == MEMBER_DOUBTED)
+			fail += s->wanted;
+		else
+			answer += slot_linked(m, s);
+	}
+	return fail > 0 && answer < BRIDGES;
+}
+
+/* One of the living that has no slot, and is not suspected; or NO_NODE. */
+static uint32_t any_other(struct members *m)
+{
+	const struct overlay_ring *r = &m->ring[0];
+	uint32_t n = r->v[prng_below(&m->prng, r->count)].node;
+
+	return n == SELF || slot_of(m, n) || m->nodes[n].state != MEMBER_OK ? NO_NODE : n;
+}
+
+/* A partition leaves some nodes without a neighbour on their side. Until the others are dead and the
+ * rings are closed over them it takes ten seconds and more, in which such a node would hear no news
+ * and no suspicion. So it calls others at random, those first of whom it hears by way of data. */
+static void bridge(struct members *m)
+{
+	unsigned calls = 0;
+
+	m->bridge_at = ts_before(m->now, m->grace) ? m->grace : TS_NEVER;
+	if (!ts_is_never(m->bridge_at) || !lonely(m))
+		return;
+	m->bridge_at = ts_add(m->now, prng_jitter(&m->prng, BRIDGE_EVERY, 25));
+	for (unsigned i = 0; i < 2 * BRIDGE_LOOKS && calls < BRIDGE_CALLS; i++) {
+		uint32_t n = any_other(m);
+
+		if (n == NO_NODE || (i < BRIDGE_LOOKS && !mnode_heard_lately(m, n)))
+			continue;
+		slot_borrow(m, n, m->nodes[n].flags & NODE_LINKED ? RETURN_TIME : BRIDGE_TIME);
+		calls++;
+	}
+	m->stats.bridges += calls;
+}
+
 /* When the first of the lent slots is given back. */
 static ts_t lent_until(const struct members *m)
 {
@@ -500,6 +564,8 @@ void slot_tick(struct members *m)
 		slot_refresh(m);
 	if (ts_due(m->try_at, m->now))
 		try_dead(m);
+	if (ts_due(m->bridge_at, m->now))
+		bridge(m);
 }
 
 static bool slot_stays(const struct members *m, const struct slot *s)
@@ -513,7 +579,7 @@ ts_t slot_deadline(const struct members *m)
 
 	if (m->ndead)
 		t = ts_min(t, m->try_at);
-	return ts_min(t, lent_until(m));
+	return ts_min(ts_min(t, m->bridge_at), lent_until(m));
 }
 
 bool slot_next(struct members *m, struct member_act *out)

@@ -73,6 +73,7 @@ void probe_link(struct members *m, struct slot *s, bool up)
 {
 	if (up) {
 		s->linked_anew = true;
+		slot_bridged(m, s);
 		probe_start(m, s);
 	} else if (s->tries == 0 && mnode_lives(&m->nodes[s->node])) {
 		*slot_step_at(m, s) = ts_min(*slot_step_at(m, s), ts_add(m->now, PROBE_EVERY));
@@ -194,8 +195,10 @@ static void round_step(struct members *m, struct slot *s)
 	}
 	if (slot_linked(m, s))
 		answer_short(m, s->node, MEMBER_MSG_PROBE, s->seq);
-	if (s->tries == PROBE_ASK)
+	if (s->tries == PROBE_ASK) {
 		ask_helpers(m, s);
+		slot_trouble(m);
+	}
 	*slot_step_at(m, s) = ts_add(m->now, stretched(m, PROBE_RETRY));
 }
 

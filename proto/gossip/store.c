@@ -226,6 +226,13 @@ void store_settle(struct store *s, ts_t until)
 	}
 }
 
+const struct store_entry *store_fresh_next(const struct store *s, const struct store_entry *after)
+{
+	struct list *l = after ? after->fresh.prev : s->fresh.prev;
+
+	return l == &s->fresh ? NULL : list_entry(l, const struct store_entry, fresh);
+}
+
 bool store_unsettled(const struct store *s)
 {
 	return !list_empty(&s->fresh);

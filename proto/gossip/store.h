@@ -66,6 +66,8 @@ uint64_t store_range_first(unsigned level, unsigned index);
 uint64_t store_range_last(unsigned level, unsigned index);
 /* Let records put at @until or earlier enter the sums. O(those). */
 void store_settle(struct store *s, ts_t until);
+/* Walk the records that are not yet in the sums, the newest first: start with NULL; NULL at the end. */
+const struct store_entry *store_fresh_next(const struct store *s, const struct store_entry *after);
 /* Is there a record that is not yet in the sums? */
 bool store_unsettled(const struct store *s);
 

@@ -130,6 +130,7 @@ static void sum_stats(const struct net *w, struct members_stats *sum)
 		sum->own_suspicions += s.own_suspicions;
 		sum->suspicions += s.suspicions;
 		sum->deaths += s.deaths;
+		sum->bridges += s.bridges;
 		sum->false_alarms += s.false_alarms;
 		sum->self_refutes += s.self_refutes;
 		sum->rx_bad += s.rx_bad;
@@ -258,6 +259,47 @@ static void test_isolated(void **state)
 	assert_true(net_agreed(w));
 	assert_int_equal(w->false_deaths, 0);
 	net_free(w);
+}
+
+/* A partition that leaves node 0 on a side without any of its neighbours: it is linked with others of its side
+ * well before the rest is dead, and so hears what they say. Others have neighbours left, and call nobody. */
+static void test_without_neighbours(void **state)
+{
+	for (uint64_t seed = 1; seed <= 10; seed++) {
+		struct net *w = net_new(60, seed);
+		unsigned links = 0, calls = 0;
+		struct members_stats s;
+		ts_t cut = w->now;
+
+		for (int j = 1; j < w->n; j++)
+			w->node[j].side = w->pair[0][j].watch || j % 2;
+		while (links == 0 && ts_sub(w->now, cut).ns < DUR_SEC(6).ns) {
+			net_run(w, DUR_MS(100));
+			for (int j = 1; j < w->n; j++)
+				links += w->pair[0][j].linked && w->pair[j][0].linked &&
+					 w->node[j].side == 0;
+		}
+		if (links == 0)
+			fail_msg("seed %llu: nobody was called", (unsigned long long)seed);
+		assert_int_equal(net_count(w, 0, MEMBER_GONE), 0);
+		for (int i = 1; i < w->n; i++) {
+			net_stats(w, i, &s);
+			calls += s.bridges > 0;
+		}
+		assert_true(calls < 20);
+		net_run(w, DUR_SEC(60));
+		assert_int_equal(w->false_deaths, 0);
+		for (int j = 1; j < w->n; j++)
+			assert_int_equal(
+				w->pair[0][j].state, w->node[j].side ? MEMBER_GONE : MEMBER_OK);
+		for (int j = 1; j < w->n; j++)
+			w->node[j].side = 0;
+		net_run(w, DUR_SEC(30));
+		assert_true(net_agreed(w));
+		net_stats(w, 0, &s);
+		assert_true(s.bridges > 0 && s.bridges < 60);
+		net_free(w);
+	}
 }
 
 /* Paths between single pairs are broken, in one direction or both: nobody dies of it. */
@@ -535,6 +577,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_long_stall),
 		cmocka_unit_test(test_partition),
 		cmocka_unit_test(test_isolated),
+		cmocka_unit_test(test_without_neighbours),
 		cmocka_unit_test(test_cuts),
 		cmocka_unit_test(test_deaf),
 		cmocka_unit_test(test_leave),
