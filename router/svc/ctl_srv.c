@@ -1,6 +1,7 @@
 /* ctl_srv.c - the 0600 Unix socket that weft talks to. One request in, one reply out, any number
  * per connection; a client that is slow, silent or sends nonsense holds only its own place, and at
- * most LIM_CTL_CLIENTS hold one. Commands are in ctl_cmds.c. */
+ * most LIM_CTL_CLIENTS hold one. Further callers wait in the listen queue, not for long: who has been
+ * silent for CLIENT_YIELD makes room. Commands are in ctl_cmds.c. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,8 @@
 #include "daemon_int.h"
 
 #define CLIENT_IDLE  DUR_SEC(60)
-#define ACCEPT_PAUSE DUR_SEC(1) /* after accept() failed: no descriptor or memory is free */
+#define CLIENT_YIELD DUR_SEC(5) /* the same while others wait for a place */
+#define ACCEPT_PAUSE DUR_SEC(1) /* no place, descriptor or memory is free: look again after */
 
 struct client {
 	struct ctl_srv *srv;
@@ -41,6 +43,7 @@ static void client_free(struct client *c)
 	for (int i = 0; i < LIM_CTL_CLIENTS; i++)
 		if (c->srv->clients[i] == c)
 			c->srv->clients[i] = NULL;
+	(void)loop_io_set(c->srv->io, LOOP_READ); /* a place is free */
 	/* The command was carried out; that nobody waits for the answer does not undo it. */
 	if (c->stop_after)
 		daemon_stop(c->srv->d);
@@ -170,25 +173,48 @@ static void on_client(void *ctx, int events)
 	serve(c);
 }
 
+/* The caller stays in the queue, and the descriptor readable: don't spin on it. */
+static void accept_later(struct ctl_srv *s)
+{
+	(void)loop_io_set(s->io, 0);
+	loop_timer_set(s->pause, ts_add(loop_now(), ACCEPT_PAUSE));
+}
+
+/* A place for one more, or -1. */
+static int find_place(struct ctl_srv *s)
+{
+	int oldest = 0;
+
+	for (int i = 0; i < LIM_CTL_CLIENTS; i++) {
+		if (!s->clients[i])
+			return i;
+		if (ts_before(s->clients[i]->last, s->clients[oldest]->last))
+			oldest = i;
+	}
+	if (!ts_due(ts_add(s->clients[oldest]->last, CLIENT_YIELD), loop_now()))
+		return -1;
+	client_free(s->clients[oldest]);
+	return oldest;
+}
+
 static void on_accept(void *ctx, int events)
 {
 	struct ctl_srv *s = ctx;
 	struct client *c;
-	int slot = 0, fd;
+	int place = find_place(s), fd;
 
 	(void)events;
-	fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0) {
-		/* The caller stays in the queue, and the descriptor readable: don't spin on it. */
-		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-			(void)loop_io_set(s->io, 0);
-			loop_timer_set(s->pause, ts_add(loop_now(), ACCEPT_PAUSE));
-		}
+	if (place < 0) {
+		accept_later(s);
 		return;
 	}
-	while (slot < LIM_CTL_CLIENTS && s->clients[slot])
-		slot++;
-	c = slot < LIM_CTL_CLIENTS ? calloc(1, sizeof(*c)) : NULL;
+	fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			accept_later(s);
+		return;
+	}
+	c = calloc(1, sizeof(*c));
 	if (!c) {
 		close(fd);
 		return;
@@ -198,7 +224,7 @@ static void on_accept(void *ctx, int events)
 	c->last = loop_now();
 	c->in = malloc(LIM_CTL_REQUEST_BYTES + 4);
 	c->io = loop_io_new(s->d->loop, fd, LOOP_READ, on_client, c);
-	s->clients[slot] = c;
+	s->clients[place] = c;
 	if (!c->in || !c->io)
 		client_free(c);
 }
