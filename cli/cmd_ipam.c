@@ -43,7 +43,8 @@ static const struct {
 	{"expired", "expired", OUT_DIM},
 };
 
-static void notes(struct out *o, const msgpack_object *p, const char *state)
+/* @paused: leases stand still, since this node may be the one that is cut off. */
+static void notes(struct out *o, const msgpack_object *p, const char *state, bool paused)
 {
 	char to[TEXT], device[TEXT], unit[OUT_UNIT];
 	uint64_t left = ctl_get_u64(p, "left_ms");
@@ -51,7 +52,8 @@ static void notes(struct out *o, const msgpack_object *p, const char *state)
 	ctl_get_str(p, "to", to, sizeof(to));
 	ctl_get_str(p, "device", device, sizeof(device));
 	if (strcmp(state, "leased") == 0)
-		out_cell(o, OUT_PLAIN, "its node is gone; %s left", out_duration(left, unit));
+		out_cell(o, OUT_PLAIN, "its node is gone; %s left%s", out_duration(left, unit),
+			paused ? ", standing still while so many are missing" : "");
 	else if (strcmp(state, "waiting") == 0)
 		out_cell(o, OUT_PLAIN, "in use in %s unless another owns it",
 			out_duration(left, unit));
@@ -63,7 +65,7 @@ static void notes(struct out *o, const msgpack_object *p, const char *state)
 		empty(o);
 }
 
-static void prefix_row(struct out *o, const msgpack_object *p)
+static void prefix_row(struct out *o, const msgpack_object *p, bool paused)
 {
 	const msgpack_object *pods = ctl_get(p, "pods");
 	char state[TEXT];
@@ -85,7 +87,7 @@ static void prefix_row(struct out *o, const msgpack_object *p)
 			ctl_get_u64(pods, "size"));
 	else
 		empty(o);
-	notes(o, p, state);
+	notes(o, p, state, paused);
 }
 
 static void wanted_row(struct out *o, const msgpack_object *w)
@@ -123,13 +125,14 @@ void render_ipam(struct out *o, const msgpack_object *data)
 {
 	static const char *const titles[] = {
 		">VNI", "<PREFIX", "<NODE", "<RIGHT", "<STATE", ">PODS", "<NOTES"};
+	const bool paused = ctl_get_bool(ctl_get(data, "leases"), "paused");
 	const msgpack_object *item;
 
 	out_table(o, titles, sizeof(titles) / sizeof(titles[0]));
 	for (size_t i = 0; (item = cli_item(data, "ranges", i)) != NULL; i++)
 		range_row(o, item);
 	for (size_t i = 0; (item = cli_item(data, "prefixes", i)) != NULL; i++)
-		prefix_row(o, item);
+		prefix_row(o, item, paused);
 	for (size_t i = 0; (item = cli_item(data, "wanted", i)) != NULL; i++)
 		wanted_row(o, item);
 	for (size_t i = 0; (item = cli_item(data, "pods", i)) != NULL; i++)

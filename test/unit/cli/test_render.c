@@ -551,6 +551,27 @@ static void ipam(void **state)
 		"another pod; 3 rest\n");
 }
 
+/* Leases that stand still are told as such: the time left is no longer a time to wait for. */
+static void ipam_paused(void **state)
+{
+	struct ctl_w *w = ctl_w_new();
+
+	ctl_w_map(w, NULL);
+	ctl_w_array(w, "prefixes");
+	ipam_prefix(w, "10.32.7.0/24", "host3", "claim", "leased", "", 3600000);
+	ctl_w_end(w);
+	ctl_w_end(w);
+	ctl_w_map(w, "leases");
+	ctl_w_u64(w, "running", 1);
+	ctl_w_bool(w, "paused", true);
+	ctl_w_end(w);
+	ctl_w_end(w);
+	expect_text(w, render_ipam, false,
+		"VNI  PREFIX        NODE   RIGHT  STATE   PODS  NOTES\n"
+		"  1  10.32.7.0/24  host3  claim  leased     -  its node is gone; 1h00m left, "
+		"standing still while so many are missing\n");
+}
+
 static void cluster(struct ctl_w *w, const char *name, const char *id, uint64_t asn)
 {
 	static const char *const ranges[] = {"10.33.0.0/16", "fd33::/32"};
@@ -825,6 +846,7 @@ int main(void)
 		cmocka_unit_test(colour),
 		cmocka_unit_test(routes_and_targets),
 		cmocka_unit_test(ipam),
+		cmocka_unit_test(ipam_paused),
 		cmocka_unit_test(clusters),
 		cmocka_unit_test(message),
 		cmocka_unit_test(wrong_types),
