@@ -273,7 +273,7 @@ static void test_without_neighbours(void **state)
 
 		for (int j = 1; j < w->n; j++)
 			w->node[j].side = w->pair[0][j].watch || j % 2;
-		while (links == 0 && ts_sub(w->now, cut).ns < DUR_SEC(6).ns) {
+		while (links == 0 && ts_sub(w->now, cut).ns < DUR_SEC(4).ns) {
 			net_run(w, DUR_MS(100));
 			for (int j = 1; j < w->n; j++)
 				links += w->pair[0][j].linked && w->pair[j][0].linked &&
