@@ -309,6 +309,13 @@ void paths_hasten(struct daemon *d, const struct node_key *key)
 	path_hasten(d->paths->core, key, loop_now());
 }
 
+void paths_ask(struct daemon *d, const struct node_key *key)
+{
+	const ts_t now = loop_now();
+
+	(void)path_traffic(d->paths->core, key, 0, now, TS_ZERO, now);
+}
+
 /* --- the data plane --- */
 
 bool paths_forged(const struct ep *from)
