@@ -280,7 +280,7 @@ static void judge(struct lbgp *l, struct speaker *x, ts_t now)
 	x->judge = false;
 	if (!x->id)
 		return;
-	lbgp_policies(l, x, &import, &export);
+	lbgp_policies(x, &import, &export);
 	(void)bgp_peer_repolicy(l->core, x->id, &import, &export, now);
 }
 
@@ -366,7 +366,7 @@ static int add_peer(struct lbgp *l, struct speaker *x)
 
 	key_control_addr(cluster, &x->key, &cfg.remote.ip);
 	cfg.remote.port = LINK_BGP_PORT;
-	lbgp_policies(l, x, &cfg.import, &cfg.export);
+	lbgp_policies(x, &cfg.import, &cfg.export);
 	return l->cfg.ops->peer_add(l->cfg.ctx, &cfg, &x->id);
 }
 
@@ -388,30 +388,6 @@ static int add_peers(struct lbgp *l)
 
 /* --- who is spoken with --- */
 
-static bool in_doubt(const struct lbgp *l, const struct node_key *key)
-{
-	return l->cfg.ops->in_doubt && l->cfg.ops->in_doubt(l->cfg.ctx, key);
-}
-
-/* Is @key not to be relied on, while another gateway of the same kind is? */
-static bool outdone(const struct lbgp *l, const struct node_key *key, const struct lbgp_link *link)
-{
-	const void *k;
-	void *value;
-	size_t it = 0;
-
-	if (!in_doubt(l, key))
-		return false;
-	while (map_next(l->speakers, &it, &k, &value)) {
-		const struct speaker *x = value;
-
-		if (x->link == link && !node_key_eq(&x->key, key) && x->id &&
-			(link || x->gateway) && !in_doubt(l, &x->key))
-			return true;
-	}
-	return false;
-}
-
 void lbgp_round(struct lbgp *l)
 {
 	l->round++;
@@ -421,8 +397,6 @@ void lbgp_want(struct lbgp *l, const struct node_key *key, struct lbgp_link *lin
 {
 	struct speaker *x = map_get(l->speakers, key);
 
-	if (outdone(l, key, link))
-		return;
 	if (x && x->link != link) /* it changed sides */
 		return;
 	if (!x) {
@@ -433,6 +407,7 @@ void lbgp_want(struct lbgp *l, const struct node_key *key, struct lbgp_link *lin
 		}
 		x->key = *key;
 		x->link = link;
+		x->in = l;
 	}
 	x->judge |= x->gateway != gateway;
 	x->gateway = gateway;
@@ -459,6 +434,73 @@ static void drop(struct lbgp *l, bool all)
 	}
 }
 
+/* --- ways --- */
+
+/* Look at the way to @x. */
+static void look_at_way(const struct lbgp *l, struct speaker *x, ts_t now)
+{
+	bool failed = x->way == LBGP_FAILS;
+
+	x->way = l->cfg.ops->way ? l->cfg.ops->way(l->cfg.ctx, &x->key) : LBGP_WORKS;
+	if (failed == (x->way == LBGP_FAILS))
+		return;
+	if (failed) {
+		x->good = now;
+	} else if (x->hold.ns == 0 || ts_due(ts_add(x->good, LBGP_STEADY), now)) {
+		x->hold = LBGP_HOLD_MIN;
+	} else {
+		x->hold.ns *= 2;
+		if (x->hold.ns > LBGP_HOLD_MAX.ns)
+			x->hold = LBGP_HOLD_MAX;
+	}
+}
+
+static bool distrusted(const struct speaker *x, ts_t now)
+{
+	return x->way == LBGP_FAILS || (x->hold.ns && !ts_due(ts_add(x->good, x->hold), now));
+}
+
+/* Is there another of the kind of @x whose direct way works? */
+static bool outdone(const struct lbgp *l, const struct speaker *x, ts_t now)
+{
+	const void *key;
+	void *value;
+	size_t it = 0;
+
+	while (map_next(l->speakers, &it, &key, &value)) {
+		const struct speaker *k = value;
+
+		if (k != x && k->link == x->link && (k->link || k->gateway) && k->id &&
+			k->way == LBGP_WORKS && !distrusted(k, now))
+			return true;
+	}
+	return false;
+}
+
+/* Whose way works, or no more: it is judged again. */
+static void look_at_ways(struct lbgp *l, ts_t now)
+{
+	const void *key;
+	void *value;
+
+	for (size_t it = 0; map_next(l->speakers, &it, &key, &value);)
+		look_at_way(l, value, now);
+	for (size_t it = 0; map_next(l->speakers, &it, &key, &value);) {
+		struct speaker *x = value;
+		bool last = distrusted(x, now) || (x->way == LBGP_ROUNDABOUT && outdone(l, x, now));
+
+		x->judge |= last != x->last && (x->link || x->gateway);
+		x->last = last;
+	}
+}
+
+bool lbgp_held(const struct lbgp *l, const struct node_key *key)
+{
+	const struct speaker *x = map_get(l->speakers, key);
+
+	return x && x->last;
+}
+
 int lbgp_sync(struct lbgp *l, const struct link_cluster *self, bool needed, bool gateway, ts_t now)
 {
 	bool anew = l->core && (!needed || l->gateway != gateway);
@@ -469,6 +511,7 @@ int lbgp_sync(struct lbgp *l, const struct link_cluster *self, bool needed, bool
 	drop(l, anew); /* what they told is taken back first */
 	if (anew)
 		lbgp_stop(l);
+	look_at_ways(l, now);
 	for (size_t it = 0; map_next(l->speakers, &it, &key, &value);)
 		if (((struct speaker *)value)->judge)
 			judge(l, value, now);

@@ -50,6 +50,20 @@ struct lbgp_link {
 	enum lbgp_reason last_why;
 };
 
+/* Way to somebody. One that fails or failed lately is a last resort: what it leads to is reached by any other
+ * that there is, and other clusters are told nothing of it. Its session stays, and so do its routes while
+ * there are no others, so that nothing is lost by a short failure. When it is back, it stays a last resort
+ * for LBGP_HOLD_MIN, twice as long for each failure within LBGP_STEADY, up to LBGP_HOLD_MAX: a way that
+ * comes and goes makes no news. */
+enum lbgp_way {
+	LBGP_WORKS,
+	LBGP_ROUNDABOUT, /* through relays: a last resort while another of its kind works directly */
+	LBGP_FAILS,
+};
+#define LBGP_HOLD_MIN DUR_SEC(2)
+#define LBGP_HOLD_MAX DUR_SEC(64)
+#define LBGP_STEADY   DUR_SEC(60)
+
 /* The bit of our own gateways, where links have bits. */
 #define LBGP_OURS 0x01u
 
@@ -72,8 +86,8 @@ struct lbgp_ops {
 	/* Take a peer into it, or out again with its routes. Errors of bgp_peer_add. */
 	int (*peer_add)(void *ctx, const struct bgp_peer_cfg *cfg, uint32_t *peer);
 	void (*peer_del)(void *ctx, uint32_t peer);
-	/* Has the way to @key failed, as it seems? NULL: never. */
-	bool (*in_doubt)(void *ctx, const struct node_key *key);
+	/* How the way to @key fares, as liveness has it (docs/paths.md). NULL: it works. */
+	enum lbgp_way (*way)(void *ctx, const struct node_key *key);
 	/* So it is from now on; perhaps it was so before. */
 	void (*route)(void *ctx, const struct lbgp_route *r);
 	/* Does @p hold an address that carries the mesh? NULL: never. */
@@ -101,10 +115,10 @@ void lbgp_judge(struct lbgp *l, ts_t now);
 
 void lbgp_round(struct lbgp *l);
 /* @key is to be spoken with: a gateway of the cluster that @link leads to, or (NULL) a node of ours,
- * @gateway saying whether it is one. One whose way is in doubt is left for another of its kind, long
- * before its session or membership says so. */
+ * @gateway saying whether it is one. */
 void lbgp_want(struct lbgp *l, const struct node_key *key, struct lbgp_link *link, bool gateway);
-/* Part with those that were not wanted in this round, whose routes go by the way of the core. If there is
+/* Part with those that were not wanted in this round, whose routes go by the way of the core, and look at
+ * the ways to the others. If there is
  * anybody to speak with (@needed; a gateway listens for those to come), open the speaker, as a gateway's
  * (whom everybody dials, and who announces @self's ranges) or a node's, and add who is missing; else close
  * it. 0, or errors of ops->open, bgp_originate and ops->peer_add: what is missing is tried again in the
@@ -130,6 +144,11 @@ int lbgp_offer(struct lbgp *l, const struct pfx *p, const struct bgp_attrs *attr
 /* The attributes of the best route to @p; false: there is none. Their spans are borrowed until the core
  * of the speaker is called. */
 bool lbgp_best(const struct lbgp *l, const struct pfx *p, struct bgp_attrs *out);
+
+/* Is what has @a a last resort? */
+bool lbgp_is_last(const struct bgp_attrs *a);
+/* Is the way to @key held to be one? */
+bool lbgp_held(const struct lbgp *l, const struct node_key *key);
 
 /* The speaker's peer that @key is; 0: none. */
 uint32_t lbgp_peer(const struct lbgp *l, const struct node_key *key);

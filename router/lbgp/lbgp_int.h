@@ -13,6 +13,12 @@ struct speaker {
 	bool gateway;           /* of this cluster */
 	bool judge;             /* its policies are others than the core has */
 	uint64_t seen;          /* lbgp.round that it was last wanted in */
+	struct lbgp *in;
+	/* its way */
+	enum lbgp_way way;
+	bool last;  /* it is a last resort */
+	dur_t hold; /* after it works again; 0: it never failed */
+	ts_t good;  /* since when it doesn't fail */
 };
 
 #define LBGP_PFX_KEY 18 /* bytes of a packed prefix: family, length, address */
@@ -42,9 +48,8 @@ struct lbgp {
 };
 
 /* lbgp_rules.c */
-/* The policies of @x, who is spoken with by @l. */
-void lbgp_policies(struct lbgp *l, const struct speaker *x, struct bgp_policy *import,
-	struct bgp_policy *export);
+/* The policies of @x, who is kept while it is a peer. */
+void lbgp_policies(struct speaker *x, struct bgp_policy *import, struct bgp_policy *export);
 /* Our VPN route to @p, and the communities of one: that of the segment, and that of what lies
  * @outside of all clusters' ranges. Returns their bytes. */
 void lbgp_nlri(const struct pfx *p, struct bgp_nlri *out);

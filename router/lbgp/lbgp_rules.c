@@ -9,8 +9,10 @@
  *	other		overlaps a range of a linked cluster, and is not that range as that cluster says it
  *			itself: from its own gateways what lies inside; passed on by others the range as it
  *			is, with that cluster at the path's far end
- * Then the link's policy; without one, what lies in the ranges of its greeting. To a link: nothing that
- * went through its cluster; then its policy; without one, our own ranges (RFC 8212). */
+ * Then the link's policy; without one, what lies in the ranges of its greeting. What comes from whom the way
+ * to fails (lbgp.h, last resort) gets LOCAL_PREF 0 and a mark, which our gateways tell each other. To a link:
+ * nothing that went through its cluster, or has that mark; then its policy; without one, our own ranges
+ * (RFC 8212). */
 #include <stdlib.h>
 #include <string.h>
 #include "weft/wire.h"
@@ -19,9 +21,10 @@
 /* --- the form of routes --- */
 
 /* Route target: AS number and VNI, 4-octet AS form (RFC 4360 4, 5668). What lies outside: of the
- * experimental ones (RFC 7153 5.1). */
+ * experimental ones (RFC 7153 5.1), and so is a last resort. */
 #define RT_TYPE      0x0202
 #define OUTSIDE_TYPE 0x8f57
+#define LAST_TYPE    0x8f58
 #define RD_TYPE      0x0002 /* 4-octet AS number */
 
 /* One distinguisher for all clusters and a segment: routes of several to one prefix are to be compared
@@ -56,6 +59,25 @@ static const uint8_t *community(const struct bgp_attrs *a, unsigned type)
 bool lbgp_is_outside(const struct bgp_attrs *a)
 {
 	return community(a, OUTSIDE_TYPE) != NULL;
+}
+
+static const uint8_t last_mark[8] = {LAST_TYPE >> 8, LAST_TYPE & 0xff};
+
+bool lbgp_is_last(const struct bgp_attrs *a)
+{
+	return bgp_attrs_has(a, BGP_LIST_EXT, last_mark);
+}
+
+/* A route of @x. What another cluster holds to be a last resort says nothing of us. */
+static enum bgp_verdict taken(const struct speaker *x, struct bgp_edit *edit)
+{
+	if (x->last) {
+		(void)bgp_edit_local_pref(edit, 0);
+		(void)bgp_edit_add(edit, BGP_LIST_EXT, last_mark);
+	} else if (x->link) {
+		(void)bgp_edit_del(edit, BGP_LIST_EXT, last_mark);
+	}
+	return BGP_ACCEPT;
 }
 
 static bool is_segment(const struct bgp_nlri *n, const struct bgp_attrs *a)
@@ -222,11 +244,12 @@ static enum bgp_verdict judge(
 
 static enum bgp_verdict from_link(void *ctx, const struct bgp_route *r, struct bgp_edit *edit)
 {
-	struct lbgp_link *k = ctx;
+	const struct speaker *x = ctx;
+	struct lbgp_link *k = x->link;
 	int why;
 
 	if (judge(k, r, edit, &why) == BGP_ACCEPT)
-		return BGP_ACCEPT;
+		return taken(x, edit);
 	k->refused[why]++;
 	k->last_refused = r->nlri->pfx;
 	k->last_why = (enum lbgp_reason)why;
@@ -239,7 +262,7 @@ static enum bgp_verdict to_link(void *ctx, const struct bgp_route *r, struct bgp
 	bool own = r->peer == BGP_LOCAL && r->attrs->as_path.len == 0;
 	enum bgp_verdict v = BGP_REJECT;
 
-	if (!bgp_attrs_path_has(r->attrs, k->remote->asn)) {
+	if (!bgp_attrs_path_has(r->attrs, k->remote->asn) && !lbgp_is_last(r->attrs)) {
 		if (k->export.ops)
 			v = apply(&k->export, r, edit);
 		else
@@ -260,12 +283,12 @@ static enum bgp_verdict to_node(void *ctx, const struct bgp_route *r, struct bgp
 /* A gateway of ours is believed, but for what no link may say either. */
 static enum bgp_verdict from_gateway(void *ctx, const struct bgp_route *r, struct bgp_edit *edit)
 {
-	const struct lbgp *l = ctx;
+	const struct speaker *x = ctx;
+	const struct lbgp *l = x->in;
 
-	(void)edit;
 	return is_segment(r->nlri, r->attrs) && !lbgp_is_own(l, &r->nlri->pfx) &&
 			       r->nlri->pfx.len > 0 && !hits_underlay(l, &r->nlri->pfx)
-		       ? BGP_ACCEPT
+		       ? taken(x, edit)
 		       : BGP_REJECT;
 }
 
@@ -282,13 +305,12 @@ static const struct bgp_policy_ops from_link_ops = {from_link}, to_link_ops = {t
 				   to_node_ops = {to_node}, from_gateway_ops = {from_gateway},
 				   from_node_ops = {from_node};
 
-void lbgp_policies(struct lbgp *l, const struct speaker *x, struct bgp_policy *import,
-	struct bgp_policy *export)
+void lbgp_policies(struct speaker *x, struct bgp_policy *import, struct bgp_policy *export)
 {
 	*import = (struct bgp_policy){x->link      ? &from_link_ops
 				      : x->gateway ? &from_gateway_ops
 						   : &from_node_ops,
-		x->link ? (void *)x->link : l};
+		x};
 	*export = (struct bgp_policy){x->link ? &to_link_ops : &to_node_ops, x->link};
 }
 

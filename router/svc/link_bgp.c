@@ -75,9 +75,13 @@ static void peer_del(void *ctx, uint32_t peer)
 	(void)bgpd_peer_del(d->link->bgpd, peer);
 }
 
-static bool in_doubt(void *ctx, const struct node_key *key)
+static enum lbgp_way way(void *ctx, const struct node_key *key)
 {
-	return paths_in_doubt(ctx, key);
+	enum path_state state = paths_state(ctx, key);
+
+	return state == PATH_ST_LOST      ? LBGP_FAILS
+	       : state == PATH_ST_RELAYED ? LBGP_ROUNDABOUT
+					  : LBGP_WORKS;
 }
 
 static void route(void *ctx, const struct lbgp_route *r)
@@ -136,18 +140,31 @@ bool link_bgp_underlay(struct daemon *d, const struct pfx *p, char hit[IP_STRLEN
 	return !s->underlay_known;
 }
 
+/* What is held to be a last resort carries nothing that would find out that it works again. */
+static void ask_held(struct daemon *d)
+{
+	uint32_t it = 0;
+	struct peer *p;
+
+	while (lbgp_count(d->link->lbgp) && peers_next(d, &it, &p))
+		if (p->up && lbgp_held(d->link->lbgp, &p->key) &&
+			paths_state(d, &p->key) != PATH_ST_DIRECT)
+			paths_ask(d, &p->key);
+}
+
 void link_bgp_look(struct daemon *d)
 {
 	look_at_underlay(d);
 	if (d->link->underlay_moved)
 		link_bgp_judge(d);
 	d->link->underlay_moved = false;
+	ask_held(d);
 }
 
 int link_bgp_new(struct daemon *d)
 {
 	static const struct lbgp_ops ops = {
-		open_speaker, close_speaker, peer_add, peer_del, in_doubt, route, underlay};
+		open_speaker, close_speaker, peer_add, peer_del, way, route, underlay};
 	struct lbgp_cfg cfg = {.ops = &ops, .ctx = d, .cluster = d->cluster, .key = d->id.pub};
 
 	for (size_t i = 0; i < sizeof(cfg.seed); i++)
@@ -240,6 +257,8 @@ void link_bgp_sync(struct daemon *d)
 	s->syncing = true;
 	err = lbgp_sync(s->lbgp, &s->self, want_all(d), gateway, loop_now());
 	s->syncing = false;
+	if (s->bgpd)
+		bgpd_kick(s->bgpd);
 	if (err)
 		log_limited(&limit, loop_now().ns, LOG_LVL_WARN, "link",
 			"can't speak BGP over the control segment: %s",

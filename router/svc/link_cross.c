@@ -202,12 +202,13 @@ void link_cross_closed(struct daemon *d)
 	}
 }
 
-/* Our own ranges and what neighbours told themselves are not carried back. */
+/* Our own ranges and what neighbours told themselves are not carried back, nor is a last resort told. */
 static void carry_out(struct daemon *d, const struct pfx *p)
 {
 	struct bgp_attrs a;
 
-	if (lbgp_best(d->link->lbgp, p, &a) && a.as_path.len && rtab_link_leads(d, VNI_DEFAULT, p))
+	if (lbgp_best(d->link->lbgp, p, &a) && a.as_path.len && !lbgp_is_last(&a) &&
+		rtab_link_leads(d, VNI_DEFAULT, p))
 		bgp_svc_linked(d, p, &a);
 	else
 		bgp_svc_linked(d, p, NULL);

@@ -98,7 +98,7 @@ void link_bgp_del(struct daemon *d, struct link_entry *e);
 void link_bgp_judge(struct daemon *d);
 /* Would @p swallow an address that carries the mesh (promise 4.3)? @hit: that one. */
 bool link_bgp_underlay(struct daemon *d, const struct pfx *p, char hit[IP_STRLEN]);
-/* Each second: if that is another than before, routes are judged again. */
+/* Each second: if that is another than before, routes are judged again; and ways that failed are asked. */
 void link_bgp_look(struct daemon *d);
 
 /* link_cross.c: routes from link to link by policy, and between links and the neighbours of `bgp:`. */

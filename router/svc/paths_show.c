@@ -32,12 +32,11 @@ static const char *route_text(struct daemon *d, const struct path_route *r, char
 	return out;
 }
 
-bool paths_in_doubt(const struct daemon *d, const struct node_key *key)
+enum path_state paths_state(const struct daemon *d, const struct node_key *key)
 {
 	struct path_info info;
 
-	return path_get(d->paths->core, key, &info) == 0 &&
-	       (info.state == PATH_ST_LOST || info.state == PATH_ST_RELAYED);
+	return path_get(d->paths->core, key, &info) == 0 ? info.state : PATH_ST_IDLE;
 }
 
 const char *paths_text(struct daemon *d, const struct node_key *key, char *out, size_t cap)

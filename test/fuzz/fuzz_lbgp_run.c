@@ -29,6 +29,7 @@ static struct node_key keys[4];         /* so is ours */
 static struct ip addr[PEERS], own;
 static uint32_t conn[PEERS];
 static bool linked[2], everything[2][2];
+static enum lbgp_way ways[PEERS];
 static ts_t now;
 
 static void check(bool ok)
@@ -74,6 +75,15 @@ static bool underlay(void *ctx, const struct pfx *p)
 	return pfx_has_ip(p, &here);
 }
 
+static enum lbgp_way way(void *ctx, const struct node_key *key)
+{
+	(void)ctx;
+	for (int i = 0; i < PEERS; i++)
+		if (node_key_eq(key, &keys[i]))
+			return ways[i];
+	return LBGP_WORKS;
+}
+
 static void on_route(void *ctx, const struct lbgp_route *r)
 {
 	int from = -1;
@@ -88,6 +98,7 @@ static void on_route(void *ctx, const struct lbgp_route *r)
 	check(r->pfx.len > 0 && !underlay(NULL, &r->pfx));
 	check(!pfx_overlaps(&r->pfx, &clusters[MID].ranges[0]));
 	check(r->from & (from == NODE ? LBGP_OURS : links[from].bit));
+	check(!lbgp_held(l, &keys[from]) || lbgp_is_last(r->attrs));
 	for (int i = 0; i < 2; i++)
 		check(!(r->to & links[i].bit) || !bgp_attrs_path_has(r->attrs, asns[i]));
 	for (int i = 0; from < 2 && i < 2; i++)
@@ -304,6 +315,10 @@ static void step(struct rd *r)
 			bgp_tick(core, now);
 		drain();
 		break;
+	case 8:
+		ways[k] = (enum lbgp_way)(rd_u8(r) % 3);
+		round_of(3);
+		break;
 	default:
 		update(k, r, false);
 	}
@@ -312,7 +327,7 @@ static void step(struct rd *r)
 static void begin(void)
 {
 	static const struct lbgp_ops ops = {
-		open_core, close_core, peer_add, peer_del, NULL, on_route, underlay};
+		open_core, close_core, peer_add, peer_del, way, on_route, underlay};
 	struct lbgp_cfg cfg = {.ops = &ops};
 
 	now = (ts_t){1000000000};
@@ -321,6 +336,7 @@ static void begin(void)
 	memset(links, 0, sizeof(links));
 	memset(everything, 0, sizeof(everything));
 	memset(conn, 0, sizeof(conn));
+	memset(ways, 0, sizeof(ways));
 	for (int i = 0; i < 3; i++) {
 		struct ip net = ip_v4(0x0a000000u + ((uint32_t)nets[i] << 16));
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # t_gateways.sh - two clusters linked by two gateways each: all four find each other by one invitation; when a
 # gateway dies under the traffic of four sending nodes its neighbours leave it within a second, on the side of the
-# senders as on the other, and it is used again when it is back.
+# senders as on the other, and it is used again when it is back. KILLS=N: so many of each kind, and a summary.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}
@@ -57,10 +57,10 @@ for i in d['intervals']:
 print(worst * 100)"; }
 receives() { in_pod p6 ss -Htn state established "sport = :$1" | grep -q .; }
 
-# fail_over HOST PREFIX: the gateway that HOST uses dies under a TCP stream of each sender to p6, and a ping from a
-# pod of each side. TCP waits longer than the way is gone: it doubles its time between tries.
+# fail_over KIND HOST PREFIX: the gateway that HOST uses dies under a TCP stream of each sender to p6, and a ping
+# from a pod of each side. TCP waits longer than the way is gone: it doubles its time between tries. Then it is back.
 fail_over() {
-	local h=$1 prefix=$2 used n gap pids=() streams=()
+	local kind=$1 h=$2 prefix=$3 used n gap pids=() streams=() victim=
 	used=$(gateway_of "$h" "$prefix")
 	for n in 1 2 4 5; do [ "$(short h$n)" = "$used" ] && victim=h$n; done
 	[ -n "${victim:-}" ] || fail "$used is no gateway"
@@ -77,6 +77,7 @@ fail_over() {
 	done
 	for n in "${senders[@]}"; do wait_for "the stream of p$n" receives 520$n; done
 	wait_for "pings to run" grown 200 lines "$net_dir/ping-p3"
+	echo "   kill $victim at $(date +%s.%3N)"
 	weftd_stop "$victim" KILL
 	n=$(lines "$net_dir/ping-p3")
 	wait_for "answers by the other gateway" grown $((n + 150)) lines "$net_dir/ping-p3"
@@ -87,24 +88,35 @@ fail_over() {
 	for n in 3 6; do
 		gap=$(longest_gap "$net_dir/ping-p$n")
 		echo "   p$n: longest gap $gap ms (expected: below 1000)"
+		echo "$gap" >>"$net_dir/gap-$kind"
 		[ "$gap" -lt 10000 ] || fail "p$n waited for $gap ms"
 	done
 	for n in "${senders[@]}"; do
 		gap=$(longest_stall "$net_dir/stream-$n")
-		echo "   p$n: TCP stalled for $gap ms"
+		echo "   p$n: TCP stalled for $gap ms (expected: below 1000)"
+		echo "$gap" >>"$net_dir/stall-$kind"
 		[ "$gap" -lt 10000 ] || fail "p$n's stream waited for $gap ms"
 	done
+	n=${victim#h}
+	if [ "$n" -le 2 ]; then east "$n"; else west "$n"; fi
+	for n in h1 h2 h4 h5; do within 20 "$n speaks with both gateways again" gateways_up $n 2; done
+	for n in "${senders[@]}"; do pings p$n 10.32.18.2 || fail "p$n does not reach p6"; done
 }
 lines() { wc -l <"$1"; }
+summary() { # KIND
+	local what
+	for what in gap stall; do
+		sort -n "$net_dir/$what-$1" | awk -v what="$what" -v kind="$1" '{v[NR] = $1}
+			END {printf "   %s, %s: %d values, median %d ms, worst %d ms\n", kind, what, NR, v[int((NR + 1) / 2)], v[NR]}'
+	done
+}
 
-step "a gateway of one side dies under traffic"
-fail_over h3 10.32.16.0/20
-step "it comes back"
-n=${victim#h}
-if [ "$n" -le 2 ]; then east "$n"; else west "$n"; fi
-for h in h1 h2 h4 h5; do within 20 "$h speaks with both gateways again" gateways_up $h 2; done
-pings p3 10.32.18.2 || fail "p3 does not reach p6"
-step "one of the other side dies"
-victim=
-fail_over h6 10.32.0.0/20
+for _ in $(seq "${KILLS:-1}"); do
+	step "the gateway of the senders dies under traffic"
+	fail_over own h3 10.32.16.0/20
+	step "one of the other side dies"
+	fail_over far h6 10.32.0.0/20
+done
+summary own
+summary far
 echo "ok"

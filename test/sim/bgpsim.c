@@ -14,6 +14,10 @@
 #define FEW         8
 #define STRIDE      3
 #define SPINS_MAX   100000 /* events at one time */
+/* Long enough to be noticed. */
+#define FLAPS       12
+#define FLAP_OFF    DUR_MS(1000)
+#define FLAP_ON     DUR_MS(1500)
 /* From a fault, or its repair, until all is right: BGP's hold time of 9 s, a session's silence of 10 s
  * and a greeting's 5 s between dials are the longest parts. */
 #define REACH_BOUND DUR_SEC(16)
@@ -366,7 +370,8 @@ struct plan {
 };
 
 static const char *const kind_names[BGPSIM_KINDS] = {"a crashed node", "a crashed gateway",
-	"a gateway that stopped", "a link cut", "a path cut", "a session reset"};
+	"a gateway that stopped", "a link cut", "a path cut", "a session reset",
+	"a link that flaps"};
 
 static void add(struct bgpsim *s, struct plan *p, unsigned kind, unsigned a, unsigned b, unsigned c)
 {
@@ -395,8 +400,10 @@ static void plan_faults(struct bgpsim *s, struct plan *p)
 			if (s->nodes[k].gateway)
 				add(s, p, 5, k, i, n->cluster);
 	}
-	for (unsigned i = 0; i < s->nlinks; i++)
+	for (unsigned i = 0; i < s->nlinks; i++) {
 		add(s, p, 3, i, 0, s->links[i].a);
+		add(s, p, 6, i, 0, s->links[i].a);
+	}
 	for (unsigned i = 0; i < s->nsess; i++) {
 		add(s, p, 4, s->sess[i].a, s->sess[i].b, s->links[s->sess[i].link].a);
 		add(s, p, 5, s->sess[i].a, s->sess[i].b, s->links[s->sess[i].link].a);
@@ -454,6 +461,7 @@ static void do_fault(struct bgpsim *s, const struct fault *f, bool on)
 			abort();
 		break;
 	case BGPSIM_F_LINK:
+	case BGPSIM_F_FLAP:
 		for (unsigned i = 0; i < s->nsess; i++)
 			if (s->sess[i].link == f->a)
 				cut(s, s->sess[i].a, s->sess[i].b, on);
@@ -521,6 +529,12 @@ static void one_fault(struct bgpsim *s, const struct fault *f, struct times *t)
 	dur_t quiet = s->cfg.clusters < FEW ? QUIET_FEW : QUIET;
 
 	s->updates = 0;
+	for (unsigned i = 1; 1u << f->kind == BGPSIM_F_FLAP && i < FLAPS; i++) {
+		do_fault(s, f, true);
+		run_until(s, ts_add(s->now, FLAP_OFF));
+		do_fault(s, f, false);
+		run_until(s, ts_add(s->now, FLAP_ON));
+	}
 	do_fault(s, f, true);
 	t->v[0][t->n] = settle(s, QUIET);
 	if (s->failed)

@@ -64,7 +64,8 @@ enum bgpsim_plant {
 #define BGPSIM_F_LINK    0x08u /* each link between two clusters is cut as a whole */
 #define BGPSIM_F_PATH    0x10u /* each path between two gateways of a link is cut */
 #define BGPSIM_F_RESET   0x20u /* each BGP connection is reset */
-#define BGPSIM_F_ALL     0x3fu
+#define BGPSIM_F_FLAP    0x40u /* each link fails and works again, FLAPS times */
+#define BGPSIM_F_ALL     0x7fu
 
 struct bgpsim_cfg {
 	unsigned clusters, nodes, gateways; /* nodes of each cluster, gateways among them */
@@ -90,7 +91,7 @@ struct bgpsim_kind {
 	dur_t fail_median, repair_median;
 	uint64_t updates_max, updates_sum;
 };
-#define BGPSIM_KINDS 6
+#define BGPSIM_KINDS 7
 
 struct bgpsim_result {
 	bool ok;

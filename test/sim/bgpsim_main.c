@@ -13,7 +13,8 @@ static int usage(FILE *f)
 	      "  --shape line|ring|tree|mesh              ring\n"
 	      "  --transit none|some|all                  none\n"
 	      "  --split             each link is held by one gateway of each side\n"
-	      "  --faults LIST       of node gateway stop link path reset, or all, or none (all)\n"
+	      "  --faults LIST       of node gateway stop link path reset flap, or all, or none "
+	      "(all)\n"
 	      "  --every N           each N-th fault of a kind\n"
 	      "  --seed A[-B]        1\n"
 	      "  --plant N           a bug (enum bgpsim_plant)\n"
@@ -40,14 +41,14 @@ static int index_of(const char *const *names, unsigned n, const char *text)
 static unsigned faults_of(char *list)
 {
 	static const char *const names[] = {
-		"node", "gateway", "stop", "link", "path", "reset", "all", "none"};
+		"node", "gateway", "stop", "link", "path", "reset", "flap", "all", "none"};
 	unsigned set = 0;
 	char *one;
 
 	while ((one = strsep(&list, ","))) {
-		int i = index_of(names, 8, one);
+		int i = index_of(names, 9, one);
 
-		set |= i == 6 ? BGPSIM_F_ALL : i == 7 ? 0 : 1u << i;
+		set |= i == 7 ? BGPSIM_F_ALL : i == 8 ? 0 : 1u << i;
 	}
 	return set;
 }

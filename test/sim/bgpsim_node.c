@@ -100,11 +100,11 @@ static void peer_del(void *ctx, uint32_t peer)
 	drain_bgp(n, true);
 }
 
-static bool in_doubt(void *ctx, const struct node_key *key)
+static enum lbgp_way way(void *ctx, const struct node_key *key)
 {
 	struct bs_node *n = ctx, *to = bs_node_by_key(n->s, key);
 
-	return n->s->doubt[n->idx][to->idx];
+	return n->s->doubt[n->idx][to->idx] ? LBGP_FAILS : LBGP_WORKS;
 }
 
 static void route(void *ctx, const struct lbgp_route *r)
@@ -183,7 +183,7 @@ static void tell_birth(struct bs_node *n)
 int bs_node_start(struct bs_node *n)
 {
 	static const struct lbgp_ops ops = {
-		open_speaker, close_speaker, peer_add, peer_del, in_doubt, route};
+		open_speaker, close_speaker, peer_add, peer_del, way, route};
 	struct bgpsim *s = n->s;
 	struct lbgp_cfg cfg = {
 		.ops = &ops, .ctx = n, .cluster = s->self[n->cluster].id, .key = n->key};

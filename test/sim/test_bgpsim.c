@@ -52,6 +52,25 @@ static void twenty_with_transit(void **state)
 	}
 }
 
+/* A link that fails as a whole is left for a detour by its liveness, long before BGP's hold time; one that
+ * comes and goes makes hardly more news than one that fails once. */
+static void links_fail(void **state)
+{
+	struct bgpsim_cfg c;
+
+	for (unsigned shape = BGPSIM_RING; shape < BGPSIM_SHAPES; shape++) {
+		bgpsim_default(&c);
+		c.shape = (enum bgpsim_shape)shape;
+		c.transit = BGPSIM_ALL;
+		c.faults = BGPSIM_F_LINK | BGPSIM_F_FLAP;
+		c.every = 5;
+		run(&c);
+		assert_true(r.kinds[3].count >= 3 && r.kinds[6].count == r.kinds[3].count);
+		assert_in_range(dur_ms(r.kinds[3].fail_max), 0, 2000);
+		assert_in_range(r.kinds[6].updates_sum, 1, 2 * r.kinds[3].updates_sum);
+	}
+}
+
 static void all_faults_of_few(void **state)
 {
 	struct bgpsim_cfg c;
@@ -149,6 +168,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(twenty_clusters),
 		cmocka_unit_test(twenty_with_transit),
+		cmocka_unit_test(links_fail),
 		cmocka_unit_test(all_faults_of_few),
 		cmocka_unit_test(replays),
 		cmocka_unit_test(bounds_are_refused),

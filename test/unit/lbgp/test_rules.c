@@ -8,6 +8,7 @@
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define ROUTES   64
+#define HOLD     (unsigned)(dur_ms(LBGP_HOLD_MIN) / 1000)
 
 enum { MID, EAST, WEST, NODE, NODES };
 enum { EAST_BIT = 2, WEST_BIT = 4 };
@@ -32,6 +33,7 @@ struct world {
 	struct seen seen[ROUTES];
 	size_t nseen;
 	bool short_of_memory;
+	enum lbgp_way way[NODES];
 };
 
 static struct pfx P(const char *text) {
@@ -110,6 +112,16 @@ static bool underlay(void *ctx, const struct pfx *p)
 	return pfx_has_ip(p, &here);
 }
 
+static enum lbgp_way way(void *ctx, const struct node_key *key)
+{
+	const struct world *w = ctx;
+
+	for (int i = 0; i < NODES; i++)
+		if (node_key_eq(&w->key[i], key))
+			return w->way[i];
+	return LBGP_WORKS;
+}
+
 static void on_act(void *ctx, int node, const struct bgp_act *a)
 {
 	struct world *w = ctx;
@@ -141,7 +153,7 @@ static void run(struct world *w)
 static void begin(struct world *w)
 {
 	static const struct lbgp_ops ops = {
-		open_core, close_core, peer_add, peer_del, NULL, on_route, underlay};
+		open_core, close_core, peer_add, peer_del, way, on_route, underlay};
 	struct lbgp_cfg cfg = {.ops = &ops, .ctx = w};
 
 	memset(w, 0, sizeof(*w));
@@ -194,7 +206,7 @@ static void end(struct world *w)
 struct say {
 	const char *prefix;
 	uint32_t path[3]; /* behind the speaker's own, 0: end */
-	bool outside, no_rt, bad_rd;
+	bool outside, no_rt, bad_rd, last;
 };
 
 /* AS number in front in an AS_SEQUENCE, and the marks of a route, as lbgp writes them. */
@@ -209,8 +221,9 @@ static void speak(struct world *w, int node, const struct say *x)
 		path[2 + 4 * path[1] + 2] = (uint8_t)(x->path[path[1]] >> 8),
 				       path[2 + 4 * path[1] + 3] = (uint8_t)x->path[path[1]];
 	a.as_path = (struct bgp_span){path, (uint16_t)(path[1] ? 2 + 4 * path[1] : 0)};
+	ext[9] = x->last ? 0x58 : 0x57;
 	if (!x->no_rt)
-		a.ext_communities = (struct bgp_span){ext, x->outside ? 16 : 8};
+		a.ext_communities = (struct bgp_span){ext, x->outside || x->last ? 16 : 8};
 	n.rd[5] = x->bad_rd ? 9 : 0;
 	if (bgp_originate(w->s.n[node].b, VNI_CONTROL, &n, &a, w->s.now) != 0)
 		assert_true(w->short_of_memory);
@@ -553,6 +566,123 @@ static void unlinked(void **state)
 	end(&w);
 }
 
+static void ways_are(struct world *w, int node, enum lbgp_way is)
+{
+	w->way[node] = is;
+	round_of(w);
+	assert_int_equal(lbgp_sync(w->l, &w->c[MID], true, true, w->s.now), 0);
+	lbgp_flush(w->l);
+	net_run(&w->s, 0);
+	lbgp_flush(w->l);
+}
+
+/* Whose way fails is a last resort: any other way goes before it, without one it stays in use, and other
+ * clusters are told nothing of it; its session and its right to speak stand. */
+static void last_resort(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	allow(&w, WEST, true, true);
+	speak(&w, EAST, &(struct say){ranges[EAST]});
+	leads(&w, ranges[EAST], EAST, EAST_BIT, WEST_BIT);
+	heard(&w, WEST, ranges[EAST], "100 200");
+	ways_are(&w, EAST, LBGP_FAILS);
+	assert_true(lbgp_held(w.l, &w.key[EAST]));
+	run(&w);
+	leads(&w, ranges[EAST], EAST, EAST_BIT, 0);
+	heard(&w, WEST, ranges[EAST], NULL);
+	heard(&w, NODE, ranges[EAST], "200");
+	heard(&w, EAST, ranges[MID], "100");
+	/* Another cluster leads there too, by a longer path. */
+	speak(&w, WEST, &(struct say){ranges[EAST], {200}});
+	leads(&w, ranges[EAST], WEST, EAST_BIT | WEST_BIT, 0);
+	heard(&w, NODE, ranges[EAST], "300 200");
+	/* It works again, and is taken for good after a while. */
+	ways_are(&w, EAST, LBGP_WORKS);
+	leads(&w, ranges[EAST], WEST, EAST_BIT | WEST_BIT, 0);
+	net_run(&w.s, HOLD);
+	ways_are(&w, EAST, LBGP_WORKS);
+	run(&w);
+	leads(&w, ranges[EAST], EAST, EAST_BIT | WEST_BIT, WEST_BIT);
+	unsay(&w, WEST, ranges[EAST]);
+	heard(&w, WEST, ranges[EAST], "100 200");
+	end(&w);
+}
+
+/* A gateway of ours is one too; what it says, or another cluster, of last resorts counts inside alone. */
+static void last_resort_of_ours(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	allow(&w, WEST, false, true);
+	w.gateway = true;
+	ways_are(&w, NODE, LBGP_WORKS);
+	speak(&w, NODE, &(struct say){"10.64.0.0/16", {400}});
+	heard(&w, WEST, "10.64.0.0/16", "100 400");
+	ways_are(&w, NODE, LBGP_FAILS);
+	run(&w);
+	leads(&w, "10.64.0.0/16", NODE, LBGP_OURS, 0);
+	heard(&w, WEST, "10.64.0.0/16", NULL);
+	speak(&w, EAST, &(struct say){ranges[EAST], .last = true});
+	leads(&w, ranges[EAST], EAST, EAST_BIT, WEST_BIT);
+	end(&w);
+}
+
+/* Each failure while the last one is not long ago doubles the time of distrust. */
+static void a_way_that_flaps(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	for (unsigned n = 0, want = HOLD; n < 10; n++, want = want < 64 ? 2 * want : 64) {
+		unsigned secs = 0;
+
+		ways_are(&w, EAST, LBGP_FAILS);
+		net_run(&w.s, 100); /* however long that takes */
+		for (ways_are(&w, EAST, LBGP_WORKS); lbgp_held(w.l, &w.key[EAST]); secs++) {
+			net_run(&w.s, 1);
+			ways_are(&w, EAST, LBGP_WORKS);
+		}
+		/* Beyond LBGP_STEADY it is forgotten: 64 s is the most that can be. */
+		assert_int_equal(secs, want);
+		if (want == 64)
+			break;
+	}
+	ways_are(&w, EAST, LBGP_FAILS);
+	ways_are(&w, EAST, LBGP_WORKS);
+	net_run(&w.s, HOLD);
+	ways_are(&w, EAST, LBGP_WORKS);
+	assert_false(lbgp_held(w.l, &w.key[EAST]));
+	end(&w);
+}
+
+/* Through relays is well enough, but for another gateway of the same link that is reached directly. */
+static void roundabout(void **state)
+{
+	const struct node_key second = {{9}};
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	ways_are(&w, EAST, LBGP_ROUNDABOUT);
+	assert_false(lbgp_held(w.l, &w.key[EAST]));
+	for (int i = 0; i < 2; i++) { /* it is a peer after the first round */
+		round_of(&w);
+		lbgp_want(w.l, &second, &w.link[EAST], false);
+		assert_int_equal(lbgp_sync(w.l, &w.c[MID], true, true, w.s.now), 0);
+	}
+	assert_true(lbgp_held(w.l, &w.key[EAST]));
+	assert_false(lbgp_held(w.l, &w.key[WEST]));
+	ways_are(&w, EAST, LBGP_ROUNDABOUT); /* the second is not wanted */
+	assert_false(lbgp_held(w.l, &w.key[EAST]));
+	end(&w);
+}
+
 /* Memory that runs out somewhere refuses or delays; nothing leaks, and nothing crosses that should not. */
 static void no_memory(void **state)
 {
@@ -588,6 +718,10 @@ int main(void)
 		cmocka_unit_test(offered),
 		cmocka_unit_test(marks),
 		cmocka_unit_test(unlinked),
+		cmocka_unit_test(last_resort),
+		cmocka_unit_test(last_resort_of_ours),
+		cmocka_unit_test(a_way_that_flaps),
+		cmocka_unit_test(roundabout),
 		cmocka_unit_test(no_memory),
 	};
 
