@@ -1,10 +1,7 @@
 /* paths.c - see paths.h. One table, from action of the path core to function.
  *
  * State: per node that gossip knows or that is dialled one struct node, by label: what was asked of the
- * core and of the session core for it. Per origin of relayed datagrams the way that its last one came
- * by, for answers to handshakes whose sender nobody knows yet: a ring of LIM_PATH_WAYS, the oldest gives
- * way. A relay may lie in the labels that it writes: what it gains is that answers to handshakes come
- * its way, which it can neither read nor use.
+ * core and of the session core for it; the ways by which relayed datagrams came (path_back.h).
  *
  * Failure: a node without memory for its entry is not dialled; its record brings it up again. */
 #include <errno.h>
@@ -22,8 +19,7 @@
 #define WANT_KEEP    DUR_SEC(90) /* gossip asks again, with a back-off, as long as it wants a link */
 #define DIAL_KEEP    DUR_SEC(5)  /* the core gives up or changes a dial sooner than that */
 #define LINKS_PERIOD DUR_MS(75)
-#define WAY_FRESH    DUR_SEC(30) /* longer than any handshake */
-#define PROBE_MAX    9216        /* the largest datagram that control takes (dp.h) */
+#define PROBE_MAX    9216 /* the largest datagram that control takes (dp.h) */
 #define MTU_LEAST    1280
 
 static struct node *node_at(const struct paths *x, uint64_t label)
@@ -89,56 +85,8 @@ static bool way_of(
 	if (!first || r->n == 0)
 		return false;
 	*out = (struct dp_way){.first = first->handle, .n = r->n};
-	for (unsigned i = 1; i < r->n; i++) {
-		struct node_key k = {.b = {0}};
-
-		memcpy(k.b, r->label[i].b, sizeof(r->label[i].b));
-		out->label[i - 1] = dp_label(&k);
-	}
-	out->label[r->n - 1] = label;
+	path_route_labels(r, label, out->label);
 	return true;
-}
-
-/* And back. */
-static bool route_of(const struct daemon *d, const struct dp_way *w, struct path_route *out)
-{
-	const struct peer *first = peers_at(d, w->first);
-
-	if (!first)
-		return false;
-	memset(out, 0, sizeof(*out));
-	out->n = w->n;
-	out->first = first->key;
-	out->label[0] = path_label_of(&first->key);
-	for (unsigned i = 1; i < w->n; i++)
-		for (unsigned b = 0; b < WIRE_RELAY_LABEL; b++)
-			out->label[i].b[b] = (uint8_t)(w->label[i - 1] >> (56 - 8 * b));
-	return true;
-}
-
-static void way_remember(struct paths *x, uint64_t label, const struct dp_way *w)
-{
-	struct back *b = map_get(x->back_of, &label);
-
-	if (!b) {
-		b = &x->back[x->back_next];
-		if (b->label)
-			(void)map_del(x->back_of, &b->label);
-		b->label = 0;
-		if (map_put(x->back_of, &label, b) != 0)
-			return;
-		b->label = label;
-		x->back_next = (x->back_next + 1) % LIM_PATH_WAYS;
-	}
-	b->way = *w;
-	b->at = loop_now();
-}
-
-static const struct dp_way *way_remembered(const struct paths *x, uint64_t label)
-{
-	const struct back *b = map_get(x->back_of, &label);
-
-	return b && !ts_due(ts_add(b->at, WAY_FRESH), loop_now()) ? &b->way : NULL;
 }
 
 /* The way of a datagram to the node with @label; @sealed: under the session with it. */
@@ -146,7 +94,7 @@ static bool way_to(struct daemon *d, uint64_t label, bool sealed, struct dp_way 
 {
 	const struct paths *x = d->paths;
 	const struct node *n = node_at(x, label);
-	const struct dp_way *back = way_remembered(x, label);
+	const struct path_route *back = path_backs_get(x->backs, label, loop_now());
 	struct path_info info;
 	bool routed = n && path_get(x->core, &n->key, &info) == 0 && info.route.n > 0;
 
@@ -155,10 +103,8 @@ static bool way_to(struct daemon *d, uint64_t label, bool sealed, struct dp_way 
 	if (!sealed && n && n->dialling && n->dial_route.n > 0 &&
 		way_of(d, &n->dial_route, label, out))
 		return true;
-	if (back) {
-		*out = *back;
+	if (back && way_of(d, back, label, out))
 		return true;
-	}
 	return routed && way_of(d, &info.route, label, out);
 }
 
@@ -200,8 +146,7 @@ bool paths_up(struct daemon *d, struct peer *p, const struct sess_act *a)
 {
 	struct paths *x = d->paths;
 	struct node *n = node_need(d, &a->key);
-	const struct dp_way *back;
-	struct path_route route;
+	const struct path_route *route;
 	uint64_t label;
 	int e;
 
@@ -217,12 +162,12 @@ bool paths_up(struct daemon *d, struct peer *p, const struct sess_act *a)
 			set_ceiling(x, underlay(d, &a->ep.ip));
 		e = path_link_up(x->core, &a->key, &a->ep, NULL, loop_now());
 	} else {
-		back = way_remembered(x, label);
+		route = path_backs_get(x->backs, label, loop_now());
 		if (n->dialling && n->dial_route.n > 0)
-			route = n->dial_route;
-		else if (!back || !route_of(d, back, &route))
+			route = &n->dial_route;
+		if (!route)
 			return false;
-		e = path_link_up(x->core, &a->key, NULL, &route, loop_now());
+		e = path_link_up(x->core, &a->key, NULL, route, loop_now());
 	}
 	if (e)
 		return false;
@@ -328,8 +273,14 @@ void paths_relayed(struct daemon *d, const struct dp_way *back, uint8_t *buf, si
 	const uint64_t label = back->label[back->n - 1];
 	const struct ep from = sess_relayed_ep(label);
 	const struct ip local = {.family = IP_NONE};
+	const struct peer *first = peers_at(d, back->first);
+	struct path_route route;
 
-	way_remember(d->paths, label, back);
+	if (first) {
+		path_route_from(&route, &first->key, back->n, back->label);
+		/* Without memory for it answers find no way, and the handshake is repeated. */
+		(void)path_backs_put(d->paths->backs, label, &route, loop_now());
+	}
 	(void)sess_recv(d->sess, &from, &local, buf, len, loop_now());
 }
 
@@ -742,12 +693,12 @@ int paths_new(struct daemon *d, struct paths **out)
 	for (int i = 0; i < 32; i++)
 		seed[i / 16][i % 16] = (uint8_t)prng_next(&d->prng);
 	x->nodes = map_new(sizeof(uint64_t), LIM_NODES, seed[0]);
-	x->back_of = map_new(sizeof(uint64_t), LIM_PATH_WAYS, seed[1]);
+	x->backs = path_backs_new(seed[1]);
 	x->links = loop_timer_new(d->loop, on_links, d);
 	x->mtu = underlay(d, &any);
 	if (x->mtu == 0)
 		x->mtu = 1500;
-	if (x->nodes && x->back_of && x->links)
+	if (x->nodes && x->backs && x->links)
 		e = make_core(d, x);
 	if (e) {
 		paths_free(x);
@@ -768,7 +719,7 @@ void paths_free(struct paths *x)
 	while (x->nodes && map_next(x->nodes, &it, &key, &value))
 		free(value);
 	map_free(x->nodes);
-	map_free(x->back_of);
+	path_backs_free(x->backs);
 	loop_timer_free(x->links);
 	path_free(x->core);
 	free(x);

@@ -5,6 +5,7 @@
 #include "weft/bounds.h"
 #include "loop.h"
 #include "map.h"
+#include "path_back.h"
 #include "paths.h"
 
 #define LOCALS_MAX 64
@@ -23,17 +24,10 @@ struct node {
 	dur_t rtt;          /* the same for the round trip */
 };
 
-/* The way that the last relayed datagram of an origin came by. */
-struct back {
-	uint64_t label; /* 0: free */
-	struct dp_way way;
-	ts_t at;
-};
-
 struct paths {
 	struct path *core;
-	struct map *nodes;        /* label to struct node, owned */
-	struct map *back_of;      /* label to an entry of back */
+	struct map *nodes; /* label to struct node, owned */
+	struct path_backs *backs;
 	struct loop_timer *links; /* runs while links are in use */
 	bool watching;
 	unsigned mtu;                 /* of the underlay's interfaces in use, the largest */
@@ -42,8 +36,6 @@ struct paths {
 	uint64_t round;
 	uint64_t unreachable; /* rounds in which no way to a node was found */
 	uint64_t no_way;      /* datagrams through relays that there was no way for any more */
-	struct back back[LIM_PATH_WAYS];
-	unsigned back_next;
 	uint8_t tx[UINT16_MAX];
 };
 

@@ -1,8 +1,8 @@
 /* sim_path.c - drives the path core of one node, as router/svc/paths.c does; what changes there changes
  * here. Out of memory ends the simulation.
  *
- * State: per node that gossip knows or that is dialled one struct known, by label; per origin of relayed
- * datagrams the way that its last one came by. */
+ * State: per node that gossip knows or that is dialled one struct known, by label; the ways by which
+ * relayed datagrams came (path_back.h). */
 #include "sim_path.h"
 
 #include <assert.h>
@@ -11,6 +11,7 @@
 #include "weft/bounds.h"
 #include "weft/buf.h"
 #include "map.h"
+#include "path_back.h"
 #include "invariants.h"
 #include "sim.h"
 #include "sim_data.h"
@@ -22,7 +23,6 @@
 #define DIAL_KEEP    DUR_SEC(5)
 #define LINKS_PERIOD DUR_MS(75)
 #define LINK_IDLE    DUR_SEC(1) /* PEER_IDLE_NS of router/dp */
-#define WAY_FRESH    DUR_SEC(30)
 #define PROBE_MAX    9216
 
 struct known {
@@ -37,22 +37,14 @@ struct known {
 	dur_t rtt;
 };
 
-struct back {
-	uint64_t label; /* 0: free */
-	struct sim_way way;
-	ts_t at;
-};
-
 struct sim_path {
 	struct sim_node *n;
 	struct path *core;
-	struct map *nodes;   /* label: struct known, owned */
-	struct map *back_of; /* label: an entry of back */
-	ts_t links_at;       /* TS_NEVER: no link is in use */
+	struct map *nodes; /* label: struct known, owned */
+	struct path_backs *backs;
+	ts_t links_at; /* TS_NEVER: no link is in use */
 	unsigned mtu;
 	uint64_t round;
-	struct back back[LIM_PATH_WAYS];
-	unsigned back_next;
 	enum sim_path_lie lie;
 	uint8_t tx[UINT16_MAX];
 };
@@ -111,13 +103,7 @@ static bool way_of(
 	if (!first || !first->up)
 		return false;
 	*out = (struct sim_way){.first = r->first, .n = r->n};
-	for (unsigned i = 1; i < r->n; i++) {
-		struct node_key k = {.b = {0}};
-
-		memcpy(k.b, r->label[i].b, sizeof(r->label[i].b));
-		out->label[i - 1] = sim_label(&k);
-	}
-	out->label[r->n - 1] = label;
+	path_route_labels(r, label, out->label);
 	/* As a core or a driver would that does not look. */
 	if (sim_planted(x->n, PLANT_ROUTE_TWICE)) {
 		out->n = 2;
@@ -126,48 +112,10 @@ static bool way_of(
 	return true;
 }
 
-static void route_of(const struct sim_way *w, struct path_route *out)
-{
-	memset(out, 0, sizeof(*out));
-	out->n = w->n;
-	out->first = w->first;
-	out->label[0] = path_label_of(&w->first);
-	for (unsigned i = 1; i < w->n; i++) {
-		struct wr to;
-
-		wr_init(&to, out->label[i].b, sizeof(out->label[i].b));
-		wr_u64(&to, w->label[i - 1]);
-	}
-}
-
-static void way_remember(struct sim_path *x, uint64_t label, const struct sim_way *w)
-{
-	struct back *b = map_get(x->back_of, &label);
-
-	if (!b) {
-		b = &x->back[x->back_next];
-		if (b->label)
-			(void)map_del(x->back_of, &b->label);
-		if (map_put(x->back_of, &label, b) != 0)
-			abort();
-		b->label = label;
-		x->back_next = (x->back_next + 1) % LIM_PATH_WAYS;
-	}
-	b->way = *w;
-	b->at = now_of(x);
-}
-
-static const struct sim_way *way_remembered(const struct sim_path *x, uint64_t label)
-{
-	const struct back *b = map_get(x->back_of, &label);
-
-	return b && !ts_due(ts_add(b->at, WAY_FRESH), now_of(x)) ? &b->way : NULL;
-}
-
 static bool way_to(struct sim_path *x, uint64_t label, bool sealed, struct sim_way *out)
 {
 	const struct known *k = known_at(x, label);
-	const struct sim_way *back = way_remembered(x, label);
+	const struct path_route *back = path_backs_get(x->backs, label, now_of(x));
 	struct path_info info;
 	bool routed = k && path_get(x->core, &k->key, &info) == 0 && info.route.n > 0;
 
@@ -176,10 +124,8 @@ static bool way_to(struct sim_path *x, uint64_t label, bool sealed, struct sim_w
 	if (!sealed && k && k->dialling && k->dial_route.n > 0 &&
 		way_of(x, &k->dial_route, label, out))
 		return true;
-	if (back) {
-		*out = *back;
+	if (back && way_of(x, back, label, out))
 		return true;
-	}
 	return routed && way_of(x, &info.route, label, out);
 }
 
@@ -203,8 +149,7 @@ static unsigned underlay(const struct sim_path *x)
 
 bool sim_path_up(struct sim_path *x, struct sim_slot *p, const struct sess_act *a)
 {
-	const struct sim_way *back;
-	struct path_route route;
+	const struct path_route *route;
 	struct known *k;
 	uint64_t label;
 	int e;
@@ -219,14 +164,12 @@ bool sim_path_up(struct sim_path *x, struct sim_slot *p, const struct sess_act *
 		p->way.n = 0;
 		e = path_link_up(x->core, &a->key, &a->ep, NULL, now_of(x));
 	} else {
-		back = way_remembered(x, label);
+		route = path_backs_get(x->backs, label, now_of(x));
 		if (k->dialling && k->dial_route.n > 0)
-			route = k->dial_route;
-		else if (back)
-			route_of(back, &route);
-		else
+			route = &k->dial_route;
+		if (!route)
 			return false;
-		e = path_link_up(x->core, &a->key, NULL, &route, now_of(x));
+		e = path_link_up(x->core, &a->key, NULL, route, now_of(x));
 	}
 	if (e)
 		return false;
@@ -347,10 +290,13 @@ void sim_path_relayed(struct sim_path *x, const struct sim_way *back, uint8_t *b
 	const uint64_t label = back->label[back->n - 1];
 	const struct ep from = sess_relayed_ep(label);
 	const struct ip local = {.family = IP_NONE};
+	struct path_route route;
 
 	if (sim_data_recv(x->n, NULL, NULL, buf, len))
 		return;
-	way_remember(x, label, back);
+	path_route_from(&route, &back->first, back->n, back->label);
+	if (path_backs_put(x->backs, label, &route, now_of(x)) != 0)
+		abort();
 	(void)sim_sess_recv(x->n->sess, &from, &local, buf, len, now_of(x));
 }
 
@@ -661,9 +607,9 @@ struct sim_path *sim_path_new(struct sim_node *n, ts_t now)
 	x->mtu = cfg.mtu = underlay(x);
 	path_tune_default(&cfg.tune);
 	x->nodes = map_new(sizeof(uint64_t), LIM_NODES, seed);
-	x->back_of = map_new(sizeof(uint64_t), LIM_PATH_WAYS, seed);
+	x->backs = path_backs_new(seed);
 	x->core = path_new(&cfg, now);
-	if (!x->nodes || !x->back_of || !x->core) {
+	if (!x->nodes || !x->backs || !x->core) {
 		sim_path_free(x);
 		return NULL;
 	}
@@ -681,7 +627,7 @@ void sim_path_free(struct sim_path *x)
 	while (x->nodes && map_next(x->nodes, &it, &key, &value))
 		free(value);
 	map_free(x->nodes);
-	map_free(x->back_of);
+	path_backs_free(x->backs);
 	path_free(x->core);
 	free(x);
 }

@@ -400,7 +400,7 @@ static void a_way_back(void **state)
 		back.label[0] = 1000 + i;
 		paths_relayed(d, &back, noise, sizeof(noise));
 	}
-	assert_true(map_count(d->paths->back_of) <= LIM_PATH_WAYS);
+	assert_int_equal(path_backs_count(d->paths->backs), LIM_PATH_WAYS);
 	drain();
 	p->routes = 0;
 }
