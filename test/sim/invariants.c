@@ -38,7 +38,6 @@ struct checks {
 	struct sim_event each_second;
 	struct map *tx_keys;
 	struct pairs *pairs;
-	bool quiet;
 	bool joined;                /* all have agreed once: from then on pairs are looked at */
 	struct model_claim *claims; /* working space */
 	size_t cap_claims;
@@ -475,8 +474,8 @@ static void on_second(struct sim *s, struct sim_event *e)
 {
 	sim_at(s, e, ts_add(s->now, DUR_SEC(1)));
 	if (s->checks->joined) {
-		pairs_second(s->checks->pairs, s->checks->quiet);
-		sim_flows_check(s, s->checks->quiet);
+		pairs_second(s->checks->pairs);
+		sim_flows_check(s);
 	}
 }
 
@@ -509,10 +508,14 @@ void checks_free(struct checks *c)
 	free(c);
 }
 
+const struct pairs_worst *checks_worst(const struct sim *s)
+{
+	return pairs_worst(s->checks->pairs);
+}
+
 void checks_quiet(struct sim *s, bool quiet)
 {
 	sim_trace(s, -1, -1, quiet ? "quiet" : "faults", 0);
-	s->checks->quiet = quiet;
 	if (!quiet)
 		return;
 	pairs_forgive(s->checks->pairs);

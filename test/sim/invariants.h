@@ -9,15 +9,14 @@
  *			only rise: nothing forged or rolled back is ever accepted
  *	agreement	after quiet, in time: everybody holds everybody for alive and has the same records
  *	owners		two live nodes that nothing keeps apart, and that both know both owners, route
- *			overlapping prefixes to different ones for at most 10 s (20 s while there are
- *			faults: news crosses a side of a partition slowly until its overlay is whole)
+ *			overlapping prefixes to different ones for at most 10 s
  *	claims		two live nodes that nothing keeps apart, and that know each other, have one
  *			claimed block, or overlapping ones, in service for at most 10 s
- *	routable	a live node's prefix is routed by each that can reach it, but for 10 s at most
- *			(20 s while there are faults; who had its first session 20 s ago or less is left out)
+ *	routable	a live node's prefix is routed by each that can reach it, but for 10 s at most,
+ *			or 20 s where relays or translators are needed (who had its first session 20 s ago
+ *			or less is left out)
  *	reachable	who calls a live node, with a way to it through at most one relay all the time,
- *			has an answer within 10 s, or 20 s where relays or translators are needed (10 s
- *			more while there are faults)
+ *			has an answer within 10 s, or 20 s where relays or translators are needed
  *	relay		no way through relays visits a node twice
  *	key-match	what one of a connected pair seals the other opens, but for 5 s
  *	false-down	no session times out between two nodes that nothing disturbed but at most 5 % loss
@@ -41,6 +40,7 @@ struct sim_node;
 struct sim_key;
 struct relay_hdr;
 struct checks;
+struct pairs_worst;
 
 enum check {
 	CHECK_KEYS,
@@ -69,6 +69,8 @@ void checks_free(struct checks *c);
 
 /* All faults are healed from now on, or no longer. */
 void checks_quiet(struct sim *s, bool quiet);
+/* How near the invariants of pairs were to fail. */
+const struct pairs_worst *checks_worst(const struct sim *s);
 /* Do all running nodes agree on everything, and hold each other for alive? Else @why. */
 bool checks_agree(struct sim *s, char *why, size_t len);
 

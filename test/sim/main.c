@@ -16,6 +16,7 @@
 #include "sim_measure.h"
 #include "sim_net.h"
 #include "sim_node.h"
+#include "sim_pairs.h"
 #include "sim_sweep.h"
 #include "truth.h"
 
@@ -325,6 +326,15 @@ static void print_calls(const struct sim *s)
 			sent, back, relayed, (double)worst[0] / 1e9, (double)worst[1] / 1e9);
 }
 
+static void print_pairs(const struct sim *s)
+{
+	const struct pairs_worst *w = checks_worst(s);
+
+	printf("pairs         longest with different owners %u s, with one claim %u s, without a "
+	       "route %u s, by others %u s\n",
+		w->owners, w->claims, w->unroutable[0], w->unroutable[1]);
+}
+
 static void print_result(const struct sim *s, const struct sim_result *r, double wall)
 {
 	struct sim_net_stats n;
@@ -345,6 +355,7 @@ static void print_result(const struct sim *s, const struct sim_result *r, double
 		       "(busiest %.0f)\n",
 			r->idle.msgs, r->idle.bytes, r->idle.worst);
 	print_calls(s);
+	print_pairs(s);
 	printf("datagrams     %" PRIu64 " sent (%" PRIu64 " bytes), %" PRIu64
 	       " of handshakes, %" PRIu64 " lost, %" PRIu64 " cut,\n              %" PRIu64
 	       " filtered, %" PRIu64 " too big, %" PRIu64 " to nowhere, %" PRIu64

@@ -18,7 +18,6 @@
 #define QUIET        DUR_SEC(2) /* no silence worth a look */
 #define DIRECT_GRACE DUR_SEC(10)
 #define RELAY_GRACE  DUR_SEC(20)
-#define FAULTS_GRACE DUR_SEC(10) /* more, while others are in trouble */
 
 enum { FLOW_CALL = 1, FLOW_ANSWER = 2 };
 
@@ -43,7 +42,8 @@ static void begin(struct sim_node *n)
 
 	f->to = (n->index + 1 + (unsigned)prng_below(&n->prng, n->s->cfg.nodes - 1)) %
 		n->s->cfg.nodes;
-	f->begun = f->answered = f->hindered = n->s->now;
+	f->begun = f->hindered = n->s->now;
+	f->called = TS_ZERO;
 	f->until = ts_add(
 		n->s->now, DUR_SEC(KEEP_MIN + (int64_t)prng_below(&n->prng, KEEP_MAX - KEEP_MIN)));
 }
@@ -62,6 +62,8 @@ void sim_flow_second(struct sim_node *n)
 	to = n->s->nodes[f->to];
 	if (!to->running)
 		return;
+	if (f->called.ns == 0)
+		f->called = n->s->now;
 	p = sim_node_slot(n, &to->id.pub);
 	if (!p || !p->up || !p->use) {
 		if (gossip_demand(n->gossip, &to->id.pub, sim_node_now(n)) == 0)
@@ -87,7 +89,7 @@ void sim_flow_data(struct sim_node *n, struct sim_slot *p, const uint8_t *body)
 		put(answer, FLOW_ANSWER, rd_u64(&r));
 		sim_data_send(n, p, answer);
 	} else if (what == FLOW_ANSWER && to->running && node_key_eq(&to->id.pub, &p->key)) {
-		f->answered = n->s->now;
+		f->called = TS_ZERO;
 		f->back++;
 	}
 }
@@ -105,7 +107,7 @@ static bool knows(const struct sim_node *n, const struct sim_node *o)
 	return gossip_node_get(n->gossip, &o->id.pub, &i) == 0 && sim_node_counts(&i);
 }
 
-static void check(struct sim_node *n, dur_t more)
+static void check(struct sim_node *n)
 {
 	struct sim_flow *f = &n->flow;
 	struct sim *s = n->s;
@@ -115,7 +117,8 @@ static void check(struct sim_node *n, dur_t more)
 
 	if (!sim_way_awake(n) || !sim_way_awake(to) || !knows(n, to) || !knows(to, n))
 		f->hindered = s->now;
-	since = later(f->answered, f->hindered);
+	/* Before the first call that was lost nobody asked, and nobody was refused. */
+	since = later(f->called.ns ? f->called : s->now, f->hindered);
 	if (ts_before(s->now, ts_add(since, QUIET)))
 		return;
 	direct = later(since, sim_net_calm_since(s->net, n->index, to->index));
@@ -126,12 +129,12 @@ static void check(struct sim_node *n, dur_t more)
 		f->worst[0] = d;
 	if (d.ns == 0 && w.ns > f->worst[1].ns)
 		f->worst[1] = w;
-	if (d.ns > DIRECT_GRACE.ns + more.ns)
+	if (d.ns > DIRECT_GRACE.ns)
 		sim_fail(s, CHECK_REACHABLE,
 			"n%u calls n%u, which nothing keeps it from, and has had no answer for "
 			"%.0f s",
 			n->index, to->index, (double)d.ns / 1e9);
-	else if (w.ns > RELAY_GRACE.ns + more.ns)
+	else if (w.ns > RELAY_GRACE.ns)
 		sim_fail(s, CHECK_REACHABLE,
 			"n%u calls n%u, which it can reach through others, and has had no answer "
 			"for %.0f s",
@@ -144,9 +147,9 @@ void sim_flows_forgive(struct sim *s)
 		s->nodes[i]->flow.hindered = s->now;
 }
 
-void sim_flows_check(struct sim *s, bool quiet)
+void sim_flows_check(struct sim *s)
 {
 	for (unsigned i = 0; i < s->cfg.nodes && !s->failed; i++)
 		if (s->nodes[i]->running && s->nodes[i]->flow.until.ns && on(s->nodes[i]))
-			check(s->nodes[i], quiet ? DUR_SEC(0) : FAULTS_GRACE);
+			check(s->nodes[i]);
 }

@@ -18,7 +18,7 @@ struct sim_flow {
 	unsigned to;
 	ts_t until; /* another partner then; zero: none yet */
 	ts_t begun;
-	ts_t answered;
+	ts_t called;   /* the first call that has had no answer; zero: all have */
 	ts_t hindered; /* it was last known that no answer could come in time */
 	uint64_t sent, back;
 	dur_t worst[2]; /* longest silence that was nobody's fault but ours: directly, by others */
@@ -28,8 +28,7 @@ struct sim_flow {
 void sim_flow_second(struct sim_node *n);
 /* A data packet with @body came from the node of @p. */
 void sim_flow_data(struct sim_node *n, struct sim_slot *p, const uint8_t *body);
-/* Look at all of them; once a second. @quiet: no faults are under way; else it may take longer. */
-void sim_flows_check(struct sim *s, bool quiet);
+void sim_flows_check(struct sim *s);   /* look at all of them; once a second */
 void sim_flows_forgive(struct sim *s); /* what was wrong until now counts no more */
 
 #endif

@@ -21,8 +21,7 @@
 #define PAIRWISE_MAX  128
 #define PAIRS_SAMPLED 8192
 #define KEYS_GRACE    5  /* seconds that a pair may not open what the other seals */
-#define FAULTS_GRACE  10 /* more than cfg.routable, while others are in trouble */
-#define RELAY_GRACE   10 /* the same where relays or translators are needed */
+#define RELAY_GRACE   10 /* more than cfg.routable, where relays or translators are needed */
 #define OWNERS_GRACE  10 /* that it may differ about an owner */
 
 struct pair {
@@ -36,7 +35,7 @@ struct pairs {
 	struct sim *s;
 	struct pair *v;
 	size_t count;
-	bool quiet;
+	struct pairs_worst worst;
 	struct route_set *mine; /* by node: its own prefixes that have not lost */
 	struct route_set *owns; /* by node: those and its routes */
 };
@@ -103,6 +102,17 @@ void pairs_forgive(struct pairs *p)
 {
 	for (size_t i = 0; i < p->count; i++)
 		p->v[i] = (struct pair){.a = p->v[i].a, .b = p->v[i].b};
+}
+
+const struct pairs_worst *pairs_worst(const struct pairs *p)
+{
+	return &p->worst;
+}
+
+static void note(unsigned *worst, unsigned secs)
+{
+	if (secs > *worst)
+		*worst = secs;
 }
 
 /* --- keys --- */
@@ -229,7 +239,8 @@ static void check_owners(struct pairs *p, struct pair *q, struct sim_node *a, st
 		r = r ? r : differ(p, b, a);
 	}
 	q->dispute = r ? q->dispute + 1 : 0;
-	if (q->dispute > OWNERS_GRACE + (p->quiet ? 0 : FAULTS_GRACE))
+	note(&p->worst.owners, q->dispute);
+	if (q->dispute > OWNERS_GRACE)
 		sim_fail(p->s, CHECK_OWNERS,
 			"n%u and n%u can talk and have different owners for %s for %u s", a->index,
 			b->index, pfx_fmt(&r->p.pfx, text), q->dispute);
@@ -255,6 +266,7 @@ static void check_claims(struct pairs *p, struct pair *q, struct sim_node *a, st
 	if (x && !(knows(a, &b->id.pub) && knows(b, &a->id.pub)))
 		x = NULL;
 	q->claims = x ? q->claims + 1 : 0;
+	note(&p->worst.claims, q->claims);
 	if (q->claims > OWNERS_GRACE)
 		sim_fail(p->s, CHECK_CLAIMS, "n%u and n%u know each other and both use %s for %u s",
 			a->index, b->index, pfx_fmt(&x->pfx, text), q->claims);
@@ -303,8 +315,8 @@ static void check_routable(struct pairs *p, uint8_t *lost, bool direct, const st
 	char text[PFX_STRLEN];
 
 	*lost = r ? *lost + 1 : 0;
-	if (*lost > p->s->cfg.routable.ns / DUR_SEC(1).ns + (p->quiet ? 0 : FAULTS_GRACE) +
-			    (direct ? 0 : RELAY_GRACE))
+	note(&p->worst.unroutable[direct ? 0 : 1], *lost);
+	if (*lost > p->s->cfg.routable.ns / DUR_SEC(1).ns + (direct ? 0 : RELAY_GRACE))
 		sim_fail(p->s, CHECK_ROUTABLE,
 			"n%u can reach n%u and has no route to its %s for %u s", from->index,
 			to->index, pfx_fmt(&r->p.pfx, text), *lost);
@@ -326,11 +338,10 @@ static bool talk_by_others(const struct sim *s, const struct sim_node *a, const 
 	       ts_due(ts_add(sim_way_since(s, a->index, b->index), DUR_SEC(1)), s->now);
 }
 
-void pairs_second(struct pairs *p, bool quiet)
+void pairs_second(struct pairs *p)
 {
 	struct sim *s = p->s;
 
-	p->quiet = quiet;
 	for (unsigned i = 0; i < s->cfg.nodes; i++)
 		if (s->nodes[i]->running)
 			gather(p, s->nodes[i]);

@@ -11,7 +11,12 @@ struct pairs;
 struct pairs *pairs_new(struct sim *s); /* NULL: no memory */
 void pairs_free(struct pairs *p);
 void pairs_forgive(struct pairs *p); /* what was wrong until now counts no more */
-/* @quiet: no faults are under way; else what is found by way of others may take them longer. */
-void pairs_second(struct pairs *p, bool quiet);
+void pairs_second(struct pairs *p);
+
+/* The longest that each was wrong, in seconds: what the bounds are held against. */
+struct pairs_worst {
+	unsigned owners, claims, unroutable[2]; /* directly, by others */
+};
+const struct pairs_worst *pairs_worst(const struct pairs *p);
 
 #endif
