@@ -111,6 +111,16 @@ static ts_t peer_deadline(const struct path *p, const struct peer *pr)
 	return pr->search ? ts_min(t, pr->search->until) : t;
 }
 
+static void doubt_look(struct path *p, struct peer *pr)
+{
+	const struct live *l = &pr->live[peer_way(pr)];
+	bool doubt = pr->linked && l->suspect && l->tries > 1;
+
+	if (doubt != pr->doubt)
+		peer_dirty(p, pr, DIRTY_DOUBT);
+	pr->doubt = doubt;
+}
+
 /* After every call: set the timers of the peers that it touched. */
 void path_settle(struct path *p)
 {
@@ -122,6 +132,7 @@ void path_settle(struct path *p)
 		ts_t when = peer_deadline(p, pr), soonest = ts_add(p->now, TICK_MIN);
 
 		list_del(n);
+		doubt_look(p, pr);
 		if (ts_before(when, soonest))
 			when = soonest;
 		if (ts_before(FAR, when))
@@ -699,6 +710,10 @@ static bool take_dirty(struct path *p, struct peer *pr, struct path_act *out)
 	} else if (pr->dirty & DIRTY_STATE) {
 		pr->dirty &= ~DIRTY_STATE;
 		out->type = PATH_STATE;
+	} else if (pr->dirty & DIRTY_DOUBT) {
+		pr->dirty &= ~DIRTY_DOUBT;
+		out->type = PATH_DOUBT;
+		out->on = pr->doubt;
 	} else if (pr->dirty & DIRTY_RELAY_BAD) {
 		return take_bad_relay(p, pr, out);
 	} else if (pr->dirty & DIRTY_UNREACHABLE) {
@@ -757,6 +772,7 @@ int path_get(const struct path *p, const struct node_key *node, struct path_info
 	out->loss_permille = c->loss * 1000 / 65536;
 	out->mtu = pr->mtu[way].on ? pr->mtu[way].cur : 0;
 	out->mtu_searching = pr->mtu[way].searching;
+	out->doubt = pr->doubt;
 	out->halves = pr->linked && peer_halves(pr);
 	for (unsigned i = 0; pr->sides && i < p->cfg.side_ports; i++)
 		out->side_ports_off += pr->sides[i].off;

@@ -93,6 +93,9 @@ enum path_act_type {
 	PATH_RELAY_BAD,
 	/* node, state, route: for status and the log */
 	PATH_STATE,
+	/* node, on: a probe by the way in use was lost, so that it may be dead; or it is known by now
+	 * whether it is. Who can do without that way may leave it at once */
+	PATH_DOUBT,
 };
 
 struct path_act {
@@ -182,7 +185,7 @@ int path_recv(
 void path_tick(struct path *p, ts_t now);
 /* When to call path_tick() next. Holds after path_next() was drained. */
 ts_t path_deadline(const struct path *p);
-/* Take the next action; false (and PATH_NONE): none. USE, SIDE_PORT, MTU, STATE tell the newest
+/* Take the next action; false (and PATH_NONE): none. USE, SIDE_PORT, MTU, STATE, DOUBT tell the newest
  * state of a node, not each step to it. */
 bool path_next(struct path *p, struct path_act *out);
 
@@ -195,6 +198,7 @@ struct path_info {
 	dur_t rtt;    /* of the path in use; < 0: not measured */
 	unsigned loss_permille;
 	unsigned mtu;
+	bool doubt; /* as PATH_DOUBT told */
 	bool mtu_searching, halves;
 	unsigned side_ports_off; /* own source ports turned off for want of answers */
 	uint32_t black_holes;

@@ -141,6 +141,7 @@ struct peer {
 	uint32_t switches;
 	/* [0] the direct way, [1] through the relays of route, or of the one before */
 	struct live live[2];
+	bool doubt; /* a probe by the way in use was lost, and the next may not be */
 	struct cost cost[2];
 	struct plpmtu mtu[2];
 	struct side *sides; /* cfg.side_ports of them; NULL: no data went by one yet */
@@ -188,6 +189,7 @@ struct peer {
 #define DIRTY_CONNECT     0x08u
 #define DIRTY_UNREACHABLE 0x10u
 #define DIRTY_RELAY_BAD   0x20u
+#define DIRTY_DOUBT       0x40u
 
 /* An ask that waits until our own way to its target was measured. */
 struct pending {

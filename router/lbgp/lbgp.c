@@ -487,7 +487,7 @@ static void look_at_ways(struct lbgp *l, ts_t now)
 		look_at_way(l, value, now);
 	for (size_t it = 0; map_next(l->speakers, &it, &key, &value);) {
 		struct speaker *x = value;
-		bool last = distrusted(x, now) || (x->way == LBGP_ROUNDABOUT && outdone(l, x, now));
+		bool last = distrusted(x, now) || (x->way == LBGP_DOUBTFUL && outdone(l, x, now));
 
 		x->judge |= last != x->last && (x->link || x->gateway);
 		x->last = last;

@@ -57,7 +57,7 @@ struct lbgp_link {
  * comes and goes makes no news. */
 enum lbgp_way {
 	LBGP_WORKS,
-	LBGP_ROUNDABOUT, /* through relays: a last resort while another of its kind works directly */
+	LBGP_DOUBTFUL, /* through relays, or perhaps failing: a last resort while another of its kind works */
 	LBGP_FAILS,
 };
 #define LBGP_HOLD_MIN DUR_SEC(2)

@@ -77,11 +77,13 @@ static void peer_del(void *ctx, uint32_t peer)
 
 static enum lbgp_way way(void *ctx, const struct node_key *key)
 {
-	enum path_state state = paths_state(ctx, key);
+	struct path_info info;
 
-	return state == PATH_ST_LOST      ? LBGP_FAILS
-	       : state == PATH_ST_RELAYED ? LBGP_ROUNDABOUT
-					  : LBGP_WORKS;
+	if (!paths_get(ctx, key, &info))
+		return LBGP_WORKS;
+	return info.state == PATH_ST_LOST                    ? LBGP_FAILS
+	       : info.doubt || info.state == PATH_ST_RELAYED ? LBGP_DOUBTFUL
+							     : LBGP_WORKS;
 }
 
 static void route(void *ctx, const struct lbgp_route *r)
@@ -143,12 +145,13 @@ bool link_bgp_underlay(struct daemon *d, const struct pfx *p, char hit[IP_STRLEN
 /* What is held to be a last resort carries nothing that would find out that it works again. */
 static void ask_held(struct daemon *d)
 {
+	struct path_info info;
 	uint32_t it = 0;
 	struct peer *p;
 
 	while (lbgp_count(d->link->lbgp) && peers_next(d, &it, &p))
-		if (p->up && lbgp_held(d->link->lbgp, &p->key) &&
-			paths_state(d, &p->key) != PATH_ST_DIRECT)
+		if (p->up && lbgp_held(d->link->lbgp, &p->key) && paths_get(d, &p->key, &info) &&
+			info.state != PATH_ST_DIRECT)
 			paths_ask(d, &p->key);
 }
 

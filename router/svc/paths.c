@@ -501,6 +501,12 @@ static void on_state(struct daemon *d, const struct path_act *a)
 		status_node_name(d, &a->node, name), paths_text(d, &a->node, way, sizeof(way)));
 }
 
+static void on_doubt(struct daemon *d, const struct path_act *a)
+{
+	(void)a;
+	link_svc_way_changed(d);
+}
+
 static void (*const handlers[])(struct daemon *d, const struct path_act *a) = {
 	[PATH_SEND] = on_send,
 	[PATH_USE] = on_use,
@@ -511,6 +517,7 @@ static void (*const handlers[])(struct daemon *d, const struct path_act *a) = {
 	[PATH_UNREACHABLE] = on_unreachable,
 	[PATH_RELAY_BAD] = on_relay_bad,
 	[PATH_STATE] = on_state,
+	[PATH_DOUBT] = on_doubt,
 };
 
 bool paths_drain(struct daemon *d)

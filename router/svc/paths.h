@@ -63,8 +63,8 @@ ts_t paths_deadline(const struct daemon *d);
 #define PATHS_TEXT (WIRE_RELAY_LABELS_MAX * (NODE_NAME_MAX + 2) + 8)
 /* For status: "direct", "relay NAME", "relay NAME, NAME", "lost", or "" without a session. */
 const char *paths_text(struct daemon *d, const struct node_key *key, char *out, size_t cap);
-/* Of the way to @key; PATH_ST_IDLE: nothing is known of it. */
-enum path_state paths_state(const struct daemon *d, const struct node_key *key);
+/* Of the way to @key; false: nothing is known of it. */
+bool paths_get(const struct daemon *d, const struct node_key *key, struct path_info *out);
 /* Ask whether the way to @key works, as if data had just been sent there: one that failed and is not used any
  * more would else not be found to work again. */
 void paths_ask(struct daemon *d, const struct node_key *key);

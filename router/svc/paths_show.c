@@ -32,11 +32,9 @@ static const char *route_text(struct daemon *d, const struct path_route *r, char
 	return out;
 }
 
-enum path_state paths_state(const struct daemon *d, const struct node_key *key)
+bool paths_get(const struct daemon *d, const struct node_key *key, struct path_info *out)
 {
-	struct path_info info;
-
-	return path_get(d->paths->core, key, &info) == 0 ? info.state : PATH_ST_IDLE;
+	return path_get(d->paths->core, key, out) == 0;
 }
 
 const char *paths_text(struct daemon *d, const struct node_key *key, char *out, size_t cap)

@@ -66,7 +66,7 @@ struct node {
 		struct ep ep;
 		ts_t next;
 	} dial[NODES_MAX];
-	unsigned sends, states[NODES_MAX], bad_relays[NODES_MAX];
+	unsigned sends, states[NODES_MAX], bad_relays[NODES_MAX], doubts[NODES_MAX];
 	bool unreachable[NODES_MAX];
 };
 
@@ -499,6 +499,10 @@ static void drain(struct net *t, unsigned i)
 			break;
 		case PATH_STATE:
 			x->states[j]++;
+			break;
+		case PATH_DOUBT:
+			assert_true(a.on != (x->doubts[j] % 2 > 0));
+			x->doubts[j]++;
 			break;
 		case PATH_NONE:
 			fail();

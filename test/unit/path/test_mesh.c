@@ -184,6 +184,38 @@ static void test_side_port(void **state)
 	net_free(t);
 }
 
+/* The first probe that is lost is told, 0.4 s after data went in vain, and what became of it; a way that carries
+ * is never doubted, and a short failure is over when it is. */
+static void test_doubt(void **state)
+{
+	struct net *t = net_new(2, 3);
+	unsigned ms = 0;
+
+	(void)state;
+	net_start(t, 1500);
+	join_all(t);
+	flow(t, 0, 1, 0, 1000);
+	flow(t, 1, 0, 0, 1000);
+	run(t, 30000);
+	assert_int_equal(t->n[0].doubts[1] + t->n[1].doubts[0], 0);
+	for (int dead = 0; dead < 2; dead++) {
+		cut_both(t, 0, 1, true);
+		for (ms = 0; !info(t, 0, 1).doubt; ms += 10)
+			run(t, 10);
+		assert_in_range(ms, 300, 500);
+		assert_int_equal(t->n[0].doubts[1], 1 + 2 * dead);
+		assert_int_equal(info(t, 0, 1).state, PATH_ST_DIRECT);
+		run(t, dead ? 250 : 50);
+		assert_int_equal(info(t, 0, 1).state, dead ? PATH_ST_LOST : PATH_ST_DIRECT);
+		cut_both(t, 0, 1, false);
+		run(t, 1000);
+		assert_false(info(t, 0, 1).doubt);
+		assert_int_equal(info(t, 0, 1).state, PATH_ST_DIRECT);
+		assert_int_equal(t->n[0].doubts[1] % 2, 0);
+	}
+	net_free(t);
+}
+
 /* Heavy loss is no death: with a tenth of everything lost, ways change seldom and never for long. */
 static void test_loss(void **state)
 {
@@ -212,6 +244,7 @@ int main(void)
 		cmocka_unit_test(test_lost),
 		cmocka_unit_test(test_side_port),
 		cmocka_unit_test(test_loss),
+		cmocka_unit_test(test_doubt),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
