@@ -1,7 +1,8 @@
 #!/bin/bash
 # t_transit.sh - three clusters in a chain, east - mid - west: without a word nothing goes through mid; by policy it
-# does, over one gateway of mid and over two, and the policy taken back closes it again. A range that was heard
-# of once stays closed: while no gateway leads there, after a restart of weftd, on members too, masquerade or not.
+# does, over one gateway of mid and over two, and the policy taken back closes it again. A direct link beside it is
+# left for the way through mid when it fails, and taken again when it works. A range that was heard of once stays
+# closed: while no gateway leads there, after a restart of weftd, on members too, masquerade or not.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}
@@ -17,6 +18,7 @@ linked() { clusters "$1" "[l['state'] for l in d['links']] == ['up'] * $2"; }
 behind() { clusters "$1" "any(p['prefix'] == '$2' and p['gateway'] for p in d['prefixes'])"; }
 closed() { clusters "$1" "any(p['prefix'] == '$2' and not p['gateway'] for p in d['prefixes'])"; }
 knows() { clusters "$1" "any(p['prefix'] == '$2' for p in d['prefixes'])"; }
+established() { clusters "$1" "any(g['bgp'] == 'Established' for l in d['links'] if l['link'] == '$2' for g in l['gateways'])"; }
 path_len() { [ "$(clusters "$1" "len(next(p['path'] for p in d['prefixes'] if p['prefix'] == '$2').split())")" = "$3" ]; }
 
 cluster_start() { # NAME N NET RANGE SEED [OPTION...]
@@ -111,6 +113,29 @@ in_pod p2 ping -c 1 -t 6 -W 2 -q 10.32.34.2 >/dev/null || fail "six hops are not
 not in_pod p2 ping -c 1 -t 4 -W 1 -q 10.32.34.2 >/dev/null || fail "the TTL does not fall at gateways"
 not shows Redirect in_pod p2 ping -c 5 -i 0.1 -W 2 10.32.34.2 || fail "a gateway sends redirects"
 for h in h1 h3 h5; do clusters $h "d['self']['bgp_error'] == ''" || fail "$h can't speak BGP"; done
+
+step "a direct link fails, and mid is the detour"
+weft_at h1 cluster link --name west >"$net_dir/direct"
+weft_at h5 cluster accept --name east - <"$net_dir/direct" >/dev/null
+within 20 "h2 leads west directly" path_len h2 $WEST 1
+within 20 "h6 leads east directly" path_len h6 $EAST 1
+keep_busy p2 10.32.34.2
+for times in 1 2; do
+	cut_both 1 5
+	within 1 "h2 leads west by mid" path_len h2 $WEST 2
+	within 1 "h6 leads east by mid" path_len h6 $EAST 2
+	within 1 "p2 reaches p6" pings p2 10.32.34.2
+	[ $times = 1 ] || within 15 "BGP has given the link up" not established h1 west
+	mend_both 1 5
+	within 10 "h2 leads west directly again" path_len h2 $WEST 1
+	within 10 "h6 leads east directly again" path_len h6 $EAST 1
+	pings p2 10.32.34.2 || fail "p6 is not reached"
+done
+keep_busy_stop
+weft_at h1 cluster unlink west >/dev/null
+weft_at h5 cluster unlink east >/dev/null
+within 10 "h2 leads west by mid" path_len h2 $WEST 2
+within 10 "h6 leads east by mid" path_len h6 $EAST 2
 
 step "over two gateways of mid"
 mid_conf all >"$net_dir/h4.yaml"
