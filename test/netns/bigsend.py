@@ -12,14 +12,14 @@ level, discover, mtu_opt = (41, 23, 24) if v6 else (0, 10, 14)  # IPV6_MTU_DISCO
 def connected(mode):
     s = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
     s.setsockopt(level, discover, mode)
-    s.settimeout(2)
+    s.settimeout(0.3)
     s.connect((addr, port))
     return s
 
 
 def comes_back(s, n):
     data = bytes(i * 7 & 255 for i in range(n))
-    for _ in range(5):
+    for _ in range(30):
         try:
             s.send(data)
             while True:

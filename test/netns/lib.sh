@@ -169,9 +169,10 @@ mesh_is_full() {
 drops_at() { json_at "$1" "d['traffic']['drops'].get('$2', 0)" status; }
 
 # --- captures on the underlay ---
+# capture_start HOST [INTERFACE [BYTES]]: of each packet (all)
 capture_start() {
 	rm -f "$net_dir/capture.pcap"
-	ip netns exec "$(ns_of "$1")" tcpdump -i u0 -U -s 0 --immediate-mode -w "$net_dir/capture.pcap" 2>"$net_dir/tcpdump.log" &
+	ip netns exec "$(ns_of "$1")" tcpdump -i "${2:-u0}" -U -s "${3:-0}" --immediate-mode -w "$net_dir/capture.pcap" 2>"$net_dir/tcpdump.log" &
 	echo $! >"$net_dir/tcpdump.pid"
 	wait_for "tcpdump" grep -q "listening on" "$net_dir/tcpdump.log"
 }

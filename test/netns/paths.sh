@@ -1,4 +1,46 @@
-# paths.sh - helpers for tests of paths: cuts on the underlay, and what status says of ways. Sourced after lib.sh.
+# paths.sh - helpers for tests of paths and membership: meshes that stand, cuts on the underlay, and what status
+# says of nodes and ways. Sourced after lib.sh.
+
+# mesh_up N OPTION...: weftd on h1..hN of mesh_hosts, begun side by side; returns when all agree.
+mesh_up() {
+	local n=$1 k p pids=()
+	shift
+	for k in $(seq "$n"); do
+		node_start "$k" "$@" &
+		pids+=($!)
+	done
+	for p in "${pids[@]}"; do wait "$p" || return 1; done
+	# shellcheck disable=SC2046
+	wait_for "$n nodes to agree" all_agree "$n" "$((2 * n - 2))" $(seq -f h%g "$n")
+}
+# all_agree N PREFIXES HOST...: each is ready, sees N nodes up and none of them in doubt, and routes to at least
+# PREFIXES of the others'.
+all_agree() {
+	local n=$1 p=$2 h
+	shift 2
+	for h in "$@"; do
+		json_at "$h" "d['ready'] and d['cluster']['up'] == $n and d['membership']['suspected'] == d['membership']['dead'] == 0 and d['prefixes']['remote'] >= $p" status || return 1
+	done
+}
+# all_see N HOST...: each sees N nodes up, itself included.
+all_see() { local n=$1 h; shift; for h in "$@"; do json_at "$h" "d['cluster']['up'] == $n" status || return 1; done; }
+# node_is HOST NODE PYTHON-EXPRESSION: over the node's entry p of status peers. all_say EXPRESSION NODE HOST...
+node_is() { json_at "$1" "any(p['name'] == '$2' and $3 for p in d['peers'])" status peers; }
+all_say() { local what=$1 node=$2 h; shift 2; for h in "$@"; do node_is "$h" "$node" "$what" || return 1; done; }
+# Nobody was ever held dead or its death taken back, by any of HOST...
+nobody_died() {
+	local h
+	for h in "$@"; do
+		json_at "$h" "d['membership']['deaths'] == d['membership']['false_alarms'] == 0" status ||
+			{ echo "$h: $(json_at "$h" "d['membership']" status)" >&2; return 1; }
+	done
+}
+# reaches FROM TO...: the pod of host FROM (a number) reaches those of the others.
+reaches() {
+	local from=$1 to
+	shift
+	for to in "$@"; do pings "p$from" "10.32.$to.2" || wait_for "p$from to reach p$to" pings "p$from" "10.32.$to.2" || return 1; done
+}
 
 # cut A B: the nth host hB hears nothing of hA any more (one direction); mend A B.
 cut() {
@@ -20,6 +62,9 @@ mend_both() { mend "$1" "$2"; mend "$2" "$1"; }
 way() {
 	json_at "$1" "next((c['path'] for c in d['connections'] if c['name'] == '$2' and c['state'] == 'established'), '')" status connections
 }
+# Where the node's packets go to. endpoint_of HOST NODE
+endpoint_of() { json_at "$1" "next((c['endpoint'] for c in d['connections'] if c['name'] == '$2' and c['state'] == 'established'), '')" status connections; }
+endpoint_is() { [ "$(endpoint_of "$1" "$2")" = "$3" ]; }
 way_is() { [ "$(way "$1" "$2")" = "$3" ]; }
 # path_mtu HOST NODE
 path_mtu() {

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Two hosts behind routers that let nothing in but answers: with NAT, and without. Both know a third host
-# alone, and open towards each other at the same time when it says so. Where the NATs choose ports that
-# nobody can foretell, the third relays.
+# Eight hosts, two of them (h2, h3) behind routers that let nothing in but answers: with NAT, and without. All know
+# h1 alone at first. h2 and h3 open towards each other at the same time when a common peer says so; where their NATs
+# choose ports that nobody can foretell, one relays. The six on the open network reach both, and are reached.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}
@@ -44,12 +44,29 @@ router() {
 	[ "$2" != firewall ] || ip -n "$(ns_of "r$1")" route replace "198.51.10$((5 - $1)).0/24" via "192.0.2.$((5 - $1))"
 }
 endpoint_of() { json_at "$1" "next((c['endpoint'] for c in d['connections'] if c['name'] == '$2' and c['state'] == 'established'), '')" status connections; }
+# Who arranged a simultaneous open, in all.
+arranged() {
+	local h n=0
+	for h in "${open[@]}"; do n=$((n + $(counter $h punches_arranged))); done
+	echo $n
+}
 counter() { json_at "$1" "d['counters']['paths']['$2']" report; }
 restart() {
 	local n
-	for n in 1 2 3; do [ ! -e "$net_dir/h$n/pid" ] || weftd_stop "h$n" KILL; done
+	for n in 1 2 3 4 5 6 7 8; do [ ! -e "$net_dir/h$n/pid" ] || weftd_stop "h$n" KILL; done
 	rm -rf "$net_dir"/h?/state
-	for n in 1 2 3; do node_start $n; done
+	mesh_up 8
+}
+# The six reach the two behind routers, who call them or are called by a word of a common peer; and back.
+all_reach() {
+	local n
+	for n in 1 4 5 6 7 8; do
+		reaches $n 2 3
+		reaches 2 $n
+		reaches 3 $n
+	done
+	wait_for "all to agree still" all_agree 8 14 "${all[@]}"
+	nobody_died "${all[@]}" || fail "somebody was held dead"
 }
 # opened KIND: h2 and h3 find a direct way.
 opened() {
@@ -64,29 +81,41 @@ opened() {
 	keep_busy_stop
 }
 
-net_underlay h1 r2 r3
-ip -n "$(ns_of h1)" -6 addr flush dev u0 scope global
-net_pod h1 p1 1
+open=(h1 h4 h5 h6 h7 h8) all=(h1 h2 h3 h4 h5 h6 h7 h8)
+net_underlay h1 r2 r3 h4 h5 h6 h7 h8
+for h in "${open[@]}"; do
+	ip -n "$(ns_of $h)" -6 addr flush dev u0 scope global
+	net_pod $h p${h#h} ${h#h}
+done
 behind 2
 behind 3
 "$build/cli/weft" key new --out "$net_dir/secret" >/dev/null
 
 step "two NATs"
 opened nat
-[ "$(counter h1 punches_arranged)" -ge 1 ] || fail "h1 arranged nothing"
+[ "$(arranged)" -ge 1 ] || fail "nobody arranged anything"
 [ "$(endpoint_of h2 h3)" = 192.0.2.3:6793 ] || fail "h2 sees h3 at $(endpoint_of h2 h3)"
 [ "$(endpoint_of h3 h2)" = 192.0.2.2:6793 ] || fail "h3 sees h2 at $(endpoint_of h3 h2)"
-json_at h2 "d['counters']['paths']['nat'] == 'steady'" report || fail "h2 does not know that it is behind a NAT"
+for h in h2 h3; do
+	json_at $h "d['counters']['paths']['nat'] == 'steady'" report || fail "$h does not know that it is behind a NAT"
+done
+all_reach
 
 step "NATs with ports that nobody can foretell"
 router 2 random
 router 3 random
 restart
 within 20 "p2 reaches p3" pings p2 10.32.3.2
-way_is h2 h3 "relay h1" || fail "h2's way to h3 is '$(way h2 h3)'"
+[[ "$(way h2 h3)" == "relay h"[145678] ]] || fail "h2's way to h3 is '$(way h2 h3)'"
+[[ "$(way h3 h2)" == "relay h"[145678] ]] || fail "h3's way to h2 is '$(way h3 h2)'"
 udp_tcp_echo p3 p2 10.32.2.2 "behind-random"
+all_reach
 
 step "stateful firewalls without NAT"
-for n in 2 3; do ip -n "$(ns_of h1)" route add 198.51.10$n.0/24 via 192.0.2.$n; done
+for h in "${open[@]}"; do
+	for n in 2 3; do ip -n "$(ns_of $h)" route add 198.51.10$n.0/24 via 192.0.2.$n; done
+done
 opened firewall
 [ "$(endpoint_of h2 h3)" = 198.51.103.2:6793 ] || fail "h2 sees h3 at $(endpoint_of h2 h3)"
+json_at h2 "d['counters']['paths']['nat'] != 'steady'" report || fail "h2 takes the firewall for a NAT"
+all_reach

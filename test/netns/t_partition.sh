@@ -30,7 +30,6 @@ part() {
 	done
 }
 heal() { local n; for n in 1 2 3 4 5 6 7 8; do in_host h$n nft delete table inet part; done; }
-all_see() { local n=$1 h; shift; for h in "$@"; do json_at "$h" "d['cluster']['up'] == $n" status || return 1; done; }
 # routes_agree PREFIX NODE HOST...: each HOST routes the prefix to NODE.
 routes_agree() {
 	local p=$1 node=$2 h
@@ -43,8 +42,7 @@ no_route() { local p=$1 h; shift; for h in "$@"; do json_at "$h" "not any(r['pre
 
 mesh_hosts 8
 step "eight nodes"
-for n in 1 2 3 4 5 6 7 8; do node_start $n; done
-wait_for "all to know all" all_see 8 "${A[@]}" "${B[@]}"
+mesh_up 8
 pings p1 10.32.8.2 || wait_for "p1 to reach p8" pings p1 10.32.8.2
 
 step "halves"

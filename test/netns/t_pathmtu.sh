@@ -1,7 +1,9 @@
 #!/bin/bash
-# The path's MTU is found by probes alone: on the way stands a switch port that drops what is too large without
-# a word. Its MTU goes down under traffic, 9000 to 1280; each payload size around the edge passes, what is
-# larger gets a too-big, TCP goes on, and no outer packet is ever fragmented.
+# Eight hosts on an underlay of 9000, 1500, 1400 and 1280, two of each: what their interfaces carry they know; that
+# another's carries less, probes alone find, since the switch drops what is too large without a word. Between each
+# two kinds each payload size around the edge passes, what is larger gets a too-big, TCP goes on, and no outer packet
+# is ever fragmented. Then it changes under traffic: on the way, 9000 to 1280, with nobody told; and at the
+# interfaces, up and down.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}
@@ -25,50 +27,100 @@ mss_fits() {
 		{ echo "MSS between $1 and $2:" >&2; cat "$log" >&2; return 1; }
 }
 
-port_mtu() {
-	local h
-	for h in 1 2; do ip -n "$(ns_of sw)" link set "sw-h$h" mtu "$1"; done
+# What the switch passes to and from these hosts, numbers: port_mtu MTU HOST...; if_mtu: at the interface too.
+port_mtu() { local m=$1 n; shift; for n in "$@"; do ip -n "$(ns_of sw)" link set "sw-h$n" mtu "$m"; done; }
+if_mtu() { local m=$1 n; port_mtu "$@"; shift; for n in "$@"; do ip -n "$(ns_of h$n)" link set u0 mtu "$m"; done; }
+forget_paths() {
+	local n
+	for n in "$@"; do
+		ip -n "$(ns_of p$n)" route flush cache
+		ip -n "$(ns_of p$n)" -6 route flush cache
+	done
+}
+# Inside: what IPv4 and IPv6 packets may have on a path of so many bytes. By IPv6 halves carry what is above it.
+inner4() { echo $(($1 - 64)); }
+inner6() { echo $(($1 - 64 < 1280 ? 1280 : $1 - 64)); }
+# sizes A B OUTER: both ways and families, every payload of the 61 sizes up to the edge comes back whole.
+sizes() {
+	local from=$1 to=$2 v4 v6 k
+	v4=$(inner4 "$3") v6=$(inner6 "$3")
+	for k in 1 2; do
+		tool udpload p$from sweep "10.32.$to.2" 7001 $((v4 - 28 - 60)) $((v4 - 28)) 8
+		tool udpload p$from sweep "fd32:0:0:$to::2" 7001 $((v6 - 48 - 60)) $((v6 - 48)) 8
+		from=$2 to=$1
+	done
+}
+# too_big A B OUTER: what is larger is refused, with the right size; without DF it arrives in fragments, inside.
+too_big() {
+	in_pod p$1 /usr/bin/python3 "$root/test/netns/bigsend.py" 10.32.$2.2 7001 "$(inner4 "$3")"
+	in_pod p$1 /usr/bin/python3 "$root/test/netns/bigsend.py" fd32:0:0:$2::2 7001 "$(inner6 "$3")"
+}
+tcp_both() { tcp_load p$2 p$1 10.32.$2.2 1 4; tcp_load p$1 p$2 fd32:0:0:$1::2 1 4; }
+# known A B OUTER: both have found it.
+known() {
+	within 10 "h$1 knows of $3 to h$2" path_mtu_is h$1 h$2 $3
+	within 10 "h$2 knows it too" path_mtu_is h$2 h$1 $3
 }
 
-POD_MTU=9000 UNDERLAY_MTU=9000 mesh_hosts 2
-underlay_only v4 2
-wire_mode h1 h2 # super-packets would pass any port
-echo_start p1 7001
-echo_start p2 7001
-node_start 1
-node_start 2
-wait_for "a full mesh" mesh_is_full 2 h1 h2
-wait_for "p1 to reach p2" pings p1 10.32.2.2
-keep_busy p1 10.32.2.2
-capture_start h1
-for outer in 9000 1500 1400 1280; do
-	inner=$((outer - 64))
-	v6=$((inner < 1280 ? 1280 : inner))
-	step "the path carries $outer, $inner inside"
-	port_mtu $outer
-	within 10 "h1 knows" path_mtu_is h1 h2 $outer
-	within 10 "h2 knows" path_mtu_is h2 h1 $outer
-	for p in p1 p2; do
-		ip -n "$(ns_of $p)" route flush cache
-		ip -n "$(ns_of $p)" -6 route flush cache
-	done
-	if [ $outer -lt 9000 ]; then
-		# Before any too-big could have told the pods. By IPv6 halves carry what is above the path.
-		mss_fits p1 p2 10.32.2.2 $((inner - 40)) || fail "TCP over IPv4 begins with too large segments"
-		mss_fits p2 p1 fd32:0:0:1::2 $((v6 - 60)) || fail "TCP over IPv6 begins with too large segments"
+POD_MTU=9000 UNDERLAY_MTU=9000 mesh_hosts 8
+underlay_only v4 8
+wire_mode h1 h2 h3 h4 h5 h6 h7 h8 # super-packets would pass any port
+if_mtu 1500 3 4
+if_mtu 1400 5 6
+if_mtu 1280 7 8
+for n in 1 2 3 4 5 6 7 8; do echo_start p$n 7001; done
+mesh_up 8
+capture_start sw br0 128 # all that the switch forwards; the headers are enough
+
+# Every two kinds; between unequal ones the larger interface's host isn't told.
+for pair in "1 2 9000" "3 4 1500" "5 6 1400" "7 8 1280" "1 3 1500" "2 5 1400" "1 7 1280" "4 6 1400" "3 8 1280" "5 7 1280"; do
+	set -- $pair
+	step "h$1 and h$2, $3 between them"
+	reaches $1 $2
+	keep_busy p$1 10.32.$2.2
+	known $1 $2 $3
+	if [ $3 -lt 9000 ]; then
+		# Before any too-big could have told the pods.
+		mss_fits p$1 p$2 10.32.$2.2 $(($(inner4 $3) - 40)) || fail "TCP over IPv4 begins with too large segments"
+		mss_fits p$2 p$1 fd32:0:0:$1::2 $(($(inner6 $3) - 60)) || fail "TCP over IPv6 begins with too large segments"
 	fi
-	for n in 1 2; do
-		tool udpload p$n sweep "10.32.$((3 - n)).2" 7001 $((inner - 28 - 60)) $((inner - 28)) 8
-		tool udpload p$n sweep "fd32:0:0:$((3 - n))::2" 7001 $((v6 - 48 - 60)) $((v6 - 48)) 8
-	done
-	in_pod p1 /usr/bin/python3 "$root/test/netns/bigsend.py" 10.32.2.2 7001 $inner
-	in_pod p1 /usr/bin/python3 "$root/test/netns/bigsend.py" fd32:0:0:2::2 7001 $v6
-	tcp_load p2 p1 10.32.2.2 1 4
-	tcp_load p1 p2 fd32:0:0:1::2 1 4
+	sizes $1 $2 $3
+	too_big $1 $2 $3
+	tcp_both $1 $2
+	keep_busy_stop
 done
-json_at h1 "next(c['halves'] for c in d['connections'])" status connections || fail "status does not tell of halves"
-json_at h1 "next(c['black_holes'] for c in d['connections']) >= 3" status connections || fail "black holes were not counted"
+holes=$(json_at h1 "next(c['black_holes'] for c in d['connections'] if c['name'] == 'h2')" status connections)
+
+keep_busy p1 10.32.2.2
+for outer in 1500 1400 1280; do
+	step "the path of h1 and h2 changes under traffic, to $outer, and nobody is told"
+	port_mtu $outer 1 2
+	known 1 2 $outer
+	forget_paths 1 2
+	mss_fits p1 p2 10.32.2.2 $(($(inner4 $outer) - 40)) || fail "TCP over IPv4 begins with too large segments"
+	mss_fits p2 p1 fd32:0:0:1::2 $(($(inner6 $outer) - 60)) || fail "TCP over IPv6 begins with too large segments"
+	sizes 1 2 $outer
+	too_big 1 2 $outer
+	tcp_both 1 2
+done
+json_at h1 "next(c['halves'] for c in d['connections'] if c['name'] == 'h2')" status connections || fail "status does not tell of halves"
+json_at h1 "next(c['black_holes'] for c in d['connections'] if c['name'] == 'h2') >= $holes + 3" status connections || fail "black holes were not counted"
+keep_busy_stop
+
+keep_busy p3 10.32.4.2
+for outer in 9000 1400; do
+	step "the interfaces of h3 and h4 change under traffic, to $outer"
+	if_mtu $outer 3 4
+	known 3 4 $outer
+	forget_paths 3 4
+	sizes 3 4 $outer
+	too_big 3 4 $outer
+	tcp_both 3 4
+done
+keep_busy_stop
+wait_for "all to agree still" all_agree 8 14 h1 h2 h3 h4 h5 h6 h7 h8
+nobody_died h1 h2 h3 h4 h5 h6 h7 h8 || fail "somebody was held dead"
 capture_stop
+[ "$(capture_count)" -gt 10000 ] || fail "the capture is too short: $(capture_count)"
 not capture_has_fragments || fail "outer fragments on the underlay"
 not capture_has_inner || fail "inner packets in clear"
-keep_busy_stop

@@ -10,8 +10,6 @@ net_init restart "$(mktemp -d)"
 trap net_end EXIT
 
 has_route() { shows "^$2 dev weft0" ip -n "$(ns_of "$1")" route show table 679301; }
-node_is() { json_at "$1" "any(p['name'] == '$2' and $3 for p in d['peers'])" status peers; }
-all_say() { local what=$1 node=$2 h; shift 2; for h in "$@"; do node_is "$h" "$node" "$what" || return 1; done; }
 publishes() { json_at "$1" "any(p['name'] == '$2' and any(e.startswith('$3:') or e.startswith('[$3]:') for e in p['endpoints']) for p in d['peers'])" status peers; }
 membership_of() { json_at "$1" "d['membership']['$2']" status; }
 epoch_of() { json_at "$1" "d['node']['epoch']" status; }
