@@ -2,8 +2,9 @@
  *
  * Parts: bgp_fsm.c (peers, connections, state machine), bgp_conn.c (output queue), bgp_msg.c,
  * bgp_cap.c, bgp_update.c, bgp_attr.c, bgp_attr_out.c (codecs), bgp_session.c (what an Established
- * peer's messages do), bgp_restart.c (graceful restart), bgp_route.c (import, decision, export), rib.c, bgp_intern.c, bgp_pool.c
- * (tables), decide.c (which path is best), ribout.c (what is announced to whom).
+ * peer's messages do), bgp_restart.c (graceful restart), bgp_route.c (import, decision, export), bgp_table.c
+ * (what concerns all routes, in portions), rib.c, bgp_intern.c, bgp_pool.c (tables), decide.c (which path
+ * is best), ribout.c and ribout_group.c (what is announced to whom).
  *
  * In: configured peers, routes of our own, events and bytes of connections, the clock. A byte's way:
  * message - UPDATE taken apart - attribute set interned once - path of a prefix (Adj-RIB-In) -
@@ -12,7 +13,8 @@
  * filled. So nothing is done twice for a prefix that changes twice between two drains, and a slow
  * peer holds up nobody.
  *
- * Order of one drain: log, states, connections that close or are to be made, routes, bytes.
+ * Order of one drain: log, states, connections that close or are to be made, routes, bytes, work on
+ * whole tables.
  *
  * Bounds: LIM_BGP_* and LIM_SEGMENTS. Failure: no memory for a route of a peer, or for announcing to
  * it, closes its session with Cease/Out of Resources; our own routes are refused. */
@@ -90,7 +92,8 @@ static void peer_free(struct bgp *b, struct bgp_peer *p)
 {
 	p->stopped = true;
 	bgp_peer_down(p, NULL, false, NULL);
-	bgp_session_sweep(p, SIZE_MAX);
+	bgp_table_sweep(p, SIZE_MAX);
+	bgp_table_stop(p);
 	bgp_timer_set(b, &p->idle_hold, TS_NEVER);
 	list_del(&p->state_link);
 	b->peers[p->idx] = NULL;
@@ -125,6 +128,8 @@ void bgp_free(struct bgp *b)
 		if (b->peers[i])
 			peer_free(b, b->peers[i]);
 	free_closing(b);
+	while (ribout_work(b, UINT32_MAX))
+		;
 	assert(b->ngroups == 0 && list_empty(&b->senders) && b->connects == 0);
 	for (unsigned i = 0; i < b->nribs; i++) {
 		empty_rib(b, b->ribs[i]);
@@ -388,7 +393,6 @@ int bgp_peer_repolicy(struct bgp *b, uint32_t peer, const struct bgp_policy *imp
 	const struct bgp_policy *export, ts_t now)
 {
 	struct bgp_peer *p = peer_of(b, peer);
-	int err;
 
 	b->now = now;
 	if (!p)
@@ -397,11 +401,7 @@ int bgp_peer_repolicy(struct bgp *b, uint32_t peer, const struct bgp_policy *imp
 		p->cfg.import = *import;
 	if (export)
 		p->cfg.export = *export;
-	err = bgp_session_reimport(p);
-	if (err < 0) {
-		bgp_peer_cease(p, CEASE_RESOURCES, NULL);
-		return err;
-	}
+	bgp_table_judge(p);
 	return regroup(p);
 }
 
@@ -468,13 +468,10 @@ int bgp_withdraw(struct bgp *b, uint32_t vni, const struct bgp_nlri *nlri, ts_t 
 void bgp_nexthops_changed(struct bgp *b, uint32_t vni, ts_t now)
 {
 	struct rib *r = bgp_rib(b, vni);
-	struct net *n, *cursor = NULL;
-	size_t at = 0;
 
 	b->now = now;
-	while (r && (n = rib_next(r, &at, &cursor)) != NULL)
-		if (n->paths)
-			rib_mark(r, n);
+	if (r)
+		bgp_table_mark(b, r);
 }
 
 int bgp_connected(struct bgp *b, uint32_t conn, const struct ip *local, ts_t now)
@@ -628,19 +625,25 @@ static bool next_connect(struct bgp *b, struct bgp_act *out)
 	return false;
 }
 
+/* True and BGP_NONE: there is more to look at. */
 static bool next_send(struct bgp *b, struct bgp_act *out)
 {
 	while (!list_empty(&b->senders)) {
 		struct bgp_conn *c = list_entry(b->senders.next, struct bgp_conn, link);
+		bool whole;
 
 		if (c->offered) { /* bgp_written() puts it back */
 			list_del(&c->link);
 			continue;
 		}
-		bgp_conn_fill(c);
+		whole = bgp_conn_fill(c);
 		list_del(&c->link);
-		if (c->out_tail == c->out_head)
-			continue;
+		if (c->out_tail == c->out_head) {
+			if (whole)
+				continue;
+			list_add_tail(&b->senders, &c->link);
+			return true;
+		}
 		c->offered = c->out_tail - c->out_head;
 		*out = (struct bgp_act){.type = BGP_SEND,
 			.conn = c->id,

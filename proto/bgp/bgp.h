@@ -271,8 +271,9 @@ int bgp_peer_reset(struct bgp *b, uint32_t peer, const char *text, ts_t now);
  * negotiated), ERR_UNSUPPORTED (the peer can't), ERR_FULL (its output queue). */
 int bgp_peer_refresh(struct bgp *b, uint32_t peer, enum bgp_family family, ts_t now);
 /* The policy of @peer changed, here or behind its ctx: NULL keeps the pointers. Routes are judged
- * again both ways from what is stored, nothing is asked of the peer. ERR_NOT_FOUND, ERR_NOMEM (the
- * session is closed with Cease/Out of Resources). */
+ * again both ways from what is stored, nothing is asked of the peer: in portions, while actions are
+ * taken. The old policy is not called any more. ERR_NOT_FOUND, ERR_NOMEM (the session is closed with
+ * Cease/Out of Resources, as it is when memory runs out later). */
 int bgp_peer_repolicy(struct bgp *b, uint32_t peer, const struct bgp_policy *import,
 	const struct bgp_policy *export, ts_t now);
 /* RFC 8326: announce all routes with GRACEFUL_SHUTDOWN (and local preference 0 over iBGP), or stop
@@ -297,7 +298,7 @@ int bgp_originate(struct bgp *b, uint32_t vni, const struct bgp_nlri *nlri,
 	const struct bgp_attrs *attrs, ts_t now);
 /* ERR_NOT_FOUND. */
 int bgp_withdraw(struct bgp *b, uint32_t vni, const struct bgp_nlri *nlri, ts_t now);
-/* Reachability or cost of next hops changed: decide all of @vni again. */
+/* Reachability or cost of next hops changed: decide all of @vni again, in portions. */
 void bgp_nexthops_changed(struct bgp *b, uint32_t vni, ts_t now);
 
 /* Events of connections. @local is the address that the connection uses on our side. All return 0

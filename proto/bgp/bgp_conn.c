@@ -76,7 +76,9 @@ static bool fill_family(struct bgp_conn *c, unsigned f, unsigned *updates)
 	struct wr w;
 	unsigned n = 0, refresh = 0;
 
-	if (!po->group || (po->at_end && !po->begin && !po->end && !po->eor))
+	po->paused = false;
+	if (!po->group || po->next || po->rewinding ||
+		(po->at_end && !po->begin && !po->end && !po->eor))
 		return true;
 	make_room(c);
 	if (c->out_tail + RESERVE + BGP_MSG_MAX > LIM_BGP_OUT_BYTES)
@@ -89,7 +91,7 @@ static bool fill_family(struct bgp_conn *c, unsigned f, unsigned *updates)
 		refresh++;
 	}
 	n = ribout_emit(p->b, po, &w, UINT32_MAX);
-	if (n == 0 && !po->at_end && c->out_tail == 0 && wr_len(&w) == 0) {
+	if (n == 0 && !po->at_end && !po->paused && c->out_tail == 0 && wr_len(&w) == 0) {
 		/* An extended message (RFC 8654), which needs the room behind the bound. */
 		wr_init(&w, c->out, c->out_cap - RESERVE);
 		n = ribout_emit(p->b, po, &w, 1);
@@ -113,19 +115,22 @@ static bool fill_family(struct bgp_conn *c, unsigned f, unsigned *updates)
 	return po->at_end && !po->end;
 }
 
-void bgp_conn_fill(struct bgp_conn *c)
+bool bgp_conn_fill(struct bgp_conn *c)
 {
 	struct bgp_peer *p = c->peer;
-	unsigned updates = 0;
+	unsigned updates = 0, f;
 
 	if (p->up != c || p->mrai.n.pos)
-		return; /* when MRAI is over, the newest state is told, once */
-	for (unsigned f = 0; f < BGP_FAMILIES; f++)
+		return true; /* when MRAI is over, the newest state is told, once */
+	for (f = 0; f < BGP_FAMILIES; f++)
 		if (!fill_family(c, f, &updates))
-			return;
-	if (updates && p->cfg.mrai_secs)
+			break;
+	if (updates) /* RFC 4271 8.2.2: an UPDATE is a sign of life too */
+		bgp_keepalive_restart(c);
+	if (f == BGP_FAMILIES && updates && p->cfg.mrai_secs)
 		bgp_timer_set(p->b, &p->mrai,
 			ts_add(p->b->now, bgp_jitter(p->b, DUR_SEC(p->cfg.mrai_secs))));
+	return f == BGP_FAMILIES || !p->out[f].paused;
 }
 
 int bgp_written(struct bgp *b, uint32_t conn, size_t n, ts_t now)

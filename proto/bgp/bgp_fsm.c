@@ -260,7 +260,7 @@ static void hold_restart(struct bgp_conn *c)
 }
 
 /* RFC 4271 10: a third of the hold time, made shorter at random by up to a quarter. */
-static void keepalive_restart(struct bgp_conn *c)
+void bgp_keepalive_restart(struct bgp_conn *c)
 {
 	struct bgp_peer *p = c->peer;
 	dur_t third = bgp_jitter(p->b, DUR_NS(DUR_SEC(p->hold_secs).ns / 3));
@@ -457,7 +457,7 @@ static void on_send_hold(struct bgp_conn *c, struct event *ev)
 static void on_keepalive_timer(struct bgp_conn *c, struct event *ev)
 {
 	send_keepalive(c);
-	keepalive_restart(c);
+	bgp_keepalive_restart(c);
 }
 
 /* RFC 4271 6.8, 6286 2.3: of two connections the one lives that the speaker with the higher
@@ -547,7 +547,7 @@ static void on_open(struct bgp_conn *c, struct event *ev)
 	c->state = CONN_OPENCONFIRM;
 	send_keepalive(c);
 	hold_restart(c);
-	keepalive_restart(c);
+	bgp_keepalive_restart(c);
 	note_state(p);
 }
 

@@ -88,10 +88,12 @@ struct bgp_peer {
 	bool notify;             /* both know RFC 8538 */
 	bool warned;             /* of warn_prefixes */
 	bool max_hit;            /* went down by max_prefixes */
-	bool sweeping;           /* gone, and its paths go in portions, from bucket sweep_at on */
-	size_t sweep_at;
-	uint32_t local_as;    /* what we are to this peer */
-	struct bgp_caps caps; /* theirs */
+	/* bgp_table.c: what of the peer's paths is over goes; all are judged by another policy. */
+	struct table_pass sweep, judge;
+	uint8_t age[BGP_FAMILIES], keep_age[BGP_FAMILIES], deepest[BGP_FAMILIES];
+	uint32_t fresh[BGP_FAMILIES]; /* paths of the newest age */
+	uint32_t local_as;            /* what we are to this peer */
+	struct bgp_caps caps;         /* theirs */
 	struct peer_out out[BGP_FAMILIES];
 	uint32_t received, accepted; /* paths in the table */
 	struct bgp_peer_info n;      /* counters alone are used */
@@ -117,16 +119,20 @@ struct bgp {
 	struct attr_table attrs;
 	struct bgp_pool outs, wide_outs;
 	size_t npaths;
-	struct bgp_group *groups[BGP_FAMILIES * LIM_BGP_PEERS];
-	unsigned ngroups; /* slots in use are below this */
+	struct bgp_group
+		*groups[2 * BGP_FAMILIES * LIM_BGP_PEERS]; /* a peer is in two while it moves */
+	unsigned ngroups;                                  /* slots in use are below this */
 	struct list states, closing, senders;
 	unsigned connects; /* connections with tell_connect */
 	struct log_line lines[LIM_BGP_LOG_LINES];
 	unsigned line_head, line_count;
 	struct bgp_stats st;
-	unsigned add_path_groups; /* that hear several paths */
-	unsigned filling;         /* groups whose table is not exported yet */
-	unsigned sweeping;        /* peers that are */
+	unsigned add_path_groups;            /* that hear several paths */
+	unsigned filling;                    /* groups whose table is not exported yet */
+	unsigned sweeping, judging, marking; /* passes of bgp_table.c on their way */
+	unsigned rewinding, moving, leaving; /* markers in groups (ribout_group.c) */
+	unsigned dying;                      /* groups */
+	size_t markers;                      /* elements of outs that are no entries */
 	struct decide_cand cands[LIM_BGP_PEERS + 1 + NET_ID_PATHS];
 	struct path *cand_paths[LIM_BGP_PEERS + 1 + NET_ID_PATHS];
 	bgp_tap_fn tap; /* NULL: nobody looks on */
@@ -159,6 +165,7 @@ void bgp_peer_begin(struct bgp_peer *p); /* Idle: dial, or listen */
  * the peer is stopped. @by_them: @e came from the peer. */
 void bgp_peer_down(struct bgp_peer *p, const struct bgp_error *e, bool by_them, const char *why);
 void bgp_peer_cease(struct bgp_peer *p, unsigned subcode, const char *text);
+void bgp_keepalive_restart(struct bgp_conn *c);
 struct bgp_conn *bgp_conn_find(struct bgp *b, uint32_t id);
 void bgp_conn_timer(struct bgp_conn *c, enum timer_kind kind);
 void bgp_peer_timer(struct bgp_peer *p, enum timer_kind kind);
@@ -169,7 +176,8 @@ void bgp_conn_free(struct bgp_conn *c);
 void bgp_conn_begin(struct bgp_conn *c, struct wr *w);
 /* 0 or ERR_FULL. */
 int bgp_conn_end(struct bgp_conn *c, struct wr *w, unsigned msgs);
-void bgp_conn_fill(struct bgp_conn *c); /* UPDATEs and refresh marks that are due */
+/* UPDATEs and refresh marks that are due; false: there is more, in another turn. */
+bool bgp_conn_fill(struct bgp_conn *c);
 void bgp_conn_wake(struct bgp_conn *c); /* it may have something to send */
 void bgp_peer_wake(struct bgp_peer *p);
 
@@ -183,13 +191,10 @@ void bgp_session_down(struct bgp_peer *p, uint32_t keep);
 /* Bodies of messages. Negative: @e is to be sent and the session is over. */
 int bgp_session_update(struct bgp_peer *p, const uint8_t *body, size_t len, struct bgp_error *e);
 int bgp_session_refresh(struct bgp_peer *p, const uint8_t *msg, size_t len, struct bgp_error *e);
-/* All routes of a peer that is away go, in portions. */
+/* All routes that @p has told go, in portions. */
 void bgp_session_forget(struct bgp_peer *p);
-/* Remove what bgp_session_forget() left of @p, about @nets prefixes of the table further. */
-void bgp_session_sweep(struct bgp_peer *p, size_t nets);
 void bgp_session_stale_end(struct bgp_peer *p, uint32_t families);
-int bgp_session_regroup(struct bgp_peer *p);  /* export again; ERR_NOMEM */
-int bgp_session_reimport(struct bgp_peer *p); /* import again; ERR_NOMEM */
+int bgp_session_regroup(struct bgp_peer *p); /* export again; ERR_NOMEM */
 
 /* bgp_restart.c: RFC 4724 and 8538 */
 void bgp_restart_init(struct bgp *b);
@@ -209,6 +214,23 @@ void bgp_restart_check(struct bgp *b);       /* what is awaited may be less by n
 void bgp_restart_timer(struct bgp *b);
 bool bgp_restart_waits(const struct bgp *b, unsigned family);
 
+/* bgp_table.c: what concerns a whole table */
+/* A portion of the work there is. False: there is none. */
+bool bgp_table_work(struct bgp *b);
+/* The paths of @p and family @f are one step older by now, and those at most @keep steps old are kept:
+ * 0: none of them. The others are over once bgp_table_expire() was called. */
+void bgp_table_age(struct bgp_peer *p, unsigned f, unsigned keep);
+void bgp_table_expire(struct bgp_peer *p);
+/* Go on with that, about @nets prefixes of the table further. */
+void bgp_table_sweep(struct bgp_peer *p, size_t nets);
+void bgp_table_sweep_all(struct bgp *b); /* at once, where room is short */
+/* @path of @n was told (for the first time), or is about to go. */
+void bgp_path_fresh(struct bgp_peer *p, const struct net *n, struct path *path, bool is_new);
+void bgp_path_gone(struct bgp_peer *p, const struct net *n, const struct path *path);
+void bgp_table_judge(struct bgp_peer *p);          /* the import policy is another */
+void bgp_table_stop(struct bgp_peer *p);           /* none is to be judged any more */
+void bgp_table_mark(struct bgp *b, struct rib *r); /* decide all again */
+
 /* bgp_route.c: paths into the table, best ones out of it */
 /* Judge @in by the import rules and policy of @p; 0 and *@out (held, or NULL: rejected). */
 int bgp_import(struct bgp *b, struct bgp_peer *p, const struct bgp_nlri *n, struct attr_set *in,
@@ -220,9 +242,10 @@ void bgp_path_remove(
 	struct bgp *b, struct rib *r, struct net *net, struct path *path, struct bgp_peer *p);
 /* Decide one dirty net; true: *@out tells of it. */
 bool bgp_decide_next(struct bgp *b, struct bgp_act *out);
-/* A portion of what is done to whole tables: routes of peers that are gone, exports to groups that are
- * new. False: there is nothing of that kind to do. */
-bool bgp_table_work(struct bgp *b);
+/* Judge @path, one of @net's and of @p's, by the import policy as it is now. The path may be another
+ * afterwards, in the same place. ERR_NOMEM: unchanged. */
+int bgp_path_rejudge(struct bgp *b, struct bgp_peer *p, struct net *net, struct path *path);
+void bgp_close_failed(struct bgp *b); /* peers of groups whose memory ran out */
 /* Put what a group is to hear of the path @best into *@out (held; NULL: nothing). ERR_NOMEM. */
 int bgp_export(struct bgp *b, struct bgp_group *g, const struct bgp_nlri *n,
 	const struct path *best, struct attr_set **out);

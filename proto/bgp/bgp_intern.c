@@ -2,8 +2,8 @@
  *
  * Thousands of prefixes share a set, so it is encoded, hashed and parsed once. The hash is SipHash
  * with the core's key: peers choose the bytes. Reference counted; the last attr_put() frees. The
- * table doubles when it has as many sets as buckets; if there is no memory for that it goes on with
- * longer chains. */
+ * table grows by splitting one bucket after the other (linear hashing, as rib.c); if there is no memory
+ * for that it goes on with longer chains. */
 #include "bgp_intern.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@
 
 int attr_table_init(struct attr_table *t, const uint8_t seed[16])
 {
-	*t = (struct attr_table){.cap = CAP_MIN};
+	*t = (struct attr_table){.cap = CAP_MIN, .room = CAP_MIN};
 	memcpy(t->seed, seed, sizeof(t->seed));
 	t->buckets = calloc(t->cap, sizeof(*t->buckets));
 	return t->buckets ? 0 : ERR_NOMEM;
@@ -31,22 +31,49 @@ void attr_table_fini(struct attr_table *t)
 	*t = (struct attr_table){0};
 }
 
-static void grow(struct attr_table *t)
+static struct attr_set **bucket_of(const struct attr_table *t, uint32_t hash)
 {
-	size_t cap = t->cap * 2;
-	struct attr_set **b = calloc(cap, sizeof(*b)), *s, *next;
+	size_t i = hash & (t->cap - 1);
 
+	return &t->buckets[i < t->split ? hash & (2 * t->cap - 1) : i];
+}
+
+/* Room for twice as many; what is not used of it yet is not touched. */
+static bool make_room(struct attr_table *t)
+{
+	struct attr_set **b;
+
+	if (t->room > t->cap)
+		return true;
+	b = calloc(2 * t->room, sizeof(*b));
 	if (!b)
-		return;
-	for (size_t i = 0; i < t->cap; i++)
-		for (s = t->buckets[i]; s; s = next) {
-			next = s->hnext;
-			s->hnext = b[s->hash & (cap - 1)];
-			b[s->hash & (cap - 1)] = s;
-		}
+		return false;
+	memcpy(b, t->buckets, t->cap * sizeof(*b));
 	free(t->buckets);
 	t->buckets = b;
-	t->cap = cap;
+	t->room *= 2;
+	return true;
+}
+
+/* Split the next bucket, so that none waits for the whole table to be moved. */
+static void grow(struct attr_table *t)
+{
+	struct attr_set *s, *next, **to;
+
+	if (!make_room(t))
+		return;
+	s = t->buckets[t->split];
+	t->buckets[t->split++] = NULL;
+	for (; s; s = next) {
+		next = s->hnext;
+		to = bucket_of(t, s->hash);
+		s->hnext = *to;
+		*to = s;
+	}
+	if (t->split == t->cap) {
+		t->cap *= 2;
+		t->split = 0;
+	}
 }
 
 static unsigned put_next_hop(const struct bgp_attrs *a, uint8_t *out)
@@ -86,7 +113,7 @@ int attr_intern(struct attr_table *t, const struct bgp_attrs *a, struct attr_set
 {
 	uint8_t buf[NH_MAX + WIRE_MAX];
 	unsigned nh_len = put_next_hop(a, buf);
-	struct attr_set *s;
+	struct attr_set *s, **at;
 	uint32_t hash;
 	size_t len;
 	struct wr w;
@@ -97,7 +124,7 @@ int attr_intern(struct attr_table *t, const struct bgp_attrs *a, struct attr_set
 		return ERR_FULL;
 	len = nh_len + wr_len(&w);
 	hash = (uint32_t)map_siphash(t->seed, buf, len);
-	for (s = t->buckets[hash & (t->cap - 1)]; s; s = s->hnext)
+	for (s = *bucket_of(t, hash); s; s = s->hnext)
 		if (s->hash == hash && s->nh_len == nh_len && s->wire_len == wr_len(&w) &&
 			memcmp(s->data, buf, len) == 0) {
 			*out = attr_hold(s);
@@ -113,10 +140,11 @@ int attr_intern(struct attr_table *t, const struct bgp_attrs *a, struct attr_set
 	s->wire_len = (uint16_t)wr_len(&w);
 	memcpy(s->data, buf, len);
 	derive(s);
-	if (t->count >= t->cap)
+	if (t->count >= t->cap + t->split)
 		grow(t);
-	s->hnext = t->buckets[hash & (t->cap - 1)];
-	t->buckets[hash & (t->cap - 1)] = s;
+	at = bucket_of(t, hash);
+	s->hnext = *at;
+	*at = s;
 	t->count++;
 	t->bytes += offsetof(struct attr_set, data) + len;
 	*out = s;
@@ -133,7 +161,7 @@ void attr_put(struct attr_table *t, struct attr_set *s)
 	if (--s->refs > 0)
 		return;
 	assert(!s->last_out);
-	for (at = &t->buckets[s->hash & (t->cap - 1)]; *at != s; at = &(*at)->hnext)
+	for (at = bucket_of(t, s->hash); *at != s; at = &(*at)->hnext)
 		assert(*at);
 	*at = s->hnext;
 	t->count--;

@@ -26,7 +26,8 @@ struct attr_set {
 
 struct attr_table {
 	struct attr_set **buckets;
-	size_t cap, count; /* cap: power of two */
+	size_t cap, split, room; /* as in struct rib */
+	size_t count;
 	size_t bytes;
 	uint8_t seed[16];
 };

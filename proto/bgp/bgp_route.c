@@ -11,7 +11,7 @@
 #include "weft/err.h"
 #include "bgp_int.h"
 
-#define PORTION 1024 /* prefixes that bgp_table_work() passes at a time */
+#define DECISIONS 64 /* in one call that change nothing for anybody */
 
 /* RFC 9234 5, ingress: false: a leak. What may only go to customers is marked so. */
 static bool import_otc(const struct bgp_peer *p, const struct bgp_nlri *n, struct bgp_edit *e)
@@ -86,13 +86,41 @@ int bgp_import(struct bgp *b, struct bgp_peer *p, const struct bgp_nlri *n, stru
 	return attr_intern(&b->attrs, &e->a, out);
 }
 
+/* Give @path the set @in, and @attr, whose reference is taken. Returns the path, which may be another
+ * now; NULL: no memory, unchanged. */
+static struct path *put_sets(struct bgp *b, struct rib *r, struct bgp_peer *p, struct net *net,
+	struct path *path, uint32_t label, struct attr_set *in, struct attr_set *attr)
+{
+	struct attr_set *old_in = path->in, *old_attr = path_attr(path);
+
+	if (old_in == in && old_attr == attr && path_label(path) == label) {
+		attr_put(&b->attrs, attr);
+		return path;
+	}
+	path = net_put_sets(r, net, path, in, attr);
+	if (!path) {
+		attr_put(&b->attrs, attr);
+		return NULL;
+	}
+	path_put_label(path, label);
+	if (p)
+		p->accepted += (attr != NULL) - (uint32_t)(old_attr != NULL);
+	/* First: a change of policy passes the path's own, whose only reference it may be. */
+	attr_hold(in);
+	attr_put(&b->attrs, old_in);
+	attr_put(&b->attrs, old_attr);
+	rib_mark(r, net);
+	return path;
+}
+
 int bgp_path_set(struct bgp *b, struct rib *r, struct bgp_peer *p, const struct bgp_nlri *n,
 	struct attr_set *in)
 {
 	uint16_t idx = p ? p->idx : BGP_LOCAL;
-	struct attr_set *attr = NULL, *old_in, *old_attr;
+	struct attr_set *attr = NULL;
 	struct net *net;
 	struct path *path;
+	bool is_new;
 	int err = 0;
 
 	if (p)
@@ -104,6 +132,8 @@ int bgp_path_set(struct bgp *b, struct rib *r, struct bgp_peer *p, const struct 
 	net = rib_get(r, n);
 	path = net ? net_path(r, net, idx, n->path_id) : NULL;
 	if (!path && net) {
+		if (b->npaths == LIM_BGP_ROUTES)
+			bgp_table_sweep_all(b);
 		err = ERR_FULL;
 		if (b->npaths < LIM_BGP_ROUTES)
 			path = net_add(r, net, idx, n->path_id, attr && attr != in);
@@ -121,33 +151,35 @@ int bgp_path_set(struct bgp *b, struct rib *r, struct bgp_peer *p, const struct 
 			rib_release(r, net);
 		return net ? err : ERR_NOMEM;
 	}
-	path->flags &= (uint8_t)~PATH_STALE;
-	old_in = path->in;
-	old_attr = path_attr(path);
-	if (old_in == in && old_attr == attr && path_label(path) == n->label) {
-		attr_put(&b->attrs, attr);
-		return 0;
-	}
-	path = net_put_sets(r, net, path, in, attr);
-	if (!path) {
-		attr_put(&b->attrs, attr);
+	is_new = !path->in;
+	path = put_sets(b, r, p, net, path, n->label, in, attr);
+	if (!path)
 		return ERR_NOMEM;
-	}
-	path_put_label(path, n->label);
 	if (p)
-		p->accepted += (attr != NULL) - (uint32_t)(old_attr != NULL);
-	/* First: a change of policy passes the path's own, whose only reference it may be. */
-	attr_hold(in);
-	attr_put(&b->attrs, old_in);
-	attr_put(&b->attrs, old_attr);
-	rib_mark(r, net);
+		bgp_path_fresh(p, net, path, is_new);
 	return 0;
+}
+
+int bgp_path_rejudge(struct bgp *b, struct bgp_peer *p, struct net *net, struct path *path)
+{
+	struct attr_set *attr;
+	struct bgp_nlri nlri;
+	int err;
+
+	net_nlri(net, &nlri);
+	nlri.label = path_label(path);
+	nlri.path_id = path_id(path);
+	err = bgp_import(b, p, &nlri, path->in, &attr);
+	if (err < 0)
+		return err;
+	return put_sets(b, p->rib, p, net, path, nlri.label, path->in, attr) ? 0 : ERR_NOMEM;
 }
 
 void bgp_path_remove(
 	struct bgp *b, struct rib *r, struct net *net, struct path *path, struct bgp_peer *p)
 {
 	if (p) {
+		bgp_path_gone(p, net, path);
 		p->received--;
 		p->accepted -= path_attr(path) != NULL;
 	}
@@ -246,16 +278,15 @@ static struct path *decide_net(struct bgp *b, struct rib *r, struct net *net)
 	return best;
 }
 
-/* Groups whose memory ran out: their peers were not told all. */
-static void close_failed(struct bgp *b)
+void bgp_close_failed(struct bgp *b)
 {
 	for (unsigned i = 0; i < b->ngroups; i++) {
-		while (b->groups[i] && b->groups[i]->failed) {
-			struct list *first = b->groups[i]->members.next;
+		struct peer_out *po;
 
+		/* They were not told all. */
+		while ((po = ribout_failed(b, i)) != NULL) {
 			b->st.nomem++;
-			bgp_peer_cease(list_entry(first, struct peer_out, in_group)->peer,
-				CEASE_RESOURCES, NULL);
+			bgp_peer_cease(po->peer, CEASE_RESOURCES, NULL);
 		}
 	}
 }
@@ -340,7 +371,7 @@ bool bgp_decide_next(struct bgp *b, struct bgp_act *out)
 	struct rib *r;
 	struct net *n;
 
-	while ((n = next_dirty(b, &r)) != NULL) {
+	for (unsigned i = 0; (n = next_dirty(b, &r)) != NULL; i++) {
 		struct path *best = decide_net(b, r, n);
 		bool tell = take_best(b, r, n, best), multi = n->flags & NET_MULTI;
 		unsigned nhops = best ? collect_hops(b, r, n, best) : 0;
@@ -353,24 +384,11 @@ bool bgp_decide_next(struct bgp *b, struct bgp_act *out)
 		if (tell)
 			tell_route(b, r, n, best, nhops, out);
 		rib_release(r, n);
-		close_failed(b);
-		if (tell)
+		bgp_close_failed(b);
+		if (tell || i == DECISIONS)
 			return true;
 	}
 	return false;
-}
-
-bool bgp_table_work(struct bgp *b)
-{
-	for (unsigned i = 1; b->sweeping && i <= LIM_BGP_PEERS; i++)
-		if (b->peers[i] && b->peers[i]->sweeping) {
-			bgp_session_sweep(b->peers[i], PORTION);
-			return true;
-		}
-	if (!ribout_fill(b, PORTION))
-		return false;
-	close_failed(b);
-	return true;
 }
 
 /* May a route of this origin go to this group at all? RFC 4271 9.2, 4456 6. */

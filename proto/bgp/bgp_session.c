@@ -58,38 +58,8 @@ int bgp_session_regroup(struct bgp_peer *p)
 	return 0;
 }
 
-int bgp_session_reimport(struct bgp_peer *p)
-{
-	struct net *n, *cursor = NULL;
-	size_t at = 0;
-
-	while ((n = rib_next(p->rib, &at, &cursor)) != NULL) {
-		struct path *path = NULL;
-
-		while ((path = net_path_next(p->rib, n, p->idx, path)) != NULL) {
-			struct bgp_nlri nlri;
-			bool stale;
-			int err;
-
-			net_nlri(n, &nlri);
-			nlri.label = path_label(path);
-			nlri.path_id = path_id(path);
-			stale = path->flags & PATH_STALE;
-			err = bgp_path_set(p->b, p->rib, p, &nlri, path->in);
-			if (err < 0)
-				return err;
-			path = net_path(
-				p->rib, n, p->idx, nlri.path_id); /* it may be another now */
-			if (stale)
-				path->flags |= PATH_STALE;
-		}
-	}
-	return 0;
-}
-
 int bgp_session_up(struct bgp_peer *p, struct bgp_conn *c)
 {
-	bgp_session_sweep(p, SIZE_MAX);
 	p->up = c;
 	/* The originator of reflected routes may be another by now. */
 	for (unsigned i = 0; i < p->b->ngroups; i++) {
@@ -107,49 +77,6 @@ int bgp_session_up(struct bgp_peer *p, struct bgp_conn *c)
 	return bgp_session_regroup(p);
 }
 
-/* Remove paths of @p in @families; @stale_only: those that were not announced again. */
-static void flush(struct bgp_peer *p, uint32_t families, bool stale_only)
-{
-	struct net *n, *cursor = NULL;
-	size_t at = 0;
-
-	if (!p->received)
-		return;
-	while ((n = rib_next(p->rib, &at, &cursor)) != NULL) {
-		struct path *path, *next;
-
-		if (!(families & BGP_FAM(n->family)))
-			continue;
-		for (path = net_path_next(p->rib, n, p->idx, NULL); path; path = next) {
-			next = net_path_next(p->rib, n, p->idx, path);
-			if (!stale_only || path->flags & PATH_STALE)
-				bgp_path_remove(p->b, p->rib, n, path, p);
-		}
-	}
-}
-
-/* The paths of @families are to be told again. */
-static void mark_stale(struct bgp_peer *p, uint32_t families)
-{
-	struct net *n, *cursor = NULL;
-	size_t at = 0;
-
-	while (families && p->received && (n = rib_next(p->rib, &at, &cursor)) != NULL) {
-		struct path *path = NULL;
-
-		while (families & BGP_FAM(n->family) &&
-			(path = net_path_next(p->rib, n, p->idx, path)) != NULL)
-			path->flags |= PATH_STALE;
-	}
-}
-
-static void sweep_end(struct bgp_peer *p)
-{
-	assert(p->received == 0 && p->accepted == 0);
-	p->b->sweeping -= p->sweeping;
-	p->sweeping = false;
-}
-
 void bgp_session_forget(struct bgp_peer *p)
 {
 	p->kept = false;
@@ -157,33 +84,18 @@ void bgp_session_forget(struct bgp_peer *p)
 	bgp_timer_set(p->b, &p->stale, TS_NEVER);
 	if (!p->received)
 		return;
-	p->b->sweeping += !p->sweeping;
-	p->sweeping = true;
-	p->sweep_at = 0;
+	bgp_table_stop(p);
+	for (unsigned f = 0; f < BGP_FAMILIES; f++)
+		bgp_table_age(p, f, 0);
+	bgp_table_expire(p);
 }
 
-/* Until a peer's paths are gone they are used like others, so nothing else has to know. The table may
- * grow meanwhile (rib_buckets). */
-void bgp_session_sweep(struct bgp_peer *p, size_t nets)
+/* RFC 4724 4.2: what was stale before has had its time. */
+static void make_stale(struct bgp_peer *p, uint32_t keep)
 {
-	struct rib *r = p->rib;
-
-	while (p->sweeping && p->received && nets > 0) {
-		struct net *n;
-
-		assert(p->sweep_at < rib_buckets(r));
-		n = net_at(r, r->buckets[p->sweep_at++]);
-		for (; n; n = net_at(r, n->hnext)) {
-			struct path *path;
-
-			while ((path = net_path_next(r, n, p->idx, NULL)) != NULL)
-				bgp_path_remove(p->b, r, n, path, p);
-			nets -= nets > 0;
-		}
-		nets -= nets > 0;
-	}
-	if (p->sweeping && !p->received)
-		sweep_end(p);
+	for (unsigned f = 0; f < BGP_FAMILIES; f++)
+		bgp_table_age(p, f, (keep & BGP_FAM(f)) != 0);
+	bgp_table_expire(p);
 }
 
 void bgp_session_down(struct bgp_peer *p, uint32_t keep)
@@ -191,35 +103,39 @@ void bgp_session_down(struct bgp_peer *p, uint32_t keep)
 	for (unsigned f = 0; f < BGP_FAMILIES; f++) {
 		ribout_leave(p->b, &p->out[f]);
 		p->out[f].begin = p->out[f].end = p->out[f].eor = false;
-	}
-	if (keep) { /* RFC 4724 4.2: what was stale before has had its time. */
-		flush(p, ~keep, false);
-		flush(p, keep, true);
+		if (!p->fresh[f])
+			keep &= ~BGP_FAM(f);
 	}
 	bgp_timer_set(p->b, &p->mrai, TS_NEVER);
 	p->up = NULL;
 	p->n.flaps++;
 	p->families = p->eor_families = 0;
 	p->warned = false;
-	if (!p->received)
-		keep = 0;
-	if (!keep)
+	if (keep)
+		make_stale(p, keep);
+	else
 		bgp_session_forget(p);
-	mark_stale(p, keep);
 	bgp_restart_away(p, keep);
 }
 
 void bgp_session_stale_end(struct bgp_peer *p, uint32_t families)
 {
-	flush(p, families & p->stale_families, true);
+	families &= p->stale_families;
+	for (unsigned f = 0; f < BGP_FAMILIES; f++)
+		if (families & BGP_FAM(f))
+			p->keep_age[f] = 0;
+	if (families)
+		bgp_table_expire(p);
 	p->stale_families &= ~families;
 	if (!p->stale_families)
 		bgp_timer_set(p->b, &p->stale, TS_NEVER);
 }
 
+/* Whoever begins without end is believed what it told in between. */
 static void stale_begin(struct bgp_peer *p, unsigned family)
 {
-	mark_stale(p, BGP_FAM(family));
+	if (p->keep_age[family] < UINT8_MAX - 1)
+		bgp_table_age(p, family, p->keep_age[family] + 1u);
 	p->stale_families |= BGP_FAM(family);
 	bgp_timer_set(p->b, &p->stale, ts_add(p->b->now, DUR_SEC(STALE_SECS)));
 }
@@ -292,11 +208,14 @@ static void withdraw_all(struct bgp_peer *p, const struct bgp_mp *mp)
 /* RFC 4271 6.7; the warning comes before that. */
 static int check_max(struct bgp_peer *p, struct bgp_error *e)
 {
-	if (p->cfg.warn_prefixes && p->received > p->cfg.warn_prefixes && !p->warned) {
+	if (p->cfg.warn_prefixes && !p->sweep.on && p->received > p->cfg.warn_prefixes &&
+		!p->warned) {
 		bgp_say(p->b, p->idx, "more than %u prefixes; the session ends beyond %u",
 			p->cfg.warn_prefixes, p->cfg.max_prefixes);
 		p->warned = true;
 	}
+	if (p->received > p->cfg.max_prefixes) /* what is over does not count */
+		bgp_table_sweep(p, SIZE_MAX);
 	if (p->received <= p->cfg.max_prefixes)
 		return 0;
 	p->max_hit = true;

@@ -212,11 +212,9 @@ void bgp_stats(const struct bgp *b, struct bgp_stats *out)
 	out->paths = b->npaths;
 	out->attr_sets = b->attrs.count;
 	out->out_entries = b->outs.in_use + b->wide_outs.in_use;
-	for (unsigned i = 0; i < b->ngroups;
-		i++) /* its head and its members' markers are no entries */
-		out->out_entries -= b->groups[i] ? 1u + b->groups[i]->npeers : 0;
+	out->out_entries -= b->markers;
 	out->deferred = b->deferred;
-	out->bytes = sizeof(*b) + b->attrs.bytes + b->attrs.cap * sizeof(void *) + b->outs.bytes +
+	out->bytes = sizeof(*b) + b->attrs.bytes + b->attrs.room * sizeof(void *) + b->outs.bytes +
 		     b->wide_outs.bytes;
 	for (unsigned i = 0; i < b->nribs; i++) {
 		const struct rib *r = b->ribs[i];

@@ -7,7 +7,6 @@
 #include "bgp_intern.h"
 #include "bgp_pool.h"
 
-#define PATH_STALE  0x01u /* since BoRR, not announced again yet (RFC 7313 4) */
 #define PATH_USABLE 0x02u /* when it was decided last */
 #define PATH_EQUAL  0x04u /* as good as the best, when it was decided last */
 #define PATH_TAKEN  0x08u /* accepted as received, unless it is edited */
@@ -27,6 +26,7 @@ struct path {
 	uint32_t next;
 	uint16_t peer;
 	uint8_t flags;
+	uint8_t age; /* bgp_table.c */
 };
 
 /* One that the import policy made something else of, or once did. */
@@ -95,6 +95,12 @@ struct net {
 	uint8_t key[]; /* RD in VPN families, then the whole address; there the label of the best */
 };
 
+/* A walk of all buckets in portions (bgp_table.c). */
+struct table_pass {
+	size_t at;
+	bool on, again; /* again: once more from the beginning */
+};
+
 struct rib {
 	uint32_t vni;
 	uint32_t *buckets; /* nets; rib_buckets() of them are in use */
@@ -105,6 +111,7 @@ struct rib {
 	uint32_t dirty[BGP_FAMILIES]; /* to be decided, oldest first */
 	uint32_t dirty_tail[BGP_FAMILIES];
 	struct bgp_pool nets[BGP_FAMILIES], paths[PATH_KINDS];
+	struct table_pass mark; /* all are to be decided again */
 	uint8_t seed[16];
 };
 

@@ -6,27 +6,23 @@
  * Its log is a list of the entries, one for each net announced, in the order of their last change;
  * each member has a marker in it, and what stands behind the marker is due to that member. A change
  * moves the entry to the end, where every member will come past it once more and find the newest
- * state: a slow peer costs no memory and holds nobody up. A new member's marker starts at the head,
- * which is the initial dump; a refresh moves it there again. A withdrawn entry stays until its count
- * of pending markers is zero.
- *
- * A new group's table is exported in portions, between decisions and bytes (ribout_fill), so that a full
- * table holds up nothing; End-of-RIB waits for the last portion.
+ * state: a slow peer costs no memory and holds nobody up. A new member's marker goes to the head,
+ * which is the initial dump; so it does for a refresh. A withdrawn entry stays until its count
+ * of pending markers is zero. Who is in which group, and what is done to a whole log, stands in
+ * ribout_group.c.
  *
  * Packing: members write entries of one attribute set that stand together as one UPDATE. So a changed
  * entry goes not to the very end but behind the last one of its set, if no marker has come past that.
  *
  * A member is not told routes that came from itself. Whether it has to be told that such a route took
  * the place of another's is known by OUT_MIXED; when in doubt a withdrawal too many is sent. */
-#include "ribout.h"
+#include "ribout_int.h"
 #include <assert.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include "weft/err.h"
-#include "bgp_int.h"
 
-static struct out *out_at(const struct bgp *b, uint32_t ref)
+struct out *out_at(const struct bgp *b, uint32_t ref)
 {
 	if (!ref)
 		return NULL;
@@ -34,7 +30,7 @@ static struct out *out_at(const struct bgp *b, uint32_t ref)
 }
 
 /* A new element, alone in its ring; *@ref is its number. NULL: no memory. */
-static struct out *out_make(struct bgp *b, bool wide, uint32_t *ref)
+struct out *out_make(struct bgp *b, bool wide, uint32_t *ref)
 {
 	struct out *o = bgp_pool_get(wide ? &b->wide_outs : &b->outs, ref);
 
@@ -45,14 +41,14 @@ static struct out *out_make(struct bgp *b, bool wide, uint32_t *ref)
 	return o;
 }
 
-static void log_del(const struct bgp *b, struct out *o, uint32_t ref)
+void out_unlink(const struct bgp *b, struct out *o, uint32_t ref)
 {
 	out_at(b, o->prev)->next = o->next;
 	out_at(b, o->next)->prev = o->prev;
 	o->prev = o->next = ref;
 }
 
-static void log_add_after(const struct bgp *b, uint32_t where, uint32_t ref)
+void out_link_after(const struct bgp *b, uint32_t where, uint32_t ref)
 {
 	struct out *before = out_at(b, where), *o = out_at(b, ref);
 
@@ -62,32 +58,14 @@ static void log_add_after(const struct bgp *b, uint32_t where, uint32_t ref)
 	before->next = ref;
 }
 
-static void out_free(struct bgp *b, uint32_t ref)
+void out_free(struct bgp *b, uint32_t ref)
 {
-	log_del(b, out_at(b, ref), ref);
+	out_unlink(b, out_at(b, ref), ref);
 	bgp_pool_put(ref & REF_SECOND ? &b->wide_outs : &b->outs, ref & REF_NUMBER);
 }
 
-static bool is_entry(const struct out *o)
-{
-	return !(o->flags & OUT_MARKER);
-}
-
-static bool key_eq(const struct group_key *a, const struct group_key *b)
-{
-	return a->vni == b->vni && a->family == b->family && a->ebgp == b->ebgp &&
-	       a->rr_client == b->rr_client && a->next_hop_self == b->next_hop_self &&
-	       a->gshut == b->gshut && a->replace_as == b->replace_as &&
-	       a->remove_private == b->remove_private && a->as_override == b->as_override &&
-	       a->role == b->role && a->add_path == b->add_path && a->v4_over_v6 == b->v4_over_v6 &&
-	       a->local_as == b->local_as && a->remote_as == b->remote_as &&
-	       ip_eq(&a->next_hop, &b->next_hop) && a->export.ops == b->export.ops &&
-	       a->export.ctx == b->export.ctx;
-}
-
 /* The number of the entry, 0: there is none. */
-static uint32_t find_out(
-	const struct bgp *b, const struct net *n, const struct bgp_group *g, uint32_t id)
+uint32_t out_find(const struct bgp *b, const struct net *n, const struct bgp_group *g, uint32_t id)
 {
 	const struct out *o;
 	uint32_t ref = n->outs;
@@ -110,7 +88,7 @@ static void set_attr(
 	o->attr = attr;
 }
 
-static void free_entry(struct bgp *b, struct bgp_group *g, uint32_t ref)
+void out_free_entry(struct bgp *b, struct bgp_group *g, uint32_t ref)
 {
 	struct out *o = out_at(b, ref);
 	struct net *n = net_at(g->rib, o->net);
@@ -125,7 +103,7 @@ static void free_entry(struct bgp *b, struct bgp_group *g, uint32_t ref)
 }
 
 /* A new entry of @n, not in the log yet; 0: no memory. */
-static uint32_t make_entry(
+uint32_t out_make_entry(
 	struct bgp *b, const struct bgp_group *g, struct net *n, uint32_t id, uint16_t from)
 {
 	uint32_t ref;
@@ -143,7 +121,7 @@ static uint32_t make_entry(
 	return ref;
 }
 
-static void wake(struct bgp_group *g)
+void ribout_wake(struct bgp_group *g)
 {
 	struct list *l, *t;
 
@@ -161,16 +139,16 @@ static void wake(struct bgp_group *g)
 
 /* Give @o its place as changed just now. Its set's last entry is a good neighbour only while every
  * marker is in front of it. */
-static void place(struct bgp *b, struct bgp_group *g, struct out *o, uint32_t ref)
+void out_place(struct bgp *b, struct bgp_group *g, struct out *o, uint32_t ref)
 {
 	uint32_t near = o->attr && o->attr->last_out != ref ? o->attr->last_out : 0;
 	const struct out *n = out_at(b, near);
 
-	log_del(b, o, ref);
+	out_unlink(b, o, ref);
 	if (n && n->group == g->id && n->pending == g->npeers)
-		log_add_after(b, near, ref);
+		out_link_after(b, near, ref);
 	else
-		log_add_after(b, out_at(b, g->log)->prev, ref);
+		out_link_after(b, out_at(b, g->log)->prev, ref);
 	if (o->attr)
 		o->attr->last_out = ref;
 	o->pending = g->npeers;
@@ -181,7 +159,7 @@ static void place(struct bgp *b, struct bgp_group *g, struct out *o, uint32_t re
 static int update_one(struct bgp *b, struct bgp_group *g, struct net *n,
 	const struct bgp_nlri *nlri, const struct path *best, uint32_t id, bool label_changed)
 {
-	uint32_t ref = find_out(b, n, g, id);
+	uint32_t ref = out_find(b, n, g, id);
 	struct out *o = out_at(b, ref);
 	struct attr_set *attr = NULL;
 	int err = best ? bgp_export(b, g, nlri, best, &attr) : 0;
@@ -191,7 +169,7 @@ static int update_one(struct bgp *b, struct bgp_group *g, struct net *n,
 	if (!o && !attr)
 		return 0;
 	if (!o) {
-		ref = make_entry(b, g, n, id, best->peer);
+		ref = out_make_entry(b, g, n, id, best->peer);
 		o = out_at(b, ref);
 		if (!o) {
 			attr_put(&b->attrs, attr);
@@ -209,8 +187,8 @@ static int update_one(struct bgp *b, struct bgp_group *g, struct net *n,
 		g->live++;
 		g->live_from[o->from]++;
 	}
-	place(b, g, o, ref);
-	wake(g);
+	out_place(b, g, o, ref);
+	ribout_wake(g);
 	return 0;
 }
 
@@ -228,7 +206,7 @@ static int update_paths(
 		if (!(p->flags & PATH_USABLE))
 			continue;
 		err = update_one(b, g, n, nlri, p, path_tx_id(p), false);
-		o = out_at(b, find_out(b, n, g, path_tx_id(p)));
+		o = out_at(b, out_find(b, n, g, path_tx_id(p)));
 		if (o) {
 			o->flags |= OUT_SEEN;
 			told += o->attr != NULL;
@@ -246,7 +224,7 @@ static int update_paths(
 }
 
 /* Bring all that @g hears of @n up to date. ERR_NOMEM: the group has failed. */
-static int update_net(struct bgp *b, struct bgp_group *g, struct net *n, bool label_changed)
+int ribout_update_net(struct bgp *b, struct bgp_group *g, struct net *n, bool label_changed)
 {
 	struct bgp_nlri nlri;
 
@@ -261,255 +239,19 @@ void ribout_update(struct bgp *b, struct rib *r, struct net *n, bool label_chang
 	for (unsigned i = 0; i < b->ngroups; i++) {
 		struct bgp_group *g = b->groups[i];
 
-		if (g && g->rib == r && g->key.family == n->family && !g->failed)
-			g->failed = update_net(b, g, n, label_changed) < 0;
+		if (g && g->rib == r && g->key.family == n->family && ribout_is_used(g))
+			g->failed = ribout_update_net(b, g, n, label_changed) < 0;
 	}
 }
 
-/* Paths are ranked only while somebody hears more than the best one: decide again. */
-static void mark_all(struct rib *r)
-{
-	struct net *n, *cursor = NULL;
-	size_t at = 0;
-
-	while ((n = rib_next(r, &at, &cursor)) != NULL)
-		if (n->paths && net_first(r, n)->next)
-			rib_mark(r, n);
-}
-
-static void fill_end(struct bgp *b, struct bgp_group *g)
-{
-	b->filling -= g->filling;
-	g->filling = false;
-}
-
-/* Export @n to @g anew. Its first path need not be the best any more while it waits for its decision;
- * and if that changes nothing, the group must hear of it all the same. */
-static int export_net(struct bgp *b, struct bgp_group *g, struct net *n)
-{
-	if (n->family != g->key.family || !n->best)
-		return 0;
-	if (n->flags & NET_QUEUED) {
-		n->flags |= NET_FORCED;
-		return 0;
-	}
-	return update_net(b, g, n, false);
-}
-
-/* The table may grow meanwhile (rib_buckets). What changes meanwhile, all groups hear of anyway. */
-static void fill(struct bgp *b, struct bgp_group *g, unsigned nets)
-{
-	struct net *n;
-
-	while (nets > 0 && !g->failed && g->fill_at < rib_buckets(g->rib)) {
-		for (n = net_at(g->rib, g->rib->buckets[g->fill_at++]); n && !g->failed;
-			n = net_at(g->rib, n->hnext)) {
-			g->failed = export_net(b, g, n) < 0;
-			nets -= nets > 0;
-		}
-		nets -= nets > 0; /* empty ones take time too */
-	}
-	if (g->failed || g->fill_at >= rib_buckets(g->rib))
-		fill_end(b, g);
-}
-
-bool ribout_fill(struct bgp *b, unsigned nets)
-{
-	for (unsigned i = 0; b->filling && i < b->ngroups; i++)
-		if (b->groups[i] && b->groups[i]->filling) {
-			fill(b, b->groups[i], nets);
-			return true;
-		}
-	return false;
-}
-
-static bool marker_make(struct bgp *b, uint32_t *ref)
-{
-	struct out *o = out_make(b, false, ref);
-
-	if (o)
-		o->flags |= OUT_MARKER;
-	return o != NULL;
-}
-
-static struct bgp_group *group_make(struct bgp *b, const struct group_key *key)
-{
-	struct bgp_group *g;
-	unsigned i = 0;
-
-	while (i < b->ngroups && b->groups[i])
-		i++;
-	assert(i < sizeof(b->groups) / sizeof(b->groups[0]));
-	g = calloc(1, sizeof(*g));
-	if (!g || !marker_make(b, &g->log)) {
-		free(g);
-		return NULL;
-	}
-	g->id = (uint16_t)i;
-	g->key = *key;
-	g->rib = bgp_rib(b, key->vni);
-	list_init(&g->members);
-	b->groups[i] = g;
-	if (key->add_path && b->add_path_groups++ == 0)
-		mark_all(g->rib);
-	if (i == b->ngroups)
-		b->ngroups++;
-	g->filling = true;
-	b->filling++;
-	return g;
-}
-
-static void group_free(struct bgp *b, struct bgp_group *g)
-{
-	assert(g->npeers == 0);
-	while (out_at(b, g->log)->next != g->log)
-		free_entry(b, g, out_at(b, g->log)->next);
-	out_free(b, g->log);
-	fill_end(b, g);
-	attr_put(&b->attrs, g->cache_in);
-	attr_put(&b->attrs, g->cache_out);
-	b->groups[g->id] = NULL;
-	b->add_path_groups -= g->key.add_path != 0;
-	while (b->ngroups && !b->groups[b->ngroups - 1])
-		b->ngroups--;
-	free(g);
-}
-
-/* The marker came past @o. */
-static void passed(struct bgp *b, struct bgp_group *g, uint32_t ref)
+/* A marker came past @o. */
+void out_passed(struct bgp *b, struct bgp_group *g, uint32_t ref)
 {
 	struct out *o = out_at(b, ref);
 
 	assert(o->pending > 0);
 	if (--o->pending == 0 && !o->attr)
-		free_entry(b, g, ref);
-}
-
-void ribout_leave(struct bgp *b, struct peer_out *po)
-{
-	struct bgp_group *g = po->group;
-	uint32_t ref, next;
-
-	if (!g)
-		return;
-	po->group = NULL;
-	list_del(&po->in_group);
-	if (--g->npeers == 0) {
-		out_free(b, po->marker);
-		group_free(b, g);
-		return;
-	}
-	for (ref = out_at(b, po->marker)->next; ref != g->log; ref = next) {
-		next = out_at(b, ref)->next;
-		if (is_entry(out_at(b, ref)))
-			passed(b, g, ref);
-	}
-	out_free(b, po->marker);
-}
-
-static void join(struct bgp *b, struct bgp_group *g, struct peer_out *po, uint32_t marker)
-{
-	for (uint32_t ref = out_at(b, g->log)->next; ref != g->log; ref = out_at(b, ref)->next)
-		if (is_entry(out_at(b, ref)))
-			out_at(b, ref)->pending++;
-	g->npeers++;
-	po->group = g;
-	po->marker = marker;
-	log_add_after(b, g->log, marker);
-	list_add_tail(&g->members, &po->in_group);
-	po->at_end = false;
-	po->rewound = true;
-}
-
-/* A member moves from @old to @g: what @g has nothing about must be withdrawn from it. */
-static int carry(struct bgp *b, const struct bgp_group *old, struct bgp_group *g)
-{
-	const struct out *from;
-
-	for (uint32_t was = out_at(b, old->log)->next; was != old->log; was = from->next) {
-		struct net *n;
-		uint32_t id, ref;
-
-		from = out_at(b, was);
-		if (!is_entry(from))
-			continue;
-		n = net_at(g->rib, from->net);
-		id = out_id(from);
-		ref = find_out(b, n, g, id);
-		if (ref) {
-			out_at(b, ref)->flags |= OUT_MIXED;
-			continue;
-		}
-		ref = make_entry(b, g, n, id, BGP_LOCAL);
-		if (!ref)
-			return ERR_NOMEM;
-		out_at(b, ref)->flags |= OUT_MIXED;
-		place(b, g, out_at(b, ref), ref);
-		wake(g);
-	}
-	return 0;
-}
-
-/* The policy may answer differently now: export everything again. */
-static void reexport(struct bgp *b, struct bgp_group *g)
-{
-	attr_put(&b->attrs, g->cache_in);
-	attr_put(&b->attrs, g->cache_out);
-	g->cache_in = g->cache_out = NULL;
-	if (!g->filling)
-		b->filling++;
-	g->filling = true;
-	g->fill_at = 0;
-}
-
-int ribout_join(struct bgp *b, struct peer_out *po, const struct group_key *key)
-{
-	struct bgp_group *g = NULL, *old = po->group;
-	uint32_t marker;
-	int err = 0;
-
-	for (unsigned i = 0; i < b->ngroups && !g; i++)
-		if (b->groups[i] && !b->groups[i]->failed && key_eq(&b->groups[i]->key, key))
-			g = b->groups[i];
-	if (g && g == old) {
-		reexport(b, g);
-		return 0;
-	}
-	if (!g)
-		g = group_make(b, key);
-	if (!g)
-		return ERR_NOMEM;
-	if (old && g->filling)
-		fill(b, g, UINT_MAX);
-	if (g->failed)
-		err = ERR_NOMEM;
-	else if (old)
-		err = carry(b, old, g);
-	if (err == 0 && !marker_make(b, &marker))
-		err = ERR_NOMEM;
-	if (err < 0) {
-		if (g->npeers == 0)
-			group_free(b, g);
-		return err;
-	}
-	ribout_leave(b, po);
-	join(b, g, po, marker);
-	return 0;
-}
-
-void ribout_rewind(struct bgp *b, struct peer_out *po)
-{
-	uint32_t head = po->group->log;
-
-	if (po->rewound)
-		return;
-	for (uint32_t ref = out_at(b, po->marker)->prev; ref != head; ref = out_at(b, ref)->prev)
-		if (is_entry(out_at(b, ref)))
-			out_at(b, ref)->pending++;
-	log_del(b, out_at(b, po->marker), po->marker);
-	log_add_after(b, head, po->marker);
-	po->rewound = true;
-	po->at_end = false;
+		out_free_entry(b, g, ref);
 }
 
 enum due { DUE_NOTHING, DUE_WITHDRAW, DUE_ANNOUNCE };
@@ -541,9 +283,9 @@ static void step_past(struct bgp *b, struct peer_out *po, uint32_t ref)
 {
 	struct out *marker = out_at(b, po->marker);
 
-	log_del(b, marker, po->marker);
-	log_add_after(b, ref, po->marker);
-	passed(b, po->group, ref);
+	out_unlink(b, marker, po->marker);
+	out_link_after(b, ref, po->marker);
+	out_passed(b, po->group, ref);
 }
 
 /* Longer sets are too long for such a speaker whatever its paths shrink to. */
@@ -634,12 +376,15 @@ static bool is_barred(const struct peer_out *po, const struct attr_set *a)
 	return !po->group->key.ebgp && ip_eq(&nh, &po->peer->cfg.remote.ip);
 }
 
+/* Entries that a call passes without a word: a peer may be the source of a whole table. */
+#define PASS_MAX 4096
+
 /* Put NLRI of entries that want the same as the first into @w, and step past them. */
 static unsigned put_run(
 	struct bgp *b, struct peer_out *po, struct wr *w, enum due due, struct attr_set *attr)
 {
 	bool barred = is_barred(po, attr);
-	unsigned n = 0;
+	unsigned n = 0, passed = 0;
 	uint32_t ref;
 	struct out *o;
 
@@ -660,6 +405,8 @@ static unsigned put_run(
 				wr_u32(w, out_id(o));
 			bgp_nlri_write(w, &nlri, due == DUE_WITHDRAW);
 			n++;
+		} else if (++passed > PASS_MAX) {
+			break;
 		}
 		step_past(b, po, ref);
 	}
@@ -756,10 +503,11 @@ static void put_announces(struct bgp *b, struct peer_out *po, struct wr *w, stru
 
 unsigned ribout_emit(struct bgp *b, struct peer_out *po, struct wr *w, unsigned max_msgs)
 {
-	unsigned msgs = 0;
+	unsigned msgs = 0, passed = 0;
 	uint32_t ref;
 	struct out *o;
 
+	po->paused = false;
 	while (msgs < max_msgs && (o = next_entry(b, po, &ref)) != NULL) {
 		bool barred = is_barred(po, o->attr);
 		enum due due = due_of(po, o, barred);
@@ -775,6 +523,9 @@ unsigned ribout_emit(struct bgp *b, struct peer_out *po, struct wr *w, unsigned 
 		wr_init(&msg, w->p, max);
 		po->rewound = false;
 		if (due == DUE_NOTHING) {
+			po->paused = ++passed > PASS_MAX;
+			if (po->paused)
+				return msgs;
 			step_past(b, po, ref);
 			continue;
 		}

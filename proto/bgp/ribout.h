@@ -52,9 +52,13 @@ struct bgp_group {
 	struct rib *rib;
 	uint32_t log;        /* the head of a ring of struct out, oldest change first */
 	struct list members; /* of peer_out.in_group */
-	uint16_t npeers;
-	bool awake; /* all members are among the senders already */
+	uint16_t npeers;     /* markers in the log, those of former members included */
+	uint16_t active;     /* members that don't move to another group */
+	uint16_t coming;     /* peers that move to this one */
+	uint32_t leavers;    /* markers of former members on their way to the end, by nnext */
+	bool awake;          /* all members are among the senders already */
 	bool failed;
+	bool dying;   /* nobody is left, and the entries go in portions */
 	bool filling; /* the table from bucket fill_at on is still to be exported */
 	size_t fill_at;
 	uint32_t live;
@@ -70,7 +74,12 @@ struct peer_out {
 	struct list in_group;
 	struct bgp_group *group; /* NULL: the family is not negotiated */
 	struct bgp_peer *peer;
+	struct bgp_group *next; /* on the way to another one: nothing is sent meanwhile */
+	uint32_t next_marker;   /* there */
+	uint32_t carried; /* marker in the log of group: what is in front of it was carried over */
+	bool rewinding;   /* the marker is on its way to the head: nothing is sent either */
 	bool at_end;
+	bool paused;     /* see ribout_emit() */
 	bool rewound;    /* nothing was sent since the start or the last rewind */
 	bool begin, end; /* BoRR, EoRR are due (RFC 7313 4) */
 	bool eor;        /* End-of-RIB is due (RFC 4724 2) */
@@ -81,23 +90,25 @@ static inline uint32_t out_id(const struct out *o)
 	return o->flags & OUT_WIDE ? ((const struct wide_out *)(const void *)o)->id : 0;
 }
 
-/* Let @po join the group of @key, made if need be: its whole table is due, as ribout_fill() comes to
- * it. If it is in another
- * group, it moves, and is told what is no longer announced; if it is in this one already, that is
- * exported again for all members. ERR_NOMEM: the peer must be closed. */
+/* Let @po join the group of @key, made if need be: its whole table is due, as ribout_work() comes to
+ * it. If it is in another group, it moves, and is told what is no longer announced; if it is in this one
+ * already, that is exported again for all members. ERR_NOMEM: the peer must be closed. */
 int ribout_join(struct bgp *b, struct peer_out *po, const struct group_key *key);
 void ribout_leave(struct bgp *b, struct peer_out *po); /* harmless if in none */
-/* Everything is due again. */
+/* Everything is due again, once the marker is at the head. */
 void ribout_rewind(struct bgp *b, struct peer_out *po);
 /* The best path of @n changed: bring all groups of its table up to date. A group for which there
  * was no memory is marked as failed: its members must be closed, since they were not told.
  * @label_changed: tell it again even if the attributes are the same. */
 void ribout_update(struct bgp *b, struct rib *r, struct net *n, bool label_changed);
-/* Groups export a whole table in portions: export about @nets more prefixes. False: there is nothing
- * to do. A group without memory is marked as failed, as in ribout_update(). */
-bool ribout_fill(struct bgp *b, unsigned nets);
-/* Write UPDATEs that are due into @w, as many as fit whole, at most @max_msgs; returns their
- * number. 0: nothing is due (at_end), or nothing fits. */
+/* A portion of what is done to whole tables and logs, about @n prefixes or entries. False: there is
+ * nothing to do. A group without memory is marked as failed, as in ribout_update(). */
+bool ribout_work(struct bgp *b, unsigned n);
+/* A peer that must be closed since the group of that number has failed; NULL: none. */
+struct peer_out *ribout_failed(struct bgp *b, unsigned group);
+/* Write UPDATEs that are due into @w, as many as fit whole, at most @max_msgs; returns their number. 0:
+ * nothing is due (at_end), nothing fits, or so much was passed of what need not be told that it is
+ * somebody else's turn (paused). */
 unsigned ribout_emit(struct bgp *b, struct peer_out *po, struct wr *w, unsigned max_msgs);
 /* The entries of a net, of all groups. */
 const struct out *ribout_first(const struct bgp *b, const struct net *n);

@@ -16,6 +16,7 @@
  * ones. Failure: a socket that can't be made counts as a connection that failed, and the core tries
  * again later; a listener without descriptors pauses for ACCEPT_PAUSE. */
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,7 +143,8 @@ static struct bgpd_peer *forgotten(struct bgpd *d)
 
 	for (size_t k = 0; k < d->npeers; k++)
 		if (d->peers[k].range && bgp_peer_get(d->core, d->peers[k].id, &i) == 0 &&
-			i.state < BGP_OPENSENT && !i.restarting)
+			i.state < BGP_OPENSENT && !i.restarting &&
+			i.prefixes_received == 0) /* these go in portions first */
 			return &d->peers[k];
 	return NULL;
 }
@@ -449,6 +451,15 @@ int bgpd_peer_password(struct bgpd *d, uint32_t peer, const char *password)
 
 /* --- life --- */
 
+/* Small chunks that are freed join their neighbours at once. Else glibc collects them, and the next big
+ * free() does all of a table's, which is tens of milliseconds. */
+static void spread_frees(void)
+{
+#ifdef M_MXFAST
+	(void)mallopt(M_MXFAST, 0);
+#endif
+}
+
 int bgpd_new(const struct bgpd_cfg *cfg, struct bgpd **out, char *why, size_t why_len)
 {
 	uint8_t seed[16];
@@ -459,6 +470,7 @@ int bgpd_new(const struct bgpd_cfg *cfg, struct bgpd **out, char *why, size_t wh
 		why[0] = '\0';
 	if (!d)
 		return ERR_NOMEM;
+	spread_frees();
 	d->loop = cfg->loop;
 	d->ops = cfg->ops;
 	d->ctx = cfg->ctx;

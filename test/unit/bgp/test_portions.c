@@ -1,5 +1,6 @@
-/* What is done to a whole table is done in portions: the routes of a peer that is gone, the export to a
- * group of new peers. In between the core answers, and whatever changes meanwhile ends up right. */
+/* What is done to a whole table is done in portions: the routes of a peer that is gone, or restarts, the
+ * export to new peers, another policy, next hops. In between the core answers, and whatever changes
+ * meanwhile ends up right. */
 #include "bgpnet.h"
 
 #define ROUTES 20000u
@@ -56,9 +57,11 @@ static int setup(void **state)
 		net_node(&s, i, 65000 + (uint32_t)i, 10u + (uint32_t)i);
 	for (int i = 1; i < 4; i++) {
 		c = to(0, 65000, i == 3);
+		if (i == 1 && *state)
+			c.restart = BGP_RESTART_FULL;
 		net_add(&s, i, &c);
 		s.n[3].deaf = true;
-		c = to(i, 65000 + (uint32_t)i, i == 3);
+		c = to(i, 65000 + (uint32_t)i, i == 3 || (i == 1 && *state));
 		if (i == 3)
 			c.export.ctx = &other_policy;
 		net_add(&s, 0, &c);
@@ -209,11 +212,183 @@ static void test_returns(void **state)
 	assert_int_equal(0, net_info(&s, 0, 1).prefixes_received);
 }
 
+/* The policy of the test: every second prefix, the even ones or the odd ones, or all. */
+static int taken = -1;
+static enum bgp_verdict halves(void *ctx, const struct bgp_route *r, struct bgp_edit *e)
+{
+	return taken < 0 || (r->nlri->pfx.ip.b[2] & 1) == taken ? BGP_ACCEPT : BGP_REJECT;
+}
+static const struct bgp_policy_ops halves_ops = {halves};
+static const struct bgp_policy halves_policy = {&halves_ops, NULL};
+
+/* So many actions later there is still work, and a message of another peer was answered. */
+static void amid(void)
+{
+	struct bgp_nlri n = nlri4("192.0.2.0/24");
+
+	some(40);
+	assert_int_equal(0, bgp_originate(s.n[0].b, 1, &n, NULL, s.now));
+	some(40);
+	assert_int_equal(0, bgp_withdraw(s.n[0].b, 1, &n, s.now));
+}
+
+/* Import policy: at once nothing is judged, in the end all; what is told meanwhile is judged once. */
+static void test_import(void **state)
+{
+	uint32_t peer = net_info(&s, 0, 1).peer;
+
+	taken = 0;
+	assert_int_equal(0, bgp_peer_repolicy(s.n[0].b, peer, &halves_policy, NULL, s.now));
+	assert_int_equal(ROUTES, net_info(&s, 0, 1).prefixes_accepted);
+	amid();
+	assert_in_range(net_info(&s, 0, 1).prefixes_accepted, ROUTES / 2 + 1, ROUTES - 1);
+	announce(ROUTES, 2 * ROUTES);
+	net_settle(&s);
+	assert_int_equal(ROUTES, net_info(&s, 0, 1).prefixes_accepted);
+	assert_int_equal(ROUTES, net_info(&s, 2, 0).prefixes_received);
+	/* Once more before the first pass is over: what stands in front of it is not forgotten. */
+	taken = 1;
+	assert_int_equal(0, bgp_peer_repolicy(s.n[0].b, peer, NULL, NULL, s.now));
+	some(20);
+	taken = -1;
+	assert_int_equal(0, bgp_peer_repolicy(s.n[0].b, peer, NULL, NULL, s.now));
+	net_settle(&s);
+	assert_int_equal(2 * ROUTES, net_info(&s, 0, 1).prefixes_accepted);
+	assert_int_equal(2 * ROUTES, net_info(&s, 2, 0).prefixes_received);
+	/* The peer goes while it is judged. */
+	taken = 1;
+	assert_int_equal(0, bgp_peer_repolicy(s.n[0].b, peer, NULL, NULL, s.now));
+	some(20);
+	net_break(&s, 0, 1);
+	s.n[1].deaf = true;
+	net_settle(&s);
+	assert_int_equal(0, net_info(&s, 2, 0).prefixes_received);
+	taken = -1;
+}
+
+/* Export policy: of one peer of a group that has two, while the table changes. It is told the differences
+ * and every other prefix goes; the other peer hears nothing of it. */
+static void test_move(void **state)
+{
+	uint32_t peer = net_info(&s, 0, 2).peer, mate;
+	struct bgp_stats st;
+	uint64_t rx;
+
+	s.n[3].deaf = false; /* with a policy of its own, so it is put into the group of 2 */
+	mate = net_info(&s, 0, 3).peer;
+	assert_int_equal(0, bgp_peer_repolicy(s.n[0].b, mate, NULL,
+				    &(struct bgp_policy){&accept_ops, NULL}, s.now));
+	net_run(&s, 60);
+	assert_int_equal(ROUTES, net_info(&s, 3, 0).prefixes_received);
+	rx = net_info(&s, 3, 0).rx_updates;
+	taken = 0;
+	assert_int_equal(0, bgp_peer_repolicy(s.n[0].b, peer, NULL, &halves_policy, s.now));
+	amid();
+	withdraw(0, ROUTES / 2);
+	announce(ROUTES, 2 * ROUTES);
+	net_settle(&s);
+	assert_int_equal(3 * ROUTES / 4, net_info(&s, 2, 0).prefixes_received);
+	assert_int_equal(3 * ROUTES / 4, net_info(&s, 0, 2).prefixes_announced);
+	assert_int_equal(3 * ROUTES / 2, net_info(&s, 3, 0).prefixes_received);
+	/* Back, and before it is there, on to a third one; then it goes. */
+	assert_int_equal(0, bgp_peer_repolicy(s.n[0].b, peer, NULL,
+				    &(struct bgp_policy){&accept_ops, NULL}, s.now));
+	some(8);
+	assert_int_equal(0, bgp_peer_graceful_shutdown(s.n[0].b, peer, true, s.now));
+	net_settle(&s);
+	assert_int_equal(3 * ROUTES / 2, net_info(&s, 2, 0).prefixes_received);
+	rx = net_info(&s, 3, 0).rx_updates;
+	assert_int_equal(0, bgp_peer_graceful_shutdown(s.n[0].b, peer, false, s.now));
+	some(8);
+	net_break(&s, 0, 2);
+	s.n[2].deaf = true;
+	net_settle(&s);
+	assert_int_equal(rx, net_info(&s, 3, 0).rx_updates);
+	assert_int_equal(3 * ROUTES / 2, net_info(&s, 3, 0).prefixes_received);
+	withdraw(ROUTES / 2, 2 * ROUTES);
+	net_settle(&s);
+	bgp_stats(s.n[0].b, &st);
+	assert_int_equal(0, st.nets + st.paths + st.out_entries);
+	taken = -1;
+}
+
+/* Next hops: decided a portion at a time, with what is new in between. */
+static void test_next_hops(void **state)
+{
+	struct bgp_stats before, st;
+
+	bgp_stats(s.n[0].b, &before);
+	bgp_nexthops_changed(s.n[0].b, 1, s.now);
+	some(10);
+	bgp_stats(s.n[0].b, &st);
+	assert_in_range(st.decisions - before.decisions, 1, ROUTES / 2);
+	bgp_nexthops_changed(s.n[0].b, 1, s.now); /* once more, from the beginning */
+	net_settle(&s);
+	bgp_stats(s.n[0].b, &st);
+	assert_in_range(st.decisions - before.decisions, ROUTES + 1, 2 * ROUTES);
+}
+
+/* A restart, with node 1 as one that has its routes kept: nothing of it walks the table at once, what is
+ * told again before the old goes stays, and ages come round. */
+static void test_restart(void **state)
+{
+	s.n[0].withdrawals = 0;
+	for (unsigned i = 0; i < 3; i++) {
+		net_break(&s, 0, 1);
+		some(1);
+		assert_int_equal(ROUTES, net_info(&s, 0, 1).prefixes_received);
+		net_run(&s, 200);
+		assert_int_equal(BGP_ESTABLISHED, net_info(&s, 0, 1).state);
+		assert_int_equal(ROUTES, net_info(&s, 0, 1).prefixes_received);
+		assert_int_equal(0, net_info(&s, 0, 1).stale_families);
+	}
+	assert_int_equal(0, s.n[0].withdrawals);
+	net_break(&s, 0, 1);
+	withdraw(0, ROUTES / 2); /* it has these no more */
+	net_run(&s, 200);
+	assert_int_equal(ROUTES / 2, net_info(&s, 0, 1).prefixes_received);
+	assert_int_equal(ROUTES / 2, net_info(&s, 2, 0).prefixes_received);
+}
+
+/* More refreshes than there are ages, each begun and only the last one ended. */
+static void test_many_refreshes(void **state)
+{
+	struct side *side = NULL;
+	uint8_t m[64];
+	struct wr w;
+
+	for (int i = 0; i < NET_PIPES && !side; i++)
+		for (int k = 0; k < 2; k++)
+			if (s.p[i].used && s.p[i].s[k].node == 0 && s.p[i].s[!k].node == 1)
+				side = &s.p[i].s[k];
+	assert_non_null(side);
+	for (unsigned i = 0; i < 600; i++) {
+		wr_init(&w, m, sizeof(m));
+		bgp_refresh_encode(&w, BGP_IPV4, REFRESH_BEGIN);
+		if (i % 3 == 2)
+			bgp_refresh_encode(&w, BGP_IPV4, REFRESH_END);
+		if (i < 300 && i % 3 == 2) { /* and all is told again in between */
+			bgp_peer_refresh(s.n[0].b, net_info(&s, 0, 1).peer, BGP_IPV4, s.now);
+			net_settle(&s);
+			assert_int_equal(ROUTES, net_info(&s, 0, 1).prefixes_received);
+			continue;
+		}
+		bgp_recv(s.n[0].b, side->conn, m, wr_len(&w), s.now);
+	}
+	net_settle(&s);
+	assert_int_equal(0, net_info(&s, 0, 1).prefixes_received);
+	assert_int_equal(0, net_info(&s, 2, 0).prefixes_received);
+}
+
+static bool yes = true;
+
 int main(void)
 {
 #define NET(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = {
-		NET(test_gone), NET(test_back), NET(test_new_peer), NET(test_returns)};
+	const struct CMUnitTest tests[] = {NET(test_gone), NET(test_back), NET(test_new_peer),
+		NET(test_returns), NET(test_import), NET(test_move), NET(test_next_hops),
+		NET(test_many_refreshes),
+		cmocka_unit_test_prestate_setup_teardown(test_restart, setup, teardown, &yes)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
