@@ -124,7 +124,7 @@ weftd_start() {
 }
 
 weftd_log() { echo "--- log of $1" >&2; tail -"${2:-30}" "$net_dir/$1/log" >&2; }
-weftd_running() { kill -0 "$(cat "$net_dir/$1/pid")" 2>/dev/null; }
+weftd_running() { ! process_gone "$(cat "$net_dir/$1/pid")"; }
 weftd_answers_or_died() { weft_at "$1" status targets >/dev/null || ! weftd_running "$1"; }
 
 # weftd_stop HOST [SIGNAL]: and wait until it is gone; by TERM it has to come to its end by itself.
@@ -136,7 +136,8 @@ weftd_stop() {
 	[ "${2:-TERM}" != TERM ] || tail -1 "$net_dir/$1/log" | grep -q 'weftd: stopped$' ||
 		{ echo "weftd on $1 did not end cleanly" >&2; weftd_log "$1"; return 1; }
 }
-process_gone() { ! kill -0 "$1" 2>/dev/null; }
+# Or only waits to be looked at by whoever started it.
+process_gone() { ! grep -qs '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status"; }
 
 weft_at() {
 	local h=$1
