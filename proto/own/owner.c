@@ -348,9 +348,9 @@ int owner_objection(
 	if (c->is.p.right == OWNER_BY_CLAIM) {
 		o->stats.objections++;
 		owner_drop_claim(o, c, now);
-	} else {
+	} else if (by || c->is.state != OWNER_LOST) {
 		c->is.state = OWNER_LOST;
-		c->is.by = *by;
+		c->is.by = by ? *by : (struct node_key){.b = {0}};
 		o->changed = true;
 	}
 	owner_arm(o);

@@ -83,7 +83,9 @@ int owner_refuse(struct owner *o, uint32_t vni, const struct pfx *p, ts_t now);
 /* --- what the mesh says --- */
 
 /* Another's stronger claim overlaps our published @p: a claim is given up and another block chosen;
- * any other prefix is lost until owner_undisputed. ERR_NOT_FOUND: no such prefix is ours. */
+ * any other prefix is lost until owner_undisputed. To be told when it happens, with whom, and whenever
+ * the driver looks and it is so (@by NULL): what happened while the driver didn't listen counts too.
+ * ERR_NOT_FOUND: no such prefix is ours. */
 int owner_objection(
 	struct owner *o, uint32_t vni, const struct pfx *p, const struct node_key *by, ts_t now);
 /* Nobody disputes @p any more. ERR_NOT_FOUND. */

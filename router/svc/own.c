@@ -187,6 +187,7 @@ static void on_publish(struct daemon *d, const struct owner_act *a)
 	(void)a;
 	if (d->gossip && segments_publish(d) != 0)
 		daemon_warn(d, "can't publish this node's prefixes");
+	d->own->dirty = true; /* is it disputed at once? */
 }
 
 static void on_exhausted(struct daemon *d, const struct owner_act *a)
@@ -249,13 +250,19 @@ static void look_at(struct daemon *d, const struct gossip_node_info *n)
 		daemon_warn(d, "no room to keep what a node owns: %s", err_str(e));
 }
 
-/* A prefix of ours that was lost to somebody who has withdrawn. */
+/* What is said of our prefixes now: lost though we were not told, or lost to somebody who has withdrawn. */
 static void look_at_self(struct daemon *d, const struct gossip_node_info *n)
 {
-	for (size_t i = 0; i < n->nprefixes; i++)
-		if (!n->prefixes[i].lost && !n->prefixes[i].exit)
-			(void)owner_undisputed(
-				d->own->owner, n->prefixes[i].vni, &n->prefixes[i].pfx, loop_now());
+	for (size_t i = 0; i < n->nprefixes; i++) {
+		const struct gossip_prefix *p = &n->prefixes[i];
+
+		if (p->exit)
+			continue;
+		if (p->lost)
+			(void)owner_objection(d->own->owner, p->vni, &p->pfx, NULL, loop_now());
+		else
+			(void)owner_undisputed(d->own->owner, p->vni, &p->pfx, loop_now());
+	}
 }
 
 /* Those that gossip knows no more: their records expired, or they were forgotten. */

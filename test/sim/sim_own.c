@@ -106,7 +106,7 @@ void sim_own_wall(struct sim_own *o, uint64_t wall_secs, ts_t now)
 
 void sim_own_conflict(struct sim_own *o, const struct gossip_act *a)
 {
-	if (!o || !node_key_eq(&a->node, &o->n->id.pub))
+	if (!o || !node_key_eq(&a->node, &o->n->id.pub) || o->n->s->cfg.plant == PLANT_UNTOLD)
 		return;
 	(void)owner_objection(
 		o->owner, a->prefix.vni, &a->prefix.pfx, &a->other, sim_node_now(o->n));
@@ -143,10 +143,16 @@ static void look_at(struct sim_own *o, const struct gossip_node_info *i, ts_t no
 
 static void look_at_self(struct sim_own *o, const struct gossip_node_info *i, ts_t now)
 {
-	for (size_t k = 0; k < i->nprefixes; k++)
-		if (!i->prefixes[k].lost && !i->prefixes[k].exit)
-			(void)owner_undisputed(
-				o->owner, i->prefixes[k].vni, &i->prefixes[k].pfx, now);
+	for (size_t k = 0; k < i->nprefixes; k++) {
+		const struct gossip_prefix *p = &i->prefixes[k];
+
+		if (p->exit)
+			continue;
+		if (p->lost)
+			(void)owner_objection(o->owner, p->vni, &p->pfx, NULL, now);
+		else
+			(void)owner_undisputed(o->owner, p->vni, &p->pfx, now);
+	}
 }
 
 /* Those that gossip knows no more. */
@@ -234,6 +240,7 @@ static void publish(struct sim_own *o)
 		};
 	o->n->s->changed = o->n->s->now;
 	sim_node_publish(o->n);
+	o->dirty = true; /* is it disputed at once? */
 }
 
 bool sim_own_turn(struct sim_own *o, ts_t now)

@@ -281,15 +281,26 @@ static void orchestrator_replaces(void **state)
 	v[0].pfx = conf;
 	assert_int_equal(owner_orchestrator_set(o, v, 1, &bad, now), ERR_EXISTS);
 
+	struct owner_own own;
 	/* a lost one is out of service until nobody disputes it */
 	assert_int_equal(owner_objection(o, 1, &conf, &by, now), 0);
 	owner_stats(o, &st);
 	assert_int_equal(st.lost, 1);
 	assert_true(owner_next(o, &a));
 	assert_int_equal(a.type, OWNER_UNUSE);
+	/* said again by who only looks: it is known to whom */
+	assert_int_equal(owner_objection(o, 1, &conf, NULL, now), 0);
+	assert_false(owner_next(o, &a));
+	for (size_t it = 0; owner_own_next(o, &it, &own);)
+		if (pfx_eq(&own.p.pfx, &conf))
+			assert_true(own.state == OWNER_LOST && node_key_eq(&own.by, &by));
 	assert_int_equal(owner_undisputed(o, 1, &conf, now), 0);
 	assert_true(owner_next(o, &a));
 	assert_int_equal(a.type, OWNER_USE);
+	/* seen by looking alone */
+	assert_int_equal(owner_objection(o, 1, &conf, NULL, now), 0);
+	assert_true(owner_next(o, &a));
+	assert_int_equal(a.type, OWNER_UNUSE);
 	owner_free(o);
 }
 
