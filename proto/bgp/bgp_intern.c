@@ -1,7 +1,7 @@
 /* bgp_intern.c - the table of attribute sets: a chained hash over their canonical bytes.
  *
  * Thousands of prefixes share a set, so it is encoded, hashed and parsed once. The hash is SipHash
- * with the core's key: peers choose the bytes. Reference counted; the last attr_put() frees. The
+ * with the core's key: peers choose the bytes. Reference counted; what nobody holds is freed soon. The
  * table grows by splitting one bucket after the other (linear hashing, as rib.c); if there is no memory
  * for that it goes on with longer chains. */
 #include "bgp_intern.h"
@@ -24,18 +24,41 @@ int attr_table_init(struct attr_table *t, const uint8_t seed[16])
 	return t->buckets ? 0 : ERR_NOMEM;
 }
 
-void attr_table_fini(struct attr_table *t)
-{
-	assert(t->count == 0);
-	free(t->buckets);
-	*t = (struct attr_table){0};
-}
-
 static struct attr_set **bucket_of(const struct attr_table *t, uint32_t hash)
 {
 	size_t i = hash & (t->cap - 1);
 
 	return &t->buckets[i < t->split ? hash & (2 * t->cap - 1) : i];
+}
+
+static size_t size_of(const struct attr_set *s)
+{
+	return offsetof(struct attr_set, data) + s->nh_len + s->wire_len;
+}
+
+/* Free what nobody holds any more. */
+static void reap(struct attr_table *t)
+{
+	for (unsigned i = 0; i < t->ndead; i++) {
+		struct attr_set *s = t->dead[i], **at;
+
+		s->flags &= (uint8_t)~SET_DEAD;
+		if (s->refs > 0)
+			continue;
+		for (at = bucket_of(t, s->hash); *at != s; at = &(*at)->hnext)
+			assert(*at);
+		*at = s->hnext;
+		free(s);
+	}
+	t->ndead = 0;
+}
+
+void attr_table_fini(struct attr_table *t)
+{
+	reap(t);
+	assert(t->count == 0);
+	free(t->buckets);
+	*t = (struct attr_table){0};
 }
 
 /* Room for twice as many; what is not used of it yet is not touched. */
@@ -127,6 +150,10 @@ int attr_intern(struct attr_table *t, const struct bgp_attrs *a, struct attr_set
 	for (s = *bucket_of(t, hash); s; s = s->hnext)
 		if (s->hash == hash && s->nh_len == nh_len && s->wire_len == wr_len(&w) &&
 			memcmp(s->data, buf, len) == 0) {
+			if (s->refs == 0) {
+				t->count++;
+				t->bytes += size_of(s);
+			}
 			*out = attr_hold(s);
 			return 0;
 		}
@@ -146,27 +173,28 @@ int attr_intern(struct attr_table *t, const struct bgp_attrs *a, struct attr_set
 	s->hnext = *at;
 	*at = s;
 	t->count++;
-	t->bytes += offsetof(struct attr_set, data) + len;
+	t->bytes += size_of(s);
 	*out = s;
 	return 0;
 }
 
 void attr_put(struct attr_table *t, struct attr_set *s)
 {
-	struct attr_set **at;
-
 	if (!s)
 		return;
 	assert(s->refs > 0);
 	if (--s->refs > 0)
 		return;
 	assert(!s->last_out);
-	for (at = bucket_of(t, s->hash); *at != s; at = &(*at)->hnext)
-		assert(*at);
-	*at = s->hnext;
 	t->count--;
-	t->bytes -= offsetof(struct attr_set, data) + s->nh_len + s->wire_len;
-	free(s);
+	t->bytes -= size_of(s);
+	if (s->flags & SET_DEAD)
+		return;
+	s->flags |= SET_DEAD;
+	__builtin_prefetch(bucket_of(t, s->hash));
+	t->dead[t->ndead++] = s;
+	if (t->ndead == ATTR_DEAD)
+		reap(t);
 }
 
 /* AS_PATH stands behind ORIGIN, always (bgp_attrs_encode); asked for each candidate of a decision. */

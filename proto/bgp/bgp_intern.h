@@ -11,6 +11,9 @@
 #define SET_NO_ADVERTISE 0x02u
 #define SET_GSHUT        0x04u
 #define SET_ORIGINATOR   0x08u
+#define SET_DEAD         0x10u /* in attr_table.dead */
+
+#define ATTR_DEAD 16
 
 /* A set of attributes with its next hop. Equal sets are one object: compare pointers. What the
  * decision process asks for stands in fields. */
@@ -27,8 +30,12 @@ struct attr_set {
 struct attr_table {
 	struct attr_set **buckets;
 	size_t cap, split, room; /* as in struct rib */
-	size_t count;
-	size_t bytes;
+	size_t count;            /* sets that somebody holds */
+	size_t bytes;            /* of these */
+	/* Sets that nobody held when they came here: they leave the table some at a time, so that the
+	 * waits for their buckets overlap. One that is found meanwhile is used again. */
+	struct attr_set *dead[ATTR_DEAD];
+	unsigned ndead;
 	uint8_t seed[16];
 };
 

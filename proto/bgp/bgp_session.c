@@ -193,16 +193,42 @@ static bool is_looped(const struct bgp_peer *p, const struct bgp_attrs *a)
 	return false;
 }
 
+/* Some at a time, so that the waits for what each of them touches overlap. No net goes before it is
+ * decided, so those found stay. */
+static void withdraw_some(struct bgp_peer *p, const struct bgp_nlri *n, size_t count)
+{
+	struct net *nets[RIB_MANY];
+	struct path *path;
+
+	rib_find_many(p->rib, n, count, nets);
+	for (size_t i = 0; i < count; i++)
+		if (nets[i])
+			ribout_warm(p->b, nets[i]);
+	for (size_t i = 0; i < count; i++) {
+		path = nets[i] ? net_path(p->rib, nets[i], p->idx, n[i].path_id) : NULL;
+		if (path)
+			bgp_path_remove(p->b, p->rib, nets[i], path, p);
+		if (nets[i])
+			ribout_warm_more(p->b, nets[i]);
+	}
+}
+
 static void withdraw_all(struct bgp_peer *p, const struct bgp_mp *mp)
 {
-	struct bgp_nlri n;
+	struct bgp_nlri n[RIB_MANY];
+	size_t count = 0;
 	struct rd r;
 
 	if (!mp->present || mp->family < 0)
 		return;
 	rd_init(&r, mp->nlri, mp->len);
-	while (rd_left(&r) && bgp_mp_read(&r, mp, &n) == 0)
-		bgp_path_del(p->b, p->rib, p, &n);
+	while (rd_left(&r) && bgp_mp_read(&r, mp, &n[count]) == 0) {
+		if (++count < RIB_MANY)
+			continue;
+		withdraw_some(p, n, count);
+		count = 0;
+	}
+	withdraw_some(p, n, count);
 }
 
 /* RFC 4271 6.7; the warning comes before that. */

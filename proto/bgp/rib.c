@@ -128,6 +128,32 @@ struct net *rib_find(const struct rib *r, const struct bgp_nlri *n)
 	return find(r, r->buckets[bucket_of(r, h)], n, key, len);
 }
 
+void rib_find_many(const struct rib *r, const struct bgp_nlri *n, size_t count, struct net *out[])
+{
+	uint8_t keys[RIB_MANY][24];
+	const uint32_t *at[RIB_MANY];
+	size_t len = 0;
+
+	assert(count <= RIB_MANY);
+	for (size_t i = 0; i < count; i++) {
+		len = make_key(&n[i], keys[i]);
+		at[i] = &r->buckets[bucket_of(
+			r, hash_key(r, n[i].family, n[i].pfx.len, keys[i], len))];
+		__builtin_prefetch(at[i]);
+	}
+	for (size_t i = 0; i < count; i++)
+		if (*at[i])
+			__builtin_prefetch(net_at(r, *at[i]));
+	for (size_t i = 0; i < count; i++) {
+		out[i] = find(r, *at[i], &n[i], keys[i], key_len[n[i].family]);
+		if (!out[i])
+			continue;
+		__builtin_prefetch(out[i]->best);
+		if (out[i]->paths)
+			__builtin_prefetch(net_first(r, out[i]));
+	}
+}
+
 /* The chain that @n is in, or would be. */
 static uint32_t *chain_of(const struct rib *r, const struct net *n)
 {

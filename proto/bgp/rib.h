@@ -141,6 +141,10 @@ static inline struct path *path_next(const struct rib *r, const struct path *p)
 struct rib *rib_new(uint32_t vni, const uint8_t seed[16]); /* NULL: no memory */
 void rib_free(struct rib *r);                              /* must be empty */
 struct net *rib_find(const struct rib *r, const struct bgp_nlri *n);
+/* The same for @count of them at once, at most RIB_MANY, into @out: their waits for memory overlap, and what
+ * is asked of each next (its first path and best set) is on its way into the cache. */
+#define RIB_MANY 32
+void rib_find_many(const struct rib *r, const struct bgp_nlri *n, size_t count, struct net *out[]);
 /* Find or make; NULL: no memory. One that stays without path and announcement is to be given to
  * rib_release(). */
 struct net *rib_get(struct rib *r, const struct bgp_nlri *n);

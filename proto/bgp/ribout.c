@@ -543,6 +543,18 @@ unsigned ribout_emit(struct bgp *b, struct peer_out *po, struct wr *w, unsigned 
 	return msgs;
 }
 
+void ribout_warm(const struct bgp *b, const struct net *n)
+{
+	if (n->outs)
+		__builtin_prefetch(out_at(b, n->outs));
+}
+
+void ribout_warm_more(const struct bgp *b, const struct net *n)
+{
+	if (n->outs)
+		__builtin_prefetch(out_at(b, n->outs)->attr);
+}
+
 const struct out *ribout_first(const struct bgp *b, const struct net *n)
 {
 	return out_at(b, n->outs);

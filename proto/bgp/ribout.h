@@ -110,6 +110,10 @@ struct peer_out *ribout_failed(struct bgp *b, unsigned group);
  * nothing is due (at_end), nothing fits, or so much was passed of what need not be told that it is
  * somebody else's turn (paused). */
 unsigned ribout_emit(struct bgp *b, struct peer_out *po, struct wr *w, unsigned max_msgs);
+/* What an update of @n will touch is on its way into the cache: its first entry; called once more, when
+ * that has come, what that entry names. */
+void ribout_warm(const struct bgp *b, const struct net *n);
+void ribout_warm_more(const struct bgp *b, const struct net *n);
 /* The entries of a net, of all groups. */
 const struct out *ribout_first(const struct bgp *b, const struct net *n);
 const struct out *ribout_next(const struct bgp *b, const struct out *o);

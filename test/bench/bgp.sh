@@ -7,7 +7,7 @@
 # longer than LIMIT for a phase, has a row that says so, and the next one is tried.
 #
 # RUNS (3), SPEAKERS ("self weft bird frr gobgp"), CASES ("one ten"), SETTLE (30 s before the memory is read), LIMIT
-# (300 s); QUICK=1: one round, a tenth of the routes. build=DIR, WEFTD=PROGRAM.
+# (300 s); QUICK=1: one round, a tenth of the routes. WEFT_BUILD=DIR, WEFTD=PROGRAM.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 . "$root/deploy/setup.sh"

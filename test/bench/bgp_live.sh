@@ -3,7 +3,7 @@
 # neighbour's UPDATE until the kernel has the route, an answer over HTTP, and by how much BFD packets are late
 # (bgp_live.py). The burst: 500,000 IPv4 routes from one peer to another, and into the kernel.
 #
-# SECS (10, of the quiet part), ROUTES (500000). build=DIR, WEFTD=PROGRAM.
+# SECS (10, of the quiet part), ROUTES (500000). WEFT_BUILD=DIR, WEFTD=PROGRAM.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 . "$root/deploy/setup.sh"
