@@ -188,16 +188,18 @@ static int resolve(struct gossip *g, const char *text, struct node **out)
 int gossip_forget(struct gossip *g, const char *name_or_key, uint64_t unix_secs, ts_t now)
 {
 	struct node *m;
-	bool gone;
+	bool linked;
 	int err;
 
 	g->now = now;
 	err = resolve(g, name_or_key, &m);
 	if (err < 0)
 		return err;
-	gone = !node_up(m);
+	linked = node_up(m) && m->link;
 	node_forget(g, m, now);
-	if (gone)
+	/* Without a link it may have died a moment ago; if it lives it hears of this, and says so. Did we
+	 * alone forget it, we would find out neither. */
+	if (!linked)
 		forget_say(g, m, unix_secs, now);
 	return 0;
 }

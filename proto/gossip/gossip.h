@@ -108,8 +108,8 @@ void gossip_heard(struct gossip *g, const struct node_key *node, ts_t now);
  * user typed it: a name, a whole key or its short form. A name that several nodes bear means the
  * one that is not linked. Its records stay in the store (others would only send them again) but are
  * not looked at. If it calls us and publishes nothing newer within a few seconds, GOSSIP_HANGUP is
- * told again. If the node is gone, everybody is told to forget it, as of @unix_secs by the caller's
- * wall clock (GOSSIP_FORGOTTEN there, and here). ERR_NOT_FOUND; ERR_CONFLICT: the name is borne by
+ * told again. If the node is gone, or not linked, everybody is told to forget it once it is gone, as of
+ * @unix_secs by the caller's wall clock (GOSSIP_FORGOTTEN there, and here). ERR_NOT_FOUND; ERR_CONFLICT: the name is borne by
  * several nodes, say the key; ERR_REFUSED: ourselves. */
 int gossip_forget(struct gossip *g, const char *name_or_key, uint64_t unix_secs, ts_t now);
 /* We go: publish it, so that others withdraw our prefixes at once. */

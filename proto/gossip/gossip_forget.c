@@ -1,7 +1,7 @@
 /* gossip_forget.c - nodes that were forgotten by a person's word (RECORD_FORGET): nobody waits for
  * them, and their leases end.
  *
- * Who is told to forget a node that is gone publishes that, with the newest version of it that it
+ * Who is told to forget a node that is gone, or not linked, publishes that, with the newest version of it that it
  * knows; it says so until FORGETS_OWN others were forgotten after it, after a restart too, as soon as it
  * hears what it said before. Everybody
  * remembers what it heard (LIM_FORGOTTEN, the oldest goes), and forgets the node as soon as it is gone

@@ -129,23 +129,47 @@ static void test_lives(void **state)
 	}
 }
 
-/* Forgotten by one node alone, before its death was known; then it comes back from a disk that is as old
- * as its last start, and says word for word what it said before. Who forgot it lets it know. */
-static void test_alone(void **state)
+/* Forgotten before its death was known: all forget it when they know. Then it comes back from a disk that is
+ * as old as its last start, and says word for word what it said before. Who forgot it lets it know. */
+static void test_early(void **state)
 {
 	for (uint64_t seed = 1; seed <= 3; seed++) {
 		mesh(6, seed);
 		crash(4);
 		for (unsigned j = 0; j < sim.count; j++)
 			set_link(4, j, false);
+		check(showing(4) == 5);
 		forget(3, 4, 1000);
-		run(DUR_SEC(60));
 		check(!shows(3, 4));
+		run(DUR_SEC(60));
+		check(showing(4) == 0);
 		sim.n[4].disk_epoch--;
 		start(4);
 		join(4, 3);
 		settle(60);
 		check(showing(4) == 5);
+		sim_fini();
+	}
+}
+
+/* Forgotten by mistake by who has no link with it: it says that it lives, and is back at once. */
+static void test_mistake(void **state)
+{
+	for (uint64_t seed = 1; seed <= 3; seed++) {
+		unsigned j = 4;
+
+		mesh(24, seed);
+		run(DUR_SEC(60));
+		while (j < sim.count && sim.link[3][j])
+			j++;
+		check(j < sim.count);
+		forget(3, j, 1000);
+		check(!shows(3, j));
+		for (int t = 0; t < 50 && !shows(3, j); t++) {
+			run(DUR_MS(100));
+			check(showing(j) >= 22);
+		}
+		settle(1);
 		sim_fini();
 	}
 }
@@ -218,7 +242,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_spreads),
 		cmocka_unit_test(test_lives),
-		cmocka_unit_test(test_alone),
+		cmocka_unit_test(test_early),
+		cmocka_unit_test(test_mistake),
 		cmocka_unit_test(test_lie),
 		cmocka_unit_test(test_many),
 	};
