@@ -52,47 +52,53 @@ static uint64_t load_le(const uint8_t *b, size_t n)
 	return v;
 }
 
-static uint64_t rotl(uint64_t v, unsigned n)
+static inline uint64_t rotl(uint64_t v, unsigned n)
 {
 	return v << n | v >> (64 - n);
 }
 
-static void sip_rounds(uint64_t v[4], int n)
+struct sip {
+	uint64_t a, b, c, d;
+};
+
+static inline struct sip sip_round(struct sip v)
 {
-	while (n-- > 0) {
-		v[0] += v[1];
-		v[2] += v[3];
-		v[1] = rotl(v[1], 13) ^ v[0];
-		v[3] = rotl(v[3], 16) ^ v[2];
-		v[0] = rotl(v[0], 32);
-		v[2] += v[1];
-		v[0] += v[3];
-		v[1] = rotl(v[1], 17) ^ v[2];
-		v[3] = rotl(v[3], 21) ^ v[0];
-		v[2] = rotl(v[2], 32);
-	}
+	v.a += v.b;
+	v.c += v.d;
+	v.b = rotl(v.b, 13) ^ v.a;
+	v.d = rotl(v.d, 16) ^ v.c;
+	v.a = rotl(v.a, 32);
+	v.c += v.b;
+	v.a += v.d;
+	v.b = rotl(v.b, 17) ^ v.c;
+	v.d = rotl(v.d, 21) ^ v.a;
+	v.c = rotl(v.c, 32);
+	return v;
 }
 
+static inline struct sip sip_word(struct sip v, uint64_t m)
+{
+	v.d ^= m;
+	v = sip_round(sip_round(v));
+	v.a ^= m;
+	return v;
+}
+
+/* By value and without a loop over rounds: the state stays in registers. */
 uint64_t map_siphash(const uint8_t seed[16], const void *data, size_t len)
 {
 	const uint8_t *p = data;
 	uint64_t k0 = load_le8(seed), k1 = load_le8(seed + 8), last = (uint64_t)len << 56;
-	uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du,
+	struct sip v = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du,
 		k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u};
 
-	for (; len >= 8; p += 8, len -= 8) {
-		uint64_t m = load_le8(p);
-		v[3] ^= m;
-		sip_rounds(v, 2);
-		v[0] ^= m;
-	}
+	for (; len >= 8; p += 8, len -= 8)
+		v = sip_word(v, load_le8(p));
 	last |= load_le(p, len);
-	v[3] ^= last;
-	sip_rounds(v, 2);
-	v[0] ^= last;
-	v[2] ^= 0xff;
-	sip_rounds(v, 4);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
+	v = sip_word(v, last);
+	v.c ^= 0xff;
+	v = sip_round(sip_round(sip_round(sip_round(v))));
+	return v.a ^ v.b ^ v.c ^ v.d;
 }
 
 static uint64_t hash_of(const struct map *m, const void *key)
@@ -123,6 +129,18 @@ void map_free(struct map *m)
 	free(m);
 }
 
+/* Most keys are a node's: a call would cost more than the comparison. */
+static inline bool same_key(const uint8_t *a, const uint8_t *b, size_t size)
+{
+	uint64_t x[4], y[4];
+
+	if (size != sizeof(x))
+		return memcmp(a, b, size) == 0;
+	memcpy(x, a, sizeof(x));
+	memcpy(y, b, sizeof(y));
+	return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3])) == 0;
+}
+
 /* The slot of @key, or NULL. */
 static struct slot *find(const struct map *m, uint64_t hash, const void *key)
 {
@@ -133,7 +151,7 @@ static struct slot *find(const struct map *m, uint64_t hash, const void *key)
 	/* At least a quarter of the slots is FREE, so this ends. */
 	for (size_t i = hash & mask; m->slots[i].hash != FREE; i = (i + 1) & mask)
 		if (m->slots[i].hash == hash &&
-			memcmp(m->keys + i * m->key_size, key, m->key_size) == 0)
+			same_key(m->keys + i * m->key_size, key, m->key_size))
 			return &m->slots[i];
 	return NULL;
 }
