@@ -58,6 +58,16 @@ struct peer *peer_get(const struct path *p, const struct node_key *key)
 	return map_get(p->by_key, key->b);
 }
 
+/* The same for one that has traffic. */
+static struct peer *peer_get_near(struct path *p, const struct node_key *key)
+{
+	struct peer **near = &p->near[key->b[0] % NEAR_PEERS];
+
+	if (!*near || !node_key_eq(&(*near)->key, key))
+		*near = peer_get(p, key);
+	return *near;
+}
+
 struct peer *peer_by_label(const struct path *p, const struct path_label *l)
 {
 	return map_get(p->by_label, l->b);
@@ -145,6 +155,10 @@ void path_settle(struct path *p)
 
 static void peer_free(struct path *p, struct peer *pr)
 {
+	struct peer **near = &p->near[pr->key.b[0] % NEAR_PEERS];
+
+	if (*near == pr)
+		*near = NULL;
 	tq_cancel(&p->timers, &pr->timer);
 	ask_stop(p, pr);
 	list_del(&pr->dirties);
@@ -243,7 +257,7 @@ void path_free(struct path *p)
 int path_node_set(
 	struct path *p, const struct node_key *node, const struct path_node *info, ts_t now)
 {
-	struct peer *pr = peer_get(p, node);
+	struct peer *pr = peer_get_near(p, node);
 	int err = 0;
 
 	p->now = now;
@@ -461,7 +475,7 @@ static struct side *side_get(struct path *p, struct peer *pr, uint8_t via)
 int path_traffic(struct path *p, const struct node_key *node, uint8_t via, ts_t last_tx,
 	ts_t last_rx, ts_t now)
 {
-	struct peer *pr = peer_get(p, node);
+	struct peer *pr = peer_get_near(p, node);
 	ts_t newest = ts_before(last_tx, last_rx) ? last_rx : last_tx;
 	struct side *sd = NULL;
 
@@ -507,7 +521,7 @@ void path_side_port(struct path *p, const struct node_key *node, uint8_t via, bo
 
 void path_rtt(struct path *p, const struct node_key *node, dur_t rtt, ts_t now)
 {
-	struct peer *pr = peer_get(p, node);
+	struct peer *pr = peer_get_near(p, node);
 
 	p->now = now;
 	if (pr && pr->linked && rtt.ns >= 0)
@@ -516,7 +530,7 @@ void path_rtt(struct path *p, const struct node_key *node, dur_t rtt, ts_t now)
 
 void path_refused(struct path *p, const struct node_key *node, uint16_t size, ts_t now)
 {
-	struct peer *pr = peer_get(p, node);
+	struct peer *pr = peer_get_near(p, node);
 
 	p->now = now;
 	if (!pr || !pr->linked)
@@ -546,7 +560,7 @@ int path_recv(
 		[PATH_MSG_OPEN] = ep_on_open,
 		[PATH_MSG_ALIVE] = on_alive,
 	};
-	struct peer *pr = peer_get(p, &from->node);
+	struct peer *pr = peer_get_near(p, &from->node);
 	struct rd r;
 	int err;
 
@@ -745,7 +759,7 @@ bool path_next(struct path *p, struct path_act *out)
 		memcpy(p->tx, s->buf, s->act.len);
 		out->buf = p->tx;
 		/* The session may have ended since. */
-		const struct peer *pr = peer_get(p, &out->node);
+		const struct peer *pr = peer_get_near(p, &out->node);
 		if (out->type != PATH_SEND || (pr && pr->linked))
 			return true;
 		memset(out, 0, sizeof(*out));

@@ -18,6 +18,7 @@
 #include "prng.h"
 #include "timerq.h"
 
+#define NEAR_PEERS       64 /* a power of two: peers that are named often are found without hashing */
 #define LIVE_TRIES       3 /* probes lost in a row: dead (DESIGN 7.2) */
 #define DIRECT_GOOD      3 /* rounds in a row that the direct path must answer to be used */
 #define IN_USE           DUR_SEC(2)  /* since the last data */
@@ -211,6 +212,7 @@ struct path {
 	struct prng prng;
 	ts_t now;
 	struct map *by_key, *by_label;
+	struct peer *near[NEAR_PEERS]; /* by a byte of the key: who was looked for last; or NULL */
 	struct timerq timers;
 	struct list dirty, links, touched;
 	struct ep local[LIM_ENDPOINTS_PER_NODE];
