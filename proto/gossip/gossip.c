@@ -102,7 +102,7 @@ int gossip_link_up(struct gossip *g, const struct node_key *node, const struct e
 	struct node *m;
 	int err;
 
-	g->now = now;
+	gossip_enter(g, now);
 	if (node_key_eq(node, &g->id->pub)) {
 		own_clone(g, ep, now);
 		return ERR_CONFLICT;
@@ -120,7 +120,7 @@ void gossip_link_down(struct gossip *g, const struct node_key *node, ts_t now)
 {
 	struct node *m = node_get(g, node);
 
-	g->now = now;
+	gossip_enter(g, now);
 	if (m)
 		node_link_down(g, m, now);
 }
@@ -129,7 +129,7 @@ int gossip_demand(struct gossip *g, const struct node_key *node, ts_t now)
 {
 	struct node *m = node_get(g, node);
 
-	g->now = now;
+	gossip_enter(g, now);
 	if (!m || (m->neps == 0 && m->seen.ip.family == IP_NONE))
 		return ERR_NOT_FOUND;
 	if (m->self || !node_visible(m))
@@ -140,7 +140,7 @@ int gossip_demand(struct gossip *g, const struct node_key *node, ts_t now)
 
 void gossip_heard(struct gossip *g, const struct node_key *node, ts_t now)
 {
-	g->now = now;
+	gossip_enter(g, now);
 	if (g->membership && node_get_near(g, node))
 		members_heard(g->membership, node, now);
 }
@@ -191,7 +191,7 @@ int gossip_forget(struct gossip *g, const char *name_or_key, uint64_t unix_secs,
 	bool linked;
 	int err;
 
-	g->now = now;
+	gossip_enter(g, now);
 	err = resolve(g, name_or_key, &m);
 	if (err < 0)
 		return err;
@@ -209,7 +209,7 @@ int gossip_recv(
 {
 	struct node *m = node_get_near(g, from);
 
-	g->now = now;
+	gossip_enter(g, now);
 	g->stats.rx++;
 	if (!m || !m->link)
 		return ERR_STATE;
@@ -220,7 +220,7 @@ void gossip_tick(struct gossip *g, ts_t now)
 {
 	struct tq_node *n;
 
-	g->now = now;
+	gossip_enter(g, now);
 	/* node_arm() sets times behind now, so this ends. */
 	while ((n = tq_pop(&g->timers, now)) != NULL)
 		node_tick(g, tq_entry(n, struct node, timer), now);
@@ -432,9 +432,12 @@ bool gossip_next(struct gossip *g, struct gossip_act *out)
 	};
 
 	memset(out, 0, sizeof(*out));
+	if (g->drained)
+		return false;
 	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++)
 		if (sources[i](g, out))
 			return true;
+	g->drained = true;
 	return false;
 }
 

@@ -234,6 +234,7 @@ struct gossip {
 	char name[NODE_NAME_MAX + 1], version[32];
 	struct prng prng;
 	ts_t now;
+	bool drained; /* nothing was told since gossip_next() had nothing to say */
 	struct map *nodes;
 	struct node *near[NEAR_NODES]; /* by a byte of the key: who was looked for last; or NULL */
 	struct node *self;
@@ -277,6 +278,12 @@ struct gossip {
 };
 
 /* gossip.c */
+/* Every public call that may change something begins with it. */
+static inline void gossip_enter(struct gossip *g, ts_t now)
+{
+	g->now = now;
+	g->drained = false;
+}
 void gossip_notice(struct gossip *g, const struct notice *n);
 
 /* gossip_node.c */

@@ -215,7 +215,7 @@ int gossip_set_endpoints(struct gossip *g, const struct ep *eps, size_t n, ts_t 
 	struct ep kept[LIM_ENDPOINTS_PER_NODE];
 	size_t nkept = 0;
 
-	g->now = now;
+	gossip_enter(g, now);
 	if (n > LIM_ENDPOINTS_PER_NODE)
 		return ERR_FULL;
 	for (int loopback = 0; loopback <= 1 && nkept == 0; loopback++)
@@ -233,7 +233,7 @@ int gossip_set_endpoints(struct gossip *g, const struct ep *eps, size_t n, ts_t 
 
 void gossip_set_features(struct gossip *g, uint64_t features, ts_t now)
 {
-	g->now = now;
+	gossip_enter(g, now);
 	if (g->own.features == features)
 		return;
 	g->own.features = features;
@@ -291,7 +291,7 @@ int gossip_set_prefixes(struct gossip *g, const struct gossip_prefix *p, size_t 
 	struct own_prefix *v;
 	size_t count = 0;
 
-	g->now = now;
+	gossip_enter(g, now);
 	if (n > LIM_PREFIXES_PER_NODE)
 		return ERR_FULL;
 	for (size_t i = 0; i < n; i++)
@@ -320,7 +320,7 @@ void gossip_leave(struct gossip *g, ts_t now)
 	void *value;
 	size_t it = 0;
 
-	g->now = now;
+	gossip_enter(g, now);
 	g->own.left = true;
 	own_publish(g, now);
 	if (g->membership)
@@ -331,7 +331,7 @@ void gossip_leave(struct gossip *g, ts_t now)
 
 void gossip_pause(struct gossip *g, ts_t now)
 {
-	g->now = now;
+	gossip_enter(g, now);
 	if (g->membership)
 		members_leave(g->membership, now);
 }
@@ -452,7 +452,7 @@ void gossip_epoch_stored(struct gossip *g, uint64_t epoch, ts_t now)
 {
 	struct own *o = &g->own;
 
-	g->now = now;
+	gossip_enter(g, now);
 	if (epoch <= o->epoch)
 		return;
 	if (g->membership)
