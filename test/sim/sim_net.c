@@ -20,6 +20,7 @@
 #define MTU_BASE    1500
 #define REPLAY_RING 512
 #define NOBODY      UINT32_MAX
+#define TABLE_HOSTS 256
 
 static const struct sim_link base_link = {
 	.delay_min = {1000000},
@@ -49,6 +50,7 @@ struct host {
 struct pair {
 	bool cut;
 	ts_t disturbed;
+	dur_t delay; /* of the table's: the base delay; zero: not asked for yet */
 };
 
 struct sim_net {
@@ -58,7 +60,8 @@ struct sim_net {
 	struct host *hosts;
 	uint32_t *by_addr; /* host of each address ever used, or NOBODY */
 	uint32_t naddrs, cap_addrs;
-	struct map *pairs; /* from, to: struct pair, owned */
+	struct pair *table; /* [from * hosts + to], of up to TABLE_HOSTS; NULL: there are more */
+	struct map *pairs;  /* from, to: struct pair, owned; without the table */
 	uint8_t delay_seed[16];
 	struct datagram *ring[REPLAY_RING];
 	uint64_t nring;
@@ -108,7 +111,9 @@ struct sim_net *sim_net_new(struct sim *s)
 		n->delay_seed[i] = (uint8_t)prng_next(&s->prng);
 	n->hosts = calloc(hosts(s), sizeof(*n->hosts));
 	n->pairs = map_new(8, SIZE_MAX / 2, seed);
-	if (!n->hosts || !n->pairs) {
+	if (hosts(s) <= TABLE_HOSTS)
+		n->table = calloc((size_t)hosts(s) * hosts(s), sizeof(*n->table));
+	if (!n->hosts || !n->pairs || (hosts(s) <= TABLE_HOSTS && !n->table)) {
 		sim_net_free(n);
 		return NULL;
 	}
@@ -133,6 +138,7 @@ void sim_net_free(struct sim_net *n)
 	while (n->pairs && map_next(n->pairs, &it, &key, &value))
 		free(value);
 	map_free(n->pairs);
+	free(n->table);
 	free(n->by_addr);
 	for (unsigned i = 0; n->hosts && i < hosts(n->s); i++)
 		sim_nat_free(n->hosts[i].nat);
@@ -146,13 +152,13 @@ static struct pair *pair_get(const struct sim_net *n, unsigned from, unsigned to
 {
 	uint32_t key[2] = {from, to};
 
-	return map_get(n->pairs, key);
+	return n->table ? &n->table[(size_t)from * hosts(n->s) + to] : map_get(n->pairs, key);
 }
 
 static struct pair *pair_make(struct sim_net *n, unsigned from, unsigned to)
 {
 	uint32_t key[2] = {from, to};
-	struct pair *p = map_get(n->pairs, key);
+	struct pair *p = pair_get(n, from, to);
 
 	if (p)
 		return p;
@@ -166,6 +172,8 @@ void sim_net_link(struct sim_net *n, const struct sim_link *l)
 {
 	if (n->link.loss > SIM_HEALTHY_LOSS || l->loss > SIM_HEALTHY_LOSS)
 		n->rough_until = n->s->now;
+	for (size_t i = 0; n->table && i < (size_t)hosts(n->s) * hosts(n->s); i++)
+		n->table[i].delay = DUR_NS(0);
 	n->link = *l;
 }
 
@@ -255,11 +263,15 @@ void sim_net_heal(struct sim_net *n)
 	size_t it = 0;
 
 	while (map_next(n->pairs, &it, &key, &value)) {
-		const uint32_t *hosts = key;
+		const uint32_t *ends = key;
 
 		if (((struct pair *)value)->cut)
-			mark_cut(n, value, hosts[0], hosts[1], false);
+			mark_cut(n, value, ends[0], ends[1], false);
 	}
+	for (unsigned a = 0; n->table && a < hosts(n->s); a++)
+		for (unsigned b = 0; b < hosts(n->s); b++)
+			if (pair_get(n, a, b)->cut)
+				mark_cut(n, pair_get(n, a, b), a, b, false);
 	for (unsigned i = 0; i < n->s->cfg.nodes; i++)
 		if (n->hosts[i].side)
 			sim_net_side(n, i, 0);
@@ -353,7 +365,7 @@ static dur_t up_to(struct sim_net *n, dur_t most)
 	return DUR_NS(most.ns > 0 ? (int64_t)prng_below(&n->s->prng, (uint64_t)most.ns + 1) : 0);
 }
 
-static dur_t base_delay(const struct sim_net *n, uint32_t a, uint32_t b)
+static dur_t drawn_delay(const struct sim_net *n, uint32_t a, uint32_t b)
 {
 	uint32_t pair[2] = {a < b ? a : b, a < b ? b : a};
 	int64_t span = n->link.delay_max.ns - n->link.delay_min.ns;
@@ -362,6 +374,17 @@ static dur_t base_delay(const struct sim_net *n, uint32_t a, uint32_t b)
 		return n->link.delay_min;
 	return DUR_NS(n->link.delay_min.ns +
 		      (int64_t)(map_siphash(n->delay_seed, pair, sizeof(pair)) % (uint64_t)span));
+}
+
+static dur_t base_delay(const struct sim_net *n, uint32_t a, uint32_t b)
+{
+	struct pair *p = n->table ? pair_get(n, a, b) : NULL;
+
+	if (!p)
+		return drawn_delay(n, a, b);
+	if (p->delay.ns == 0)
+		p->delay = drawn_delay(n, a, b);
+	return p->delay;
 }
 
 /* At the host's door, with its translator or firewall passed: true. */
