@@ -31,33 +31,38 @@ struct aead *sim_data_rx(struct sim_key *k)
 	return k->rx;
 }
 
-void sim_data_seal(
-	struct sim_key *k, bool side, const uint8_t body[SIM_DATA_BODY], uint8_t out[SIM_DATA_LEN])
+/* --- packets --- */
+
+struct packet {
+	uint32_t index; /* the receiver's */
+	uint64_t counter;
+	bool side; /* from a worker's own source port */
+};
+
+/* All but what is sealed. */
+static void head(uint8_t out[SIM_DATA_LEN], const struct packet *d, const uint8_t *body)
 {
-	uint8_t nonce[12];
 	struct wr w;
 
 	memset(out, 0, SIM_DATA_LEN);
 	memcpy(out + SIM_DATA_OFF, body, SIM_DATA_BODY);
 	wr_init(&w, out, SIM_DATA_LEN);
 	wr_u8(&w, WIRE_TYPE_BYTE(WIRE_DATA));
-	wr_u8(&w, side ? WIRE_F_SIDE_PORT : 0);
+	wr_u8(&w, d->side ? WIRE_F_SIDE_PORT : 0);
 	wr_u8(&w, LANE);
 	wr_u8(&w, 0);
-	wr_u32(&w, k->k.remote_index);
-	wr_u64(&w, k->counter);
-	aead_data_nonce(nonce, LANE, k->counter++);
-	aead_seal(sim_data_tx(k), nonce, out, WIRE_DATA_HDR, out + WIRE_DATA_HDR,
-		WIRE_SHIM + SIM_DATA_BODY, out + WIRE_DATA_HDR, out + SIM_DATA_LEN - WIRE_TAG);
+	wr_u32(&w, d->index);
+	wr_u64(&w, d->counter);
 }
 
-bool sim_data_parse(const uint8_t *buf, size_t len, struct sim_data *out)
+/* False: no data packet of lane 1. */
+static bool parse(const uint8_t *buf, size_t len, struct packet *out)
 {
 	unsigned lane;
 	struct rd r;
 
 	rd_init(&r, buf, len);
-	if (WIRE_TYPE_OF(rd_u8(&r)) != WIRE_DATA || len < WIRE_DATA_OVERHEAD)
+	if (rd_u8(&r) != WIRE_TYPE_BYTE(WIRE_DATA) || len < WIRE_DATA_OVERHEAD)
 		return false;
 	out->side = rd_u8(&r) & WIRE_F_SIDE_PORT;
 	lane = rd_u8(&r);
@@ -67,7 +72,21 @@ bool sim_data_parse(const uint8_t *buf, size_t len, struct sim_data *out)
 	return lane == LANE;
 }
 
-bool sim_data_open(struct sim_key *k, const struct sim_data *d, uint8_t *buf, size_t len)
+/* A packet of lane 1 under @k, whose counter goes up. */
+static void seal(
+	struct sim_key *k, bool side, const uint8_t body[SIM_DATA_BODY], uint8_t out[SIM_DATA_LEN])
+{
+	const struct packet d = {k->k.remote_index, k->counter++, side};
+	uint8_t nonce[12];
+
+	head(out, &d, body);
+	aead_data_nonce(nonce, LANE, d.counter);
+	aead_seal(sim_data_tx(k), nonce, out, WIRE_DATA_HDR, out + WIRE_DATA_HDR,
+		WIRE_SHIM + SIM_DATA_BODY, out + WIRE_DATA_HDR, out + SIM_DATA_LEN - WIRE_TAG);
+}
+
+/* Opens what was parsed in place. False: forged, or seen before. */
+static bool open_sealed(struct sim_key *k, const struct packet *d, uint8_t *buf, size_t len)
 {
 	uint8_t nonce[12];
 
@@ -78,17 +97,47 @@ bool sim_data_open(struct sim_key *k, const struct sim_data *d, uint8_t *buf, si
 	       replay_accept(&k->window, d->counter) == 0;
 }
 
+/* The same packet in the plain variant. */
+static bool mark(struct sim_node *n, const struct sim_slot *p, const uint8_t *body, uint8_t *out)
+{
+	struct sim_sess_mark m;
+
+	if (!sim_sess_mark(n->sess, (uint32_t)(p - n->slots), &m))
+		return false;
+	head(out, &(struct packet){.index = m.index, .counter = m.counter}, body);
+	memcpy(out + SIM_DATA_LEN - WIRE_TAG, m.tag, WIRE_TAG);
+	return true;
+}
+
 /* --- a node's data --- */
+
+static bool plain(const struct sim_node *n)
+{
+	return !sim_sess_core(n->sess);
+}
+
+static struct sim_key *key_of(const struct sim_node *n, const struct sim_slot *p)
+{
+	struct sim_key *k = p->use ? sim_keys_get(n, p->use) : NULL;
+
+	return k && k->k.rx_lanes > LANE ? k : NULL;
+}
+
+bool sim_data_ready(const struct sim_node *n, const struct sim_slot *p)
+{
+	return p->up && (plain(n) || key_of(n, p));
+}
 
 void sim_data_send(struct sim_node *n, struct sim_slot *p, const uint8_t body[SIM_DATA_BODY])
 {
-	struct sim_key *k = p->use ? sim_keys_get(n, p->use) : NULL;
+	struct sim_key *k = key_of(n, p);
 	bool side = p->side && !p->side_off && p->way.n == 0;
 	uint8_t buf[SIM_DATA_LEN];
 
-	if (!k || k->k.rx_lanes < 2)
+	if (plain(n) ? !mark(n, p, body, buf) : !k)
 		return;
-	sim_data_seal(k, side, body, buf);
+	if (!plain(n))
+		seal(k, side, body, buf);
 	n->data_sent++;
 	p->tx_at[p->way.n ? SIM_VIA_RELAY : side ? SIM_VIA_SIDE : SIM_VIA_MAIN] = sim_node_now(n);
 	sim_path_active(n->path);
@@ -114,7 +163,6 @@ static void send_data(struct sim_node *n)
 static void tell_traffic(struct sim_node *n, uint32_t peer, ts_t now)
 {
 	struct sim_slot *p = &n->slots[peer];
-	uint32_t core_peer = sim_sess_core_peer(n->sess, peer);
 	ts_t used = p->last_data;
 
 	if (!p->up)
@@ -124,8 +172,8 @@ static void tell_traffic(struct sim_node *n, uint32_t peer, ts_t now)
 	if (n->path && ts_before(p->told_rx, p->last_data))
 		gossip_heard(n->gossip, &p->key, now);
 	p->told_rx = p->last_data;
-	if (p->last_data.ns && core_peer)
-		sess_traffic(sim_sess_core(n->sess), core_peer, p->last_data, now);
+	if (p->last_data.ns)
+		sim_sess_traffic(n->sess, peer, p->last_data, now);
 	if (n->path && used.ns)
 		sim_sess_used(n->sess, peer, used, now);
 }
@@ -134,7 +182,7 @@ void sim_data_second(struct sim_node *n, ts_t now)
 {
 	for (uint32_t i = 1; i < n->nslots; i++)
 		tell_traffic(n, i, now);
-	if (sim_sess_core(n->sess) && n->s->cfg.data)
+	if (n->s->cfg.data)
 		send_data(n);
 }
 
@@ -147,29 +195,66 @@ void sim_data_key_used(struct sim_node *n, struct sim_key *k)
 	sim_node_drain(n);
 }
 
-bool sim_data_recv(
-	struct sim_node *n, const struct ep *from, const struct ip *local, uint8_t *buf, size_t len)
+struct sim_slot *sim_data_marked(
+	struct sim_node *n, const struct sim_sess_mark *m, const struct ep *from, bool *known)
 {
-	struct sim_data d;
-	struct sim_key *k = sim_data_parse(buf, len, &d) ? sim_keys_get(n, d.index) : NULL;
+	int64_t peer = sim_sess_marked(n->sess, m, from, sim_node_now(n));
 	struct sim_slot *p;
 
-	if (!k)
-		return false;
-	if (!sim_data_open(k, &d, buf, len))
-		return true;
-	n->data_got++;
+	*known = peer != 0;
+	if (peer <= 0)
+		return NULL;
+	/* A packet may be the first sign of a session. */
+	if (peer >= n->nslots || !n->slots[peer].up)
+		sim_node_drain(n);
+	p = peer < n->nslots ? &n->slots[peer] : NULL;
+	if (!p || !p->up)
+		return NULL;
+	p->last_data = p->any_rx = sim_node_now(n);
+	sim_path_active(n->path);
+	return p;
+}
+
+/* The node whose packet it is, with @buf opened; NULL: nothing is to be done with it. */
+static struct sim_slot *opened(struct sim_node *n, const struct packet *d, const struct ep *from,
+	uint8_t *buf, size_t len, bool *known)
+{
+	struct sim_sess_mark m = {.index = d->index, .counter = d->counter};
+	struct sim_slot *p;
+	struct sim_key *k;
+
+	if (plain(n)) {
+		memcpy(m.tag, buf + len - WIRE_TAG, WIRE_TAG);
+		return sim_data_marked(n, &m, from, known);
+	}
+	k = sim_keys_get(n, d->index);
+	*known = k != NULL;
+	if (!k || !open_sealed(k, d, buf, len))
+		return NULL;
 	p = &n->slots[k->peer];
 	p->last_data = p->any_rx = sim_node_now(n);
 	sim_path_active(n->path);
 	sim_data_key_used(n, k);
-	k = sim_keys_get(n, d.index);
+	k = sim_keys_get(n, d->index);
 	p = k ? &n->slots[k->peer] : NULL;
-	if (!p || !p->up)
-		return true;
+	return p && p->up ? p : NULL;
+}
+
+bool sim_data_recv(
+	struct sim_node *n, const struct ep *from, const struct ip *local, uint8_t *buf, size_t len)
+{
+	struct sim_slot *p;
+	struct packet d;
+	bool known;
+
+	if (!sim_sess_is_packet(n->sess, buf, len) || !parse(buf, len, &d))
+		return false;
+	p = opened(n, &d, from, buf, len, &known);
+	if (!p)
+		return known;
+	n->data_got++;
 	if (!d.side && from && !ep_eq(&p->ep, from))
-		sess_roam_hint(sim_sess_core(n->sess), sim_sess_core_peer(n->sess, k->peer), from,
-			local, sim_node_now(n));
+		sim_sess_roam_hint(n->sess, (uint32_t)(p - n->slots), from, local, sim_node_now(n));
 	sim_flow_data(n, p, buf + SIM_DATA_OFF);
 	return true;
 }

@@ -423,7 +423,7 @@ void sim_faults_begin(struct sim_faults *f)
 /* Relays show only where data goes by them. */
 static unsigned counted(const struct sim_faults *f)
 {
-	bool data = f->s->cfg.data && !f->s->cfg.no_crypto && !f->s->cfg.no_paths;
+	bool data = f->s->cfg.data && !f->s->cfg.no_paths;
 
 	return f->p->counted & ~(data ? 0u : (unsigned)ACT_RELAY);
 }

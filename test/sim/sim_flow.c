@@ -33,7 +33,7 @@ static void put(uint8_t body[SIM_DATA_BODY], uint8_t what, uint64_t number)
 
 static bool on(const struct sim_node *n)
 {
-	return n->s->cfg.data && !n->s->cfg.no_crypto && n->path && n->s->cfg.nodes > 1;
+	return n->s->cfg.data && n->path && n->s->cfg.nodes > 1;
 }
 
 static void begin(struct sim_node *n)
@@ -65,7 +65,7 @@ void sim_flow_second(struct sim_node *n)
 	if (f->called.ns == 0)
 		f->called = n->s->now;
 	p = sim_node_slot(n, &to->id.pub);
-	if (!p || !p->up || !p->use) {
+	if (!p || !sim_data_ready(n, p)) {
 		if (gossip_demand(n->gossip, &to->id.pub, sim_node_now(n)) == 0)
 			sim_path_hasten(n->path, &to->id.pub);
 		return;
@@ -85,7 +85,7 @@ void sim_flow_data(struct sim_node *n, struct sim_slot *p, const uint8_t *body)
 		return;
 	rd_init(&r, body, SIM_DATA_BODY);
 	what = rd_u8(&r);
-	if (what == FLOW_CALL && p->up && p->use) {
+	if (what == FLOW_CALL && sim_data_ready(n, p)) {
 		put(answer, FLOW_ANSWER, rd_u64(&r));
 		sim_data_send(n, p, answer);
 	} else if (what == FLOW_ANSWER && to->running && node_key_eq(&to->id.pub, &p->key)) {

@@ -1,6 +1,6 @@
 /* sim_flow.h - data that must get through: each node calls another one for a while, once a second, and
  * that one answers. What is asked of a mesh in the end is that these come back (reachable of
- * invariants.h). There are none without sim_cfg.data, without ciphers, or without the path core. */
+ * invariants.h). There are none without sim_cfg.data, or without the path core. */
 #ifndef WEFT_SIM_FLOW_H
 #define WEFT_SIM_FLOW_H
 

@@ -464,7 +464,8 @@ static void read_inbox(struct sim_node *n)
 /* Plain sessions have nothing to do each second, but while somebody is dialled. */
 static ts_t second_deadline(const struct sim_node *n)
 {
-	bool idle = !sim_sess_core(n->sess) && !n->path && map_count(n->candidates) == 0;
+	bool idle = !sim_sess_core(n->sess) && !n->path && !n->s->cfg.data &&
+		    map_count(n->candidates) == 0;
 
 	return idle ? TS_NEVER : n->second_at;
 }

@@ -1,8 +1,11 @@
 /* sim_plain.c - sessions without cryptography: what they come to when everybody is who it says.
  *
- * A datagram: type byte as in wire.h | sender's key 32 | sender's life 64 | receiver's life 64
- * | counter 64 | and in DATA a control type and its body. A life is a random number per start: a
+ * A datagram: type byte as in wire.h | sender's key 32 | sender's life 64 | receiver's
+ * life 64 | counter 64 | and in DATA a control type and its body. A life is a random number per start: a
  * datagram for another life of the receiver is answered with RESET, as an unknown index would be.
+ *
+ * Data packets are sim_data.c's: as on the wire. Their index is the low half of the receiver's life, their
+ * tag both lives, the sender's first.
  *
  * States of a dial: INIT sent, then FINAL sent, until something arrives from the peer. A peer stands
  * from FINAL on at the responder, from the first DATA on at the initiator. */
@@ -22,13 +25,19 @@
 #include "prng.h"
 #include "timerq.h"
 
-#define PLAIN_HDR    (1 + 32 + 8 + 8 + 8)
 #define PLAIN_MAX    (PLAIN_HDR + 1 + WIRE_CTL_BODY_MAX)
 #define PING_BODY    8                       /* when it was sent, ns */
 #define PONG_BODY    (PING_BODY + 1 + 4 + 2) /* and the endpoint as it was seen: IPv4 */
+#define NEAR_PEERS   64                      /* a power of two */
+#define ROAM_HOLD    DUR_SEC(3)
 #define LOST_REDIAL  DUR_SEC(30)
 #define RESET_PERIOD DUR_MS(20) /* LIM_RESETS_PER_SEC */
 #define REKEY_FINAL  1          /* body of a FINAL that only stands for a rekey's traffic */
+
+/* Which counters have come: RFC 6479's window, 64 wide. */
+struct window {
+	uint64_t top, seen;
+};
 
 struct plain_peer {
 	struct tq_node timer;
@@ -37,11 +46,13 @@ struct plain_peer {
 	struct node_key key;
 	struct ep ep;
 	uint64_t life;
-	uint64_t rx_top, rx_seen; /* window of 64 counters */
+	struct window rx, lane; /* of control; of data, and relayed datagrams */
+	uint64_t lane_tx;       /* counter; a session's are above those of the one before it */
+	bool lane_newest;       /* the last that came was newer than all before */
 	bool initiator, released;
 	dur_t rtt; /* < 0: not measured */
 	struct ep observed;
-	ts_t last_rx, last_use, ping_at, rekey_at;
+	ts_t last_rx, last_use, ping_at, rekey_at, moved_at;
 };
 
 struct plain_dial {
@@ -66,9 +77,10 @@ struct plain {
 	struct node_key self;
 	struct sess_tune tune;
 	struct prng prng;
-	uint64_t life, counter;
+	uint64_t life, counter, sessions;
 	struct map *by_key;
-	struct plain_peer **peers; /* by handle; 0 is none */
+	struct plain_peer *near[NEAR_PEERS]; /* by a byte of the key: who was looked for last */
+	struct plain_peer **peers;           /* by handle; 0 is none */
 	uint32_t npeers, cap_peers;
 	uint32_t *spare; /* handles below npeers that are free */
 	uint32_t nspare;
@@ -93,16 +105,6 @@ static struct sess_act *push(struct plain *p, enum sess_act_type type, size_t le
 	return &a->act;
 }
 
-static void plain_head(struct wr *w, uint8_t type, const struct node_key *self, uint64_t life,
-	uint64_t to_life, uint64_t counter)
-{
-	wr_u8(w, WIRE_TYPE_BYTE(type));
-	wr_copy(w, self->b, 32);
-	wr_u64(w, life);
-	wr_u64(w, to_life);
-	wr_u64(w, counter);
-}
-
 static struct sess_act *transmit(struct plain *p, uint8_t type, const struct ep *to,
 	uint64_t to_life, const void *body, size_t len)
 {
@@ -117,8 +119,8 @@ static struct sess_act *transmit(struct plain *p, uint8_t type, const struct ep 
 	return a;
 }
 
-static void control(
-	struct plain *p, struct plain_peer *t, uint8_t type, const void *body, size_t len)
+static void control_to(struct plain *p, struct plain_peer *t, const struct ep *to, uint8_t type,
+	const void *body, size_t len)
 {
 	uint8_t msg[1 + WIRE_CTL_BODY_MAX];
 
@@ -126,7 +128,13 @@ static void control(
 	msg[0] = type;
 	if (len)
 		memcpy(msg + 1, body, len);
-	transmit(p, WIRE_DATA, &t->ep, t->life, msg, len + 1)->peer = t->handle;
+	transmit(p, WIRE_DATA, to, t->life, msg, len + 1)->peer = t->handle;
+}
+
+static void control(
+	struct plain *p, struct plain_peer *t, uint8_t type, const void *body, size_t len)
+{
+	control_to(p, t, &t->ep, type, body, len);
 }
 
 static void about(struct plain *p, enum sess_act_type type, const struct plain_peer *t, int reason)
@@ -137,6 +145,20 @@ static void about(struct plain *p, enum sess_act_type type, const struct plain_p
 	a->key = t->key;
 	a->ep = t->ep;
 	a->reason = reason;
+}
+
+static struct plain_peer **near_of(struct plain *p, const struct node_key *key)
+{
+	return &p->near[key->b[0] % NEAR_PEERS];
+}
+
+static struct plain_peer *of_key(struct plain *p, const struct node_key *key)
+{
+	struct plain_peer **near = near_of(p, key);
+
+	if (!*near || !node_key_eq(&(*near)->key, key))
+		*near = map_get(p->by_key, key);
+	return *near;
 }
 
 /* --- timers, peers, dials --- */
@@ -190,8 +212,9 @@ static struct plain_peer *peer_up(
 	t->key = *key;
 	t->ep = *ep;
 	t->life = life;
+	t->lane_tx = ++p->sessions << 32;
 	t->rtt = DUR_NS(-1);
-	t->last_rx = t->last_use = now;
+	t->last_rx = t->last_use = t->moved_at = now;
 	t->ping_at = now;
 	t->rekey_at = rekey_time(p, now);
 	arm_peer(p, t);
@@ -205,6 +228,8 @@ static void peer_down(struct plain *p, struct plain_peer *t, int reason)
 	about(p, SESS_DOWN, t, reason);
 	tq_cancel(&p->timers, &t->timer);
 	(void)map_del(p->by_key, &t->key);
+	if (*near_of(p, &t->key) == t)
+		*near_of(p, &t->key) = NULL;
 	p->peers[t->handle] = NULL;
 	p->spare[p->nspare++] = t->handle;
 	free(t);
@@ -243,7 +268,7 @@ static void dial_attempt(struct plain *p, struct plain_dial *d, ts_t now)
 int plain_connect(
 	struct plain *p, const struct ep *to, const struct node_key *expect, ts_t give_up, ts_t now)
 {
-	struct plain_peer *known = expect ? map_get(p->by_key, expect) : NULL;
+	struct plain_peer *known = expect ? of_key(p, expect) : NULL;
 	struct plain_dial *d;
 	struct list *n, *t;
 
@@ -317,12 +342,6 @@ static void settle(struct plain *p, const struct plain_peer *peer)
 
 /* --- messages --- */
 
-struct plain_msg {
-	uint8_t type;
-	struct node_key key;
-	uint64_t life, my_life, counter;
-};
-
 static int on_resp(struct plain *p, const struct plain_msg *m, const struct ep *from, ts_t now)
 {
 	struct list *n, *t;
@@ -356,52 +375,63 @@ static int on_resp(struct plain *p, const struct plain_msg *m, const struct ep *
 }
 
 /* What moves it is a packet that came directly, and never to or from a way through relays. */
-static void follow(struct plain *p, struct plain_peer *t, const struct ep *from)
+static void follow(struct plain *p, struct plain_peer *t, const struct ep *from, ts_t now)
 {
 	if (ep_eq(&t->ep, from) || sess_relayed_label(from, NULL) ||
 		sess_relayed_label(&t->ep, NULL))
 		return;
+	/* Of two that follow each other the one with the lower key waits, as in session_ctl.c. */
+	if (!ts_due(ts_add(t->moved_at, ROAM_HOLD), now) && node_key_cmp(&p->self, &t->key) < 0)
+		return;
 	t->ep = *from;
+	t->moved_at = t->ping_at = now;
+	arm_peer(p, t);
 	about(p, SESS_ENDPOINT, t, 0);
+}
+
+/* It has started anew, and counts from the beginning. */
+static void new_life(struct plain_peer *t, uint64_t life)
+{
+	t->life = life;
+	t->rx = t->lane = (struct window){0};
 }
 
 /* The peer's handshake is complete: it stands, perhaps in a new life. */
 static int on_final(struct plain *p, const struct plain_msg *m, const struct ep *from, ts_t now)
 {
-	struct plain_peer *t = map_get(p->by_key, &m->key);
+	struct plain_peer *t = of_key(p, &m->key);
 
 	if (m->my_life != p->life)
 		return ERR_STALE;
 	if (t && t->life == m->life) {
-		control(p, t, WIRE_CTL_CONFIRM, NULL, 0);
+		control_to(p, t, from, WIRE_CTL_CONFIRM, NULL, 0);
 		return 0;
 	}
 	if (t) {
-		t->life = m->life;
-		t->rx_top = t->rx_seen = 0;
+		new_life(t, m->life);
 		t->last_rx = now;
-		follow(p, t, from);
+		follow(p, t, from, now);
 		arm_peer(p, t);
 	} else {
 		t = peer_up(p, &m->key, from, m->life, now);
 	}
 	settle(p, t);
-	control(p, t, WIRE_CTL_CONFIRM, NULL, 0);
+	control_to(p, t, from, WIRE_CTL_CONFIRM, NULL, 0);
 	return 0;
 }
 
-/* Is the counter new? RFC 6479's window, 64 wide. */
-static bool fresh(struct plain_peer *t, uint64_t c)
+/* Is the counter new? */
+static bool fresh(struct window *w, uint64_t c)
 {
-	if (c > t->rx_top) {
-		t->rx_seen = c - t->rx_top >= 64 ? 0 : t->rx_seen << (c - t->rx_top);
-		t->rx_top = c;
-		t->rx_seen |= 1;
+	if (c > w->top) {
+		w->seen = c - w->top >= 64 ? 0 : w->seen << (c - w->top);
+		w->top = c;
+		w->seen |= 1;
 		return true;
 	}
-	if (t->rx_top - c >= 64 || t->rx_seen >> (t->rx_top - c) & 1)
+	if (w->top - c >= 64 || w->seen >> (w->top - c) & 1)
 		return false;
-	t->rx_seen |= UINT64_C(1) << (t->rx_top - c);
+	w->seen |= UINT64_C(1) << (w->top - c);
 	return true;
 }
 
@@ -413,9 +443,9 @@ static void reset(struct plain *p, const struct plain_msg *m, const struct ep *f
 	transmit(p, WIRE_RESET, from, m->life, &m->my_life, 8);
 }
 
-/* The peer that our FINAL was for speaks: it has the session. */
+/* The peer that our FINAL was for speaks in that life: it has the session. @from NULL: through relays. */
 static struct plain_peer *confirm_dial(
-	struct plain *p, const struct plain_msg *m, const struct ep *from, ts_t now)
+	struct plain *p, uint64_t life, const struct ep *from, ts_t now)
 {
 	struct list *n, *next;
 
@@ -424,13 +454,13 @@ static struct plain_peer *confirm_dial(
 		struct plain_dial *d = list_entry(n, struct plain_dial, link);
 		struct plain_peer *t;
 
-		if (!d->final || !node_key_eq(&d->found, &m->key) || d->found_life != m->life)
+		if (!d->final || d->found_life != life)
 			continue;
-		t = map_get(p->by_key, &m->key);
+		t = of_key(p, &d->found);
 		if (t)
-			t->life = m->life;
+			new_life(t, life);
 		else
-			t = peer_up(p, &m->key, from, m->life, now);
+			t = peer_up(p, &d->found, from ? from : &d->to, life, now);
 		t->initiator = true;
 		settle(p, t);
 		arm_peer(p, t);
@@ -475,7 +505,6 @@ static void on_control(
 	struct sess_act *a;
 
 	t->last_rx = now;
-	follow(p, t, from);
 	switch (rd_u8(r)) {
 	case WIRE_CTL_CONFIRM:
 		break;
@@ -493,6 +522,7 @@ static void on_control(
 		a = push(p, SESS_RECV, len, &buf);
 		a->peer = t->handle;
 		a->key = t->key;
+		a->ep = *from;
 		memcpy(buf, body, len);
 	}
 	arm_peer(p, t);
@@ -501,10 +531,11 @@ static void on_control(
 static int on_data(
 	struct plain *p, const struct plain_msg *m, struct rd *r, const struct ep *from, ts_t now)
 {
-	struct plain_peer *t = map_get(p->by_key, &m->key);
+	struct plain_peer *t = of_key(p, &m->key);
+	bool newest;
 
 	if (m->my_life == p->life && (!t || t->life != m->life)) {
-		struct plain_peer *c = confirm_dial(p, m, from, now);
+		struct plain_peer *c = confirm_dial(p, m->life, from, now);
 
 		t = c ? c : t;
 	}
@@ -512,8 +543,11 @@ static int on_data(
 		reset(p, m, from, now);
 		return ERR_NOT_FOUND;
 	}
-	if (!fresh(t, m->counter))
+	newest = m->counter > t->rx.top;
+	if (!fresh(&t->rx, m->counter))
 		return ERR_REPLAY;
+	if (newest)
+		follow(p, t, from, now);
 	if (rd_left(r) > 0)
 		on_control(p, t, r, from, now);
 	return 0;
@@ -522,7 +556,7 @@ static int on_data(
 /* The peer doesn't know the session: end it, dial where it was. */
 static int on_reset(struct plain *p, const struct plain_msg *m, struct rd *r, ts_t now)
 {
-	struct plain_peer *t = map_get(p->by_key, &m->key);
+	struct plain_peer *t = of_key(p, &m->key);
 	uint64_t meant;
 	struct ep ep;
 
@@ -536,16 +570,92 @@ static int on_reset(struct plain *p, const struct plain_msg *m, struct rd *r, ts
 	return plain_connect(p, &ep, &m->key, ts_add(now, LOST_REDIAL), now);
 }
 
-/* Read the head; what follows is left in @r. False: cut short. */
-static bool plain_read(struct rd *r, const uint8_t *buf, size_t len, struct plain_msg *m)
+/* --- data packets --- */
+
+/* The lives of both ends; false: too short for such. */
+static bool mark_lives(const uint8_t *tag, size_t len, uint64_t *life, uint64_t *my_life)
 {
-	rd_init(r, buf, len);
-	m->type = WIRE_TYPE_OF(rd_u8(r));
-	rd_copy(r, m->key.b, 32);
-	m->life = rd_u64(r);
-	m->my_life = rd_u64(r);
-	m->counter = rd_u64(r);
-	return !rd_bad(r);
+	struct rd r;
+
+	rd_init(&r, tag, len);
+	*life = rd_u64(&r);
+	*my_life = rd_u64(&r);
+	return !rd_bad(&r);
+}
+
+static struct plain_peer *of_life(const struct plain *p, uint64_t life)
+{
+	for (uint32_t i = 1; i <= p->npeers; i++)
+		if (p->peers[i] && p->peers[i]->life == life)
+			return p->peers[i];
+	return NULL;
+}
+
+static struct plain_peer *at(const struct plain *p, uint32_t handle)
+{
+	return handle && handle <= p->npeers ? p->peers[handle] : NULL;
+}
+
+bool plain_mark(struct plain *p, uint32_t handle, struct sim_sess_mark *out)
+{
+	struct plain_peer *t = at(p, handle);
+	struct wr w;
+
+	if (!t)
+		return false;
+	out->index = (uint32_t)t->life;
+	out->counter = ++t->lane_tx;
+	wr_init(&w, out->tag, sizeof(out->tag));
+	wr_u64(&w, p->life);
+	wr_u64(&w, t->life);
+	return true;
+}
+
+int64_t plain_marked(
+	struct plain *p, const struct sim_sess_mark *m, const struct ep *from, ts_t now)
+{
+	struct plain_peer *t;
+	uint64_t life, my_life;
+
+	if (!mark_lives(m->tag, sizeof(m->tag), &life, &my_life) || my_life != p->life ||
+		m->index != (uint32_t)my_life)
+		return 0;
+	t = of_life(p, life);
+	if (!t)
+		t = confirm_dial(p, life, from, now);
+	if (!t)
+		return 0;
+	t->lane_newest = m->counter > t->lane.top;
+	return fresh(&t->lane, m->counter) ? (int64_t)t->handle : ERR_REPLAY;
+}
+
+void plain_traffic(struct plain *p, uint32_t handle, ts_t last_rx)
+{
+	struct plain_peer *t = at(p, handle);
+
+	if (t && ts_before(t->last_rx, last_rx))
+		t->last_rx = last_rx;
+}
+
+void plain_roam_hint(struct plain *p, uint32_t handle, const struct ep *from, ts_t now)
+{
+	struct plain_peer *t = at(p, handle);
+
+	if (t && t->lane_newest)
+		follow(p, t, from, now);
+}
+
+/* It is for no session that there is. */
+static int on_packet(
+	struct plain *p, const uint8_t *buf, size_t len, const struct ep *from, ts_t now)
+{
+	struct plain_msg m = {0};
+
+	if (len < WIRE_DATA_OVERHEAD ||
+		!mark_lives(buf + len - WIRE_TAG, WIRE_TAG, &m.life, &m.my_life))
+		return ERR_TRUNCATED;
+	reset(p, &m, from, now);
+	return ERR_NOT_FOUND;
 }
 
 int plain_recv(struct plain *p, const struct ep *from, const uint8_t *buf, size_t len, ts_t now)
@@ -553,6 +663,8 @@ int plain_recv(struct plain *p, const struct ep *from, const uint8_t *buf, size_
 	struct plain_msg m;
 	struct rd r;
 
+	if (plain_is_packet(buf, len))
+		return on_packet(p, buf, len, from, now);
 	if (!plain_read(&r, buf, len, &m))
 		return ERR_TRUNCATED;
 	switch (m.type) {
@@ -699,21 +811,16 @@ ts_t plain_deadline(const struct plain *p)
 
 /* --- peers by key and handle --- */
 
-static struct plain_peer *at(const struct plain *p, uint32_t handle)
+uint32_t plain_find(struct plain *p, const struct node_key *key)
 {
-	return handle && handle <= p->npeers ? p->peers[handle] : NULL;
-}
-
-uint32_t plain_find(const struct plain *p, const struct node_key *key)
-{
-	const struct plain_peer *t = map_get(p->by_key, key);
+	const struct plain_peer *t = of_key(p, key);
 
 	return t ? t->handle : 0;
 }
 
 void plain_disconnect(struct plain *p, const struct node_key *key)
 {
-	struct plain_peer *t = map_get(p->by_key, key);
+	struct plain_peer *t = of_key(p, key);
 
 	if (!t)
 		return;
@@ -723,7 +830,7 @@ void plain_disconnect(struct plain *p, const struct node_key *key)
 
 void plain_release(struct plain *p, const struct node_key *key)
 {
-	struct plain_peer *t = map_get(p->by_key, key);
+	struct plain_peer *t = of_key(p, key);
 
 	if (!t)
 		return;
@@ -749,12 +856,15 @@ void plain_used(struct plain *p, uint32_t handle, ts_t when)
 		at(p, handle)->last_use = when;
 }
 
-void plain_move(struct plain *p, const struct node_key *key, const struct ep *to)
+void plain_move(struct plain *p, const struct node_key *key, const struct ep *to, ts_t now)
 {
-	struct plain_peer *t = map_get(p->by_key, key);
+	struct plain_peer *t = of_key(p, key);
 
-	if (t)
-		t->ep = *to;
+	if (!t || ep_eq(&t->ep, to))
+		return;
+	t->ep = *to;
+	t->moved_at = t->ping_at = now;
+	arm_peer(p, t);
 }
 
 bool plain_info_next(const struct plain *p, uint32_t *it, struct sim_sess_info *out)
@@ -768,63 +878,4 @@ bool plain_info_next(const struct plain *p, uint32_t *it, struct sim_sess_info *
 		return true;
 	}
 	return false;
-}
-
-size_t plain_wire_len(const uint8_t *buf, size_t len)
-{
-	switch (WIRE_TYPE_OF(buf[0])) {
-	case WIRE_INIT:
-		return HS_INIT_MIN;
-	case WIRE_RESP:
-		return HS_RESP_MIN;
-	case WIRE_FINAL:
-		return HS_FINAL_MIN;
-	case WIRE_DATA:
-		return len - PLAIN_HDR + WIRE_DATA_OVERHEAD;
-	default:
-		return len - PLAIN_HDR + 16;
-	}
-}
-
-/* --- nodes without a state --- */
-
-#define STUB_LIFE 1
-
-size_t sim_stub_answer(struct sim_stub *x, const uint8_t *buf, size_t len,
-	size_t (*ctl)(const uint8_t *msg, size_t len, uint8_t out[SIM_STUB_MAX]),
-	uint8_t out[SIM_STUB_MAX])
-{
-	uint8_t body[SIM_STUB_MAX], type = WIRE_DATA;
-	struct plain_msg m;
-	size_t n = 0;
-	struct rd r;
-	struct wr w;
-
-	if (!plain_read(&r, buf, len, &m))
-		return 0;
-	if (m.type == WIRE_INIT) {
-		type = WIRE_RESP;
-	} else if (m.type == WIRE_FINAL && m.my_life == STUB_LIFE && rd_left(&r) == 0) {
-		body[n++] = WIRE_CTL_CONFIRM;
-	} else if (m.type == WIRE_DATA && m.my_life != STUB_LIFE) {
-		type = WIRE_RESET;
-		memcpy(body, &m.my_life, 8);
-		n = 8;
-	} else if (m.type == WIRE_DATA && rd_left(&r) > 0) {
-		if (*r.p == WIRE_CTL_PING && rd_left(&r) <= 1 + PING_BODY) {
-			n = rd_left(&r);
-			memcpy(body, r.p, n);
-			body[0] = WIRE_CTL_PONG;
-		} else {
-			n = ctl(r.p, rd_left(&r), body);
-		}
-		if (n == 0)
-			return 0;
-	} else {
-		return 0;
-	}
-	wr_init(&w, out, SIM_STUB_MAX);
-	plain_head(&w, type, &x->self, STUB_LIFE, m.life, ++x->said);
-	wr_copy(&w, body, n);
-	return wr_bad(&w) ? 0 : wr_len(&w);
 }

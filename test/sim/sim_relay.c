@@ -1,9 +1,8 @@
 /* sim_relay.c - what router/dp/rxrelay.c and dpsend.c do with relayed datagrams, one node's worth of it.
  *
  * In: datagrams of type RELAY; what the path driver wraps. Out: datagrams to the next hop, or what is
- * inside to the path driver, with the way back. The order of the checks is the daemon's. Sealed sessions:
- * the tag is the hop's, on lane 1, whose counters data has too. Plain ones: index is the number of the
- * node that sends, which is believed, and the tag is zeros. */
+ * inside to the path driver, with the way back. The order of the checks is the daemon's. The tag is the
+ * hop's, on lane 1, whose counters data has too; in the plain variant its mark (sim_sess.h). */
 #include "sim_relay.h"
 
 #include <stdlib.h>
@@ -44,15 +43,18 @@ static struct sim_slot *slot_of(struct sim_node *n, uint64_t label)
 static bool seal(struct sim_node *n, const struct sim_slot *hop, struct relay_hdr *h, uint8_t *buf)
 {
 	const size_t aad = relay_tag_off(h->n);
+	struct sim_sess_mark m;
 	struct sim_key *k;
 	uint8_t nonce[12];
 
 	h->lane = LANE;
 	if (n->s->cfg.no_crypto) {
-		h->index = n->index;
-		h->counter = 0;
+		if (!sim_sess_mark(n->sess, (uint32_t)(hop - n->slots), &m))
+			return false;
+		h->index = m.index;
+		h->counter = m.counter;
 		relay_write(h, buf);
-		memset(buf + aad, 0, WIRE_TAG);
+		memcpy(buf + aad, m.tag, WIRE_TAG);
 		return true;
 	}
 	k = hop->use ? sim_keys_get(n, hop->use) : NULL;
@@ -104,18 +106,17 @@ bool sim_relay_send(struct sim_node *n, const struct sim_way *way, const uint8_t
 static struct sim_slot *sender_of(struct sim_node *n, const struct relay_hdr *h, uint8_t *buf)
 {
 	const size_t aad = relay_tag_off(h->n);
+	struct sim_sess_mark m;
 	struct sim_slot *from;
 	struct sim_key *k;
 	uint8_t nonce[12];
+	bool known;
 
 	if (n->s->cfg.no_crypto) {
-		if (h->index >= n->s->cfg.nodes || !n->s->nodes[h->index]->running)
-			return NULL;
-		from = sim_node_slot(n, &n->s->nodes[h->index]->id.pub);
-		if (!from || !from->up)
-			return NULL;
-		from->any_rx = from->last_data = sim_node_now(n);
-		return from;
+		m.index = h->index;
+		m.counter = h->counter;
+		memcpy(m.tag, buf + aad, WIRE_TAG);
+		return sim_data_marked(n, &m, NULL, &known);
 	}
 	k = sim_keys_get(n, h->index);
 	if (!k || h->lane != LANE)

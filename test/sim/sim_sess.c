@@ -112,12 +112,48 @@ void sim_sess_used(struct sim_sess *x, uint32_t peer, ts_t when, ts_t now)
 		sess_used(x->core, sim_sess_core_peer(x, peer), when, now);
 }
 
+void sim_sess_traffic(struct sim_sess *x, uint32_t peer, ts_t last_rx, ts_t now)
+{
+	uint32_t plain = plain_peer_of(x, peer), core = sim_sess_core_peer(x, peer);
+
+	if (plain)
+		plain_traffic(x->p, plain, last_rx);
+	else if (core)
+		sess_traffic(x->core, core, last_rx, now);
+}
+
+void sim_sess_roam_hint(
+	struct sim_sess *x, uint32_t peer, const struct ep *from, const struct ip *local, ts_t now)
+{
+	uint32_t plain = plain_peer_of(x, peer);
+
+	if (plain)
+		plain_roam_hint(x->p, plain, from, now);
+	else
+		sess_roam_hint(x->core, sim_sess_core_peer(x, peer), from, local, now);
+}
+
+bool sim_sess_mark(struct sim_sess *x, uint32_t peer, struct sim_sess_mark *out)
+{
+	uint32_t plain = plain_peer_of(x, peer);
+
+	return plain && plain_mark(x->p, plain, out);
+}
+
+int64_t sim_sess_marked(
+	struct sim_sess *x, const struct sim_sess_mark *m, const struct ep *from, ts_t now)
+{
+	int64_t plain = x->p ? plain_marked(x->p, m, from, now) : 0;
+
+	return plain > 0 ? outer_of(x, (uint32_t)plain, false) : plain;
+}
+
 void sim_sess_move(struct sim_sess *x, const struct node_key *key, const struct ep *to, ts_t now)
 {
 	if (x->core)
 		(void)sess_move(x->core, sess_peer_find(x->core, key), to, now);
 	else
-		plain_move(x->p, key, to);
+		plain_move(x->p, key, to, now);
 }
 
 bool sim_sess_info_next(const struct sim_sess *x, uint32_t *it, struct sim_sess_info *out, ts_t now)
@@ -200,6 +236,11 @@ uint32_t sim_sess_find(const struct sim_sess *x, const struct node_key *key)
 	if (plain)
 		return outer_of(x, plain, false);
 	return x->core ? outer_of(x, sess_peer_find(x->core, key), true) : 0;
+}
+
+bool sim_sess_is_packet(const struct sim_sess *x, const uint8_t *buf, size_t len)
+{
+	return x->core || plain_is_packet(buf, len);
 }
 
 size_t sim_sess_wire_len(const struct sim_sess *x, const uint8_t *buf, size_t len)

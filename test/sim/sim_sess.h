@@ -2,8 +2,9 @@
  *
  * The plain variant has the core's calls, actions and times (handshake of three messages and a
  * confirmation, retries, pings, silence, resets, close, rekeys as traffic) and no cryptography:
- * datagrams carry their sender's key and are believed. It gives no SESS_KEY_ actions. Replays and
- * corruption are the network's business there: what would not authenticate is dropped by it.
+ * datagrams carry their sender's key and are believed. It gives no SESS_KEY_ actions, and no side ports.
+ * Replays and corruption are the network's business there: what would not authenticate is dropped by it.
+ * Data and relayed datagrams have the headers, sizes and checks of sealed ones (struct sim_sess_mark).
  *
  * A node may have both: the core for whom is_real() knows by address, plain ones with all others. Handles
  * then are odd for the core's peers. */
@@ -11,6 +12,7 @@
 #define WEFT_SIM_SESS_H
 
 #include "session.h"
+#include "weft/wire.h"
 
 struct sim_sess;
 
@@ -52,6 +54,9 @@ int sim_sess_send(
 	struct sim_sess *x, uint32_t peer, uint8_t type, const void *body, size_t len, ts_t now);
 int sim_sess_seal(struct sim_sess *x, const struct sess_msg *m, uint8_t *out, size_t cap, ts_t now);
 void sim_sess_used(struct sim_sess *x, uint32_t peer, ts_t when, ts_t now);
+void sim_sess_traffic(struct sim_sess *x, uint32_t peer, ts_t last_rx, ts_t now);
+void sim_sess_roam_hint(
+	struct sim_sess *x, uint32_t peer, const struct ep *from, const struct ip *local, ts_t now);
 void sim_sess_move(struct sim_sess *x, const struct node_key *key, const struct ep *to, ts_t now);
 void sim_sess_tick(struct sim_sess *x, ts_t now);
 ts_t sim_sess_deadline(const struct sim_sess *x);
@@ -67,6 +72,24 @@ struct sim_sess_info {
 };
 bool sim_sess_info_next(
 	const struct sim_sess *x, uint32_t *it, struct sim_sess_info *out, ts_t now);
+
+/* What a packet of lane 1 has in the plain variant where index, counter and tag of a sealed one stand:
+ * enough to tell for whom and from whom it is, and whether it is new. */
+struct sim_sess_mark {
+	uint32_t index;
+	uint64_t counter;
+	uint8_t tag[WIRE_TAG];
+};
+/* The mark of the next packet to @peer. False: no plain session with it. */
+bool sim_sess_mark(struct sim_sess *x, uint32_t peer, struct sim_sess_mark *out);
+/* The peer whose packet has that mark. 0: nobody's, as with an index that isn't known; ERR_REPLAY: it was
+ * seen before, or is too old. As the first sign of the session it makes that stand; @from is where it
+ * came from then, NULL: through relays. */
+int64_t sim_sess_marked(
+	struct sim_sess *x, const struct sim_sess_mark *m, const struct ep *from, ts_t now);
+
+/* May that be a packet of lane 1? False for other datagrams of the plain variant. */
+bool sim_sess_is_packet(const struct sim_sess *x, const uint8_t *buf, size_t len);
 
 /* The length on the wire of an end-to-end datagram, this node's or of its kind. */
 size_t sim_sess_wire_len(const struct sim_sess *x, const uint8_t *buf, size_t len);

@@ -40,7 +40,7 @@ static void each_profile(bool no_crypto, unsigned nodes, uint64_t seeds)
 			cfg.seed = seed;
 			cfg.profile = sim_faults_name(i);
 			cfg.no_crypto = no_crypto;
-			cfg.data = !no_crypto;
+			cfg.data = true;
 			(void)live(&cfg, DUR_SEC(220));
 		}
 }
