@@ -36,6 +36,12 @@ static void ranges_text(const msgpack_object *m, char *out, size_t cap)
 	}
 }
 
+/* What is to be said of a gateway that others go before. */
+static const char *last_resort(const msgpack_object *g)
+{
+	return ctl_get_bool(g, "last_resort") ? ", a last resort: its way fails or failed" : "";
+}
+
 static void gateway_line(struct out *o, const msgpack_object *g)
 {
 	char key[TEXT], ep[TEXT], state[TEXT], bgp[TEXT], why[TEXT], unit[OUT_UNIT];
@@ -47,10 +53,10 @@ static void gateway_line(struct out *o, const msgpack_object *g)
 	ctl_get_str(g, "bgp", bgp, sizeof(bgp));
 	ctl_get_str(g, "why", why, sizeof(why));
 	up = strcmp(state, "up") == 0;
-	out_kv(o, tone_of(state), "its gateway", "%s%s%s: %s%s%s%s%s%s%s", key, ep[0] ? " at " : "",
-		ep, state, up ? " for " : "",
+	out_kv(o, tone_of(state), "its gateway", "%s%s%s: %s%s%s%s%s%s%s%s", key,
+		ep[0] ? " at " : "", ep, state, up ? " for " : "",
 		up ? out_duration(ctl_get_u64(g, "since_ms"), unit) : "", bgp[0] ? ", BGP " : "",
-		bgp, why[0] ? ": " : "", why);
+		bgp, last_resort(g), why[0] ? ": " : "", why);
 }
 
 /* The link's policies, and what they and the rules before them kept out. */
@@ -119,8 +125,8 @@ static void own_lines(struct out *o, const msgpack_object *data)
 		if (ctl_get_bool(x, "self"))
 			out_kv(o, OUT_PLAIN, "gateway", "%s (this node)", name);
 		else if (state[0])
-			out_kv(o, tone_of(state), "gateway", "%s (BGP %s, %" PRIu64 " prefixes)",
-				name, state, ctl_get_u64(x, "prefixes"));
+			out_kv(o, tone_of(state), "gateway", "%s (BGP %s, %" PRIu64 " prefixes%s)",
+				name, state, ctl_get_u64(x, "prefixes"), last_resort(x));
 		else
 			out_kv(o, OUT_WARN, "gateway", "%s (no BGP yet)", name);
 	}

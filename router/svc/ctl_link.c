@@ -39,6 +39,7 @@ static void gateway_head(struct daemon *d, struct ctl_w *w, const struct node_ke
 	ctl_w_str(w, "endpoint", p && p->ep.ip.family != IP_NONE ? ep_fmt(&p->ep, ep) : "");
 	ctl_w_str(w, "bgp", link_bgp_state(d->link, key, &prefixes));
 	ctl_w_u64(w, "prefixes", prefixes);
+	ctl_w_bool(w, "last_resort", lbgp_held(d->link->lbgp, key));
 }
 
 static const char *gateway_state(const struct link_peer_info *p)

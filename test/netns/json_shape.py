@@ -69,7 +69,7 @@ VALUES = {  # what a field may say
 }
 NAME = re.compile(r'^[a-z0-9.-]*$')
 CLUSTER = {'cluster': NAME, 'cluster_id': S, 'asn': N, 'ranges': [S]}
-GATEWAY = {'key': KEY, 'short': S, 'endpoint': S, 'bgp': S, 'prefixes': N}
+GATEWAY = {'key': KEY, 'short': S, 'endpoint': S, 'bgp': S, 'prefixes': N, 'last_resort': B}
 CLUSTERS = {
     'self': dict(CLUSTER, gateway=B, bgp_error=S),
     'links': [dict(CLUSTER, link=NAME, invited=B, expires_unix_secs=N, state=re.compile('^(up|down|dialling|waiting)$'),

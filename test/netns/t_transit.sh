@@ -125,6 +125,7 @@ for times in 1 2; do
 	within 1 "h2 leads west by mid" path_len h2 $WEST 2
 	within 1 "h6 leads east by mid" path_len h6 $EAST 2
 	within 1 "p2 reaches p6" pings p2 10.32.34.2
+	clusters h1 "all(g['last_resort'] for l in d['links'] if l['link'] == 'west' for g in l['gateways'])" || fail "status does not tell"
 	[ $times = 1 ] || within 15 "BGP has given the link up" not established h1 west
 	mend_both 1 5
 	within 10 "h2 leads west directly again" path_len h2 $WEST 1

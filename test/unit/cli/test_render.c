@@ -593,6 +593,7 @@ static void gateway(struct ctl_w *w, const char *key, const char *state, const c
 	ctl_w_u64(w, "since_ms", 61000);
 	ctl_w_str(w, "node", key);
 	ctl_w_bool(w, "self", strcmp(key, "host1") == 0);
+	ctl_w_bool(w, "last_resort", strchr("hp", key[0]) && strcmp(key, "host1") != 0);
 	ctl_w_u64(w, "prefixes", 2);
 	ctl_w_end(w);
 }
@@ -641,7 +642,8 @@ static void clusters(void **state)
 		" cluster id: 5n7mppnvcw\n"
 		"  as number: 4233535026\n"
 		"    gateway: host1 (this node)\n"
-		"    gateway: host2 (BGP Established, 2 prefixes)\n"
+		"    gateway: host2 (BGP Established, 2 prefixes, a last resort: its way fails or "
+		"failed)\n"
 		"    gateway: host3 (no BGP yet)\n"
 		"     prefix: 10.33.0.0/16 behind psuiniiioy\n"
 		"     prefix: fd33::/32: no gateway leads there at present\n"
@@ -649,7 +651,9 @@ static void clusters(void **state)
 		"       link: west is up\n"
 		"         to: cluster west, AS 4268475449\n"
 		"     ranges: 10.33.0.0/16 fd33::/32\n"
-		"its gateway: psuiniiioy at 192.0.2.3:6793: up for 1m01s, BGP Established\n"
+		"its gateway: psuiniiioy at 192.0.2.3:6793: up for 1m01s, BGP Established, a last "
+		"resort: its "
+		"way fails or failed\n"
 		"its gateway: dffefottu3 at 192.0.2.3:6793: refused: clusters east and west have "
 		"the "
 		"same AS number 1\n"
