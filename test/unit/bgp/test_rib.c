@@ -1,5 +1,6 @@
 /* rib: prefixes are found again whatever their lengths; neighbours never share a bucket; tables whose
- * prefixes all end in zeros, or are side by side, or have one bit each, make no longer chains than others. */
+ * prefixes all end in zeros, or are side by side, or have one bit each, make no longer chains than others.
+ * bgp_intern: attribute sets that nobody holds. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -274,6 +275,81 @@ static void test_pool(void **state)
 	bgp_pool_fini(&p);
 }
 
+/* Many at once are found like one by one, those that are not there neither. */
+static void test_many(void **state)
+{
+	struct bgp_nlri want[RIB_MANY];
+	struct net *got[RIB_MANY];
+	struct rib *r = rib_new(1, seed);
+
+	assert_non_null(r);
+	for (unsigned i = 0; i < N; i++) {
+		struct bgp_nlri n = v4(0x0a000000 + (i << 9), 24);
+
+		nets[i] = rib_get(r, &n);
+		assert_non_null(nets[i]);
+	}
+	for (unsigned at = 0; at < 2 * N; at += RIB_MANY) {
+		size_t count = at % (3 * RIB_MANY) ? RIB_MANY : 7;
+
+		for (size_t i = 0; i < count; i++)
+			want[i] = v4(0x0a000000 + (uint32_t)((at + i) << 8), 24);
+		rib_find_many(r, want, count, got);
+		for (size_t i = 0; i < count; i++) {
+			assert_ptr_equal(got[i], rib_find(r, &want[i]));
+			assert_ptr_equal(got[i], (at + i) % 2 ? NULL : nets[(at + i) / 2]);
+		}
+	}
+	rib_find_many(r, want, 0, got);
+	for (unsigned i = 0; i < N; i++)
+		rib_release(r, nets[i]);
+	rib_free(r);
+}
+
+static struct attr_set *set_of(struct attr_table *t, uint32_t med)
+{
+	struct bgp_attrs a = {.has = BGP_HAS_ORIGIN | BGP_HAS_AS_PATH | BGP_HAS_MED, .med = med};
+	struct attr_set *s = NULL;
+
+	assert_int_equal(0, attr_intern(t, &a, &s));
+	return s;
+}
+
+/* Sets that nobody holds count for nothing, are used again as long as they are there, and go. */
+static void test_dead_sets(void **state)
+{
+	struct attr_table t;
+	struct attr_set *a, *b;
+	size_t bytes;
+
+	assert_int_equal(0, attr_table_init(&t, seed));
+	a = set_of(&t, 1);
+	bytes = t.bytes;
+	attr_put(&t, a);
+	assert_int_equal(0, t.count + t.bytes);
+	assert_ptr_equal(a, set_of(&t, 1)); /* back */
+	assert_int_equal(1, t.count);
+	assert_int_equal(bytes, t.bytes);
+	attr_put(&t, a); /* and gone again, while it still waits for the first time */
+	assert_ptr_equal(a, set_of(&t, 1));
+	for (uint32_t i = 0; i < 100; i++) { /* others die around it */
+		b = set_of(&t, 1000 + i);
+		assert_int_equal(2, t.count);
+		attr_put(&t, b);
+	}
+	assert_ptr_equal(a, set_of(&t, 1));
+	assert_int_equal(2, a->refs);
+	attr_put(&t, a);
+	attr_put(&t, a);
+	for (uint32_t i = 0; i < 5000; i++) /* the table grows while some wait */
+		nets[i % N] = (void *)set_of(&t, i);
+	assert_int_equal(5000, t.count);
+	for (uint32_t i = 0; i < 5000; i++)
+		attr_put(&t, (void *)nets[i]);
+	assert_int_equal(0, t.count + t.bytes);
+	attr_table_fini(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -283,6 +359,8 @@ int main(void)
 		cmocka_unit_test(test_near),
 		cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_pool),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_dead_sets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
