@@ -300,6 +300,7 @@ static bool take(struct bfd *b, struct bfd_session *s, struct bfd_act *out)
 		out->failed = true;
 		out->diag = (enum bfd_diag)s->failed_diag;
 		out->remote_cpi = s->failed_cpi;
+		out->heard = s->failed_known;
 		out->state = BFD_DOWN;
 		s->tell_failed = false;
 		s->tell = s->state != BFD_DOWN;

@@ -121,6 +121,9 @@ struct bfd_act {
 	bool failed;
 	/* The peer's C bit: its forwarding would have outlived its control plane (RFC 5882 4.3.2). */
 	bool remote_cpi;
+	/* With failed: when the peer was heard last, as the one that the session was with. One that began
+	 * anew meanwhile is another: it says so without knowing our discriminator, or by one of its own. */
+	ts_t heard;
 	const char *text; /* static */
 };
 /* Take the next action; false: none, *@out is zeroed. */

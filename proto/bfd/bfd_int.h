@@ -50,6 +50,8 @@ struct bfd_session {
 	uint8_t failed_diag;
 	const char *refused, *tell_refused; /* "": nothing; NULL: nothing to tell */
 	ts_t sent, heard, since;
+	ts_t known;        /* when the peer that the session is with was heard last */
+	ts_t failed_known; /* at the failure that waits to be told */
 	uint64_t nrx, ntx, failures;
 };
 

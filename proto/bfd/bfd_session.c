@@ -141,6 +141,7 @@ static void go(struct bfd *b, struct bfd_session *s, enum bfd_state to, enum bfd
 		s->tell_failed = true;
 		s->failed_diag = diag;
 		s->failed_cpi = s->remote_cpi;
+		s->failed_known = s->known;
 	}
 	s->state = to;
 	s->diag = diag;
@@ -181,6 +182,8 @@ static void step(struct bfd *b, struct bfd_session *s, uint8_t heard, ts_t now)
 /* 6.8.6, from "set bfd.RemoteDiscr" on. */
 void bfd_session_heard(struct bfd *b, struct bfd_session *s, const struct bfd_pkt *p, ts_t now)
 {
+	if (s->remote_id == p->my_discr && p->your_discr != 0)
+		s->known = now;
 	s->nrx++;
 	s->heard = now;
 	s->remote_id = p->my_discr;
@@ -198,6 +201,7 @@ void bfd_session_heard(struct bfd *b, struct bfd_session *s, const struct bfd_pk
 		return;
 	/* A failure that this packet tells of is judged by what held before it. */
 	step(b, s, p->state, now);
+	s->known = now;
 	s->remote_cpi = p->flags & BFD_FLAG_CPI;
 	set_detect(b, s); /* another state, other intervals */
 	if (p->flags & BFD_FLAG_POLL) {

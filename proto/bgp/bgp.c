@@ -167,9 +167,15 @@ struct rib *bgp_rib_make(struct bgp *b, uint32_t vni, int *err)
 
 void bgp_say(struct bgp *b, uint16_t peer, const char *fmt, ...)
 {
+	struct bgp_peer *p = b->peers[peer];
 	struct log_line *line;
 	va_list ap;
 
+	if (p) {
+		va_start(ap, fmt);
+		vsnprintf(p->last_fault, sizeof(p->last_fault), fmt, ap);
+		va_end(ap);
+	}
 	if (b->line_count == LIM_BGP_LOG_LINES)
 		return;
 	line = &b->lines[(b->line_head + b->line_count++) % LIM_BGP_LOG_LINES];

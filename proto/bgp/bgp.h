@@ -367,6 +367,7 @@ struct bgp_peer_info {
 	bool stopped, ebgp, rr_client, graceful_shutdown;
 	ts_t since;             /* of the state */
 	const char *last_error; /* "" if there was none yet */
+	const char *last_fault; /* bad input that did not end the session; "": none */
 	uint32_t families;      /* negotiated; 0 unless established */
 	bool as4, refresh, enhanced_refresh, ext_message, v4_over_v6;
 	uint32_t paths_in, paths_out; /* families with several paths, from and to the peer */
@@ -378,7 +379,8 @@ struct bgp_peer_info {
 	uint32_t prefixes_received, prefixes_accepted, prefixes_announced;
 	uint64_t rx_msgs, tx_msgs, rx_updates, tx_updates, rx_bytes, tx_bytes;
 	uint64_t treated_as_withdraw, attrs_discarded, loops, flaps;
-	uint64_t leaks; /* routes refused by RFC 9234 */
+	uint64_t leaks;    /* routes refused by RFC 9234 */
+	uint64_t martians; /* prefixes that can't be routed */
 	size_t queued_bytes;
 };
 /* Walk the peers: start with *@it = 0; false at the end. */
@@ -401,6 +403,9 @@ typedef bool (*bgp_walk_fn)(void *ctx, const struct bgp_entry *e);
  * empty). */
 int bgp_walk(const struct bgp *b, enum bgp_table table, uint32_t vni, uint32_t peer, bgp_walk_fn fn,
 	void *ctx);
+/* The same of one prefix. */
+int bgp_find(const struct bgp *b, enum bgp_table table, uint32_t vni, uint32_t peer,
+	const struct bgp_nlri *nlri, bgp_walk_fn fn, void *ctx);
 /* All paths to @nlri, the best first. ERR_NOT_FOUND. */
 int bgp_lookup(
 	const struct bgp *b, uint32_t vni, const struct bgp_nlri *nlri, bgp_walk_fn fn, void *ctx);

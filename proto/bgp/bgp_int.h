@@ -66,6 +66,7 @@ struct bgp_peer {
 	enum bgp_state state; /* told, or in the queue to be told */
 	ts_t since;
 	char last_error[352];
+	char last_fault[160];
 	struct list state_link; /* bgp.states: BGP_STATE is due */
 	bool tell_error;        /* with the text */
 	struct bgp_conn *conn[SLOTS];

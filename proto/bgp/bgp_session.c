@@ -262,6 +262,7 @@ static int announce_all(
 	rd_init(&r, mp->nlri, mp->len);
 	while (err == 0 && rd_left(&r) && bgp_mp_read(&r, mp, &n) == 0) {
 		if (bgp_nlri_martian(&n)) {
+			p->n.martians++;
 			bgp_say(b, p->idx, "a prefix that can't be routed was ignored");
 			bgp_path_del(b, p->rib, p, &n);
 			continue;

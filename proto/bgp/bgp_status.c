@@ -32,6 +32,7 @@ static void fill_info(const struct bgp_peer *p, struct bgp_peer_info *out)
 	out->graceful_shutdown = p->gshut;
 	out->since = p->since;
 	out->last_error = p->last_error;
+	out->last_fault = p->last_fault;
 	out->families = p->families;
 	out->as4 = p->up && p->as4;
 	out->refresh = p->up && p->refresh;
@@ -148,29 +149,55 @@ static bool show_out(const struct bgp *b, const struct net *n, const struct bgp_
 	return go_on;
 }
 
+/* What @table has of @n; false: enough. */
+static bool show_net(const struct bgp *b, const struct rib *r, const struct net *n,
+	enum bgp_table table, uint32_t peer, bgp_walk_fn fn, void *ctx)
+{
+	const struct path *path = NULL;
+
+	if (table == BGP_LOC_RIB)
+		return !n->best || show_best(n, fn, ctx);
+	if (table == BGP_ADJ_OUT)
+		return show_out(b, n, b->peers[peer], fn, ctx);
+	while ((path = net_path_next(r, n, (uint16_t)peer, path)) != NULL)
+		if (!show_path(r, n, path, path->in, NULL, fn, ctx))
+			return false;
+	return true;
+}
+
+static bool has_table(const struct bgp *b, enum bgp_table table, uint32_t peer)
+{
+	if (table == BGP_LOC_RIB || (table == BGP_ADJ_IN && peer == BGP_LOCAL))
+		return true;
+	return peer >= 1 && peer <= LIM_BGP_PEERS && b->peers[peer];
+}
+
 int bgp_walk(const struct bgp *b, enum bgp_table table, uint32_t vni, uint32_t peer, bgp_walk_fn fn,
 	void *ctx)
 {
 	const struct rib *r = rib_of(b, vni);
-	const struct bgp_peer *p = peer >= 1 && peer <= LIM_BGP_PEERS ? b->peers[peer] : NULL;
 	struct net *n, *cursor = NULL;
 	size_t at = 0;
-	bool go_on = true;
 
-	if (table != BGP_LOC_RIB && !p && !(table == BGP_ADJ_IN && peer == BGP_LOCAL))
+	if (!has_table(b, table, peer))
 		return ERR_NOT_FOUND;
-	while (go_on && r && (n = rib_next(r, &at, &cursor)) != NULL) {
-		const struct path *path;
+	while (r && (n = rib_next(r, &at, &cursor)) != NULL)
+		if (!show_net(b, r, n, table, peer, fn, ctx))
+			break;
+	return 0;
+}
 
-		if (table == BGP_LOC_RIB && n->best)
-			go_on = show_best(n, fn, ctx);
-		else if (table == BGP_ADJ_OUT)
-			go_on = show_out(b, n, p, fn, ctx);
-		else
-			for (path = NULL;
-				go_on && (path = net_path_next(r, n, (uint16_t)peer, path));)
-				go_on = show_path(r, n, path, path->in, NULL, fn, ctx);
-	}
+int bgp_find(const struct bgp *b, enum bgp_table table, uint32_t vni, uint32_t peer,
+	const struct bgp_nlri *nlri, bgp_walk_fn fn, void *ctx)
+{
+	const struct rib *r = rib_of(b, vni);
+	const struct net *n;
+
+	if (!has_table(b, table, peer))
+		return ERR_NOT_FOUND;
+	n = r && nlri->family < BGP_FAMILIES ? rib_find(r, nlri) : NULL;
+	if (n)
+		(void)show_net(b, r, n, table, peer, fn, ctx);
 	return 0;
 }
 

@@ -97,6 +97,7 @@ static void leave_news(struct bfdd *d, const struct bfd_act *a)
 		s->news.failed = true;
 		s->news.diag = old.diag;
 		s->news.remote_cpi = old.remote_cpi;
+		s->news.heard = old.heard;
 	}
 	loop_wake_fire(d->tell);
 }

@@ -3,7 +3,8 @@
  *
  * A failure ends an established session at once. Only a failure: a peer that takes BFD down on purpose
  * loses nothing (RFC 5882 3.2), and BGP comes up without waiting for BFD, so that one can be
- * configured before the other. */
+ * configured before the other. And not a failure of the process before: a neighbour that restarted may
+ * have a BGP session again before its former BFD session is missed. */
 #include "bgp_svc.h"
 
 #include <stdio.h>
@@ -22,6 +23,15 @@ static struct bgp_neighbour *by_session(struct bgp_svc *s, uint32_t id)
 	return NULL;
 }
 
+/* Was the neighbour heard by BGP, in an OPEN, since BFD heard it last? Then what failed is over already. */
+static bool is_over(const struct bgp_svc *s, const struct bgp_neighbour *n, ts_t heard)
+{
+	struct bgp_peer_info i;
+
+	return bgp_peer_get(bgpd_core(s->bgpd), n->peer, &i) == 0 && i.state == BGP_ESTABLISHED &&
+	       ts_before(heard, i.since);
+}
+
 static void on_state(void *ctx, const struct bfd_act *a)
 {
 	struct bgp_svc *s = ctx;
@@ -29,6 +39,10 @@ static void on_state(void *ctx, const struct bfd_act *a)
 
 	if (!a->failed || !n)
 		return;
+	if (is_over(s, n, a->heard)) {
+		log_info("bfd", "the failure is older than the BGP session, which stays");
+		return;
+	}
 	/* RFC 5882 4.3.2 asks for both C bits before a failure is held for one of forwarding. Ours is
 	 * never set; but that we live is known here, so when it was us who heard nothing, the peer's
 	 * bit alone decides. */
@@ -117,6 +131,7 @@ void bgp_bfd_write(const struct bgp_svc *s, const struct bgp_neighbour *n, struc
 	ctl_w_u64(w, "detection_us", i.remote_id ? i.detect_us : 0);
 	ctl_w_u64(w, "multiplier", i.cfg->mult);
 	ctl_w_u64(w, "peer_multiplier", i.remote_mult);
+	ctl_w_bool(w, "peer_control_independent", i.remote_cpi);
 	ctl_w_u64(w, "failures", i.failures);
 	ctl_w_u64(w, "rx_packets", i.rx);
 	ctl_w_u64(w, "tx_packets", i.tx);

@@ -95,6 +95,8 @@ static void write_neighbour(const struct bgp_svc *s, struct ctl_w *w, const stru
 	ctl_w_u64(w, "treated_as_withdraw", i->treated_as_withdraw);
 	ctl_w_u64(w, "attributes_discarded", i->attrs_discarded);
 	ctl_w_u64(w, "loops", i->loops);
+	ctl_w_u64(w, "martians", i->martians);
+	ctl_w_str(w, "last_fault", i->last_fault ? i->last_fault : "");
 	ctl_w_u64(w, "flaps", i->flaps);
 	ctl_w_end(w);
 }
@@ -202,7 +204,6 @@ struct rows {
 	struct row *v;
 	size_t n, cap;
 	uint64_t total; /* those that found no room included */
-	const struct pfx *only;
 	bool no_memory;
 };
 
@@ -219,7 +220,7 @@ static bool add_row(void *ctx, const struct bgp_entry *e)
 	const struct bgp_attrs *at = e->attrs;
 	struct row *r;
 
-	if (e->nlri->family > BGP_IPV6 || (rows->only && !pfx_eq(rows->only, &e->nlri->pfx)))
+	if (e->nlri->family > BGP_IPV6)
 		return true;
 	rows->total++;
 	if (rows->n == ROWS_MAX)
@@ -302,15 +303,20 @@ static int collect(struct bgp_svc *s, const struct ctl_request *rq, const struct
 	const struct pfx *p, struct rows *rows)
 {
 	const char *table = ctl_request_arg(rq, "table"), *prefix = ctl_request_arg(rq, "prefix");
+	enum bgp_table which = !n                                          ? BGP_LOC_RIB
+			       : table && strcmp(table, "advertised") == 0 ? BGP_ADJ_OUT
+									   : BGP_ADJ_IN;
+	uint32_t peer = n ? n->peer : BGP_LOCAL;
 
 	if (!n && p)
 		return lookup(s, p, !strchr(prefix, '/'), rows);
-	rows->only = p;
-	return bgp_walk(bgpd_core(s->bgpd),
-		!n                                          ? BGP_LOC_RIB
-		: table && strcmp(table, "advertised") == 0 ? BGP_ADJ_OUT
-							    : BGP_ADJ_IN,
-		VNI_DEFAULT, n ? n->peer : BGP_LOCAL, add_row, rows);
+	if (p) {
+		struct bgp_nlri nlri = {
+			.family = p->ip.family == IP_V6 ? BGP_IPV6 : BGP_IPV4, .pfx = *p};
+
+		return bgp_find(bgpd_core(s->bgpd), which, VNI_DEFAULT, peer, &nlri, add_row, rows);
+	}
+	return bgp_walk(bgpd_core(s->bgpd), which, VNI_DEFAULT, peer, add_row, rows);
 }
 
 void ctl_bgp_routes(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a)
@@ -326,16 +332,18 @@ void ctl_bgp_routes(struct daemon *d, const struct ctl_request *rq, struct ctl_a
 	if (!s)
 		return;
 	if (neighbour && !n) {
-		ctl_refuse(a, "weft status bgp names them by address", "no such neighbour");
+		ctl_refuse(a, "weft status bgp names them", "no neighbour %.60s", neighbour);
 		return;
 	}
 	if (table && !neighbour && strcmp(table, "best") != 0) {
-		ctl_refuse(a, "add --neighbour ADDRESS", "whose table?");
+		ctl_refuse(a, "add --neighbour ADDRESS", "%s by whom?", table);
 		return;
 	}
 	if (prefix && pfx_parse(prefix, &p) != 0) {
-		ctl_refuse(
-			a, "weft status bgp routes 192.0.2.0/24", "that is no prefix or address");
+		ctl_refuse(a,
+			"weft status bgp routes 192.0.2.0/24 or 192.0.2.1: in a prefix, the bits "
+			"behind its length are 0",
+			"%.60s is no prefix or address", prefix);
 		return;
 	}
 	(void)collect(s, rq, n, prefix ? &p : NULL, &rows); /* not found: an empty answer */

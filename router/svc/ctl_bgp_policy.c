@@ -333,6 +333,24 @@ static bool is_made_up(const struct ctl_request *rq)
 	       ctl_request_arg(rq, "next_hop");
 }
 
+static const char *what_is_taken(const char *option)
+{
+	static const struct {
+		const char *option, *takes;
+	} all[] = {
+		{"as-path",
+			"AS numbers from 1 on, with spaces between: \"64999 65001\", at most 64"},
+		{"community", "64999:77, 64999:1:2, rt:64999:9, no-export and so on, at most 64 of "
+			      "a kind"},
+		{"med", "a number from 0 to 4294967295"},
+		{"local-preference", "a number from 0 to 4294967295"}, {"next-hop", "an address"}};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (strcmp(all[i].option, option) == 0)
+			return all[i].takes;
+	return "weft help bgp policy test";
+}
+
 /* --- which policy --- */
 
 /* That of the neighbour. NULL, refused: it has none. */
@@ -363,15 +381,17 @@ static bool pick(struct test *t, const struct ctl_request *rq, struct ctl_answer
 		   *policy = ctl_request_arg(rq, "policy");
 
 	if (!prefix || pfx_parse(prefix, &t->nlri.pfx) != 0) {
-		ctl_refuse(a, "weft bgp policy test 192.0.2.0/24 --neighbour 192.0.2.1",
-			"that is no prefix");
+		ctl_refuse(a,
+			"weft bgp policy test 192.0.2.0/24 --neighbour 192.0.2.1: the bits behind "
+			"the length of a prefix are 0",
+			"%.60s is no prefix", prefix ? prefix : "nothing");
 		return false;
 	}
 	t->nlri.family = t->nlri.pfx.ip.family == IP_V6 ? BGP_IPV6 : BGP_IPV4;
 	t->dir = direction && strcmp(direction, "out") == 0 ? POLICY_OUT : POLICY_IN;
 	t->n = neighbour ? bgp_svc_neighbour(t->s, neighbour) : NULL;
 	if (neighbour && !t->n) {
-		ctl_refuse(a, "weft status bgp names them by address", "no such neighbour");
+		ctl_refuse(a, "weft status bgp names them", "no neighbour %.60s", neighbour);
 		return false;
 	}
 	if (!policy && !t->n) {
@@ -381,7 +401,8 @@ static bool pick(struct test *t, const struct ctl_request *rq, struct ctl_answer
 	if (policy) {
 		t->policy = policy_find(t->s->book, policy);
 		if (!t->policy)
-			ctl_refuse(a, "weft status bgp policy names them", "no such policy");
+			ctl_refuse(
+				a, "weft status bgp policy names them", "no policy %.60s", policy);
 		return t->policy != NULL;
 	}
 	t->policy = policy_of(t, a);
@@ -410,11 +431,11 @@ void ctl_bgp_policy_test(struct daemon *d, const struct ctl_request *rq, struct 
 	if (!is_made_up(rq) && t.dir == POLICY_OUT)
 		(void)bgp_lookup(core, VNI_DEFAULT, &t.nlri, try_route, &t);
 	else if (!is_made_up(rq) && t.n)
-		(void)bgp_walk(core, BGP_ADJ_IN, VNI_DEFAULT, t.n->peer, try_route, &t);
+		(void)bgp_find(core, BGP_ADJ_IN, VNI_DEFAULT, t.n->peer, &t.nlri, try_route, &t);
 	if (!t.ran)
 		wrong = make_route(&t, rq, m);
 	if (wrong)
-		ctl_refuse(a, "weft help bgp policy test", "--%s is not understood", wrong);
+		ctl_refuse(a, what_is_taken(wrong), "--%s is not understood", wrong);
 	else if (!t.ran)
 		run_test(&t, &m->a);
 out:

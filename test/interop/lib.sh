@@ -58,3 +58,30 @@ birdc_at() { # HOST COMMAND...
 bird_up() { birdc_at "$1" show protocols "$2" | grep -q Established; }
 bird_has() { birdc_at "$1" show route "$2" all | grep -qE -- "${3:-.*via|unreachable|blackhole}"; } # HOST PREFIX [PATTERN]
 bird_lacks() { ! birdc_at "$1" show route "$2" 2>/dev/null | grep -q "$2"; }
+
+# --- traffic from c, 50 packets a second ---
+# traffic_start ADDRESS
+traffic_start() {
+	ip netns exec "$(ns_of c)" env --default-signal=INT ping -i 0.02 -q "$1" >"$net_dir/ping" 2>&1 &
+	ping_pid=$!
+}
+traffic_lost_none() { # WHILE
+	local sent got
+	kill -INT "$ping_pid"
+	wait "$ping_pid" || true
+	read -r sent got < <(awk '/packets transmitted/ {print $1, $4}' "$net_dir/ping")
+	echo "   $got of $sent packets came back"
+	[ "$sent" -gt 5 ] && [ $((sent - got)) -le 1 ] || fail "packets were lost while $1"
+}
+
+# --- heads of configurations ---
+# weft_head [KEY...]: the section bgp of h1 up to its list of peers; each KEY is a line of it.
+weft_head() {
+	printf 'bgp:\n  asn: 64512\n  router-id: 192.0.2.1\n  listen: [192.0.2.1, "[2001:db8::1]"]\n'
+	[ $# = 0 ] || printf '  %s\n' "$@"
+	echo "  peers:"
+}
+# bird_head ID [HOST]: what every configuration of BIRD begins with; HOST (r) names its log.
+bird_head() {
+	printf 'router id %s;\nlog "%s" all;\nprotocol device { }\n' "$1" "$net_dir/${2:-r}.says"
+}

@@ -26,9 +26,7 @@ weft_conf() { # ASN-OF-PEER, the keys of bfd on standard input
 }
 bird_conf() { # ASN BGP-OPTIONS INTERFACE-OPTIONS
 	cat <<CONF
-router id 192.0.2.9;
-log "$net_dir/r.says" all;
-protocol device { }
+$(bird_head 192.0.2.9)
 protocol kernel { ipv4 { export all; }; }
 protocol static nets4 { ipv4; route 198.51.100.0/24 via "c0"; }
 protocol static nets6 { ipv6; route 2001:db8:c::/64 via "c0"; }

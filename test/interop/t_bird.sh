@@ -20,9 +20,7 @@ exits=(198.51.100.0/24 2001:db8:c::/64)
 # Both families, each over its own address.
 bird_conf() { # ASN OPTIONS FILTER
 	cat <<CONF
-router id 192.0.2.9;
-log "$net_dir/r.says" all;
-protocol device { }
+$(bird_head 192.0.2.9)
 protocol kernel { ipv4 { export all; }; }
 protocol kernel { ipv6 { export all; }; }
 protocol static nets4 {

@@ -35,12 +35,7 @@ choose() {
 }
 weft_conf() { # KIND OURS-OR-NOT [ROLE]
 	cat <<CONF
-bgp:
-  asn: 64512
-  router-id: 192.0.2.1
-  listen: [192.0.2.1, "[2001:db8::1]"]
-  announce: {pods: own}
-  peers:
+$(weft_head "announce: {pods: own}")
   - address: $them
     asn: $asn
     password: sesame
@@ -69,9 +64,7 @@ CONF
 # The BIRD of h2: two paths to $two for weft; to FRR on r one to $back.
 other_conf() { # SPEAKER
 	cat <<CONF
-router id 192.0.2.2;
-log "$net_dir/h2.says" all;
-protocol device { }
+$(bird_head 192.0.2.2 h2)
 protocol static s1 { $af { preference 101; }; route $two blackhole { bgp_community.add((64998,1)); }; }
 protocol static s2 { $af { preference 102; }; route $two blackhole { bgp_community.add((64998,2)); }; }
 protocol bgp w { local $other as 64998; neighbor $us as 64512; connect retry time 2;
@@ -211,18 +204,6 @@ frr_comm='64512:5'
 frr_more() { local p; for p in "${extra[@]}"; do frr_bgp -c "network $p"; done; }
 
 # --- both ---
-traffic_start() {
-	ip netns exec "$(ns_of c)" env --default-signal=INT ping -i 0.02 -q "$pod" >"$net_dir/ping" 2>&1 &
-	ping_pid=$!
-}
-traffic_lost_none() { # WHILE
-	local sent got
-	kill -INT "$ping_pid"
-	wait "$ping_pid" || true
-	read -r sent got < <(awk '/packets transmitted/ {print $1, $4}' "$net_dir/ping")
-	echo "   $got of $sent packets came back"
-	[ "$sent" -gt 5 ] && [ $((sent - got)) -le 1 ] || fail "packets were lost while $1"
-}
 weft_has() { kernel_has h1 "$learned" "via $them"; }
 settled() { established h1 "$them" && neighbour_is h1 "$them" graceful_restart ready; }
 bfd_is() { [ "$(json_at h1 "next(n for n in d['neighbours'] if n['address'] == '$them')['bfd']['state']" status bgp)" = "$1" ]; }
@@ -273,14 +254,14 @@ cell() { # SPEAKER KIND FAMILY
 
 	step "$s $kind $af: it restarts, then weft is killed; traffic goes on"
 	wait_for "traffic" pings c "$pod"
-	traffic_start
+	traffic_start "$pod"
 	"${s}_restart"
 	wait_for "the session" settled
 	wait_for "the end of what is stale" json_at h1 "not any(n['stale'] for n in d['neighbours'])" status bgp
 	weft_has || fail "its route is gone"
 	wait_for "our route" "${s}_got" "$own" via
 	traffic_lost_none "$s restarted"
-	traffic_start
+	traffic_start "$pod"
 	: >"$net_dir/r.says"
 	weftd_stop h1 KILL
 	"${s}_kept" || fail "it has dropped our route"

@@ -50,12 +50,7 @@ CONF
 }
 weft_conf() { # ASN-OF-PEER
 	cat <<CONF
-bgp:
-  asn: 64512
-  router-id: 192.0.2.1
-  listen: [192.0.2.1, "[2001:db8::1]"]
-  announce: {pods: all, ranges: yes}
-  peers:
+$(weft_head "announce: {pods: all, ranges: yes}")
   - address: 192.0.2.9
     asn: $1
     password: sesame

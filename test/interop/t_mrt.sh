@@ -33,12 +33,7 @@ protocol bgp w6 from weft {
 }
 CONF
 cat >"$net_dir/h1.yaml" <<CONF
-bgp:
-  asn: 64512
-  router-id: 192.0.2.1
-  listen: [192.0.2.1, "[2001:db8::1]"]
-  announce: {pods: own}
-  peers:
+$(weft_head "announce: {pods: own}")
   - {address: 192.0.2.9, asn: 64999, import: accept, export: accept}
   - {address: 2001:db8::9, asn: 64999, import: accept, export: accept}
 CONF

@@ -17,9 +17,7 @@ bird_with() {
 	local family=ipv4
 	[[ $2 = *:* ]] && family=ipv6
 	cat >"$net_dir/r.bird" <<CONF
-router id 192.0.2.9;
-log "$net_dir/r.says" all;
-protocol device { }
+$(bird_head 192.0.2.9)
 protocol direct { interface "u0"; ipv4; ipv6; } # BIRD resolves the next hops of iBGP by these
 protocol static nets4 { ipv4; route 198.51.100.0/24 via "c0"; route 203.0.113.0/24 blackhole; }
 protocol static nets6 { ipv6; route 2001:db8:c::/64 via "c0"; route 2001:db8:d::/64 blackhole; }
@@ -36,12 +34,7 @@ CONF
 # weft_with ADDRESS ASN KEYS: the keys one a line.
 weft_with() {
 	cat >"$net_dir/h1.yaml" <<CONF
-bgp:
-  asn: 64512
-  router-id: 192.0.2.1
-  listen: [192.0.2.1, "[2001:db8::1]"]
-  announce: {pods: own}
-  peers:
+$(weft_head "announce: {pods: own}")
   - address: $1
     asn: $2
     import: accept

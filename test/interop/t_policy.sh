@@ -15,9 +15,7 @@ trap net_end EXIT
 mesh_hosts 1
 bgp_router r 9
 cat >"$net_dir/r.bird" <<CONF
-router id 192.0.2.9;
-log "$net_dir/r.says" all;
-protocol device { }
+$(bird_head 192.0.2.9)
 protocol kernel { ipv4 { export all; }; }
 protocol static nets {
 	ipv4;

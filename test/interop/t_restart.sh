@@ -44,12 +44,7 @@ protocol bgp w6 from weft {
 CONF
 }
 cat >"$net_dir/h1.yaml" <<CONF
-bgp:
-  asn: 64512
-  router-id: 192.0.2.1
-  listen: [192.0.2.1, "[2001:db8::1]"]
-  announce: {pods: own, ranges: yes}
-  peers:
+$(weft_head "announce: {pods: own, ranges: yes}")
   - {address: 192.0.2.9, asn: 64999, graceful-restart: yes, import: accept, export: accept}
   - {address: 2001:db8::9, asn: 64999, graceful-restart: yes, import: accept, export: accept}
 CONF

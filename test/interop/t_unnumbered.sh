@@ -128,9 +128,7 @@ weftd_stop h1
 for asn in 64999 64512; do
 	step "BIRD, AS $asn"
 	cat >"$net_dir/r.bird" <<CONF
-router id 192.0.2.9;
-log "$net_dir/r.says" all;
-protocol device { }
+$(bird_head 192.0.2.9)
 protocol kernel { ipv4 { export all; }; }
 protocol kernel { ipv6 { export all; }; }
 protocol static n4 { ipv4; route 198.51.100.0/24 via "c0"; }

@@ -22,7 +22,7 @@ struct end {
 	enum bfd_state state; /* told last */
 	enum bfd_diag diag;   /* of the last failure */
 	bool cpi;
-	ts_t failed_at, sent_at;
+	ts_t failed_at, sent_at, heard; /* heard: as the last failure tells it */
 	int64_t gap_min_us, gap_max_us; /* between packets without F */
 	bool deaf;                      /* nothing arrives */
 	uint8_t last[BFD_PACKET_BYTES];
@@ -98,6 +98,7 @@ static void drain(struct net *n, int i)
 				e->failed_at = n->now;
 				e->diag = a.diag;
 				e->cpi = a.remote_cpi;
+				e->heard = a.heard;
 			}
 		} else {
 			e->refused++;
@@ -656,6 +657,39 @@ static void test_cpi(void **state)
 	end(&n);
 }
 
+/* When the peer was heard last, as a failure tells it: by its last packet where it fell silent or says
+ * Down itself, and before the first one of its successor, which knows no discriminator of ours, or says
+ * another one of its own. */
+static void test_heard(void **state)
+{
+	for (unsigned k = 0; k < 4; k++) {
+		struct net n;
+		struct bfd_pkt p;
+		ts_t last;
+
+		alone(&n);
+		p = hello(&n, BFD_INIT);
+		assert_int_equal(BFD_OK, give(&n, &p));
+		assert_int_equal(BFD_UP, n.e[0].state);
+		last = n.now;
+		run(&n, 50000);
+		p = hello(&n, BFD_DOWN);
+		if (k == 0)
+			p.your_discr = 0;
+		if (k == 1)
+			p.my_discr = 78;
+		if (k == 2)
+			last = n.now;
+		if (k < 3)
+			assert_int_equal(BFD_OK, give(&n, &p));
+		else
+			run(&n, 400000);
+		assert_int_equal(1, n.e[0].failed);
+		assert_int_equal(last.ns, n.e[0].heard.ns);
+		end(&n);
+	}
+}
+
 /* Up, Down, Init, Up between two drains: the failure is told, then what is. */
 static void test_fast(void **state)
 {
@@ -843,6 +877,7 @@ int main(void)
 		cmocka_unit_test(test_poll),
 		cmocka_unit_test(test_no_rx),
 		cmocka_unit_test(test_cpi),
+		cmocka_unit_test(test_heard),
 		cmocka_unit_test(test_fast),
 		cmocka_unit_test(test_demux),
 		cmocka_unit_test(test_full),

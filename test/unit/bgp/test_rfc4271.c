@@ -525,6 +525,7 @@ static void test_martian(void **state)
 	assert_int_equal(info(&p[0]).prefixes_received, 1);
 	assert_true(has_best(NULL));
 	assert_true(logs > 0);
+	assert_int_equal(info(&p[0]).martians, 2);
 	announce(&p[0], attrs, sizeof(attrs), NULL, nlri, 0);
 	assert_int_equal(info(&p[0]).state, BGP_ESTABLISHED);
 	finish();
