@@ -22,11 +22,24 @@ static_assert(LIM_MEMBER_NEIGHBOURS <= 32, "a slot is a bit");
 void fact_init(struct members *m)
 {
 	list_init(&m->facts);
+	list_init(&m->fresh_facts);
+	for (unsigned i = 0; i < FACT_BUCKETS; i++)
+		list_init(&m->fact_bucket[i]);
+}
+
+/* By what is random in keys. Who grinds keys makes us look through all, which is bounded. */
+static struct list *bucket(struct members *m, const struct member_fact *f)
+{
+	unsigned h = f->subject.b[0] ^ f->origin.b[1];
+
+	return &m->fact_bucket[h & (FACT_BUCKETS - 1)];
 }
 
 static void fact_free(struct members *m, struct fact *f)
 {
 	list_del(&f->all);
+	list_del(&f->fresh);
+	list_del(&f->same);
 	m->nfacts--;
 	free(f);
 }
@@ -104,6 +117,8 @@ static void queue(struct members *m, const struct member_fact *f, uint32_t mask)
 	}
 	*q = (struct fact){.f = *f, .push = mask, .again = mask, .made = m->now};
 	list_add_tail(&m->facts, &q->all);
+	list_add_tail(&m->fresh_facts, &q->fresh);
+	list_add_tail(bucket(m, f), &q->same);
 	m->nfacts++;
 	schedule(m, mask);
 }
@@ -142,11 +157,11 @@ void fact_say(struct members *m, enum member_fact_type type, uint32_t n, uint64_
 
 static struct fact *fact_find(struct members *m, const struct member_fact *f)
 {
-	struct list *n, *t;
+	struct list *l = bucket(m, f), *n, *t;
 
-	list_each(&m->facts, n, t)
+	list_each(l, n, t)
 	{
-		struct fact *q = list_entry(n, struct fact, all);
+		struct fact *q = list_entry(n, struct fact, same);
 
 		if (q->f.type == f->type && q->f.inc == f->inc && q->f.epoch == f->epoch &&
 			node_key_eq(&q->f.subject, &f->subject) &&
@@ -177,6 +192,8 @@ static void fact_drop_bits(struct members *m, struct fact *q, uint32_t push, uin
 {
 	q->push &= ~push;
 	q->again &= ~again;
+	if (q->push == 0)
+		list_del(&q->fresh);
 	if ((q->push | q->again) == 0)
 		fact_free(m, q);
 }
@@ -201,6 +218,10 @@ void fact_fill_slot(struct members *m, unsigned i)
 
 		q->push |= bit;
 		q->again |= bit;
+		/* Each anew, so that the order stays. */
+		list_del(&q->fresh);
+		if (q->push)
+			list_add_tail(&m->fresh_facts, &q->fresh);
 		schedule(m, bit);
 	}
 }
@@ -472,9 +493,9 @@ static void fill(struct members *m, unsigned i, struct wr *w)
 	struct list *n, *t;
 
 	wr_u8(w, MEMBER_MSG_PUSH);
-	list_each(&m->facts, n, t)
+	list_each(&m->fresh_facts, n, t)
 	{
-		struct fact *q = list_entry(n, struct fact, all);
+		struct fact *q = list_entry(n, struct fact, fresh);
 
 		if ((q->push & 1u << i) && !put(m, q, i, w))
 			return;

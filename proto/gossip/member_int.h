@@ -53,8 +53,9 @@
 #define PUSH_DELAY       DUR_MS(10) /* facts that arrive together leave together */
 #define PUSH_GAP         DUR_MS(20) /* between two PUSH to one neighbour */
 #define FACT_LIFE        DUR_SEC(10)
-#define RELAY_IDLE_SECS  5 /* goodbyes and ALIVE of a node that nobody doubts: one in this time */
-#define NOTICE_SECS      2 /* per subject */
+#define FACT_BUCKETS     256 /* a power of two */
+#define RELAY_IDLE_SECS  5   /* goodbyes and ALIVE of a node that nobody doubts: one in this time */
+#define NOTICE_SECS      2   /* per subject */
 #define NOTICE_FILL_SECS 10
 #define HOLD_GAP         DUR_MS(50)
 #define HOLD_SETTLED     DUR_SEC(2) /* our dead list stands still for so long */
@@ -157,6 +158,8 @@ struct answer {
 
 struct fact {
 	struct list all;
+	struct list fresh; /* of those with bits in push, in the same order */
+	struct list same;  /* of those with the same hash */
 	struct member_fact f;
 	uint32_t push, again; /* bits of slots */
 	ts_t made;
@@ -211,7 +214,8 @@ struct members {
 	struct node_key liar;
 	bool storm;
 
-	struct list facts;
+	struct list facts, fresh_facts;
+	struct list fact_bucket[FACT_BUCKETS];
 	unsigned nfacts;
 	uint32_t push; /* slots with something to push, perhaps */
 
