@@ -142,7 +142,7 @@ bool link_bgp_underlay(struct daemon *d, const struct pfx *p, char hit[IP_STRLEN
 	return !s->underlay_known;
 }
 
-/* What is held to be a last resort carries nothing that would find out that it works again. */
+/* What failed and was left carries nothing that would find out that it works again. */
 static void ask_held(struct daemon *d)
 {
 	struct path_info info;
@@ -151,7 +151,7 @@ static void ask_held(struct daemon *d)
 
 	while (lbgp_count(d->link->lbgp) && peers_next(d, &it, &p))
 		if (p->up && lbgp_held(d->link->lbgp, &p->key) && paths_get(d, &p->key, &info) &&
-			info.state != PATH_ST_DIRECT)
+			info.state == PATH_ST_LOST)
 			paths_ask(d, &p->key);
 }
 
