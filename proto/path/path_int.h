@@ -294,7 +294,8 @@ void route_alive(struct path *p, struct peer *pr, unsigned way);
 void route_use(struct path *p, struct peer *pr, const struct path_route *route, ts_t now);
 /* All candidates have answered, or time is up. */
 void route_found(struct path *p, struct peer *pr, ts_t now);
-/* The node is no relay any more, or not linked: who went through it needs another. */
+/* The node is no relay any more, not linked, or reached by others itself: who went through it needs
+ * another. */
 void route_relay_gone(struct path *p, const struct peer *relay, ts_t now);
 /* The first relay of the way in use, or of one that was tried, did not do what it promised. */
 void route_relay_bad(struct path *p, struct peer *pr, const struct path_label *relay, ts_t now);

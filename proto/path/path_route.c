@@ -55,6 +55,9 @@ void route_use(struct path *p, struct peer *pr, const struct path_route *route, 
 	peer_dirty(p, pr, DIRTY_USE);
 	peer_state(p, pr, way ? PATH_ST_RELAYED : PATH_ST_DIRECT);
 	peer_touch(p, pr);
+	/* Only who is reached directly can be a relay of ours. */
+	if (way)
+		route_relay_gone(p, pr, now);
 }
 
 bool route_of(struct path *p, const struct peer *pr, const struct asked *a, struct path_route *out)

@@ -107,6 +107,36 @@ static void test_slow_to_leave(void **state)
 	}
 }
 
+/* The relay of a way without data is reached by another relay itself, from now on: the way through it is void,
+ * and another one is found, though nothing was sent that could be missed. */
+static void test_relay_is_relayed(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 10; seed++) {
+		struct net *t = net_new(4, seed);
+
+		set_delay(t, 0, 3, 30);
+		net_start(t, 1500);
+		join_all(t);
+		struct flow *ab = flow(t, 0, 1, 0, 500), *ba = flow(t, 1, 0, 0, 500);
+		run(t, 2000);
+		cut_both(t, 0, 1, true);
+		run(t, 3000);
+		assert_int_equal(relay_of(t, 0, 1), 2);
+		ab->on = ba->on = false;
+		run(t, 5000);
+		flow(t, 0, 2, 0, 500);
+		flow(t, 2, 0, 0, 500);
+		run(t, 1000);
+		cut_both(t, 0, 2, true);
+		run(t, 4000);
+		assert_int_equal(info(t, 0, 2).state, PATH_ST_RELAYED);
+		assert_int_equal(info(t, 0, 1).state, PATH_ST_RELAYED);
+		assert_int_equal(relay_of(t, 0, 1), 3);
+		net_free(t);
+	}
+}
+
 static void test_hysteresis(void **state)
 {
 	(void)state;
@@ -451,6 +481,7 @@ int main(void)
 		cmocka_unit_test(test_refusing),
 		cmocka_unit_test(test_hysteresis),
 		cmocka_unit_test(test_slow_to_leave),
+		cmocka_unit_test(test_relay_is_relayed),
 		cmocka_unit_test(test_relay_dies),
 		cmocka_unit_test(test_bad_direct),
 		cmocka_unit_test(test_lossy_direct),
