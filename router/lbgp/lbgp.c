@@ -455,6 +455,12 @@ static void look_at_way(const struct lbgp *l, struct speaker *x, ts_t now)
 	}
 }
 
+/* Is @x one whose routes are taken? Nodes that are no gateways may be many. */
+static bool tells(const struct speaker *x)
+{
+	return x->link || x->gateway;
+}
+
 static bool distrusted(const struct speaker *x, ts_t now)
 {
 	return x->way == LBGP_FAILS || (x->hold.ns && !ts_due(ts_add(x->good, x->hold), now));
@@ -470,8 +476,8 @@ static bool outdone(const struct lbgp *l, const struct speaker *x, ts_t now)
 	while (map_next(l->speakers, &it, &key, &value)) {
 		const struct speaker *k = value;
 
-		if (k != x && k->link == x->link && (k->link || k->gateway) && k->id &&
-			k->way == LBGP_WORKS && !distrusted(k, now))
+		if (k != x && k->link == x->link && tells(k) && k->id && k->way == LBGP_WORKS &&
+			!distrusted(k, now))
 			return true;
 	}
 	return false;
@@ -484,12 +490,14 @@ static void look_at_ways(struct lbgp *l, ts_t now)
 	void *value;
 
 	for (size_t it = 0; map_next(l->speakers, &it, &key, &value);)
-		look_at_way(l, value, now);
+		if (tells(value))
+			look_at_way(l, value, now);
 	for (size_t it = 0; map_next(l->speakers, &it, &key, &value);) {
 		struct speaker *x = value;
-		bool last = distrusted(x, now) || (x->way == LBGP_DOUBTFUL && outdone(l, x, now));
+		bool last = tells(x) &&
+			    (distrusted(x, now) || (x->way == LBGP_DOUBTFUL && outdone(l, x, now)));
 
-		x->judge |= last != x->last && (x->link || x->gateway);
+		x->judge |= last != x->last;
 		x->last = last;
 	}
 }
