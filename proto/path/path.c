@@ -222,6 +222,7 @@ struct path *path_new(const struct path_cfg *cfg, ts_t now)
 	p->cfg = *cfg;
 	p->now = now;
 	p->label = path_label_of(&cfg->self);
+	p->pending_at = TS_NEVER;
 	prng_seed(&p->prng, cfg->seed);
 	for (unsigned i = 0; i < sizeof(seed); i++)
 		seed[i] = (uint8_t)prng_next(&p->prng);

@@ -280,6 +280,16 @@ static bool may_tell(const struct peer *t, const struct peer *asker, uint8_t dep
 	return true;
 }
 
+/* When the first of those that wait is given up, anew; each change of the table ends with it. */
+static void pending_rearm(struct path *p)
+{
+	p->pending_at = TS_NEVER;
+	for (unsigned i = 0; p->npending && i < LIM_PATH_PENDING; i++) {
+		if (p->pending[i].used)
+			p->pending_at = ts_min(p->pending_at, p->pending[i].until);
+	}
+}
+
 static bool pend(struct path *p, const struct peer *asker, const struct path_ask *m, ts_t now)
 {
 	for (unsigned i = 0; i < LIM_PATH_PENDING; i++) {
@@ -294,6 +304,7 @@ static bool pend(struct path *p, const struct peer *asker, const struct path_ask
 			.target = m->target,
 			.until = ts_add(now, ASK_CHECK)};
 		p->npending++;
+		p->pending_at = ts_min(p->pending_at, e->until);
 		return true;
 	}
 	return false;
@@ -367,31 +378,31 @@ static void pending_end(struct path *p, struct pending *e, bool good)
 
 void ask_measured(struct path *p, struct peer *target, ts_t now)
 {
+	if (p->npending == 0)
+		return;
 	for (unsigned i = 0; p->npending && i < LIM_PATH_PENDING; i++) {
 		struct pending *e = &p->pending[i];
 
 		if (e->used && node_key_eq(&e->target, &target->key))
 			pending_end(p, e, fresh(target, now));
 	}
+	pending_rearm(p);
 }
 
 void ask_pending_tick(struct path *p, ts_t now)
 {
+	if (!ts_due(p->pending_at, now))
+		return;
 	for (unsigned i = 0; p->npending && i < LIM_PATH_PENDING; i++) {
 		if (p->pending[i].used && ts_due(p->pending[i].until, now))
 			pending_end(p, &p->pending[i], false);
 	}
+	pending_rearm(p);
 }
 
 ts_t ask_pending_deadline(const struct path *p)
 {
-	ts_t t = TS_NEVER;
-
-	for (unsigned i = 0; p->npending && i < LIM_PATH_PENDING; i++) {
-		if (p->pending[i].used)
-			t = ts_min(t, p->pending[i].until);
-	}
-	return t;
+	return p->pending_at;
 }
 
 void ask_forget(struct path *p, const struct peer *pr)
@@ -406,4 +417,5 @@ void ask_forget(struct path *p, const struct peer *pr)
 			p->npending--;
 		}
 	}
+	pending_rearm(p);
 }

@@ -224,6 +224,7 @@ struct path {
 	unsigned searches;
 	struct pending pending[LIM_PATH_PENDING];
 	unsigned npending;
+	ts_t pending_at; /* the earliest of their ends; TS_NEVER: none waits */
 	ts_t probes_since, punches_since;
 	unsigned probes, punches;
 	struct send send[LIM_PATH_SENDS];
