@@ -28,6 +28,7 @@
 #define QUIET_STRETCH DUR_SEC(20) /* quiet goes on so long after agreement */
 #define CLAIMS_SETTLE DUR_SEC(30) /* after faults, claims are sorted out in that time */
 #define IDLE_STRETCH  DUR_SEC(60)
+#define FEW_NODES     128
 #define QUIETS_MAX    1024
 
 /* --- randomness --- */
@@ -217,6 +218,7 @@ struct sim *sim_new(const struct sim_cfg *cfg)
 		goto fail;
 	s->cfg = *cfg;
 	s->now = (ts_t){UINT64_C(1000000000)};
+	s->queue.coarse = cfg->nodes + cfg->ghosts <= FEW_NODES;
 	prng_seed(&s->prng, cfg->seed);
 	prng_seed(&process_random, prng_next(&s->prng));
 	log_set_sink(log_to_trace, s);

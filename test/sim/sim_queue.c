@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 
-#define SLOT_NS_BITS  14 /* a list of the wheel holds the events of 16,384 ns */
+#define SLOT_NS_BITS  14 /* a list of the wheel holds the events of 16,384 ns, or of 262,144 */
+#define COARSE_BITS   4
 #define HEAP_BRANCHES 4
 
 /* An entry of the heap holds what is compared. */
@@ -15,9 +16,15 @@ struct sim_far {
 
 /* --- the wheel --- */
 
-static uint64_t slot_no(ts_t when)
+static uint64_t slot_no(const struct sim_queue *q, ts_t when)
 {
-	return when.ns >> SLOT_NS_BITS;
+	return when.ns >> (q->coarse ? SLOT_NS_BITS + COARSE_BITS : SLOT_NS_BITS);
+}
+
+/* How many lists are in use: one turn of the wheel is as long either way. */
+static size_t slots(const struct sim_queue *q)
+{
+	return q->coarse ? QUEUE_SLOTS >> COARSE_BITS : QUEUE_SLOTS;
 }
 
 static bool later(const struct sim_event *a, const struct sim_event *b)
@@ -27,8 +34,8 @@ static bool later(const struct sim_event *a, const struct sim_event *b)
 
 static void wheel_put(struct sim_queue *q, struct sim_event *e)
 {
-	uint64_t no = slot_no(e->when);
-	size_t slot = no % QUEUE_SLOTS;
+	uint64_t no = slot_no(q, e->when);
+	size_t slot = no & (slots(q) - 1);
 	struct sim_event *before = NULL, *after = q->first[slot];
 
 	if (no < q->sorted)
@@ -52,7 +59,7 @@ static void wheel_put(struct sim_queue *q, struct sim_event *e)
 
 static void wheel_take(struct sim_queue *q, struct sim_event *e)
 {
-	size_t slot = slot_no(e->when) % QUEUE_SLOTS;
+	size_t slot = slot_no(q, e->when) & (slots(q) - 1);
 
 	if (e->next)
 		e->next->prev = e->prev;
@@ -62,7 +69,7 @@ static void wheel_take(struct sim_queue *q, struct sim_event *e)
 		q->first[slot] = e->next;
 	if (!q->first[slot]) {
 		q->used[slot / 64] &= ~(UINT64_C(1) << slot % 64);
-		if (slot_no(e->when) == q->sorted)
+		if (slot_no(q, e->when) == q->sorted)
 			q->sorted = 0;
 	}
 	q->nwheel--;
@@ -76,7 +83,7 @@ static size_t first_used(const struct sim_queue *q, size_t slot)
 	uint64_t bits = q->used[word] & ~UINT64_C(0) << slot % 64;
 
 	while (!bits) {
-		word = (word + 1) % (QUEUE_SLOTS / 64);
+		word = (word + 1) & (slots(q) / 64 - 1);
 		bits = q->used[word];
 	}
 	return word * 64 + (size_t)__builtin_ctzll(bits);
@@ -129,17 +136,17 @@ static void sort_slot(struct sim_queue *q, size_t slot)
 		e->prev = prev;
 		prev = e;
 	}
-	q->sorted = slot_no(q->first[slot]->when);
+	q->sorted = slot_no(q, q->first[slot]->when);
 }
 
 static struct sim_event *wheel_first(struct sim_queue *q, ts_t now)
 {
-	size_t slot = q->sorted % QUEUE_SLOTS;
+	size_t slot = q->sorted & (slots(q) - 1);
 
 	if (q->nwheel == 0)
 		return NULL;
 	if (!q->sorted) {
-		slot = first_used(q, slot_no(now) % QUEUE_SLOTS);
+		slot = first_used(q, slot_no(q, now) & (slots(q) - 1));
 		sort_slot(q, slot);
 	}
 	return q->first[slot];
@@ -237,7 +244,7 @@ void sim_queue_put(struct sim_queue *q, struct sim_event *e, ts_t when, ts_t now
 	e->when = when;
 	e->order = ++q->order;
 	/* A list holds one turn of the wheel only. */
-	if (slot_no(when) - slot_no(now) < QUEUE_SLOTS)
+	if (slot_no(q, when) - slot_no(q, now) < slots(q))
 		wheel_put(q, e);
 	else
 		heap_put(q, e);

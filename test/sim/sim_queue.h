@@ -1,7 +1,7 @@
 /* sim_queue.h - what is to happen, in the order of time and then of age.
  *
- * Most events lie within the next second: they stand in a wheel of short lists, one for each 16 us, and
- * a list is sorted when its time comes; so queueing and taking out touch no other event but one or two.
+ * Most events lie within the next second: they stand in a wheel of short lists, one for each 16 us (or
+ * 262 us), and a list is sorted when its time comes; so queueing and taking out touch no other event but one or two.
  * What lies farther ahead waits in a heap; what comes first of the two is taken, and nothing ever moves
  * from one to the other. */
 #ifndef WEFT_SIM_QUEUE_H
@@ -31,6 +31,7 @@ struct sim_event {
 struct sim_queue {
 	struct sim_event *first[QUEUE_SLOTS]; /* of each list */
 	uint64_t used[QUEUE_SLOTS / 64];      /* lists that are not empty */
+	bool coarse; /* few events: fewer and longer lists, which stay in the cache; set before any comes */
 	size_t nwheel;
 	uint64_t sorted; /* the number of the list that is sorted and the first; 0: none is */
 	struct sim_far *heap;

@@ -96,6 +96,7 @@ static void as_the_model(void **state)
 		print_message("seed %d\n", (int)seed);
 		memset(w, 0, sizeof(*w));
 		w->now = (ts_t){UINT64_C(1000000000)};
+		w->q.coarse = seed % 2;
 		prng_seed(&w->prng, seed);
 		for (size_t n = 0; n < STEPS; n++)
 			step(w);
