@@ -27,7 +27,7 @@ static bool fresh(const struct peer *t, ts_t now)
 
 /* A link that was left relayed or lost when its data ended stays so, however long ago that was. Now
  * its direct way would be of use to somebody: it is tried, as with data, but not all the time. */
-static void wake(struct path *p, struct peer *x, ts_t now)
+void ask_wake(struct path *p, struct peer *x, ts_t now)
 {
 	if (ts_before(now, ts_add(x->woken, WAKE_MIN)))
 		return;
@@ -103,7 +103,7 @@ static void pick(struct path *p, struct peer *pr, struct search *s, ts_t now)
 		if (may_ask(pr, x, now))
 			add_candidate(s, x);
 		else if (x != pr && x->relays)
-			wake(p, x, now);
+			ask_wake(p, x, now);
 		pr->ask_done++;
 		n = n->next == &p->links ? p->links.next : n->next;
 	}
@@ -340,7 +340,7 @@ int ask_on_ask(
 			const bool better = t->state == PATH_ST_LOST || t->route.n > 0;
 
 			if (better)
-				wake(p, t, now);
+				ask_wake(p, t, now);
 			answer(p, pr, m.id, &m.target,
 				better && ts_before(now, ts_add(t->woken, WAKE_WAIT))
 					? PATH_ANSWER_LATER

@@ -327,6 +327,8 @@ int ask_on_answer(
 void ask_measured(struct path *p, struct peer *target, ts_t now);
 void ask_pending_tick(struct path *p, ts_t now);
 ts_t ask_pending_deadline(const struct path *p);
+/* Look after an idle link that somebody has a use for, as if it had data. */
+void ask_wake(struct path *p, struct peer *x, ts_t now);
 /* @pr is gone: nothing may wait for it. */
 void ask_forget(struct path *p, const struct peer *pr);
 

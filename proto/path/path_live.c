@@ -423,6 +423,9 @@ int live_on_probe(
 		/* A way from it to us that we didn't know of: is there one back? */
 		pr->direct_at = ts_min(pr->direct_at, now);
 	}
+	/* An idle link stays with its relays, which may have lost the peer since. It reaches us. */
+	if (!from->relayed && pr->route.n > 0 && !peer_in_use(pr, now))
+		ask_wake(p, pr, now);
 	told_unheard(p, pr, m.heard, now);
 	m.heard = heard_ms(pr, now);
 	wr_init(&w, buf, sizeof(buf));

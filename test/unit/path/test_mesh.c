@@ -119,6 +119,39 @@ static void test_one_way(void **state)
 	}
 }
 
+/* An idle link stays with its relay, also when that has lost the other end. Once the other end is heard
+ * directly, it returns: else nothing that this side says would ever arrive. */
+static void test_idle_relayed(void **state)
+{
+	struct net *t = net_new(4, 5);
+	unsigned relay;
+
+	(void)state;
+	net_start(t, 1500);
+	join_all(t);
+	struct flow *ab = flow(t, 0, 1, 0, 1000);
+	run(t, 2000);
+	t->cut[0][1] = true;
+	run(t, 3000);
+	assert_int_equal(info(t, 0, 1).route.n, 1);
+	assert_int_equal(info(t, 1, 0).route.n, 0);
+	relay = memcmp(info(t, 0, 1).route.label[0].b, t->n[2].key.b, 8) == 0 ? 2 : 3;
+	ab->on = false;
+	run(t, 10000);
+	t->cut[0][1] = false;
+	cut_both(t, 1, relay, true);
+	run(t, 60000);
+	assert_int_equal(info(t, 0, 1).route.n, 1); /* nobody has a use for it */
+	/* The last of the four looks for a way to the first, and asks the second. */
+	cut_both(t, 0, 5 - relay, true);
+	cut_both(t, relay, 5 - relay, true);
+	flow(t, 5 - relay, 0, 0, 1000);
+	run(t, 10000);
+	assert_int_equal(info(t, 0, 1).route.n, 0);
+	assert_int_equal(info(t, 0, 1).state, PATH_ST_DIRECT);
+	net_free(t);
+}
+
 /* No relay anywhere: the last way stays in use, and works again when it works again. */
 static void test_lost(void **state)
 {
@@ -241,6 +274,7 @@ int main(void)
 		cmocka_unit_test(test_busy),
 		cmocka_unit_test(test_failover),
 		cmocka_unit_test(test_one_way),
+		cmocka_unit_test(test_idle_relayed),
 		cmocka_unit_test(test_lost),
 		cmocka_unit_test(test_side_port),
 		cmocka_unit_test(test_loss),
