@@ -12,6 +12,7 @@
 #include "map.h"
 
 #define CAP_MIN      64
+#define SPLIT        16 /* buckets at a time */
 #define WIRE_MAX     BGP_MSG_EXT_MAX
 #define NH_MAX       32
 #define ORIGIN_BYTES 4
@@ -78,14 +79,11 @@ static bool make_room(struct attr_table *t)
 	return true;
 }
 
-/* Split the next bucket, so that none waits for the whole table to be moved. */
-static void grow(struct attr_table *t)
+/* Split the next bucket. */
+static void split_one(struct attr_table *t)
 {
-	struct attr_set *s, *next, **to;
+	struct attr_set *s = t->buckets[t->split], *next, **to;
 
-	if (!make_room(t))
-		return;
-	s = t->buckets[t->split];
 	t->buckets[t->split++] = NULL;
 	for (; s; s = next) {
 		next = s->hnext;
@@ -93,6 +91,19 @@ static void grow(struct attr_table *t)
 		s->hnext = *to;
 		*to = s;
 	}
+}
+
+/* Split the next few, so that nobody waits for the whole table to be moved, and their waits for memory
+ * overlap. */
+static void grow(struct attr_table *t)
+{
+	_Static_assert(CAP_MIN % SPLIT == 0, "a round of splits ends with the table");
+	if (!make_room(t))
+		return;
+	for (size_t i = 0; i < SPLIT; i++)
+		__builtin_prefetch(t->buckets[t->split + i]);
+	for (size_t i = 0; i < SPLIT; i++)
+		split_one(t);
 	if (t->split == t->cap) {
 		t->cap *= 2;
 		t->split = 0;
