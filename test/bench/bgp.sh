@@ -159,7 +159,9 @@ down() {
 	for p in "${pids[@]}"; do
 		kill "$p" 2>/dev/null || true
 		# GoBGP may not hear it for minutes.
-		WAIT=10 wait_for "process $p to end" process_gone "$p" || kill -9 "$p" 2>/dev/null || true
+		WAIT=10 wait_for "process $p to end" process_gone "$p" && continue
+		kill -9 "$p" 2>/dev/null || true
+		WAIT=60 wait_for "process $p to end" process_gone "$p" || true # its port is the next one's
 	done
 	pids=()
 	[ "$KERNEL" = 0 ] || in_host dut sh -c 'for f in -4 -6; do for p in bgp bird 186 $(seq 100 200); do ip $f route flush table all proto $p; done; done' 2>/dev/null || true
