@@ -239,6 +239,58 @@ static void test_partition(void **state)
 	net_free(w);
 }
 
+/* Every node that is up counted @least to @most storms, and stands in none now. */
+static void storms_are(const struct net *w, uint64_t least, uint64_t most)
+{
+	for (int i = 0; i < w->n; i++) {
+		struct members_stats s;
+
+		if (!w->node[i].up)
+			continue;
+		net_stats(w, i, &s);
+		if (s.storms < least || s.storms > most || s.storm)
+			fail_msg("seed %llu: node %d counts %llu storms (%d), not %llu to %llu",
+				(unsigned long long)w->seed, i, (unsigned long long)s.storms,
+				s.storm, (unsigned long long)least, (unsigned long long)most);
+	}
+}
+
+/* Many that are suspected at once are a storm on every node, and it passes; one death is none. A partition's
+ * suspicions may come in two waves, which some nodes count apart. */
+static void test_storm(void **state)
+{
+	struct net *w = cluster(60);
+
+	net_crash(w, 7);
+	net_run(w, DUR_SEC(20));
+	storms_are(w, 0, 0);
+	for (uint64_t round = 1; round <= 2; round++) {
+		bool seen[NET_MAX] = {false};
+		struct members_stats s;
+
+		for (int i = 0; i < w->n; i++)
+			w->node[i].side = i % 2;
+		for (int k = 0; k < 300; k++) {
+			net_run(w, DUR_MS(100));
+			for (int i = 0; i < w->n; i++) {
+				if (!w->node[i].up)
+					continue;
+				net_stats(w, i, &s);
+				seen[i] |= s.storm;
+			}
+		}
+		for (int i = 0; i < w->n; i++)
+			assert_true(seen[i] || !w->node[i].up);
+		storms_are(w, round, 2 * round);
+		for (int i = 0; i < w->n; i++)
+			w->node[i].side = 0;
+		net_run(w, DUR_SEC(30));
+		assert_true(net_agreed(w));
+		storms_are(w, round, 2 * round);
+	}
+	net_free(w);
+}
+
 /* One node alone on its side, then back. */
 static void test_isolated(void **state)
 {
@@ -576,6 +628,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_stalls),
 		cmocka_unit_test(test_long_stall),
 		cmocka_unit_test(test_partition),
+		cmocka_unit_test(test_storm),
 		cmocka_unit_test(test_isolated),
 		cmocka_unit_test(test_without_neighbours),
 		cmocka_unit_test(test_cuts),
