@@ -342,6 +342,69 @@ static void no_descriptors(void **state)
 	assert_true(until(r, both_up, LIMIT));
 }
 
+static void say(int fd, const uint8_t *msg, size_t len)
+{
+	uint8_t m[64];
+
+	memset(m, 0xff, 16);
+	m[16] = 0;
+	m[17] = (uint8_t)(16 + 2 + len);
+	memcpy(m + 18, msg, len);
+	assert_int_equal(send(fd, m, 18 + len, MSG_NOSIGNAL), 18 + (ssize_t)len);
+}
+
+static bool a_up(struct rig *r)
+{
+	return state_of(&r->a) == BGP_ESTABLISHED;
+}
+static bool a_lost(struct rig *r)
+{
+	struct bgp_peer_info i;
+
+	assert_int_equal(bgp_peer_get(bgpd_core(r->a.d), r->a.peer, &i), 0);
+	return i.flaps > 0;
+}
+
+/* A neighbour that establishes and then reads nothing: it costs a bounded queue, holds up nobody, and
+ * goes when the send hold timer says so (RFC 9687). */
+static void deaf(void **state)
+{
+	static const uint8_t open_msg[] = {1, 4, 0xfc, 2, 0, 0, 127, 0, 0, 2, 0}, alive[] = {4};
+	struct rig *r = *state;
+	struct bgpd_peer_cfg a = peer_of(1, 2);
+	struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr = {htonl(0x7f000002)}},
+			   to = {.sin_family = AF_INET,
+				   .sin_port = htons(179),
+				   .sin_addr = {htonl(0x7f000001)}};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), small = 4096;
+	struct bgp_peer_info i;
+
+	a.core.passive = a.core.no_hold = true;
+	a.core.send_hold_secs = 1;
+	speaker_new(r, &r->a, 1, true);
+	assert_int_equal(bgpd_peer_add(r->a.d, &a, &r->a.peer), 0);
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+	assert_int_equal(bind(fd, (void *)&from, sizeof(from)), 0);
+	assert_int_equal(connect(fd, (void *)&to, sizeof(to)), 0);
+	say(fd, open_msg, sizeof(open_msg));
+	say(fd, alive, sizeof(alive));
+	assert_true(until(r, a_up, LIMIT));
+	for (uint32_t k = 0; k < 400000; k++) {
+		struct bgp_nlri n = {.family = BGP_IPV4};
+		struct bgp_attrs at = {.has = BGP_HAS_MED, .med = k};
+
+		n.pfx = (struct pfx){.ip = ip_v4(0x10000000u + (k << 8)), .len = 24};
+		assert_int_equal(bgp_originate(bgpd_core(r->a.d), 1, &n, &at, loop_now()), 0);
+	}
+	bgpd_kick(r->a.d);
+	assert_true(until(r, a_lost, LIMIT));
+	assert_int_equal(bgp_peer_get(bgpd_core(r->a.d), r->a.peer, &i), 0);
+	assert_non_null(strstr(i.last_error, "send hold"));
+	assert_true(i.queued_bytes <= 2 * LIM_BGP_OUT_BYTES);
+	close(fd);
+}
+
 static void busy_port(void **state)
 {
 	struct rig *r = *state;
@@ -366,7 +429,8 @@ int main(void)
 {
 #define NET(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {NET(routes), NET(passive), NET(unknown_caller),
-		NET(gtsm), NET(gtsm_one_side), NET(md5), NET(no_descriptors), NET(busy_port)};
+		NET(gtsm), NET(gtsm_one_side), NET(md5), NET(no_descriptors), NET(busy_port),
+		NET(deaf)};
 
 	if (unshare(CLONE_NEWNET) != 0) {
 		printf("no network namespaces here: %s\n", strerror(errno));
