@@ -2,6 +2,7 @@
  *
  * Parsers accept one spelling of each number (no leading zeros in IPv4, no signs, no blanks) and no
  * text around it: what a person mistypes is refused, not guessed at. */
+#include <endian.h>
 #include <stdio.h>
 #include <string.h>
 #include "weft/addr.h"
@@ -261,14 +262,22 @@ static void keep_bits(uint8_t b[16], unsigned len)
 	}
 }
 
-/* Do the first @len bits agree? */
-static bool same_bits(const uint8_t *a, const uint8_t *b, unsigned len)
+static uint64_t load_be(const uint8_t b[8])
 {
-	unsigned whole = len / 8, rest = len % 8;
+	uint64_t v;
 
-	if (memcmp(a, b, whole) != 0)
-		return false;
-	return rest == 0 || ((a[whole] ^ b[whole]) & (0xff00 >> rest) & 0xff) == 0;
+	memcpy(&v, b, sizeof(v));
+	return be64toh(v);
+}
+
+/* Do the first @len of 128 bits agree? */
+static bool same_bits(const uint8_t a[16], const uint8_t b[16], unsigned len)
+{
+	uint64_t high = load_be(a) ^ load_be(b);
+
+	if (len <= 64)
+		return len == 0 || high >> (64 - len) == 0;
+	return high == 0 && (load_be(a + 8) ^ load_be(b + 8)) >> (128 - len) == 0;
 }
 
 int pfx_make(const struct ip *ip, unsigned len, struct pfx *out)
@@ -335,7 +344,7 @@ bool pfx_contains(const struct pfx *outer, const struct pfx *inner)
 
 bool pfx_overlaps(const struct pfx *a, const struct pfx *b)
 {
-	return pfx_contains(a, b) || pfx_contains(b, a);
+	return a->len <= b->len ? pfx_contains(a, b) : pfx_contains(b, a);
 }
 
 int pfx_nth(const struct pfx *p, uint64_t n, struct ip *out)
