@@ -373,9 +373,12 @@ void check_after(struct sim_node *n)
 	if (known > EVERY_TURN && !ts_due(n->views_at, n->s->now))
 		return;
 	n->views_at = ts_add(n->s->now, prng_jitter(&n->prng, pause, 50));
-	/* What could change beliefs counts up one of these. */
+	/* What could change beliefs counts up one of these; in small clusters each message counts. */
 	gossip_stats(n->gossip, &st);
-	mark = st.rx + st.rx_new + n->downs + n->routes.count * 3 + st.nodes * 5 + n->disk.epoch;
+	mark = st.rx_new + n->downs + n->turned + n->published + n->conflicts + n->disk.epoch;
+	if (known <= EVERY_TURN)
+		mark += st.rx;
+	mark = (mark << 24) + n->routes.count * 3 + st.nodes * 5 + st.records * 7;
 	if (mark == n->views_seen)
 		return;
 	n->views_seen = mark;

@@ -255,6 +255,7 @@ static void on_route_del(struct sim_node *n, const struct gossip_act *a)
 
 static void on_node_up(struct sim_node *n, const struct gossip_act *a)
 {
+	n->turned++;
 	sim_own_changed(n->own);
 	sim_path_node(n->path, &a->node);
 	sim_trace(n->s, (int)n->index, sim_node_index(n, &a->node), "node up", 0);
@@ -262,6 +263,7 @@ static void on_node_up(struct sim_node *n, const struct gossip_act *a)
 
 static void on_node_down(struct sim_node *n, const struct gossip_act *a)
 {
+	n->turned++;
 	sim_own_changed(n->own);
 	sim_trace(n->s, (int)n->index, sim_node_index(n, &a->node), "node down", 0);
 	check_node_down(n, &a->node);
@@ -277,6 +279,7 @@ static void on_conflict(struct sim_node *n, const struct gossip_act *a)
 
 static void on_forgotten(struct sim_node *n, const struct gossip_act *a)
 {
+	n->turned++;
 	sim_own_forgotten(n->own, a);
 	sim_trace(n->s, (int)n->index, sim_node_index(n, &a->node), "forgotten", 0);
 }

@@ -126,6 +126,8 @@ struct sim_node {
 	size_t inbox_bytes;
 	ts_t tick_at; /* so many ticks at one instant */
 	unsigned ticks;
+	uint64_t turned;     /* nodes that came up, went down or were forgotten, as it was told */
+	uint64_t published;  /* by itself, perhaps the same again */
 	uint64_t views_seen; /* invariants.c's */
 	struct map *views;
 	ts_t views_at;

@@ -53,6 +53,7 @@ void sim_node_publish(struct sim_node *n)
 {
 	struct gossip_prefix all[SIM_PREFIXES + SIM_CLAIMS];
 
+	n->published++;
 	memcpy(all, n->prefixes, n->nprefixes * sizeof(all[0]));
 	memcpy(all + n->nprefixes, n->claims, n->nclaims * sizeof(all[0]));
 	(void)gossip_set_prefixes(n->gossip, all, n->nprefixes + n->nclaims, sim_node_now(n));
