@@ -3,7 +3,7 @@
 # another's carries less, probes alone find, since the switch drops what is too large without a word. Between each
 # two kinds each payload size around the edge passes, what is larger gets a too-big, TCP goes on, and no outer packet
 # is ever fragmented. Then it changes under traffic: on the way, 9000 to 1280, with nobody told; and at the
-# interfaces, up and down.
+# interfaces, up and down. What ICMP says of the underlay counts for nothing.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}
@@ -92,6 +92,15 @@ done
 holes=$(json_at h1 "next(c['black_holes'] for c in d['connections'] if c['name'] == 'h2')" status connections)
 
 keep_busy p1 10.32.2.2
+step "ICMP says that 576 bytes are the most between h1 and h2: anybody can say so, nobody believes it"
+told() { in_host h1 nstat -asz IcmpInDestUnreachs | awk '/IcmpInDest/ {print $2}'; }
+before=$(told)
+in_host h8 /usr/bin/python3 "$root/test/netns/toobig.py" 192.0.2.1 192.0.2.2 576
+wait_for "h1's kernel to have it" grown $((before + 9)) told
+sizes 1 2 9000
+path_mtu_is h1 h2 9000 || fail "h1 believes in $(path_mtu h1 h2)"
+json_at h1 "next(c['black_holes'] for c in d['connections'] if c['name'] == 'h2') == $holes" status connections || fail "h1 looked for a smaller size"
+
 for outer in 1500 1400 1280; do
 	step "the path of h1 and h2 changes under traffic, to $outer, and nobody is told"
 	port_mtu $outer 1 2
