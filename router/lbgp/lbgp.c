@@ -436,8 +436,15 @@ static void drop(struct lbgp *l, bool all)
 
 /* --- ways --- */
 
+static bool is_established(const struct lbgp *l, const struct speaker *x)
+{
+	struct bgp_peer_info i;
+
+	return x->id && bgp_peer_get(l->core, x->id, &i) == 0 && i.state == BGP_ESTABLISHED;
+}
+
 /* Look at the way to @x. */
-static void look_at_way(const struct lbgp *l, struct speaker *x, ts_t now)
+static void look_at_way(struct lbgp *l, struct speaker *x, ts_t now)
 {
 	bool failed = x->way == LBGP_FAILS;
 
@@ -446,6 +453,8 @@ static void look_at_way(const struct lbgp *l, struct speaker *x, ts_t now)
 		return;
 	if (failed) {
 		x->good = now;
+		if (!is_established(l, x))
+			part(l, x); /* and begun anew, without the core's waits between tries */
 	} else if (x->hold.ns == 0 || ts_due(ts_add(x->good, LBGP_STEADY), now)) {
 		x->hold = LBGP_HOLD_MIN;
 	} else {
