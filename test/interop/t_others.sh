@@ -1,8 +1,9 @@
 #!/bin/bash
-# t_others.sh - three more speakers, as far as Debian has them: GoBGP, OpenBGPD, ExaBGP. eBGP over IPv4 and IPv6, each
-# family over its own address: established, routes and communities both ways, withdrawal from each side, a refresh asked by
-# weft. Asserted is each one's own view.
-# SPEAKERS (gobgp openbgpd exabgp) chooses.
+# t_others.sh - three more speakers, as far as Debian has them: GoBGP, OpenBGPD, ExaBGP. eBGP, and iBGP with MD5, over IPv4
+# and IPv6, each family over its own address: established, routes and communities both ways, withdrawal from each side, a
+# refresh asked by weft, more prefixes than allowed. Then GoBGP with several paths to a prefix, and graceful restart of either
+# side. Asserted is each one's own view.
+# SPEAKERS (gobgp openbgpd exabgp) and KINDS (ebgp ibgp) choose.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}
@@ -14,17 +15,15 @@ mesh_hosts 1
 bgp_router r 9
 own=10.32.1.0/24 own6=fd32:0:0:1::/64 learned=203.0.113.0/24 learned6=2001:db8:d::/48
 peers=(192.0.2.9 2001:db8::9)
+extra=203.0.113.128/25
+# Of the session that is made: the neighbour's AS, and the keys of each side.
+asn=64999 password="" weft_keys=""
 
 weft_conf() { # accept|reject: what becomes of our routes
 	cat >"$net_dir/h1.yaml" <<CONF
-bgp:
-  asn: 64512
-  router-id: 192.0.2.1
-  listen: [192.0.2.1, "[2001:db8::1]"]
-  announce: {pods: own}
-  peers:
-  - {address: 192.0.2.9, asn: 64999, import: accept, export: out}
-  - {address: "2001:db8::9", asn: 64999, import: accept, export: out}
+$(weft_head "announce: {pods: own}")
+  - {address: 192.0.2.9, asn: $asn, import: accept, export: out${password:+, password: $password}$weft_keys}
+  - {address: "2001:db8::9", asn: $asn, import: accept, export: out${password:+, password: $password}$weft_keys}
   policies:
     out:
     - rule: ours
@@ -41,39 +40,49 @@ reload() {
 # --- GoBGP ---
 gobgp_is_here() { command -v gobgpd >/dev/null && command -v gobgp >/dev/null; }
 gobgp_at() { in_host r gobgp --target "unix://$net_dir/gobgp.sock" "$@"; }
+gobgp_one() { gobgp_at global rib "$@" nexthop 192.0.2.9; } # add|del PREFIX [WHAT...]
 gobgp_route() { # add|del
 	gobgp_at global rib "$1" $learned community 64999:77 nexthop 192.0.2.9
 	gobgp_at global rib "$1" -a ipv6 $learned6 community 64999:77 nexthop 2001:db8::9
 }
-gobgp_begin() {
+# gobgp_start [OPTION...]: -r is a restart.
+gobgp_start() {
+	rm -f "$net_dir/gobgp.sock" # one that was killed leaves it
+	in_host r gobgpd -f "$net_dir/gobgp.toml" --api-hosts "unix://$net_dir/gobgp.sock" -l warn "$@" >>"$net_dir/gobgp.log" 2>&1 </dev/null &
+	wait_for "gobgpd" eval "gobgp_at neighbor >/dev/null 2>&1"
+}
+gobgp_begin() { # [KEYS [KEYS-OF-FAMILY]]
 	local p
 	{
-		printf '[global.config]\n  as = 64999\n  router-id = "192.0.2.9"\n'
+		printf '[global.config]\n  as = %s\n  router-id = "192.0.2.9"\n' "$asn"
 		for p in "192.0.2.1 ipv4" "2001:db8::1 ipv6"; do
 			printf '[[neighbors]]\n  [neighbors.config]\n    neighbor-address = "%s"\n    peer-as = 64512\n' "${p% *}"
+			[ -z "$password" ] || printf '    auth-password = "%s"\n' "$password"
 			printf '  [neighbors.timers.config]\n    connect-retry = 2\n  [[neighbors.afi-safis]]\n    [neighbors.afi-safis.config]\n'
 			printf '      afi-safi-name = "%s-unicast"\n' "${p#* }"
+			printf '%s' "${2:-}" "${1:-}"
 		done
 	} >"$net_dir/gobgp.toml"
-	in_host r gobgpd -f "$net_dir/gobgp.toml" --api-hosts "unix://$net_dir/gobgp.sock" -l warn >"$net_dir/gobgp.log" 2>&1 </dev/null &
-	wait_for "gobgpd" eval "gobgp_at neighbor >/dev/null 2>&1"
+	gobgp_start
 	gobgp_route add
 }
 gobgp_withdraw() { gobgp_route del; }
+gobgp_more() { gobgp_one add $extra; }
+gobgp_less() { gobgp_one del $extra; }
 gobgp_up() { gobgp_at neighbor "$1" | grep -qi 'BGP state = .*established'; }
 gobgp_has() { # PREFIX PATTERN
 	local f=ipv4
 	[[ $1 = *:* ]] && f=ipv6
 	gobgp_at global rib -a $f "$1" 2>/dev/null | grep -qE -- "$2"
 }
-gobgp_comm='64512 .*64512:5'
+gobgp_comm='64512:5'
 
 # --- OpenBGPD ---
 openbgpd_is_here() { [ -x /usr/sbin/bgpctl ] && [ -x /usr/sbin/bgpd ]; }
 ctl() { in_host r bgpctl -s "$net_dir/openbgpd.sock" "$@"; }
 openbgpd_conf() {
 	cat >"$net_dir/openbgpd.conf" <<CONF
-AS 64999
+AS $asn
 router-id 192.0.2.9
 listen on 192.0.2.9
 listen on 2001:db8::9
@@ -83,11 +92,13 @@ network $learned set { community 64999:77 nexthop 192.0.2.9 }
 network $learned6 set { community 64999:77 nexthop 2001:db8::9 }
 neighbor 192.0.2.1 {
   remote-as 64512
+  ${password:+tcp md5sig password $password}
   announce IPv4 unicast
   announce IPv6 none
 }
 neighbor 2001:db8::1 {
   remote-as 64512
+  ${password:+tcp md5sig password $password}
   announce IPv4 none
   announce IPv6 unicast
 }
@@ -106,20 +117,23 @@ openbgpd_withdraw() {
 	ctl network delete $learned >/dev/null
 	ctl network delete $learned6 >/dev/null
 }
+openbgpd_more() { ctl network add $extra nexthop 192.0.2.9 >/dev/null; }
+openbgpd_less() { ctl network delete $extra >/dev/null; }
 openbgpd_up() { ctl show neighbor "$1" | grep -q 'BGP state = Established'; }
 openbgpd_has() { ctl show rib detail "$1" 2>/dev/null | grep -qE -- "$2"; }
 openbgpd_comm='64512:5'
 
 # --- ExaBGP ---
 exabgp_is_here() { command -v exabgp >/dev/null; }
-exabgp_conf() { # [ROUTES]
-	local p
+exabgp_extra() { [ -z "$1" ] || [ "$2" != ipv4 ] || echo " route $extra next-hop 192.0.2.9;"; }
+exabgp_conf() { # [ROUTES [MORE]]: MORE is announced too
+	local p more=${2:-}
 	printf 'process log { run /usr/bin/python3 %s; encoder json; }\n' "$net_dir/exalog.py"
 	for p in "192.0.2.9 192.0.2.1 ipv4 $learned" "2001:db8::9 2001:db8::1 ipv6 $learned6"; do
 		set -- "${1:-}" $p
-		printf 'neighbor %s { router-id 192.0.2.9; local-address %s; local-as 64999; peer-as 64512; family { %s unicast; }\n' "$3" "$2" "$4"
+		printf 'neighbor %s { router-id 192.0.2.9; local-address %s; local-as %s; peer-as 64512;%s family { %s unicast; }\n' "$3" "$2" "$asn" "${password:+ md5-password $password; md5-base64 false;}" "$4"
 		printf '  capability { route-refresh enable; }\n  api { processes [ log ]; neighbor-changes; receive { parsed; update; } }\n'
-		[ -z "$1" ] || printf '  static { route %s next-hop %s community [64999:77]; }\n' "$5" "$2"
+		[ -z "$1" ] || printf '  static { route %s next-hop %s community [64999:77];%s }\n' "$5" "$2" "$(exabgp_extra "$more" "$4")"
 		echo '}'
 	done
 }
@@ -138,6 +152,14 @@ exabgp_begin() {
 	chmod 666 "$net_dir/exa.json"
 	exabgp_conf yes >"$net_dir/exa.conf"
 	in_host r env exabgp.daemon.user=root exabgp.daemon.daemonize=false exabgp.api.cli=false exabgp.tcp.bind= exabgp "$net_dir/exa.conf" >"$net_dir/exabgp.log" 2>&1 </dev/null &
+}
+exabgp_more() {
+	exabgp_conf yes more >"$net_dir/exa.conf"
+	pkill_in_r exabgp
+}
+exabgp_less() {
+	exabgp_conf yes >"$net_dir/exa.conf"
+	pkill_in_r exabgp
 }
 exabgp_withdraw() {
 	exabgp_conf >"$net_dir/exa.conf"
@@ -176,9 +198,11 @@ end_r() { # SPEAKER: everything in r's namespace is of this test
 	wait_for "$1 to end" eval "[ -z \"\$(ip netns pids '$(ns_of r)')\" ]"
 }
 
-speaker() {
-	local s=$1 a rx
-	step "$s: up, routes and communities both ways"
+speaker() { # NAME KIND
+	local s=$1 a
+	asn=64999 password="" weft_keys=', max-prefixes: 1, max-prefix-restart: 2'
+	[ "$2" = ebgp ] || asn=64512 password=sesame
+	step "$s, $2${password:+ with MD5}: up, routes and communities both ways"
 	weft_conf accept
 	SEED="" weft_bgp 1
 	"${s}_begin"
@@ -191,7 +215,19 @@ speaker() {
 		json_at h1 "any('64999:77' in r['communities'] for r in d['routes'])" status bgp routes $p || fail "the community of $p is lost"
 	done
 
-	step "$s: refresh, withdrawal from each side"
+	for a in "${peers[@]}"; do neighbour_is h1 "$a" kind "$2" || fail "it is $(neighbour_at h1 "$a" kind)"; done
+	[ -z "$password" ] || neighbour_at h1 192.0.2.9 md5 || fail "no MD5"
+
+	step "$s, $2: more prefixes than allowed, then fewer"
+	"${s}_more"
+	wait_for "weft to tell it" eval "neighbour_at h1 192.0.2.9 last_error | grep -qi prefix"
+	wait_for "its routes to go" kernel_lacks h1 $learned
+	"${s}_less"
+	WAIT=60 wait_for "the session" established h1 192.0.2.9
+	WAIT=60 wait_for "its route" kernel_has h1 $learned 'via 192\.0\.2\.9'
+	wait_for "our route" "${s}_has" $own "${!comm}"
+
+	step "$s, $2: refresh, withdrawal from each side"
 	for a in "${peers[@]}"; do "${s}_refresh" "$a"; done
 	reload reject
 	for p in $own $own6; do wait_for "our route $p to go" lacks "${s}_has" $p "${!comm}"; done
@@ -202,11 +238,62 @@ speaker() {
 	end_r "$s"
 }
 
+# GoBGP by iBGP with several paths to a prefix and graceful restart: it is killed, then weftd is.
+gobgp_paths() { [ "$(json_at h1 "len(d['routes'])" status bgp routes --received --neighbour 192.0.2.9 $learned)" = "$1" ]; }
+gobgp_stale() { neighbour_at h1 192.0.2.9 stale; }
+gobgp_two() {
+	gobgp_one add $learned identifier 1 community 64999:77
+	gobgp_one add $learned identifier 2 community 64999:78
+}
+gobgp_options() {
+	local a p
+	asn=64512 password="" weft_keys=", graceful-restart: yes, add-path-receive: yes, add-path-send: 2"
+	step "gobgp: several paths, and what was negotiated"
+	weft_conf accept
+	SEED="" weft_bgp 1
+	gobgp_begin $'  [neighbors.graceful-restart.config]\n    enabled = true\n    restart-time = 60\n' \
+		$'    [neighbors.afi-safis.mp-graceful-restart.config]\n      enabled = true\n    [neighbors.afi-safis.add-paths.config]\n      receive = true\n      send-max = 4\n'
+	for a in "${peers[@]}"; do WAIT=60 wait_for "the session with $a" established h1 "$a"; done
+	gobgp_route del
+	gobgp_two
+	wait_for "both of its paths" gobgp_paths 2
+	neighbour_at h1 192.0.2.9 add_path_send || fail "we may not send several"
+	neighbour_is h1 192.0.2.9 graceful_restart ready || fail "no graceful restart"
+	wait_for "our route" gobgp_has $own "$gobgp_comm"
+	gobgp_one del $learned identifier 2
+	wait_for "one of them to go" gobgp_paths 1
+	gobgp_two
+	wait_for "both of its paths" gobgp_paths 2
+
+	step "gobgp: killed and back: its routes stay until it has told them again"
+	for p in $(ip netns pids "$(ns_of r)"); do kill -KILL "$p"; done
+	wait_for "the session to end" not established h1 192.0.2.9
+	gobgp_stale || fail "nothing is kept"
+	kernel_has h1 $learned 'via 192\.0\.2\.9' || fail "its route went with it"
+	gobgp_start -r
+	gobgp_two
+	WAIT=90 wait_for "the session" established h1 192.0.2.9
+	WAIT=90 wait_for "the end of what is stale" not gobgp_stale
+	kernel_has h1 $learned 'via 192\.0\.2\.9' || fail "its route went after all"
+	wait_for "both of its paths" gobgp_paths 2
+
+	step "gobgp: weftd is killed: it keeps our route"
+	wait_for "our route" gobgp_has $own "$gobgp_comm"
+	weftd_stop h1 KILL
+	gobgp_has $own "$gobgp_comm" || fail "it has dropped our route"
+	SEED="" weft_bgp 1
+	WAIT=60 wait_for "the session" established h1 192.0.2.9
+	gobgp_has $own "$gobgp_comm" || fail "it has dropped our route after all"
+	weftd_stop h1
+	end_r gobgp
+}
+
 tried=0
 for s in ${SPEAKERS:-gobgp openbgpd exabgp}; do
 	"${s}_is_here" || { echo "no $s here: left out"; continue; }
 	comm=${s}_comm
-	speaker "$s"
+	for k in ${KINDS:-ebgp ibgp}; do speaker "$s" "$k"; done
+	[ "$s" != gobgp ] || gobgp_options
 	tried=$((tried + 1))
 done
 [ $tried -gt 0 ] || { echo "none of them is installed"; exit 77; }
