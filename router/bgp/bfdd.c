@@ -219,6 +219,7 @@ static void *run(void *arg)
 {
 	struct bfdd *d = arg;
 
+	(void)loop_prompt();
 	pthread_mutex_lock(&d->lock);
 	while (!d->quit) {
 		ts_t due = bfd_deadline(d->core);

@@ -9,13 +9,27 @@
  * worse than a restart: if libevent has no memory for it, the process stops. */
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include "loop_base.h"
 #include "weft/err.h"
 #include "weft/log.h"
+
+#define SLICE_NS 100000 /* the least that the kernel gives */
+
+/* The kernel's struct sched_attr in its first form: libcs had none for long, and the kernel's header
+ * quarrels with theirs. */
+struct slice_attr {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period; /* ns; runtime is the slice of an ordinary thread */
+};
 
 struct loop {
 	struct event_base *base;
@@ -97,6 +111,19 @@ void loop_free(struct loop *l)
 struct event_base *loop_base(struct loop *l)
 {
 	return l->base;
+}
+
+int loop_prompt(void)
+{
+	struct slice_attr a = {.size = sizeof(a)};
+
+	if (syscall(SYS_sched_getattr, 0, &a, sizeof(a), 0) != 0)
+		return -errno;
+	if (a.policy != SCHED_OTHER)
+		return 0;
+	a.size = sizeof(a);
+	a.runtime = SLICE_NS;
+	return syscall(SYS_sched_setattr, 0, &a, 0) == 0 ? 0 : -errno;
 }
 
 int loop_run(struct loop *l)

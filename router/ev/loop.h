@@ -18,6 +18,11 @@ struct loop *loop_new(void);    /* NULL: no memory */
 void loop_free(struct loop *l); /* everything registered must have been freed; NULL is fine */
 /* Run until loop_stop: 0, or -errno when the kernel's polling fails. */
 int loop_run(struct loop *l);
+/* For a thread whose answers are waited for: let the kernel run it soon after it wakes where there is more
+ * work than CPUs. It gets no more of them, only in shorter slices (Linux 6.12; before that nothing
+ * happens); niceness stays, other policies are left alone. Threads that this one begins later do as
+ * it does. -errno: as before. */
+int loop_prompt(void);
 /* Return from loop_run after the callback at hand; called before loop_run, it returns at once. */
 void loop_stop(struct loop *l);
 /* CLOCK_BOOTTIME, as everywhere in weftd: keys, leases and others' patience age while this machine is

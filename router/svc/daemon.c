@@ -327,6 +327,7 @@ int daemon_run(struct conf *conf)
 			cluster_id_fmt(&d->cluster, cluster), dp_port(d->dp), d->workers,
 			d->workers == 1 ? "" : "s");
 		notify_systemd("READY=1");
+		(void)loop_prompt(); /* not before the workers are there, whose slices shall be long */
 		e = loop_run(d->loop);
 		notify_systemd("STOPPING=1");
 	}

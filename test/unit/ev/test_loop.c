@@ -4,8 +4,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include "fault.h"
@@ -264,6 +268,23 @@ static void test_alloc_faults(void **state)
 	}
 }
 
+/* The slice is asked for, and niceness stays. */
+static void test_prompt(void **state)
+{
+	uint64_t attr[6] = {0}; /* struct sched_attr: the fourth word is the slice */
+	unsigned major = 0, minor = 0;
+	struct utsname u;
+
+	assert_int_equal(0, setpriority(PRIO_PROCESS, 0, 5));
+	assert_int_equal(0, loop_prompt());
+	assert_int_equal(5, getpriority(PRIO_PROCESS, 0));
+	assert_int_equal(0, uname(&u));
+	assert_int_equal(2, sscanf(u.release, "%u.%u", &major, &minor));
+	assert_int_equal(0, syscall(SYS_sched_getattr, 0, attr, sizeof(attr), 0));
+	if (major > 6 || (major == 6 && minor >= 12))
+		assert_int_equal(100000, attr[3]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -275,6 +296,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_signal, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wake, setup, teardown),
 		cmocka_unit_test(test_clocks),
+		cmocka_unit_test(test_prompt),
 		cmocka_unit_test(test_alloc_faults),
 	};
 
