@@ -209,7 +209,10 @@ static void clock_begin(struct sim_faults *f)
 
 static void roam_begin(struct sim_faults *f)
 {
-	sim_net_move(f->s->net, any_host(f));
+	unsigned host = any_host(f);
+
+	sim_net_move(f->s->net, host);
+	sim_node_moved(f->s->nodes[host]);
 }
 
 /* A claim that lies in, over or beside those of others. */

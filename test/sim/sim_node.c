@@ -784,6 +784,14 @@ void sim_node_clone(struct sim_node *n, const struct sim_node *of)
 	sim_trace(n->s, (int)n->index, (int)of->index, "clone of", 0);
 }
 
+void sim_node_moved(struct sim_node *n)
+{
+	if (!n->running)
+		return;
+	n->house_at = sim_node_now(n);
+	arm(n);
+}
+
 void sim_node_step_clock(struct sim_node *n, int64_t ns)
 {
 	n->wall += ns;

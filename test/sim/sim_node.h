@@ -148,6 +148,8 @@ void sim_node_stop(struct sim_node *n);
 bool sim_node_running(const struct sim_node *n);
 /* Do nothing until @until; what comes waits in a socket buffer. */
 void sim_node_stall(struct sim_node *n, ts_t until);
+/* Its host's address changed: it hears so, as a daemon does by netlink, and says where it is now. */
+void sim_node_moved(struct sim_node *n);
 void sim_node_step_clock(struct sim_node *n, int64_t ns);
 /* Publish @n prefixes from now on. */
 void sim_node_set_prefixes(struct sim_node *n, const struct gossip_prefix *p, size_t count);
