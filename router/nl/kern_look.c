@@ -91,10 +91,11 @@ static int default_seen(void *ctx, const struct nlmsghdr *nlh)
 static int default_route(struct kern *k, struct nl_route *out)
 {
 	struct best b = {.found = false};
-	int err = nl_route_dump(&k->x, IP_V4, 0, NULL, default_seen, &b);
+	/* Not all tables: what BGP learned may be a million routes. */
+	int err = nl_route_dump_table(&k->x, IP_V4, RT_TABLE_MAIN, default_seen, &b);
 
 	if (err == 0 && !b.found && kern_usable(k, IP_V6))
-		err = nl_route_dump(&k->x, IP_V6, 0, NULL, default_seen, &b);
+		err = nl_route_dump_table(&k->x, IP_V6, RT_TABLE_MAIN, default_seen, &b);
 	if (err != 0)
 		return err;
 	*out = b.route;

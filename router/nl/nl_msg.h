@@ -68,6 +68,8 @@ void nl_route_put(struct nlmsghdr *nlh, const struct nl_route *r);
 /* @proto 0: of all protocols. */
 int nl_route_dump(struct nlx *x, enum ip_family family, uint8_t proto, void (*begin)(void *),
 	nlx_fn fn, void *ctx);
+/* Of table @table alone, where the kernel can tell; none if there is no such table. */
+int nl_route_dump_table(struct nlx *x, enum ip_family family, uint32_t table, nlx_fn fn, void *ctx);
 /* For nlx_dump_some(): of table @table alone, where the kernel can tell; -ENOENT: there is none. */
 int nl_route_dump_begin(struct nlx *x, enum ip_family family, uint8_t proto, uint32_t table);
 /* What the host would do with a packet to @to that carries @mark. */

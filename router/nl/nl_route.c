@@ -231,6 +231,17 @@ int nl_route_dump(struct nlx *x, enum ip_family family, uint8_t proto, void (*be
 	return nlx_dump(x, dump_request(buf, family, proto), begin, fn, ctx);
 }
 
+int nl_route_dump_table(struct nlx *x, enum ip_family family, uint32_t table, nlx_fn fn, void *ctx)
+{
+	char buf[256];
+	struct nlmsghdr *nlh = dump_request(buf, family, 0);
+	int err;
+
+	mnl_attr_put_u32(nlh, RTA_TABLE, table);
+	err = nlx_dump(x, nlh, NULL, fn, ctx);
+	return err == -ENOENT ? 0 : err;
+}
+
 int nl_route_dump_begin(struct nlx *x, enum ip_family family, uint8_t proto, uint32_t table)
 {
 	char buf[256];

@@ -156,6 +156,12 @@ static void portions(void **state)
 	assert_int_equal(c.n, 2048);
 	assert_true(n >= 3);
 	assert_int_equal(in_portions(&x, 79, &c, &n), -ENOENT);
+	c.n = 0;
+	assert_int_equal(nl_route_dump_table(&x, IP_V4, 78, count_msg, &c), 0);
+	assert_int_equal(c.n, 2048);
+	assert_int_equal(nl_route_dump_table(&x, IP_V4, 79, count_msg, &c), 0);
+	assert_int_equal(nl_route_dump_table(&x, IP_V6, 79, count_msg, &c), 0);
+	assert_int_equal(c.n, 2048);
 	x.io = &bad_io;
 	harm(HARM_TORN, 1);
 	assert_int_equal(in_portions(&x, 77, &c, &n), -EAGAIN);
