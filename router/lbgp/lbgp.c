@@ -436,11 +436,12 @@ static void drop(struct lbgp *l, bool all)
 
 /* --- ways --- */
 
-static bool is_established(const struct lbgp *l, const struct speaker *x)
+/* Does the session with @x wait for a connection? */
+static bool is_waiting(const struct lbgp *l, const struct speaker *x)
 {
 	struct bgp_peer_info i;
 
-	return x->id && bgp_peer_get(l->core, x->id, &i) == 0 && i.state == BGP_ESTABLISHED;
+	return x->id && bgp_peer_get(l->core, x->id, &i) == 0 && i.state < BGP_OPENSENT;
 }
 
 /* Look at the way to @x. */
@@ -453,7 +454,7 @@ static void look_at_way(struct lbgp *l, struct speaker *x, ts_t now)
 		return;
 	if (failed) {
 		x->good = now;
-		if (!is_established(l, x))
+		if (is_waiting(l, x))
 			part(l, x); /* and begun anew, without the core's waits between tries */
 	} else if (x->hold.ns == 0 || ts_due(ts_add(x->good, LBGP_STEADY), now)) {
 		x->hold = LBGP_HOLD_MIN;

@@ -194,6 +194,7 @@ int bs_node_start(struct bs_node *n)
 	n->sides = NULL;
 	memset(n->rt, 0xff, sizeof(n->rt));
 	memset(n->link_of, 0, sizeof(n->link_of));
+	memset(s->doubt[n->idx], 0, sizeof(s->doubt[n->idx])); /* it knows of no way that failed */
 	for (unsigned i = 0; i < s->nnodes; i++)
 		if (i != n->idx)
 			bs_path_changed(s, n->idx, i);
