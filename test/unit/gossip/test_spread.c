@@ -57,6 +57,49 @@ static void test_overlay(void **state)
 	}
 }
 
+/* Does node @i know that @who publishes @p, routed to or not? */
+static bool shows_prefix(unsigned i, unsigned who, const struct pfx *p)
+{
+	struct gossip_node_info info;
+	bool there = false;
+
+	if (gossip_node_get(sim.n[i].g, &sim.n[who].id.pub, &info) != 0)
+		return false;
+	for (size_t k = 0; k < info.nprefixes; k++)
+		there |= pfx_eq(&info.prefixes[k].pfx, p);
+	return there;
+}
+
+/* A change that is on its way reaches who becomes a neighbour meanwhile, though the sums don't tell of it yet:
+ * node 2 is linked with 1 alone, half a second after 0 said something. */
+static void test_new_neighbour(void **state)
+{
+	struct gossip_prefix changed = prefix("10.201.0.0/16", RIGHT_CONFIG);
+
+	for (uint64_t seed = 1; seed <= 5; seed++) {
+		sim_init(3, seed);
+		start_all();
+		join(1, 0);
+		join(2, 0);
+		settle(10);
+		run(DUR_SEC(20));
+		sim.group[0] = 1;
+		sim.group[2] = 2;
+		set_link(0, 2, false);
+		set_link(1, 2, false);
+		sim.n[0].prefixes[0] = changed;
+		check(gossip_set_prefixes(sim.n[0].g, sim.n[0].prefixes, 2, sim.now) == 0);
+		pump(0);
+		run(DUR_MS(500));
+		check(has_route(&sim.n[1], &sim.n[0], &changed.pfx));
+		sim.group[2] = 0;
+		join(2, 1);
+		run(DUR_MS(1000));
+		check(shows_prefix(2, 0, &changed.pfx));
+		sim_fini();
+	}
+}
+
 /* Two halves that lived apart, each with its changes and one death: they find together by
  * themselves. */
 static void test_overlay_heals(void **state)
@@ -239,6 +282,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_overlay),
+		cmocka_unit_test(test_new_neighbour),
 		cmocka_unit_test(test_overlay_heals),
 		cmocka_unit_test(test_demand),
 		cmocka_unit_test(test_restart),
