@@ -44,12 +44,12 @@ enum sim_plant {
 	PLANT_ROUTE_LOST,   /* a ROUTE_ADD gets lost */
 	PLANT_FALSE_DEATH,  /* a node is told that a peer is dead which isn't */
 	PLANT_CLAIM_TAKEN,  /* a node takes into service what another one claimed */
-	PLANT_UNTOLD,       /* nobody's driver hears of a conflict: it has to see that there is one */
-	PLANT_BIG,          /* a datagram grows past what every path carries */
-	PLANT_ROUTE_TWICE,  /* a way through relays leads to its end twice */
-	PLANT_RELAY_BACK,   /* a relay sends back to where it came from */
-	PLANT_NO_ANSWER,    /* what relays answer gets lost */
-	PLANT_WAY_LOST,     /* a PATH_USE gets lost */
+	PLANT_UNTOLD, /* nobody's driver hears of a conflict: it has to see that there is one */
+	PLANT_BIG,    /* a datagram grows past what every path carries */
+	PLANT_ROUTE_TWICE, /* a way through relays leads to its end twice */
+	PLANT_RELAY_BACK,  /* a relay sends back to where it came from */
+	PLANT_NO_ANSWER,   /* what relays answer gets lost */
+	PLANT_WAY_LOST,    /* a PATH_USE gets lost */
 };
 
 struct sim_cfg {
