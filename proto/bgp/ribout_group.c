@@ -116,8 +116,15 @@ void ribout_rewind(struct bgp *b, struct peer_out *po)
 
 static void fill_end(struct bgp *b, struct bgp_group *g)
 {
+	struct list *l, *t;
+
 	b->filling -= g->filling;
 	g->filling = false;
+	/* End-of-RIB waited for it, and may be all that there is to say. */
+	list_each(&g->members, l, t)
+	{
+		bgp_peer_wake(list_entry(l, struct peer_out, in_group)->peer);
+	}
 }
 
 /* Some entries of a group without members go, with the last one the group. */
