@@ -88,6 +88,28 @@ static void test_helper(void **state)
 	assert_int_equal(s.n[0].withdrawals, 1);
 }
 
+/* A group that hears several paths has the whole table decided first, and nothing is left for the export
+ * that End-of-RIB waits for: it goes out all the same. */
+static void test_end_with_paths(void **state)
+{
+	struct bgp_peer_cfg c0 = cfg_to(1, BGP_RESTART_FULL), c1 = cfg_to(0, BGP_RESTART_FULL);
+
+	c0.add_path_rx = true;
+	c1.add_path_tx = 4;
+	net_node(&s, 0, 65001, 1);
+	net_node(&s, 1, 65002, 2);
+	originate(&s, 1, "192.0.2.0/24");
+	net_run(&s, 1);
+	net_add(&s, 0, &c0);
+	net_add(&s, 1, &c1);
+	net_run(&s, 5);
+	assert_int_equal(net_info(&s, 0, 1).prefixes_received, 1);
+	net_break(&s, 0, 1);
+	net_run(&s, 20);
+	assert_int_equal(net_info(&s, 0, 1).state, BGP_ESTABLISHED);
+	assert_int_equal(net_info(&s, 0, 1).stale_families, 0);
+}
+
 static void test_too_late(void **state)
 {
 	pair(BGP_RESTART_HELPER, BGP_RESTART_FULL);
@@ -417,6 +439,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_helper),
+		T(test_end_with_paths),
 		T(test_too_late),
 		T(test_not_preserved),
 		T(test_not_negotiated),
