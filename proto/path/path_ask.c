@@ -310,6 +310,15 @@ static bool pend(struct path *p, const struct peer *asker, const struct path_ask
 	return false;
 }
 
+/* @x would have to be reached better for an OK: it is tried, and whoever asks may ask again soon. */
+static void answer_waking(
+	struct path *p, struct peer *asker, const struct path_ask *m, struct peer *x, ts_t now)
+{
+	ask_wake(p, x, now);
+	answer(p, asker, m->id, &m->target,
+		ts_before(now, ts_add(x->woken, WAKE_WAIT)) ? PATH_ANSWER_LATER : PATH_ANSWER_NONE);
+}
+
 int ask_on_ask(
 	struct path *p, struct peer *pr, const struct path_from *from, struct rd *r, ts_t now)
 {
@@ -329,22 +338,21 @@ int ask_on_ask(
 		return ERR_REFUSED;
 	}
 	struct peer *t = peer_get(p, &m.target);
-	if (t && t->linked) {
+	if (pr->route.n > 0) {
+		/* What comes back for who asks takes the same relays, and none passes anything to the next
+		 * by others: it reaches us directly, but not we it. */
+		answer_waking(p, pr, &m, pr, now);
+	} else if (t && t->linked) {
 		if (may_tell(t, pr, m.depth) && fresh(t, now)) {
 			answer(p, pr, m.id, &m.target, PATH_ANSWER_OK);
 		} else if (may_tell(t, pr, m.depth) && pend(p, pr, &m, now)) {
 			live_check(p, t, peer_way(t), now);
 			live_tick(p, t, now);
 			peer_touch(p, t);
+		} else if (t->state == PATH_ST_LOST || t->route.n > 0) {
+			answer_waking(p, pr, &m, t, now);
 		} else {
-			const bool better = t->state == PATH_ST_LOST || t->route.n > 0;
-
-			if (better)
-				ask_wake(p, t, now);
-			answer(p, pr, m.id, &m.target,
-				better && ts_before(now, ts_add(t->woken, WAKE_WAIT))
-					? PATH_ANSWER_LATER
-					: PATH_ANSWER_NONE);
+			answer(p, pr, m.id, &m.target, PATH_ANSWER_NONE);
 		}
 	} else if (t && m.depth > 0) {
 		t->asked_until = ts_add(now, ASK_WANTED);
@@ -372,7 +380,7 @@ static void pending_end(struct path *p, struct pending *e, bool good)
 	p->npending--;
 	if (!asker || !asker->linked)
 		return;
-	good = good && t && may_tell(t, asker, e->depth);
+	good = good && t && asker->route.n == 0 && may_tell(t, asker, e->depth);
 	answer(p, asker, e->id, &e->target, good ? PATH_ANSWER_OK : PATH_ANSWER_NONE);
 }
 

@@ -384,6 +384,36 @@ static void connect_wait(struct path *p, struct peer *pr, ts_t now)
 	peer_dirty(p, pr, DIRTY_UNREACHABLE);
 }
 
+static void dial(struct path *p, struct peer *pr, const struct cand *c, ts_t now)
+{
+	pr->connect_at = ts_add(now, p->cfg.tune.connect_each);
+	pr->connect_ep = c->ep;
+	pr->route = path_direct;
+	peer_dirty(p, pr, DIRTY_CONNECT);
+}
+
+/* No handshake through a relay. It need not be the relay's fault, and much may have changed since
+ * the endpoints were dialled: one of them, before another relay is tried. */
+static void relayed_failed(struct path *p, struct peer *pr, ts_t now)
+{
+	const struct cand *c;
+
+	route_relay_bad(p, pr, &pr->route.label[0], now);
+	if (++pr->relay_fails == CONNECT_RELAYS) {
+		connect_wait(p, pr, now);
+		return;
+	}
+	pr->connect_step = DIALS_MAX;
+	pr->route = path_direct;
+	c = dialable(p, pr, pr->relay_fails - 1);
+	if (!c)
+		c = dialable(p, pr, 0);
+	if (c)
+		dial(p, pr, c, now);
+	else
+		look_for_relays(p, pr, now);
+}
+
 /* The next step of a round. */
 static void connect_tick(struct path *p, struct peer *pr, ts_t now)
 {
@@ -407,14 +437,7 @@ static void connect_tick(struct path *p, struct peer *pr, ts_t now)
 		connect_wait(p, pr, now);
 		return;
 	case STEP_RELAYED:
-		/* No handshake through this one. */
-		route_relay_bad(p, pr, &pr->route.label[0], now);
-		if (++pr->relay_fails < CONNECT_RELAYS) {
-			pr->route = path_direct;
-			look_for_relays(p, pr, now);
-		} else {
-			connect_wait(p, pr, now);
-		}
+		relayed_failed(p, pr, now);
 		return;
 	default:
 		break;
@@ -425,14 +448,12 @@ static void connect_tick(struct path *p, struct peer *pr, ts_t now)
 	if (punch)
 		punch_ask(p, pr);
 	pr->punched |= punch;
-	if (c || punch)
-		pr->connect_at = ts_add(now, p->cfg.tune.connect_each);
 	if (c) {
-		pr->connect_ep = c->ep;
-		pr->route = path_direct;
 		pr->connect_step++;
-		peer_dirty(p, pr, DIRTY_CONNECT);
-	} else if (!punch) {
+		dial(p, pr, c, now);
+	} else if (punch) {
+		pr->connect_at = ts_add(now, p->cfg.tune.connect_each);
+	} else {
 		look_for_relays(p, pr, now);
 	}
 }

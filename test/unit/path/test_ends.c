@@ -519,6 +519,35 @@ static void test_hasten(void **state)
 	}
 }
 
+/* All relays promise a way and carry nothing. Between one and the next an endpoint is dialled, so that a direct way
+ * that works by now is found soon. */
+static void test_relays_in_vain(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		struct net *t = net_new(5, seed);
+
+		net_start(t, 1500);
+		for (unsigned r = 2; r < 5; r++) {
+			t->n[r].crook = CROOK_SWALLOWS;
+			join(t, 0, r);
+			join(t, 1, r);
+		}
+		run(t, 1000);
+		cut_both(t, 0, 1, true);
+		assert_int_equal(path_want(t->n[0].p, &t->n[1].key, t->now), 0);
+		while (t->n[0].dial[1].route.n == 0)
+			run(t, 100);
+		run(t, 2500);
+		t->n[1].dial[0].on = false; /* what a common peer arranged is over */
+		cut_both(t, 0, 1, false);
+		run(t, 3000);
+		if (!t->n[0].link[1].up)
+			fail_msg("seed %u", (unsigned)seed);
+		net_free(t);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -536,6 +565,7 @@ int main(void)
 		cmocka_unit_test(test_node_del),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_hasten),
+		cmocka_unit_test(test_relays_in_vain),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -137,6 +137,35 @@ static void test_relay_is_relayed(void **state)
 	}
 }
 
+/* A relay that reaches who asks by others itself can't pass on what comes back: it promises nothing, though it
+ * would be the cheapest. */
+static void test_one_sided(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 10; seed++) {
+		struct net *t = net_new(5, seed);
+
+		set_delay(t, 0, 1, 50);
+		set_delay(t, 0, 3, 30);
+		set_delay(t, 1, 4, 100);
+		net_start(t, 1500);
+		join_all(t);
+		flow(t, 0, 2, 0, 500);
+		flow(t, 2, 0, 0, 500);
+		t->cut[2][0] = true;
+		run(t, 30000);
+		assert_int_equal(info(t, 0, 2).state, PATH_ST_DIRECT);
+		assert_int_equal(relay_of(t, 2, 0), 4);
+		flow(t, 0, 1, 0, 500);
+		flow(t, 1, 0, 0, 500);
+		run(t, 1000);
+		cut_both(t, 0, 1, true);
+		run(t, 5000);
+		assert_int_equal(relay_of(t, 0, 1), 3);
+		net_free(t);
+	}
+}
+
 static void test_hysteresis(void **state)
 {
 	(void)state;
@@ -482,6 +511,7 @@ int main(void)
 		cmocka_unit_test(test_hysteresis),
 		cmocka_unit_test(test_slow_to_leave),
 		cmocka_unit_test(test_relay_is_relayed),
+		cmocka_unit_test(test_one_sided),
 		cmocka_unit_test(test_relay_dies),
 		cmocka_unit_test(test_bad_direct),
 		cmocka_unit_test(test_lossy_direct),
