@@ -4,16 +4,18 @@
 #define WEFT_BOUNDS_H
 
 /* Sessions */
-#define LIM_SECRETS           8     /* candidate secrets (MAC1 keys) of a node: refused at load */
-#define LIM_PEERS             8192  /* peers with session state: new ones are refused, counted */
-#define LIM_HS_PENDING        1024  /* handshakes we started: the dialler waits */
-#define LIM_HS_SEEN           16384 /* remembered message 1: when full, a cookie is demanded */
+#define LIM_SECRETS        8     /* candidate secrets (MAC1 keys) of a node: refused at load */
+#define LIM_PEERS          8192  /* peers with session state: new ones are refused, counted */
+#define LIM_HS_PENDING     1024  /* handshakes we started: the dialler waits */
+#define LIM_HS_SEEN        16384 /* remembered message 1: when full, a cookie is demanded */
 /* remembered message 3: when full, message 1 gets a cookie, message 3 is dropped */
-#define LIM_HS_CONSUMED       16384
-#define LIM_HS_PER_SEC        2000 /* handshakes answered per second before cookies are demanded */
-#define LIM_HS_PER_SOURCE     20   /* per source prefix (/32, /64) and second, burst the same */
-#define LIM_HS_SOURCES        4096 /* buckets of the above: hashed, collisions share */
-#define LIM_RESETS_PER_SEC    50   /* resets sent for unknown indexes: silence beyond */
+#define LIM_HS_CONSUMED    16384
+#define LIM_HS_PER_SEC     2000 /* handshakes answered per second before cookies are demanded */
+#define LIM_HS_PER_SOURCE  20   /* per source prefix (/32, /64) and second, burst the same */
+#define LIM_HS_SOURCES     4096 /* buckets of the above: hashed, collisions share */
+#define LIM_RESETS_PER_SEC 50   /* resets sent for unknown indexes: silence beyond */
+#define LIM_ENDED_INDEXES                                                                          \
+	256 /* of sessions that ended here and perhaps not there: the oldest gives way */
 /* resets looked at, each look passes over all peers: dropped beyond */
 #define LIM_RESETS_RX_PER_SEC 200
 #define LIM_CONTROL_QUEUE     1024 /* datagrams that workers hand to control: dropped, counted */

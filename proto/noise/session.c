@@ -250,7 +250,7 @@ int sess_ix_take(struct sess *s, uint32_t index, struct sess_ix **out)
 }
 
 /* The lowest byte of an index is a MAC of the others. Resets are for indexes of the run before, and
- * only for those: else whoever sees an index in a RESP could ask for its reset token before FINAL
+ * for those that ended here alone: else whoever sees an index in a RESP could ask for its reset token before FINAL
  * makes the index known, and end the session with it later. */
 static uint32_t mark(const struct sess *s, uint32_t index)
 {
@@ -265,7 +265,7 @@ uint32_t sess_ix_random(const struct sess *s)
 
 	do {
 		index = mark(s, randombytes_random());
-	} while (index == 0);
+	} while (index == 0 || sess_ended_has(s, index));
 	return index;
 }
 
@@ -404,9 +404,19 @@ static struct sess_peer *peer_by_handle(const struct sess *s, uint32_t handle)
 	return handle < LIM_PEERS ? s->peers[handle] : NULL;
 }
 
+/* May the other end still seal, since nothing told it, or the word got lost? */
+static bool one_sided(int reason)
+{
+	return reason == SESS_DOWN_TIMEOUT || reason == SESS_DOWN_LIMIT ||
+	       reason == SESS_DOWN_EXPIRED || reason == SESS_DOWN_IDLE;
+}
+
 void sess_peer_end(struct sess *s, struct sess_peer *p, int reason)
 {
 	p->doom = reason; /* its keys say so */
+	for (int i = 0; one_sided(reason) && i < SESS_SLOTS; i++)
+		if (p->slots[i])
+			sess_ended_put(s, p->slots[i]->ix->index);
 	if (p->dial)
 		sess_dial_free(s, p->dial);
 	for (int i = 0; i < SESS_SLOTS; i++)

@@ -330,9 +330,23 @@ static int dispatch(struct ctl_in *in, const uint8_t *msg, size_t len)
 
 /* --- receiving --- */
 
-/* Somebody seals on an index that we don't have: most likely we restarted. The answer is shorter
- * than any such datagram. None for an index that may be this run's own (session.c says why), and
- * none once every key from before our start has died: tokens must not be had for the asking. */
+void sess_ended_put(struct sess *s, uint32_t index)
+{
+	s->ended[s->next_ended++ % LIM_ENDED_INDEXES] = index;
+}
+
+bool sess_ended_has(const struct sess *s, uint32_t index)
+{
+	for (unsigned i = 0; i < LIM_ENDED_INDEXES; i++)
+		if (s->ended[i] == index)
+			return index != 0;
+	return false;
+}
+
+/* Somebody seals on an index that we don't have: we restarted, or gave up a peer that was silent
+ * and believes the session to stand. The answer is shorter than any such datagram. None for another
+ * index that may be this run's own (session.c says why), and none once every key from before our
+ * start has died: tokens must not be had for the asking. */
 static int unknown_index(
 	struct sess *s, const struct ep *from, const struct ip *local, uint32_t index, ts_t now)
 {
@@ -340,7 +354,7 @@ static int unknown_index(
 	int len;
 
 	sess_count(s, SESS_ST_UNKNOWN_INDEX);
-	if (sess_ix_marked(s, index) || ts_due(s->resets_until, now))
+	if (!sess_ended_has(s, index) && (sess_ix_marked(s, index) || ts_due(s->resets_until, now)))
 		return ERR_NOT_FOUND;
 	if (!rl_take(&s->reset_rate, LIM_RESETS_PER_SEC, now)) {
 		sess_count(s, SESS_ST_RATE_LIMITED);

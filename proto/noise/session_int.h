@@ -191,8 +191,10 @@ struct sess {
 	struct timerq timers;
 	ts_t tick_after; /* a tick that found no memory is not repeated before */
 	struct map *by_index, *by_key, *by_x25519;
-	uint8_t ix_seed[16];      /* marks the indexes of this run */
-	ts_t resets_until;        /* no key from before our start seals any more */
+	uint8_t ix_seed[16];               /* marks the indexes of this run */
+	ts_t resets_until;                 /* no key from before our start seals any more */
+	uint32_t ended[LIM_ENDED_INDEXES]; /* a ring; 0: none */
+	unsigned next_ended;
 	struct sess_peer **peers; /* by handle, LIM_PEERS */
 	uint32_t next_handle;
 	size_t npeers, max_peers, ndials, max_dials; /* max_*: bounds.h; tests lower them */
@@ -327,6 +329,10 @@ void sess_ctl_moved(struct sess *s, struct sess_peer *p, ts_t now);
 void sess_ctl_close(struct sess *s, struct sess_peer *p);
 int sess_ctl_recv_data(struct sess *s, const struct ep *from, const struct ip *local, uint8_t *buf,
 	size_t len, ts_t now);
+/* A session with this index of ours ended, and perhaps not for the other end: who goes on to use it
+ * is sent a reset. */
+void sess_ended_put(struct sess *s, uint32_t index);
+bool sess_ended_has(const struct sess *s, uint32_t index);
 int sess_ctl_recv_reset(struct sess *s, const uint8_t *buf, size_t len, ts_t now);
 /* An authenticated main-port packet with the newest counter came from @from to @local. */
 void sess_ctl_roam(struct sess *s, struct sess_peer *p, const struct ep *from,

@@ -248,6 +248,29 @@ static void silence_of_one_way_ends_both(void **state)
 	net_free(net);
 }
 
+/* One side gave up, and the word of it got lost: the other hears so with its first packet. */
+static void who_was_given_up_hears_so(void **state)
+{
+	struct net *net = linked(46);
+	struct net_node *n = &net->n[1];
+
+	net->tap = one_way_silence_is_told;
+	net_run(net, DUR_SEC(8));
+	net->tap = nothing;
+	for (int i = 0; i < 40 && net->n[0].downs == 0; i++)
+		net_run(net, DUR_MS(100));
+	assert_int_equal(net->n[0].last_down, SESS_DOWN_TIMEOUT);
+	assert_int_equal(n->downs, 0);
+	net->tap = NULL;
+	assert_true(net_dp_send(net, n, &net->n[0], 5));
+	net_run(net, DUR_MS(100));
+	assert_int_equal(n->last_down, SESS_DOWN_RESET);
+	assert_int_equal(net_stat(net, 0, SESS_ST_RESETS_TX), 1);
+	assert_true(net_is_up(net, 0, 1) && net_is_up(net, 1, 0));
+	assert_true(net_agree(net, 0, 1));
+	net_free(net);
+}
+
 static void data_saves_pings_and_keeps_alive(void **state)
 {
 	struct net *net = linked(39);
@@ -738,6 +761,7 @@ int main(void)
 		cmocka_unit_test(hard_limit_from_the_data_plane),
 		cmocka_unit_test(silence_is_noticed),
 		cmocka_unit_test(silence_of_one_way_ends_both),
+		cmocka_unit_test(who_was_given_up_hears_so),
 		cmocka_unit_test(data_saves_pings_and_keeps_alive),
 		cmocka_unit_test(released_sessions_end_when_idle),
 		cmocka_unit_test(restart_is_found_at_once),
