@@ -6,28 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-#include "prng.h"
-#include "bgp.h"
-#include "bgp_msg.h"
-#include "bgp_update.h"
+#include "bgp_feed.h"
 
 #define CHUNK 16384 /* as the daemon reads */
 
-static uint8_t *gen;
-static size_t gen_len;
 static struct bgp *b;
 static uint64_t out_bytes, out_routes, told;
 static const ts_t now = {1};
-
-static double secs(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static double rss_mb(void)
 {
@@ -39,64 +25,6 @@ static double rss_mb(void)
 	if (f)
 		fclose(f);
 	return (double)rss * (double)sysconf(_SC_PAGESIZE) / 1e6;
-}
-
-/* Withdrawals of the first @routes, 500 to a message, in @gen. */
-static void generate_withdraw(unsigned routes)
-{
-	struct wr w;
-
-	wr_init(&w, gen, (size_t)routes * 40 + 4096);
-	for (unsigned at = 0; at < routes;) {
-		uint8_t *msg = bgp_msg_begin(&w, MSG_UPDATE);
-		unsigned n = routes - at < 500 ? routes - at : 500;
-
-		wr_u16(&w, (uint16_t)(4 * n));
-		for (; n > 0; n--, at++) {
-			wr_u8(&w, 24);
-			wr_u24(&w, 0x010000 + at);
-		}
-		wr_u16(&w, 0);
-		bgp_msg_end(&w, msg);
-	}
-	gen_len = wr_len(&w);
-}
-
-static void generate(unsigned routes)
-{
-	struct prng r;
-	struct wr w;
-	unsigned made = 0;
-
-	wr_init(&w, gen, (size_t)routes * 40 + 4096);
-	prng_seed(&r, 42);
-	while (made < routes) {
-		uint8_t *at = bgp_msg_begin(&w, MSG_UPDATE), *len, *start;
-		unsigned hops = 3 + (unsigned)prng_below(&r, 4),
-			 n = 5 + (unsigned)prng_below(&r, 4);
-
-		wr_u16(&w, 0);
-		len = wr_skip(&w, 2);
-		start = w.p;
-		bgp_attr_header(&w, AF_TRANSITIVE, AT_ORIGIN, 1);
-		wr_u8(&w, 0);
-		bgp_attr_header(&w, AF_TRANSITIVE, AT_AS_PATH, 2 + 4 * hops);
-		wr_u8(&w, SEG_SEQUENCE);
-		wr_u8(&w, (uint8_t)hops);
-		wr_u32(&w, 65002);
-		for (unsigned i = 1; i < hops; i++)
-			wr_u32(&w, 100000 + (uint32_t)prng_below(&r, 70000));
-		bgp_attr_header(&w, AF_TRANSITIVE, AT_NEXT_HOP, 4);
-		wr_u32(&w, 0x0a000002);
-		len[0] = (uint8_t)((w.p - start) >> 8);
-		len[1] = (uint8_t)(w.p - start);
-		for (; n > 0 && made < routes; n--, made++) {
-			wr_u8(&w, 24);
-			wr_u24(&w, 0x010000 + made);
-		}
-		bgp_msg_end(&w, at);
-	}
-	gen_len = wr_len(&w);
 }
 
 /* Count the prefixes announced in what goes out. */
@@ -166,13 +94,13 @@ static uint32_t session(uint32_t addr, uint32_t as)
 static double feed(uint32_t conn)
 {
 	uint32_t unused = 0;
-	double t = secs();
+	double t = cpu_secs();
 
 	for (size_t i = 0; i < gen_len; i += CHUNK) {
 		bgp_recv(b, conn, gen + i, gen_len - i < CHUNK ? gen_len - i : CHUNK, now);
 		drain(&unused);
 	}
-	return secs() - t;
+	return cpu_secs() - t;
 }
 
 int main(int argc, char **argv)
@@ -185,10 +113,10 @@ int main(int argc, char **argv)
 	double t, before, gone = 0;
 	bool whole;
 
-	gen = malloc((size_t)routes * 40 + 4096);
-	if (!gen || routes < 6)
+	if (routes < 6)
 		abort();
-	generate(routes);
+	feed_new(routes);
+	feed_routes(routes);
 	b = bgp_new(&cfg, now);
 	if (!b)
 		abort();
@@ -207,17 +135,17 @@ int main(int argc, char **argv)
 	whole = out_routes == routes;
 	for (unsigned i = 0; i < loops; i++) {
 		if (i > 0) {
-			generate(some);
+			feed_routes(some);
 			feed(from);
 		}
-		generate_withdraw(some);
+		feed_withdrawals(some);
 		gone += feed(from);
 	}
 	printf("withdrawn %u: %.0f ns per route\n", some, gone / loops / some * 1e9);
-	t = secs();
+	t = cpu_secs();
 	bgp_closed(b, from, now);
 	drain(&unused);
-	t = secs() - t;
+	t = cpu_secs() - t;
 	printf("the other %u with the session in %.3f s, %.0f ns per route\n", routes - some, t,
 		t / (routes - some) * 1e9);
 	bgp_free(b);

@@ -14,15 +14,7 @@ static ts_t now = {1000000000};
 static double longest;
 static uint32_t dialled, stuck; /* stuck: a connection that takes nothing */
 
-static double cpu_secs(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-/* CPU time of one call: on a busy machine the clock tells of others. */
+/* One call, and what it took. */
 #define CALL(x)                                                                                    \
 	do {                                                                                       \
 		double t_ = cpu_secs();                                                            \
@@ -139,7 +131,8 @@ int main(int argc, char **argv)
 	struct bgp_stats st;
 
 	mallopt(M_MXFAST, 0); /* as router/bgp/bgpd.c does */
-	generate(routes);
+	feed_new(routes);
+	feed_routes(routes);
 	b = bgp_new(&cfg, now);
 	if (!b)
 		abort();
