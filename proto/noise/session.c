@@ -404,11 +404,12 @@ static struct sess_peer *peer_by_handle(const struct sess *s, uint32_t handle)
 	return handle < LIM_PEERS ? s->peers[handle] : NULL;
 }
 
-/* May the other end still seal, since nothing told it, or the word got lost? */
+/* May the other end still seal, or begin to, since nothing told it, or the word got lost? With 0 the
+ * peer never was up here, but its FINAL may be under way. */
 static bool one_sided(int reason)
 {
-	return reason == SESS_DOWN_TIMEOUT || reason == SESS_DOWN_LIMIT ||
-	       reason == SESS_DOWN_EXPIRED || reason == SESS_DOWN_IDLE;
+	return reason != SESS_DOWN_CLOSED && reason != SESS_DOWN_RESET &&
+	       reason != SESS_DOWN_FORGOTTEN;
 }
 
 void sess_peer_end(struct sess *s, struct sess_peer *p, int reason)

@@ -244,8 +244,11 @@ void sess_slot_offered(struct sess *s, struct sess_slot *k, ts_t now)
 
 void sess_slot_withdraw(struct sess *s, struct sess_peer *p)
 {
-	if (p->next)
-		sess_slot_drop(s, p->next);
+	if (!p->next)
+		return;
+	/* A FINAL that is under way may still make it the key that they seal with. */
+	sess_ended_put(s, p->next->ix->index);
+	sess_slot_drop(s, p->next);
 }
 
 void sess_slot_limit(struct sess *s, struct sess_slot *k, bool hard)
@@ -330,7 +333,10 @@ int sess_slot_run(struct sess *s, struct sess_peer *p, ts_t now)
 			expired |= k == p->seal;
 			if (k == p->next && p->dial)
 				sess_dial_free(s, p->dial);
-			sess_slot_drop(s, k);
+			if (k == p->next)
+				sess_slot_withdraw(s, p);
+			else
+				sess_slot_drop(s, k);
 		} else if (k->hard && !k->gone) {
 			stop(s, k, now);
 		}

@@ -271,6 +271,42 @@ static void who_was_given_up_hears_so(void **state)
 	net_free(net);
 }
 
+/* The first FINAL goes into @ctx, and none arrives. */
+static void keep_final(struct net *net, struct net_msg *m)
+{
+	struct net_msg *kept = net->ctx;
+
+	if (WIRE_TYPE_OF(m->buf[0]) != WIRE_FINAL)
+		return;
+	if (kept->len == 0)
+		*kept = *m;
+	m->len = 0;
+}
+
+/* A FINAL arrives after its sender gave that dial up: the other has a session that nobody shares, and hears so. */
+static void late_final_is_reset(void **state)
+{
+	struct net *net = net_new(2, true, 49);
+	struct net_node *n = &net->n[1];
+	struct net_msg kept = {0};
+
+	net->ctx = &kept;
+	net->tap = keep_final;
+	net_connect(net, 0, 1, true);
+	net_run(net, DUR_MS(200));
+	assert_true(kept.len > 0);
+	sess_cancel(net->n[0].s, &n->ep, net->now);
+	net_drain(net, &net->n[0]);
+	net->tap = NULL;
+	assert_int_equal(sess_recv(n->s, &kept.src, &n->ep.ip, kept.buf, kept.len, net->now), 0);
+	net_drain(net, n);
+	net_run(net, DUR_MS(300));
+	assert_int_equal(n->last_down, SESS_DOWN_RESET);
+	assert_true(net_is_up(net, 0, 1) && net_is_up(net, 1, 0));
+	assert_true(net_agree(net, 0, 1));
+	net_free(net);
+}
+
 static void data_saves_pings_and_keeps_alive(void **state)
 {
 	struct net *net = linked(39);
@@ -762,6 +798,7 @@ int main(void)
 		cmocka_unit_test(silence_is_noticed),
 		cmocka_unit_test(silence_of_one_way_ends_both),
 		cmocka_unit_test(who_was_given_up_hears_so),
+		cmocka_unit_test(late_final_is_reset),
 		cmocka_unit_test(data_saves_pings_and_keeps_alive),
 		cmocka_unit_test(released_sessions_end_when_idle),
 		cmocka_unit_test(restart_is_found_at_once),
