@@ -136,8 +136,11 @@ weftd_stop() {
 	[ "${2:-TERM}" != TERM ] || tail -1 "$net_dir/$1/log" | grep -q 'weftd: stopped$' ||
 		{ echo "weftd on $1 did not end cleanly" >&2; weftd_log "$1"; return 1; }
 }
-# Or only waits to be looked at by whoever started it.
-process_gone() { ! grep -qs '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status"; }
+# Or only waits to be looked at by whoever started it: dead, and all its threads with it.
+process_gone() {
+	! awk '$1 == "State:" && $2 !~ /[ZX]/ || $1 == "Threads:" && $2 > 1 {alive = 1} END {exit !alive}' \
+		"/proc/$1/status" 2>/dev/null
+}
 
 weft_at() {
 	local h=$1

@@ -62,7 +62,7 @@ for outer in v4 v6; do
 	done
 	wait_for "a full mesh" mesh_is_full 3 h1 h2 h3
 	for n in 1 2 3; do
-		all_endpoints "h$n" "$prefix" || fail "h$n has a connection that isn't over IP$outer"
+		wait_for "h$n's two connections over IP$outer" all_endpoints "h$n" "$prefix"
 	done
 	carries p1 p2 2
 	carries p2 p3 3
