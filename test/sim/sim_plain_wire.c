@@ -5,7 +5,6 @@
 #include "handshake.h"
 #include "sim_plain.h"
 
-#define STUB_LIFE  1
 #define PING_TOKEN 8
 #define INDEX      4
 
@@ -57,10 +56,20 @@ size_t plain_wire_len(const uint8_t *buf, size_t len)
 
 /* --- nodes without a state --- */
 
+/* One life for ever, each its own: a life tells whose a packet is. */
+static uint64_t stub_life(const struct sim_stub *x)
+{
+	struct rd r;
+
+	rd_init(&r, x->self.b, 8);
+	return rd_u64(&r) | 1;
+}
+
 size_t sim_stub_answer(struct sim_stub *x, const uint8_t *buf, size_t len,
 	size_t (*ctl)(const uint8_t *msg, size_t len, uint8_t out[SIM_STUB_MAX]),
 	uint8_t out[SIM_STUB_MAX])
 {
+	const uint64_t life = stub_life(x);
 	uint8_t body[SIM_STUB_MAX], type = WIRE_DATA;
 	struct plain_msg m;
 	size_t n = 0;
@@ -71,9 +80,9 @@ size_t sim_stub_answer(struct sim_stub *x, const uint8_t *buf, size_t len,
 		return 0;
 	if (m.type == WIRE_INIT) {
 		type = WIRE_RESP;
-	} else if (m.type == WIRE_FINAL && m.my_life == STUB_LIFE && rd_left(&r) == 0) {
+	} else if (m.type == WIRE_FINAL && m.my_life == life && rd_left(&r) == 0) {
 		body[n++] = WIRE_CTL_CONFIRM;
-	} else if (m.type == WIRE_DATA && m.my_life != STUB_LIFE) {
+	} else if (m.type == WIRE_DATA && m.my_life != life) {
 		type = WIRE_RESET;
 		memcpy(body, &m.my_life, 8);
 		n = 8;
@@ -91,7 +100,7 @@ size_t sim_stub_answer(struct sim_stub *x, const uint8_t *buf, size_t len,
 		return 0;
 	}
 	wr_init(&w, out, SIM_STUB_MAX);
-	plain_head(&w, type, &x->self, STUB_LIFE, m.life, ++x->said);
+	plain_head(&w, type, &x->self, life, m.life, ++x->said);
 	wr_copy(&w, body, n);
 	return wr_bad(&w) ? 0 : wr_len(&w);
 }
