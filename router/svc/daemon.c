@@ -271,6 +271,7 @@ static void stop(struct daemon *d)
 		mesh_stop(d);
 	if (d->dialer)
 		dial_free(d->dialer);
+	recall_free(d->recall);
 	own_svc_close(d);
 	link_svc_close(d);
 	rtab_free(d->rtab);

@@ -67,6 +67,7 @@ struct closing_key {
 
 struct rtab;
 struct dialer;
+struct recall;
 struct ctl_srv;
 
 struct daemon {
@@ -97,6 +98,7 @@ struct daemon {
 	uint64_t features; /* GOSSIP_F_* that we publish */
 	struct rtab *rtab;
 	struct dialer *dialer;
+	struct recall *recall;
 	struct bgp_svc *bgp; /* bgp_svc.h; NULL: not configured */
 	struct own_svc *own;
 	struct link_svc *link;
@@ -128,7 +130,10 @@ int state_load_secrets(struct daemon *d);
 int state_load_identity(struct daemon *d);
 int state_load_cluster(struct daemon *d);
 int state_next_epoch(struct daemon *d, uint64_t at_least); /* increments, fsyncs */
-/* Last known peers, to find the mesh again when every seed is down. */
+/* Known nodes, to find the mesh again when every seed is down: those that we have a session with, the
+ * other members (one that left by `weft down` is none), those of an earlier run that recall.c still
+ * calls; the first SAVED_PEERS_MAX, in this order. */
+#define SAVED_PEERS_MAX 256
 int state_save_peers(struct daemon *d);
 /* Put @path out of the way and say so: @what is wrong with it ("is damaged (why)"), and what that costs. */
 void state_set_aside(struct daemon *d, const char *path, const char *what, const char *cost);
@@ -210,8 +215,17 @@ void dial_self(struct daemon *d, const struct ep *ep); /* it is ourselves */
 void dial_tick(struct daemon *d, ts_t now);
 ts_t dial_deadline(const struct daemon *d);
 bool dial_target_next(const struct daemon *d, size_t *it, struct target_info *out);
+bool dial_alone(const struct daemon *d); /* there is no session at all */
 bool dial_pending(
 	const struct daemon *d); /* are there targets, none of them established or self? */
+
+/* recall.c: nodes that an earlier run knew and this one has not heard of; they are called. */
+int recall_new(struct daemon *d, struct recall **out); /* reads the file. ERR_NOMEM */
+void recall_free(struct recall *r);
+void recall_tick(struct daemon *d, ts_t now);
+ts_t recall_deadline(const struct daemon *d);
+/* Walk those that are still called: start with *@it = 0; false at the end. */
+bool recall_next(const struct daemon *d, size_t *it, struct node_key *key, struct ep *ep);
 
 /* ctl_srv.c, ctl_cmds.c */
 int ctl_srv_new(struct daemon *d, struct ctl_srv **out);

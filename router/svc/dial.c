@@ -114,7 +114,7 @@ static enum state state_of(const struct daemon *d, const struct node_key *key)
 	return gossip_node_get(d->gossip, key, &n) == 0 && n.up ? ST_KNOWN : ST_WAITING;
 }
 
-static bool alone(const struct daemon *d)
+bool dial_alone(const struct daemon *d)
 {
 	struct peer *p;
 	uint32_t it = 0;
@@ -128,7 +128,7 @@ static bool alone(const struct daemon *d)
 static void wait_again(struct daemon *d, struct target *t, const char *error)
 {
 	/* Nobody else can tell a node that is alone how the mesh is reached. */
-	const dur_t most = alone(d) ? BACKOFF_ALONE : BACKOFF_MAX;
+	const dur_t most = dial_alone(d) ? BACKOFF_ALONE : BACKOFF_MAX;
 
 	snprintf(t->error, sizeof(t->error), "%s", error);
 	t->state = ST_WAITING;
@@ -423,7 +423,7 @@ bool dial_pending(const struct daemon *d)
 	bool any = false;
 
 	/* Found through peers known from an earlier run, or called by them. */
-	if (!alone(d))
+	if (!dial_alone(d))
 		return false;
 	for (size_t i = 0; i < d->dialer->ntargets; i++) {
 		enum state s = d->dialer->targets[i]->state;

@@ -461,6 +461,7 @@ static void arm(struct daemon *d)
 
 	when = ts_min(when, kern_deadline(d->kern));
 	when = ts_min(when, dial_deadline(d));
+	when = ts_min(when, recall_deadline(d));
 	when = ts_min(when, paths_deadline(d));
 	when = ts_min(when, own_svc_deadline(d));
 	when = ts_min(when, link_svc_deadline(d));
@@ -504,6 +505,8 @@ static void on_core_timer(void *ctx)
 	gossip_tick(d->gossip, now);
 	mesh_drain(d);
 	dial_tick(d, now);
+	mesh_drain(d);
+	recall_tick(d, now);
 	mesh_drain(d);
 	paths_tick(d, now);
 	mesh_drain(d);
@@ -656,12 +659,6 @@ static void on_housekeeping(void *ctx)
 	loop_timer_set(d->housekeeping_timer, ts_add(loop_now(), HOUSEKEEPING));
 }
 
-/* The last known peers are dialled like seeds that have a key. */
-static void dial_saved(struct daemon *d, const struct node_key *k, const struct ep *ep)
-{
-	paths_want(d, k, ep, 1);
-}
-
 static int start_cores(struct daemon *d)
 {
 	struct gossip_cfg g = {.id = &d->id, .cluster = d->cluster, .epoch = d->epoch};
@@ -678,6 +675,7 @@ static int start_cores(struct daemon *d)
 				(uint64_t)(d->tune.clock_offset_secs * INT64_C(1000000000)),
 		.tune = d->tune.sess,
 	};
+	int e;
 
 	g.seed = prng_next(&d->prng);
 	snprintf(g.name, sizeof(g.name), "%s", d->conf->name);
@@ -689,7 +687,8 @@ static int start_cores(struct daemon *d)
 	if (!d->conf->relay)
 		d->features |= GOSSIP_F_NO_RELAY;
 	gossip_set_features(d->gossip, d->features, loop_now());
-	return paths_new(d, &d->paths);
+	e = paths_new(d, &d->paths);
+	return e ? e : recall_new(d, &d->recall);
 }
 
 int mesh_start(struct daemon *d)
@@ -711,7 +710,6 @@ int mesh_start(struct daemon *d)
 		e = link_svc_start(d);
 	if (e)
 		return e;
-	state_load_peers(d, dial_saved);
 	on_housekeeping(d);
 	on_second(d);
 	return 0;

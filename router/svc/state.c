@@ -4,7 +4,7 @@
  *	identity	the node's 32-byte seed, made at first start, never replaced
  *	epoch		start counter, incremented and fsynced before anything is published
  *	cluster		the cluster id, kept when the secret is rotated
- *	peers		endpoints where peers were last seen
+ *	peers		known nodes, and where each was last seen
  *	claims		claimed blocks with their age, the orchestrator's prefixes
  *
  * identity, epoch and cluster are needed: a torn one is set aside under a new name, and the daemon
@@ -19,7 +19,6 @@
 #include "own_svc.h"
 
 #define STATE_FORMAT     1
-#define SAVED_PEERS_MAX  256
 #define SAVED_PEER_BYTES (32 + 1 + 16 + 2)
 
 static void state_path(const struct daemon *d, const char *name, char out[PATH_MAX])
@@ -291,25 +290,64 @@ int state_load_claims(struct daemon *d, struct owner *o)
 	return 0;
 }
 
+static bool save_peer(struct wr *w, const struct node_key *key, const struct ep *ep)
+{
+	if (wr_left(w) < SAVED_PEER_BYTES)
+		return false;
+	wr_copy(w, key->b, 32);
+	wr_u8(w, ep->ip.family);
+	wr_copy(w, ep->ip.b, 16);
+	wr_u16(w, ep->port);
+	return true;
+}
+
+/* The first endpoint of @n that this host can send to, or NULL. */
+static const struct ep *endpoint_of(const struct daemon *d, const struct gossip_node_info *n)
+{
+	for (size_t i = 0; i < n->neps; i++)
+		if (!n->eps[i].scope && (n->eps[i].ip.family == IP_V4 || d->has_ipv6))
+			return &n->eps[i];
+	return NULL;
+}
+
+static void save_known(struct daemon *d, struct wr *w)
+{
+	struct gossip_node_info n;
+	struct node_key key;
+	struct peer *p;
+	struct ep ep;
+	uint32_t handle = 0;
+	size_t it = 0;
+
+	while (peers_next(d, &handle, &p))
+		if (p->up && !p->foreign && !p->ep.scope && !save_peer(w, &p->key, &p->ep))
+			return;
+	it = 0;
+	while (gossip_node_next(d->gossip, &it, &n)) {
+		const struct ep *at = endpoint_of(d, &n);
+
+		p = peers_find(d, &n.key);
+		if (n.self || (n.left && !n.away) || !at || (p && p->up && !p->ep.scope))
+			continue;
+		if (!save_peer(w, &n.key, at))
+			return;
+	}
+	it = 0;
+	while (recall_next(d, &it, &key, &ep))
+		if (!save_peer(w, &key, &ep))
+			return;
+}
+
 int state_save_peers(struct daemon *d)
 {
 	uint8_t *buf = malloc(SAVED_PEERS_MAX * SAVED_PEER_BYTES);
-	struct peer *p;
-	uint32_t it = 0;
 	struct wr w;
 	int e;
 
 	if (!buf)
 		return ERR_NOMEM;
 	wr_init(&w, buf, SAVED_PEERS_MAX * SAVED_PEER_BYTES);
-	while (wr_left(&w) >= SAVED_PEER_BYTES && peers_next(d, &it, &p)) {
-		if (!p->up || p->foreign || p->ep.scope)
-			continue;
-		wr_copy(&w, p->key.b, 32);
-		wr_u8(&w, p->ep.ip.family);
-		wr_copy(&w, p->ep.ip.b, 16);
-		wr_u16(&w, p->ep.port);
-	}
+	save_known(d, &w);
 	/* An empty list would only lose what an earlier run knew. */
 	if (wr_len(&w) == 0 || (wr_len(&w) == d->saved_peers_len &&
 				       memcmp(buf, d->saved_peers, wr_len(&w)) == 0)) {
