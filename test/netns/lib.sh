@@ -17,6 +17,8 @@ net_init() {
 	[ "${3:-}" != fixed ] || net_name=$1
 	net_dir=$2
 	mkdir -p "$net_dir"
+	set -E # functions, too
+	trap 'net_why "line $LINENO of ${BASH_SOURCE[0]##*/}: $BASH_COMMAND"' ERR
 	export XTABLES_LOCKFILE=$net_dir/xtables.lock # the older iptables has one for all namespaces
 	# What a run that was killed left behind: namespaces of a process that is gone, in which nothing runs.
 	for ns in $(ip netns list 2>/dev/null | awk '{print $1}' | grep -E "^weft-$1-[0-9]+-" || true); do
@@ -24,6 +26,9 @@ net_init() {
 		[ -d "/proc/$pid" ] || [ -n "$(ip netns pids "$ns" 2>/dev/null)" ] || ip netns del "$ns" 2>/dev/null || true
 	done
 }
+
+# What went wrong last, for the end of the output: a long one is cut before the logs.
+net_why() { echo "$*" >"$net_dir/why" 2>/dev/null || true; }
 
 ns_of() { echo "weft-$net_name-$1"; }
 in_host() { local h=$1; shift; ip netns exec "$(ns_of "$h")" "$@"; }
@@ -51,6 +56,7 @@ wait_for() {
 	until "$@" >/dev/null 2>&1; do
 		if [ $SECONDS -ge $deadline ]; then
 			echo "waited ${WAIT:-30} s in vain for $what ($*)" >&2
+			net_why "waited ${WAIT:-30} s in vain for $what ($*)"
 			return 1
 		fi
 		sleep 0.05
@@ -260,7 +266,7 @@ unreachable() { shows nreachable in_pod "$1" ping -c 1 -W 1 "$2"; }
 shows() { local pattern=$1; shift; grep -qE -- "$pattern" <<<"$("$@" 2>&1)"; }
 not() { ! "$@"; }
 step() { printf -- '-- %(%T)T %s\n' -1 "$*"; }
-fail() { echo "FAIL: $*" >&2; exit 1; }
+fail() { echo "FAIL: $*" >&2; net_why "FAIL: $*"; exit 1; }
 log_says() { grep -q -- "$2" "$net_dir/$1/log"; }
 # grown COUNT COMMAND...: the command prints more than COUNT.
 grown() { local than=$1; shift; [ "$("$@")" -gt "$than" ]; }
@@ -273,6 +279,7 @@ net_end() {
 		for l in "$net_dir"/*/log; do
 			[ -e "$l" ] && { echo "--- $l"; tail -"${LOG_LINES:-25}" "$l"; } >&2
 		done
+		echo "--- $net_name: $(cat "$net_dir/why" 2>/dev/null)" >&2
 	fi
 	net_cleanup
 	exit $rc

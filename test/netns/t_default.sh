@@ -43,6 +43,7 @@ wait_for "p2 to reach p1" pings p2 10.32.1.2
 wait_for "h2's own packets to leave through h1 too" shows 'dev weft0' in_host h2 ip route get 203.0.113.1
 
 step "the tunnel stays up: four times its timeout, under traffic"
+wait_for "h2 to have both sessions" json_at h2 "sum(x['state'] == 'established' for x in d['connections']) == 2" status connections
 before=$(json_at h2 "sorted((x['name'], x['state'], x['endpoint']) for x in d['connections'])" status connections)
 t0=$SECONDS
 while [ $((SECONDS - t0)) -lt 12 ]; do
