@@ -343,26 +343,27 @@ static void judge(struct members *m, struct doubt *x)
 
 /* --- ourselves --- */
 
-/* Refutations cost everybody something, and a notice costs its sender nothing: answers to notices
- * that keep coming become rare. */
+/* A new word costs everybody something, and a notice costs its sender nothing: so many at once, then
+ * one in a while. Enough for a node that partition after partition is held dead by the other side, which
+ * by notices alone hears of it. */
 static void rest_after_notice(struct members *m)
 {
-	bool quiet = ts_due(ts_add(m->notice_at, DUR_NS(2 * NOTICE_REST.ns)), m->now);
+	ts_t burst_ago = ts_add(m->now, DUR_NS(-(NOTICE_BURST - 1) * NOTICE_REST.ns));
 
-	m->notice_gap = DUR_NS(quiet ? REFUTE_EVERY.ns : 2 * m->notice_gap.ns);
-	if (m->notice_gap.ns > NOTICE_REST.ns)
-		m->notice_gap = NOTICE_REST;
-	m->notice_at = ts_add(m->now, m->notice_gap);
+	if (ts_before(m->notice_at, burst_ago))
+		m->notice_at = burst_ago;
+	m->notice_at = ts_add(m->notice_at, NOTICE_REST);
 }
 
 /* Who doubts us at an incarnation that is past did not hear our last word: it is said again. */
 static void refute(struct members *m)
 {
-	if (m->refute_noticed)
-		rest_after_notice(m);
 	m->refute = false;
 	m->refute_at = ts_add(m->now, REFUTE_EVERY);
+	m->repeat_at = ts_add(m->now, REPEAT_EVERY);
 	if (m->refute_above >= m->inc) {
+		if (m->refute_noticed)
+			rest_after_notice(m);
 		m->inc = m->refute_above + 1;
 		m->stats.self_refutes++;
 		m->refute_told = true;
@@ -374,9 +375,9 @@ static void refute(struct members *m)
 /* When the refutation that is wanted may go out. */
 static ts_t refute_due(const struct members *m)
 {
-	if (m->refute_noticed && ts_before(m->refute_at, m->notice_at))
-		return m->notice_at;
-	return m->refute_at;
+	ts_t rest = m->refute_above < m->inc ? m->repeat_at : m->notice_at;
+
+	return m->refute_noticed && ts_before(m->refute_at, rest) ? rest : m->refute_at;
 }
 
 bool self_meant(const struct members *m, uint64_t epoch, uint64_t inc)

@@ -46,8 +46,10 @@
 #define WATCH_RANGE  2 /* a watcher's place on a ring may be off by one in another's view */
 #define WATCH_STEPS  8 /* suspected nodes stepped over when looking for it */
 #define REFUTE_EVERY DUR_MS(500)
-#define NOTICE_REST  DUR_SEC(30) /* between two answers to notices, in the end */
-#define LIE_DECAY    30          /* seconds that forgive a refuted suspicion */
+#define NOTICE_BURST 4 /* refutations of notices at once, and one more in each NOTICE_REST */
+#define NOTICE_REST  DUR_SEC(10)
+#define REPEAT_EVERY DUR_SEC(2) /* our word is said again to who missed it, if noticed only */
+#define LIE_DECAY    30         /* seconds that forgive a refuted suspicion */
 
 /* Telling on. */
 #define PUSH_DELAY       DUR_MS(10) /* facts that arrive together leave together */
@@ -208,8 +210,7 @@ struct members {
 	bool refute, refute_noticed; /* wanted; only since somebody told a notice */
 	uint64_t refute_above;       /* the highest incarnation of ours that is doubted */
 	ts_t refute_at;              /* not before */
-	ts_t notice_at;              /* not before, if only noticed */
-	dur_t notice_gap;
+	ts_t notice_at, repeat_at; /* not before, if only noticed: a new word, the last one again */
 	bool refute_told, liar_told; /* to be told */
 	struct node_key liar;
 	bool storm;
