@@ -184,6 +184,26 @@ static bool overlap(const struct sim_route *a, const struct sim_route *b)
 	       pfx_overlaps(&a->p.pfx, &b->p.pfx);
 }
 
+/* Does somebody else, whom only one of @a and @b takes for alive, claim a part of @r or @o? Its claim may
+ * beat one of theirs and not the other; such views differ for as long as a death takes to be known. */
+static bool third_claims(const struct sim_node *a, const struct sim_node *b,
+	const struct sim_route *r, const struct sim_route *o)
+{
+	struct gossip_node_info x, y;
+	size_t it = 0;
+
+	while (gossip_node_next(a->gossip, &it, &x)) {
+		bool there = gossip_node_get(b->gossip, &x.key, &y) == 0 && sim_node_counts(&y);
+
+		for (size_t i = 0; sim_node_counts(&x) != there && i < x.nprefixes; i++)
+			if (x.prefixes[i].vni == r->p.vni &&
+				(pfx_overlaps(&x.prefixes[i].pfx, &r->p.pfx) ||
+					pfx_overlaps(&x.prefixes[i].pfx, &o->p.pfx)))
+				return true;
+	}
+	return false;
+}
+
 /* A route of @a that @b doesn't have, and in whose place @b has one to another owner. */
 static const struct sim_route *differ(
 	const struct pairs *p, const struct sim_node *a, const struct sim_node *b)
@@ -198,7 +218,8 @@ static const struct sim_route *differ(
 			const struct sim_route *o = route_named(p->s->routes, yj);
 
 			if (overlap(r, o) && !node_key_eq(&r->node, &o->node) &&
-				knows(a, &o->node) && knows(b, &r->node))
+				knows(a, &o->node) && knows(b, &r->node) &&
+				!third_claims(a, b, r, o) && !third_claims(b, a, r, o))
 				return r;
 		}
 	}
