@@ -25,21 +25,23 @@
 #include "timerq.h"
 
 /* Times; the jittered ones by a quarter. */
-#define FRESH           DUR_SEC(4)  /* so long a record is on its way: not in the sums yet */
-#define ROOT_SOON       DUR_SEC(6)  /* after we published something, once that has settled */
-#define ROOT_IDLE       DUR_SEC(10) /* else */
-#define ROOT_NEAR       DUR_SEC(5) /* roots that agree put the next comparison off when it is nearer */
-#define ROOT_AGAIN      DUR_SEC(1)  /* roots differed: the first look again, doubling */
-#define ROOT_REPLY_MIN  DUR_MS(500) /* between two answers to a root that differs */
-#define DESCEND_MIN     DUR_SEC(1)  /* between two descents on a link */
-#define OFFER_DELAY     DUR_MS(300) /* news is offered to who had no copy from us or for us */
-#define ASK_PATIENCE    DUR_SEC(1)  /* what was asked for and hasn't come is lost */
-#define ASK_AGAIN       DUR_MS(500) /* what one link was asked for isn't asked of another */
-#define PACE_WINDOW     DUR_MS(50)
-#define PACE_DATAGRAMS  32          /* per link and window */
-#define PACE_FILL       128         /* of bulk, all links together */
-#define NEWS_REFILL     DUR_MS(250) /* a node may say something new so often, and in bursts of */
-#define NEWS_BURST      (2 * LIM_RECORDS_PER_NODE)
+#define FRESH          DUR_SEC(4)  /* so long a record is on its way: not in the sums yet */
+#define ROOT_SOON      DUR_SEC(6)  /* after we published something, once that has settled */
+#define ROOT_IDLE      DUR_SEC(10) /* else */
+#define ROOT_NEAR      DUR_SEC(5) /* roots that agree put the next comparison off when it is nearer */
+#define ROOT_AGAIN     DUR_SEC(1)  /* roots differed: the first look again, doubling */
+#define ROOT_REPLY_MIN DUR_MS(500) /* between two answers to a root that differs */
+#define DESCEND_MIN    DUR_SEC(1)  /* between two descents on a link */
+#define OFFER_DELAY    DUR_MS(300) /* news is offered to who had no copy from us or for us */
+#define ASK_PATIENCE   DUR_SEC(1)  /* what was asked for and hasn't come is lost */
+#define ASK_AGAIN      DUR_MS(500) /* what one link was asked for isn't asked of another */
+#define PACE_WINDOW    DUR_MS(50)
+#define PACE_DATAGRAMS 32          /* per link and window */
+#define PACE_FILL      128         /* of bulk, all links together */
+#define NEWS_REFILL    DUR_MS(250) /* a node may say something new so often, and in bursts of */
+#define NEWS_BURST     (2 * LIM_RECORDS_PER_NODE)
+#define FORGED_MAX                                                                                 \
+	8 /* records with a false signature; no others of a run that sent so many are looked at */
 #define DIAL_FIRST      DUR_SEC(1)
 #define DIAL_MAX        DUR_SEC(30)
 #define DIAL_SPREAD     DUR_MS(150) /* the higher key waits, so that mostly one of two dials */
@@ -151,7 +153,8 @@ struct node {
 	bool was_up;   /* at the last node_refresh() */
 	bool up_told;  /* to the driver */
 	bool same_name;
-	bool counted; /* in gossip.nshown */
+	bool counted;   /* in gossip.nshown */
+	uint8_t forged; /* records with false signatures that its run @epoch sent us, to FORGED_MAX */
 	/* Up to here and these: what every message looks at, so it stands together. */
 	struct link *link;
 	struct tq_node timer; /* always queued */
@@ -298,8 +301,10 @@ void node_free(struct gossip *g, struct node *m);
  * (body), or the errors of store_put: unchanged. */
 int node_commit(
 	struct gossip *g, const struct record *r, const struct node *from, bool news, ts_t now);
-/* May @m spread one more piece of news now? */
+/* May @m spread one more piece of news now? node_said() once it has: what others forge in its name
+ * takes nothing from it. */
 bool node_may_say(struct node *m, ts_t now);
+void node_said(struct node *m);
 int node_link_up(struct gossip *g, struct node *m, const struct ep *ep, ts_t now);
 void node_link_down(struct gossip *g, struct node *m, ts_t now);
 /* Is it known, not gone, and alive? */

@@ -366,7 +366,7 @@ static void acknowledge(
 static int recv_record(struct gossip *g, struct node *m, const struct record *r, enum how how,
 	bool asked, ts_t now)
 {
-	bool news = how == HOW_NEWS;
+	bool news = how == HOW_NEWS, counts;
 	struct node *origin;
 	int err;
 
@@ -395,14 +395,19 @@ static int recv_record(struct gossip *g, struct node *m, const struct record *r,
 		(void)keyq_put(&m->link->buried, r->key, LINK_WANT_MAX);
 		return ERR_STALE;
 	}
-	if ((news || !asked) && origin && !node_may_say(origin, now)) {
+	counts = (news || !asked) && origin;
+	if (counts && !node_may_say(origin, now)) {
 		g->stats.rx_limited++;
 		return ERR_LIMIT;
 	}
-	if (record_verify(r) < 0) {
+	/* Whoever is honest checked it, too, before it told it on. */
+	if (m->forged == FORGED_MAX || record_verify(r) < 0) {
 		g->stats.rx_forged++;
+		m->forged += m->forged < FORGED_MAX;
 		return ERR_AUTH;
 	}
+	if (counts)
+		node_said(origin);
 	err = node_commit(g, r, m, news, now);
 	if (err == 0) {
 		link_has(m->link, r->key);

@@ -533,6 +533,8 @@ static void apply_node(
 	bool gone = r->flags & RECORD_F_TOMBSTONE;
 	bool renamed = strcmp(m->name, ch->node.name) != 0;
 
+	if (m->epoch < r->epoch)
+		m->forged = 0;
 	m->epoch = r->epoch;
 	m->left = gone || ch->node.left;
 	if (gone)
@@ -615,10 +617,12 @@ bool node_may_say(struct node *m, ts_t now)
 		m->news += (unsigned)fresh;
 		m->news_at = now;
 	}
-	if (m->news == 0)
-		return false;
-	m->news--;
-	return true;
+	return m->news > 0;
+}
+
+void node_said(struct node *m)
+{
+	m->news -= m->news > 0;
 }
 
 int node_commit(

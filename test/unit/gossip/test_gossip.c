@@ -625,6 +625,47 @@ static void test_news_allowance(void **state)
 	gossip_free(g);
 }
 
+/* What a peer forges in another's name takes nothing from that one's allowance; and after some of it
+ * nothing from that run of the peer is looked at. */
+static void test_forger(void **state)
+{
+	struct gossip *g = linked();
+	uint8_t body[RECORD_BODY_MAX];
+
+	assert_int_equal(recv_node(g, &peer, "peer", 1, 1), 0);
+	assert_int_equal(recv_node(g, &other, "other", 1, 1), 0);
+	for (uint64_t seq = 2; seq < 1000; seq++) {
+		struct record r = node_record("other", 1, seq, body);
+		struct msg m = {.len = 0};
+
+		add(&m, &other, &r);
+		m.b[m.len - 1] ^= 1;
+		assert_int_equal(gossip_recv(g, &peer.pub, m.b, m.len, now), ERR_AUTH);
+	}
+	assert_int_equal(stats(g).rx_forged, 998);
+	assert_int_equal(stats(g).rx_limited, 0);
+	assert_int_equal(recv_node(g, &other, "other", 1, 1000), ERR_AUTH); /* the peer forged */
+	assert_int_equal(gossip_link_up(g, &other.pub, NULL, now), 0);
+	for (uint64_t seq = 1000; seq < 1000 + 2 * LIM_RECORDS_PER_NODE; seq++) {
+		struct record r = node_record("other", 1, seq, body);
+		struct msg m = {.len = 0};
+
+		add(&m, &other, &r);
+		assert_int_equal(gossip_recv(g, &other.pub, m.b, m.len, now), 0);
+		drain(g, GOSSIP_NONE);
+	}
+	/* A new run of the peer, as somebody else tells. */
+	{
+		struct record r = node_record("peer", 2, 1, body);
+		struct msg m = {.len = 0};
+
+		add(&m, &peer, &r);
+		assert_int_equal(gossip_recv(g, &other.pub, m.b, m.len, now), 0);
+	}
+	assert_int_equal(recv_node(g, &peer, "peer", 2, 2), 0);
+	gossip_free(g);
+}
+
 /* What is offered is asked for once, and comes. */
 static void test_offer(void **state)
 {
@@ -799,6 +840,7 @@ int main(void)
 		cmocka_unit_test(test_dial),
 		cmocka_unit_test(test_pacing),
 		cmocka_unit_test(test_news_allowance),
+		cmocka_unit_test(test_forger),
 		cmocka_unit_test(test_offer),
 		cmocka_unit_test(test_bit_flips),
 		cmocka_unit_test(test_no_memory),
