@@ -332,12 +332,15 @@ void dial_self(struct daemon *d, const struct ep *ep)
 {
 	struct dialer *x = d->dialer;
 	struct gossip_node_info me;
-	char text[EP_STRLEN];
+	char text[EP_STRLEN], here[EP_STRLEN] = "an unknown address";
 	bool ours = ip_is_loopback(&ep->ip);
 
-	if (gossip_node_get(d->gossip, &d->id.pub, &me) == 0)
+	if (gossip_node_get(d->gossip, &d->id.pub, &me) == 0) {
 		for (size_t i = 0; i < me.neps; i++)
 			ours |= ep_eq(&me.eps[i], ep);
+		if (me.neps)
+			ep_fmt(&me.eps[0], here);
+	}
 	for (size_t i = 0; i < x->ntargets; i++) {
 		struct target *t = x->targets[i];
 
@@ -351,11 +354,12 @@ void dial_self(struct daemon *d, const struct ep *ep)
 	}
 	if (!ours)
 		daemon_warn(d,
-			"%s answers with this node's own key: a copied disk, or an address of this "
-			"host that "
-			"isn't on an interface; if it is another machine, stop it and remove its "
-			"identity file",
-			ep_fmt(ep, text));
+			"%s answers with the key of this node (%s): a copied disk, or an address "
+			"of "
+			"this host that isn't on an interface; if it is another machine, stop it "
+			"and "
+			"remove its identity file",
+			ep_fmt(ep, text), here);
 }
 
 static void check_target(struct daemon *d, struct target *t, ts_t now)

@@ -379,15 +379,17 @@ static void on_name_conflict(struct daemon *d, const struct gossip_act *a)
 
 static void on_key_clone(struct daemon *d, const struct gossip_act *a)
 {
-	char ep[EP_STRLEN] = "an unknown address";
+	char ep[EP_STRLEN] = "an unknown address", here[EP_STRLEN] = "an unknown address";
+	struct gossip_node_info me;
 
 	if (a->neps && a->eps[0].ip.family != IP_NONE)
 		ep_fmt(&a->eps[0], ep);
+	if (gossip_node_get(d->gossip, &d->id.pub, &me) == 0 && me.neps)
+		ep_fmt(&me.eps[0], here);
 	daemon_warn(d,
-		"another weftd runs with this node's key, at %s: a copied disk? Stop one of them "
-		"and remove "
-		"its %s/identity",
-		ep, d->conf->state_dir);
+		"another weftd runs with this node's key, at %s (this one: %s): a copied disk? "
+		"Stop one of them and remove its %s/identity",
+		ep, here, d->conf->state_dir);
 }
 
 static void on_prefix_conflict(struct daemon *d, const struct gossip_act *a)

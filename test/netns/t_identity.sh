@@ -80,8 +80,9 @@ cp -a "$net_dir/h2/state" "$net_dir/h3/state"
 node_start 2
 wait_for "a mesh of two" mesh_is_full 2 h1 h2
 weftd_start h3 --peer 192.0.2.1 --peer 192.0.2.2
-wait_for "h3 to tell of its copied key" warns h3 "(192\.0\.2\.|2001:db8::)2.*copied disk|key, at .*(192\.0\.2\.|2001:db8::)2"
-wait_for "h2 to tell of its copied key" warns h2 "(192\.0\.2\.|2001:db8::)3.*copied disk|key, at .*(192\.0\.2\.|2001:db8::)3"
+at() { printf '[^ ]*(192\.0\.2\.|2001:db8::)%s[^0-9 ]+6793' "$1"; }
+wait_for "h3 to tell of its copied key, by both addresses" warns h3 "$(at 2) answers with the key of this node \($(at 3)\)|key, at $(at 2) \(this one: $(at 3)\)"
+wait_for "h2 to tell of its copied key, by both addresses" warns h2 "$(at 3) answers with the key of this node \($(at 2)\)|key, at $(at 3) \(this one: $(at 2)\)"
 weftd_stop h3
 rm -rf "$net_dir/h3/state"
 wait_for "the mesh to recover" mesh_is_full 2 h1 h2
