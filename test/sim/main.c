@@ -1,4 +1,5 @@
 /* main.c - weft-sim: one life of a simulated cluster, one per seed of a range, or a measurement. */
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -44,9 +45,11 @@ static const char usage[] =
 	"  --measure WHAT,...  figures instead of faults, one after another in one life; with "
 	"--sweep\n"
 	"                      over several seeds\n"
-	"  --rows              figures as rows of a Markdown table\n";
+	"  --rows              figures as rows of a Markdown table\n"
+	"  --ignore NAME,...   invariants that may fail\n"
+	"  --plant N           a bug for tests: a number of enum sim_plant\n";
 
-#define MEASURE_NAME 16
+#define NAME_BYTES 16
 
 struct options {
 	struct sim_cfg cfg;
@@ -65,6 +68,9 @@ static int bad_usage(void)
 	fputs("\nmeasurements:", stderr);
 	for (unsigned i = 0; measure_name(i); i++)
 		fprintf(stderr, " %s", measure_name(i));
+	fputs("\ninvariants:", stderr);
+	for (unsigned i = 0; i < CHECK_COUNT; i++)
+		fprintf(stderr, " %s", check_name(i));
 	fputc('\n', stderr);
 	return 2;
 }
@@ -77,7 +83,7 @@ static bool parse_time(const char *text, dur_t *out)
 	double v = strtod(text, &end);
 	double unit = 1;
 
-	if (end == text || v < 0)
+	if (end == text || !(v >= 0))
 		return false;
 	if (strcmp(end, "ms") == 0)
 		unit = 0.001;
@@ -87,7 +93,10 @@ static bool parse_time(const char *text, dur_t *out)
 		unit = 3600;
 	else if (*end && strcmp(end, "s") != 0)
 		return false;
-	*out = DUR_NS(v * unit * 1e9);
+	v *= unit * 1e9;
+	if (!(v < 9e18))
+		return false;
+	*out = DUR_NS(v + 0.5);
 	return true;
 }
 
@@ -95,8 +104,9 @@ static bool parse_number(const char *text, uint64_t *out)
 {
 	char *end;
 
+	errno = 0;
 	*out = strtoull(text, &end, 10);
-	return end != text && *end == '\0';
+	return *text >= '0' && *text <= '9' && *end == '\0' && errno == 0;
 }
 
 static bool opt_nodes(struct options *o, const char *arg)
@@ -200,8 +210,8 @@ static bool opt_sweep(struct options *o, const char *arg)
 
 	o->sweep = true;
 	o->from = strtoull(arg, &end, 10);
-	return end != arg && *end == '-' && parse_number(end + 1, &o->to) && o->from <= o->to &&
-	       o->to - o->from < UINT32_MAX;
+	return *arg >= '0' && *arg <= '9' && *end == '-' && parse_number(end + 1, &o->to) &&
+	       o->from <= o->to && o->to - o->from < UINT32_MAX;
 }
 
 static bool opt_jobs(struct options *o, const char *arg)
@@ -215,8 +225,8 @@ static bool opt_journal(struct options *o, const char *arg)
 	return true;
 }
 
-/* The next of a list of measurements, without its comma. False: none is left, or it is too long. */
-static bool next_measure(const char **list, char *name, size_t size)
+/* The next of a list, without its comma. False: none is left, or it is too long. */
+static bool next_name(const char **list, char *name, size_t size)
 {
 	size_t len = strcspn(*list, ",");
 
@@ -230,10 +240,10 @@ static bool next_measure(const char **list, char *name, size_t size)
 
 static bool opt_measure(struct options *o, const char *arg)
 {
-	char name[MEASURE_NAME];
+	char name[NAME_BYTES];
 
 	o->measure = arg;
-	while (next_measure(&arg, name, sizeof(name)))
+	while (next_name(&arg, name, sizeof(name)))
 		if (!measure_known(name))
 			return false;
 	return *arg == '\0' && *o->measure;
@@ -243,6 +253,38 @@ static bool opt_rows(struct options *o, const char *arg)
 {
 	o->rows = true;
 	return true;
+}
+
+static bool ignore_one(struct options *o, const char *name)
+{
+	for (unsigned i = 0; i < CHECK_COUNT; i++)
+		if (strcmp(name, check_name(i)) == 0) {
+			o->cfg.checks |= 1u << i;
+			return true;
+		}
+	return false;
+}
+
+static bool opt_ignore(struct options *o, const char *arg)
+{
+	char name[NAME_BYTES];
+	bool any = false;
+
+	while (next_name(&arg, name, sizeof(name))) {
+		if (!ignore_one(o, name))
+			return false;
+		any = true;
+	}
+	return any && *arg == '\0';
+}
+
+static bool opt_plant(struct options *o, const char *arg)
+{
+	uint64_t v;
+	bool ok = parse_number(arg, &v) && v < PLANT_COUNT;
+
+	o->cfg.plant = ok ? (enum sim_plant)v : PLANT_NONE;
+	return ok;
 }
 
 static const struct {
@@ -270,6 +312,8 @@ static const struct {
 	{"journal", true, opt_journal},
 	{"measure", true, opt_measure},
 	{"rows", false, opt_rows},
+	{"ignore", true, opt_ignore},
+	{"plant", true, opt_plant},
 };
 #define OPTIONS (sizeof(option_table) / sizeof(option_table[0]))
 
@@ -389,6 +433,8 @@ static int run_once(const struct options *o)
 
 /* --- sweeps and measurements --- */
 
+#define COMMANDS 10 /* of those that failed */
+
 static int run_sweep(const struct options *o)
 {
 	struct sweep w = {.cfg = o->cfg,
@@ -399,6 +445,7 @@ static int run_sweep(const struct options *o)
 		.journal = o->journal,
 		.out = stdout};
 	struct sweep_result r;
+	char command[SIM_COMMAND];
 	int err = sim_sweep(&w, &r);
 
 	if (err == ERR_CONFLICT)
@@ -410,6 +457,11 @@ static int run_sweep(const struct options *o)
 	for (uint64_t i = 0; i < r.failed; i++)
 		printf(" %" PRIu64, r.seeds[i]);
 	putchar('\n');
+	for (uint64_t i = 0; i < r.failed && i < COMMANDS; i++) {
+		w.cfg.seed = r.seeds[i];
+		sim_command(&w.cfg, w.length, NULL, command, sizeof(command));
+		printf("again with: %s\n", command);
+	}
 	free(r.seeds);
 	return err || r.failed;
 }
@@ -438,10 +490,10 @@ static void print_figures(const struct options *o, struct figures *f, double wal
 static bool measure_life(const struct options *o, struct sim *s, struct figures *f, double begin)
 {
 	const char *left = o->measure;
-	char name[MEASURE_NAME];
+	char name[NAME_BYTES];
 	bool several = strchr(left, ',') != NULL;
 
-	while (next_measure(&left, name, sizeof(name))) {
+	while (next_name(&left, name, sizeof(name))) {
 		if (!measure_run(s, name, o->has_length ? o->length : measure_length(name), f)) {
 			sim_report(s);
 			return false;
@@ -467,6 +519,10 @@ static int run_measure(struct options *o)
 	for (o->cfg.seed = o->from; ok && o->cfg.seed <= o->to; o->cfg.seed++) {
 		struct sim *s = sim_new(&o->cfg);
 
+		if (s) {
+			s->measure = o->measure;
+			s->length = o->has_length ? o->length : DUR_NS(0);
+		}
 		ok = s && measure_life(o, s, &f, begin);
 		sim_free(s);
 	}

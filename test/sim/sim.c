@@ -101,20 +101,6 @@ bool sim_run(struct sim *s, ts_t until)
 
 /* --- the trace --- */
 
-static void print_line(const struct sim_line *l)
-{
-	char from[16] = "", to[16] = "";
-
-	if (l->from >= 0)
-		snprintf(from, sizeof(from), "n%d", l->from);
-	if (l->to >= 0)
-		snprintf(to, sizeof(to), "> n%d", l->to);
-	fprintf(stderr, "[%12.6f] %-5s %-7s %-18s", (double)l->at.ns / 1e9, from, to, l->what);
-	if (l->value)
-		fprintf(stderr, " %lld", (long long)l->value);
-	fprintf(stderr, " %s\n", l->text);
-}
-
 /* Everything counts for the digest but what is printed of it. */
 static void digest(struct sim *s, int from, int to, int64_t value)
 {
@@ -132,7 +118,7 @@ void sim_trace(struct sim *s, int from, int to, const char *what, int64_t value)
 	digest(s, from, to, value);
 	*l = (struct sim_line){s->now, from, to, what, value, ""};
 	if (s->cfg.print_trace)
-		print_line(l);
+		sim_print_line(l);
 }
 
 void sim_trace_often(struct sim *s, int from, int to, const char *what, int64_t value)
@@ -141,7 +127,7 @@ void sim_trace_often(struct sim *s, int from, int to, const char *what, int64_t 
 
 	digest(s, from, to, value);
 	if (s->cfg.print_trace)
-		print_line(&l);
+		sim_print_line(&l);
 }
 
 void sim_trace_text(struct sim *s, int from, int to, const char *what, const char *fmt, ...)
@@ -154,7 +140,7 @@ void sim_trace_text(struct sim *s, int from, int to, const char *what, const cha
 	vsnprintf(l->text, sizeof(l->text), fmt, ap);
 	va_end(ap);
 	if (s->cfg.print_trace)
-		print_line(l);
+		sim_print_line(l);
 }
 
 void sim_fail(struct sim *s, unsigned check, const char *fmt, ...)
@@ -169,22 +155,6 @@ void sim_fail(struct sim *s, unsigned check, const char *fmt, ...)
 	vsnprintf(s->failure, sizeof(s->failure), fmt, ap);
 	va_end(ap);
 	sim_trace(s, -1, -1, "FAILED", 0);
-}
-
-void sim_report(const struct sim *s)
-{
-	uint64_t first = s->ntrace > SIM_TRACE_LINES ? s->ntrace - SIM_TRACE_LINES : 0;
-
-	fprintf(stderr, "the last %llu events:\n", (unsigned long long)(s->ntrace - first));
-	for (uint64_t i = first; i < s->ntrace; i++)
-		print_line(&s->trace[i % SIM_TRACE_LINES]);
-	if (s->failed)
-		fprintf(stderr, "FAILED at %.6f s: %s: %s\n", (double)s->now.ns / 1e9,
-			check_name(s->failed_check), s->failure);
-	fprintf(stderr, "again with: weft-sim --nodes %u --seed %llu --faults %s%s%s%s\n",
-		s->cfg.nodes, (unsigned long long)s->cfg.seed, s->cfg.profile,
-		s->cfg.no_crypto ? " --no-crypto" : "", s->cfg.data ? " --data" : "",
-		s->cfg.own_signatures ? " --own-signatures" : "");
 }
 
 /* What the cores log belongs into the trace. */
@@ -348,6 +318,7 @@ bool sim_live(struct sim *s, dur_t length, struct sim_result *out)
 	static double took[QUIETS_MAX];
 	ts_t end = ts_add(s->now, length);
 
+	s->length = length;
 	memset(out, 0, sizeof(*out));
 	out->join = -1;
 	out->join = sim_join(s);

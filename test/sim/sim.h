@@ -50,6 +50,7 @@ enum sim_plant {
 	PLANT_RELAY_BACK,  /* a relay sends back to where it came from */
 	PLANT_NO_ANSWER,   /* what relays answer gets lost */
 	PLANT_WAY_LOST,    /* a PATH_USE gets lost */
+	PLANT_COUNT
 };
 
 struct sim_cfg {
@@ -111,6 +112,8 @@ struct sim {
 	bool failed;
 	unsigned failed_check; /* enum check */
 	char failure[256];
+	dur_t length;        /* of sim_live(); 0: none is asked for. For sim_command() */
+	const char *measure; /* instead of it; NULL: none */
 };
 
 /* Nodes are made but not started. Returns owned; NULL: no memory, or no such profile. */
@@ -134,7 +137,13 @@ void sim_trace_text(struct sim *s, int from, int to, const char *what, const cha
 /* An invariant does not hold: the first one is kept and ends the run. */
 void sim_fail(struct sim *s, unsigned check, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-/* The failure, the seed and the last events, to stderr. */
+/* The weft-sim that repeats a run: everything that decides it, but for cfg.tune and cfg.outside, which no
+ * option changes. @length 0: as weft-sim has it; @measure may be NULL. SIM_COMMAND bytes are enough. */
+#define SIM_COMMAND 1024
+void sim_command(
+	const struct sim_cfg *c, dur_t length, const char *measure, char *out, size_t size);
+void sim_print_line(const struct sim_line *l); /* to stderr */
+/* The last events, the failure, and the command, to stderr. */
 void sim_report(const struct sim *s);
 
 /* Start all nodes within cfg.join_spread, await agreement. Returns the seconds from the last start to

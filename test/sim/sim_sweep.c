@@ -50,15 +50,21 @@ static void note_failed(struct run *r, uint64_t seed)
 
 /* --- the journal --- */
 
+/* What was added later stands there only if it isn't as usual: older journals stay good. */
 static void heading(const struct sweep *w, char *text, size_t len)
 {
+	char more[64] = "";
+
+	if (w->cfg.no_claims || w->cfg.no_paths || w->cfg.checks || w->cfg.plant)
+		snprintf(more, sizeof(more), " claims=%d paths=%d ignore=%x plant=%u",
+			!w->cfg.no_claims, !w->cfg.no_paths, w->cfg.checks, (unsigned)w->cfg.plant);
 	snprintf(text, len,
 		"weft-sim nodes=%u faults=%s for=%lld converge=%lld routable=%lld join=%lld "
-		"crypto=%d data=%d own-signatures=%d full-mesh=%d\n",
+		"crypto=%d data=%d own-signatures=%d full-mesh=%d%s\n",
 		w->cfg.nodes, w->cfg.profile, (long long)w->length.ns,
 		(long long)w->cfg.converge.ns, (long long)w->cfg.routable.ns,
 		(long long)w->cfg.join_spread.ns, !w->cfg.no_crypto, w->cfg.data,
-		w->cfg.own_signatures, w->cfg.full_mesh);
+		w->cfg.own_signatures, w->cfg.full_mesh, more);
 }
 
 static void read_line(struct run *r, const char *line)

@@ -30,6 +30,7 @@ static void sweep(unsigned long long from, unsigned long long to, bool sealed)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	struct sweep_result r;
+	char command[SIM_COMMAND];
 	struct sweep w = {
 		.from = from,
 		.to = to,
@@ -47,11 +48,11 @@ static void sweep(unsigned long long from, unsigned long long to, bool sealed)
 	w.cfg.converge = DUR_SEC(10);
 	assert_int_equal(sim_sweep(&w, &r), 0);
 	assert_int_equal(r.done + r.known, to - from + 1);
-	for (uint64_t i = 0; i < r.failed; i++)
-		print_error("seed %llu failed: weft-sim --nodes %u --for 5m --faults all --data "
-			    "--converge 10s %s--seed %llu\n",
-			(unsigned long long)r.seeds[i], EACH_NODES, sealed ? "" : "--no-crypto ",
-			(unsigned long long)r.seeds[i]);
+	for (uint64_t i = 0; i < r.failed; i++) {
+		w.cfg.seed = r.seeds[i];
+		sim_command(&w.cfg, w.length, NULL, command, sizeof(command));
+		print_error("seed %llu failed: %s\n", (unsigned long long)r.seeds[i], command);
+	}
 	assert_int_equal(r.failed, 0);
 	free(r.seeds);
 }
