@@ -157,7 +157,8 @@ static int write_all(int fd, const void *buf, size_t len)
 	return 0;
 }
 
-int file_write_atomic(const char *path, const void *buf, size_t len, mode_t mode)
+/* @wait: until the disk has it. */
+static int write_whole(const char *path, const void *buf, size_t len, mode_t mode, bool wait)
 {
 	char tmp[PATH_MAX];
 	int fd, err;
@@ -174,7 +175,7 @@ int file_write_atomic(const char *path, const void *buf, size_t len, mode_t mode
 	err = fchmod(fd, mode) < 0 ? -errno : 0;
 	if (!err)
 		err = write_all(fd, buf, len);
-	if (!err && fsync(fd) < 0)
+	if (!err && wait && fsync(fd) < 0)
 		err = -errno;
 	if (close(fd) < 0 && !err)
 		err = -errno;
@@ -184,7 +185,12 @@ int file_write_atomic(const char *path, const void *buf, size_t len, mode_t mode
 		unlink(tmp);
 		return err;
 	}
-	return sync_dir(path);
+	return wait ? sync_dir(path) : 0;
+}
+
+int file_write_atomic(const char *path, const void *buf, size_t len, mode_t mode)
+{
+	return write_whole(path, buf, len, mode, true);
 }
 
 /* The hash of a container of @len body bytes. */
@@ -199,8 +205,8 @@ static void container_hash(const uint8_t *c, size_t len, uint8_t out[HASH_LEN])
 	sodium_memzero(&st, sizeof(st));
 }
 
-int file_state_write(
-	const char *path, const char *kind, uint16_t format, const void *buf, size_t len)
+static int write_container(
+	const char *path, const char *kind, uint16_t format, const void *buf, size_t len, bool wait)
 {
 	uint8_t *c;
 	struct wr w;
@@ -222,9 +228,21 @@ int file_state_write(
 	wr_copy(&w, buf, len);
 	assert(!wr_bad(&w) && wr_left(&w) == 0);
 	container_hash(c, len, c + HASH_OFF);
-	err = file_write_atomic(path, c, HDR_LEN + len, 0600);
+	err = write_whole(path, c, HDR_LEN + len, 0600, wait);
 	wipe_free((char *)c, HDR_LEN + len);
 	return err;
+}
+
+int file_state_write(
+	const char *path, const char *kind, uint16_t format, const void *buf, size_t len)
+{
+	return write_container(path, kind, format, buf, len, true);
+}
+
+int file_state_hint(
+	const char *path, const char *kind, uint16_t format, const void *buf, size_t len)
+{
+	return write_container(path, kind, format, buf, len, false);
 }
 
 /* Judge @len bytes at @c; 0 and *@format, or the error. */

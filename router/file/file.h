@@ -23,6 +23,10 @@ int file_write_atomic(const char *path, const void *buf, size_t len, mode_t mode
  * else as file_write_atomic. */
 int file_state_write(
 	const char *path, const char *kind, uint16_t format, const void *buf, size_t len);
+/* The same for what costs nothing when it is lost: it doesn't wait for the disk. After a crash of the
+ * machine (not of the program) the old file may stand there, or a torn one, which file_state_read sees. */
+int file_state_hint(
+	const char *path, const char *kind, uint16_t format, const void *buf, size_t len);
 /* Read it back; *@out is as with file_read, *@format what was written. ERR_CORRUPT: torn or
  * changed; ERR_FOREIGN: another kind, or not weft's; ERR_VERSION: a format above @max_format; else
  * as file_read. Nothing is put out on failure. */

@@ -75,16 +75,19 @@ void state_set_aside(struct daemon *d, const char *path, const char *what, const
 	daemon_warn(d, "%s %s%s%s: %s", path, what, aside[0] ? "; set aside as " : "", aside, cost);
 }
 
-static int write_state(struct daemon *d, const char *name, const void *buf, size_t len)
+static int told(const char *path, int e)
 {
-	char path[PATH_MAX];
-	int e;
-
-	state_path(d, name, path);
-	e = file_state_write(path, name, STATE_FORMAT, buf, len);
 	if (e)
 		log_error("state", "can't write %s: %s", path, err_str(e));
 	return e;
+}
+
+static int write_state(struct daemon *d, const char *name, const void *buf, size_t len)
+{
+	char path[PATH_MAX];
+
+	state_path(d, name, path);
+	return told(path, file_state_write(path, name, STATE_FORMAT, buf, len));
 }
 
 int state_open(struct daemon *d)
@@ -341,6 +344,7 @@ static void save_known(struct daemon *d, struct wr *w)
 int state_save_peers(struct daemon *d)
 {
 	uint8_t *buf = malloc(SAVED_PEERS_MAX * SAVED_PEER_BYTES);
+	char path[PATH_MAX];
 	struct wr w;
 	int e;
 
@@ -354,7 +358,9 @@ int state_save_peers(struct daemon *d)
 		free(buf);
 		return 0;
 	}
-	e = write_state(d, "peers", buf, wr_len(&w));
+	/* It changes all the time: a disk that takes seconds would stall us. */
+	state_path(d, "peers", path);
+	e = told(path, file_state_hint(path, "peers", STATE_FORMAT, buf, wr_len(&w)));
 	if (e) {
 		free(buf);
 		return e;

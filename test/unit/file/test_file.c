@@ -1,7 +1,9 @@
 /* file: what stands on disk after every way a write can go wrong, and what a reader says to files that
- * are torn, foreign or newer. */
+ * are torn, foreign or newer.
+ * wrap: fsync */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
@@ -24,6 +26,16 @@
 #include "weft/err.h"
 
 static char dir[PATH_MAX];
+static unsigned syncs;
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+int __wrap_fsync(int fd)
+{
+	syncs++;
+	return __real_fsync(fd);
+}
 
 /* Valid for the next 63 calls. */
 static const char *in_dir(const char *name)
@@ -330,6 +342,29 @@ static void test_container(void **state)
 	free(got);
 }
 
+/* What may be lost is written whole, too, and the disk isn't waited for. */
+static void test_hint(void **state)
+{
+	const char *path = in_dir("hint");
+	uint16_t format;
+	size_t len;
+	char *buf;
+
+	(void)state;
+	syncs = 0;
+	assert_int_equal(0, file_state_write(path, "test", 1, "first", 5));
+	assert_int_equal(syncs, 2); /* the file, the directory */
+	assert_int_equal(0, file_state_hint(path, "test", 1, "second", 6));
+	assert_int_equal(syncs, 2);
+	assert_int_equal(0, file_state_read(path, "test", 1, &format, &buf, &len));
+	assert_int_equal(len, 6);
+	assert_memory_equal(buf, "second", 6);
+	free(buf);
+	assert_int_equal(-ENOENT, file_state_hint(in_dir("no/such"), "test", 1, "", 0));
+	assert_int_equal(
+		ERR_LIMIT, file_state_hint(path, "test", 1, "", (size_t)LIM_STATE_BYTES + 1));
+}
+
 static void test_set_aside(void **state)
 {
 	const char *path = in_dir("aside");
@@ -522,6 +557,7 @@ int main(void)
 		cmocka_unit_test(test_disk_full),
 		cmocka_unit_test(test_alloc_faults),
 		cmocka_unit_test(test_container),
+		cmocka_unit_test(test_hint),
 		cmocka_unit_test(test_set_aside),
 		cmocka_unit_test(test_mkdir),
 		cmocka_unit_test(test_lock),
