@@ -192,12 +192,14 @@ set_interop() {
 }
 # What is short enough to run at each change.
 set_interop-short() {
-	install_packages bird2 bgpdump "${container_packages[@]}"
+	install_packages bird2 bgpdump frr "${container_packages[@]}"
 	build_tree "$build"
 	export build
 	jobs_drain
+	export SHORT=1
 	# shellcheck disable=SC2046
 	scripts interop $(grep -l '^# short: yes' "$root"/test/interop/t_*.sh)
+	unset SHORT
 }
 set_bench() {
 	install_packages iperf3 ethtool wireguard-go wireguard-tools nebula tinc containernetworking-plugins bird2 frr gobgpd # what weft is compared with

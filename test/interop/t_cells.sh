@@ -1,10 +1,12 @@
 #!/bin/bash
 # t_cells.sh - the table of docs/bgp.md, cell by cell: BIRD 2 and FRR, eBGP and iBGP, IPv4 and IPv6. In each:
-# a session with MD5 and GTSM; routes and communities both ways; withdrawal from each side; a refresh asked by each
-# side; several paths both ways; a restart of each side with traffic running; too many prefixes; BFD; over eBGP a
-# role that doesn't fit. Asserted are the views of birdc and vtysh. The host h2 runs a BIRD of its own
-# that gives weft two paths to tell, and FRR a second one.
-# SPEAKERS (bird frr), KINDS (ebgp ibgp), FAMILIES (4 6) choose.
+# no session by another password, nor by packets with a TTL of 1; a session with MD5 and GTSM; routes and communities
+# both ways; withdrawal from each side; a refresh asked by each side; several paths both ways; a restart of each side
+# with traffic running; too many prefixes; BFD, and a way that is cut; over eBGP a role that doesn't fit. Asserted are
+# the views of birdc and vtysh. The host h2 runs a BIRD of its own that gives weft two paths to tell, and FRR a second one.
+# SPEAKERS (bird frr), KINDS (ebgp ibgp), FAMILIES (4 6) choose; SHORT is what runs at each change: FRR by eBGP over
+# IPv4 and by iBGP over IPv6. What t_bird, t_bfd and t_restart do with BIRD runs beside it.
+# short: yes
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}
@@ -38,7 +40,7 @@ weft_conf() { # KIND OURS-OR-NOT [ROLE]
 $(weft_head "announce: {pods: own}")
   - address: $them
     asn: $asn
-    password: sesame
+    password: ${password:-sesame}
     ttl-security: yes
 ${bfd:+    bfd: {multihop: $hops, min-tx: 200, min-rx: 300, multiplier: 5\}}
     graceful-restart: yes
@@ -213,16 +215,63 @@ reload() { # accept|reject
 	kill -HUP "$(cat "$net_dir/h1/pid")"
 }
 
+# A way that is cut without a word: the switch forgets r's port. The hold time is 90 s, so BFD alone ends the session in
+# ten times the 1.5 s that are agreed.
+cut_way() {
+	local s=$1 t0
+	t0=$(now_ms)
+	ip -n "$(ns_of sw)" link set sw-r nomaster
+	wait_for "the session to end" not established h1 "$them"
+	echo "   it ended $(($(now_ms) - t0)) ms after the cut; 1500 ms are agreed"
+	[ $(($(now_ms) - t0)) -lt 15000 ] || fail "that took long"
+	neighbour_at h1 "$them" last_error | grep -qi bfd || fail "the error is $(neighbour_at h1 "$them" last_error)"
+	wait_for "it to miss us, too" "${s}_bfd_is" "$(bfd_word "$s" Down)"
+	ip -n "$(ns_of sw)" link set sw-r master br0
+	wait_for "the session again" settled
+	wait_for "BFD again" bfd_is Up
+	wait_for "BFD again in its view" "${s}_bfd_is" "$(bfd_word "$s" Up)"
+}
+bfd_word() { [ "$1" = bird ] && echo "$2" || echo "${2,,}"; }
+
+# What the kernel has refused on h1, by the name of its counter.
+refused() { in_host h1 awk -v name="$1" '$1 == "TcpExt:" && !n {n = split($0, names); next}
+	$1 == "TcpExt:" {for (i = 2; i <= n; i++) if (names[i] == name) print $i}' /proc/net/netstat; }
+# no_session WHY COUNTER: while it refuses five more of the packets from r.
+no_session() {
+	local n
+	n=$(refused "$2")
+	wait_for "packets to be refused, since $1" grown $((n + 4)) refused "$2"
+	[ "$(neighbour_at h1 "$them" flaps)" = 0 ] && not established h1 "$them" || fail "a session, though $1"
+	not "${s}_is_up" || fail "it is established in its view, though $1"
+}
+# r sends with a TTL of 1, whatever its speaker asks for.
+ttl_one() {
+	in_host r nft -f - <<-X
+		table inet one {
+			chain out { type filter hook output priority 0; $([ $af = ipv4 ] && echo ip ttl || echo ip6 hoplimit) set 1; }
+		}
+	X
+}
+
 cell() { # SPEAKER KIND FAMILY
 	local s=$1 bfd="" tx rx
 	kind=$2
 	choose "$2" "$3" "$s"
-	step "$s $kind $af: up, with MD5 and GTSM"
-	weft_conf "$kind" accept >"$net_dir/h1.yaml"
+	step "$s $kind $af: another password, then a TTL of 1: no session"
+	password=open weft_conf "$kind" accept >"$net_dir/h1.yaml"
 	other_conf "$s" >"$net_dir/h2.bird"
 	SEED="" weft_bgp 1
 	"${s}_begin" "$kind"
 	bird_start h2
+	no_session "the passwords differ" TCPMD5Failure
+	ttl_one
+	weftd_stop h1
+	weft_conf "$kind" accept >"$net_dir/h1.yaml"
+	SEED="" weft_bgp 1
+	no_session "the TTL is 1" TCPMinTTLDrop
+	in_host r nft delete table inet one
+
+	step "$s $kind $af: up, with MD5 and GTSM"
 	wait_for "the session" settled
 	neighbour_is h1 "$them" kind "$kind" || fail "it is $(neighbour_at h1 "$them" kind)"
 	wait_for "its view" "${s}_is_up"
@@ -290,7 +339,8 @@ cell() { # SPEAKER KIND FAMILY
 	SEED="" weft_bgp 1
 	wait_for "the session" settled
 	wait_for "BFD" bfd_is Up
-	wait_for "BFD in its view" "${s}_bfd_is" "$([ "$s" = bird ] && echo Up || echo up)"
+	wait_for "BFD in its view" "${s}_bfd_is" "$(bfd_word "$s" Up)"
+	cut_way "$s"
 	weftd_stop h1
 
 	if [ "$kind" = ebgp ]; then
@@ -312,6 +362,13 @@ cell() { # SPEAKER KIND FAMILY
 	in_host h1 "$build/router/weftd" --down >/dev/null 2>&1 || true
 }
 
+if [ -n "${SHORT:-}" ]; then
+	[ -x /usr/lib/frr/bgpd ] || { echo "FRR is not installed"; exit 77; }
+	comm=frr_comm
+	cell frr ebgp 4
+	cell frr ibgp 6
+	exit 0
+fi
 for s in ${SPEAKERS:-bird frr}; do
 	[ "$s" != frr ] || [ -x /usr/lib/frr/bgpd ] || { echo "FRR is not installed: BIRD alone was asked"; continue; }
 	comm=${s}_comm

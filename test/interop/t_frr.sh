@@ -2,6 +2,7 @@
 # t_frr.sh - FRR's bgpd and zebra beside a mesh of two nodes: eBGP over IPv4 and IPv6 with MD5 on one session
 # and GTSM on the other, announcements both ways, traffic from a host behind FRR to pods of both nodes,
 # communities, large communities, withdrawal, refresh, a soft reset; then iBGP. Asserted is vtysh's own view.
+# short: yes
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}

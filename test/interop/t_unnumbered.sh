@@ -3,6 +3,7 @@
 # advertisements, speak over these, exchange IPv4 by IPv6 next hops (RFC 8950) and IPv6; traffic runs by
 # them. Then FRR's address changes, and the link goes and comes. The same in short by iBGP, and with BIRD, which
 # takes whoever comes from a link-local address, by eBGP and iBGP. Asserted are the views of vtysh and birdc.
+# short: yes
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}
