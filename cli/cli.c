@@ -61,7 +61,7 @@ const struct cli_verb cli_verbs[] = {
 		"bgp drain", "neighbour", render_message, NULL, NULL},
 	{"bgp undrain", "NEIGHBOUR", "announce as usual again", "bgp undrain", "neighbour",
 		render_message, NULL, NULL},
-	{"bgp reload", "", "take the route policies from the configuration file again",
+	{"bgp reload", "", "take policies and passwords from the configuration file again",
 		"bgp reload", NULL, render_message, NULL, NULL},
 	{"bgp dump", "FILE|-", "write BGP's table to a file, as MRT", NULL, NULL, NULL, NULL,
 		cmd_bgp_dump},

@@ -199,6 +199,19 @@ static const struct bgpd_peer *admit(struct bgpd *d, const struct ep *remote)
 	return p;
 }
 
+static int range_listeners_password(struct bgpd *d, const struct pfx *range, const char *password)
+{
+	int first = 0;
+
+	for (size_t i = 0; i < d->nlisten; i++) {
+		int err = bgp_sock_password_range(d->listeners[i].fd, range, password);
+
+		if (err && err != -EAFNOSUPPORT && !first)
+			first = err;
+	}
+	return first;
+}
+
 int bgpd_range_add(struct bgpd *d, const struct bgpd_range_cfg *cfg)
 {
 	if (d->nranges == BGPD_RANGES_MAX)
@@ -207,15 +220,40 @@ int bgpd_range_add(struct bgpd *d, const struct bgpd_range_cfg *cfg)
 		d->ranges = calloc(BGPD_RANGES_MAX, sizeof(*d->ranges));
 	if (!d->ranges)
 		return ERR_NOMEM;
-	for (size_t i = 0; i < d->nlisten && cfg->peer.password[0]; i++) {
-		int err = bgp_sock_password_range(
-			d->listeners[i].fd, &cfg->range, cfg->peer.password);
+	if (cfg->peer.password[0]) {
+		int err = range_listeners_password(d, &cfg->range, cfg->peer.password);
 
-		if (err && err != -EAFNOSUPPORT)
+		if (err)
 			return err;
 	}
 	d->ranges[d->nranges++] = *cfg;
 	return 0;
+}
+
+int bgpd_range_password(struct bgpd *d, uint32_t tag, const char *password)
+{
+	size_t len = strlen(password);
+	int err = ERR_NOT_FOUND;
+
+	if (len > BGPD_PASSWORD_MAX)
+		return ERR_RANGE;
+	for (size_t r = 0; r < d->nranges; r++) {
+		struct bgpd_range_cfg *range = &d->ranges[r];
+
+		if (range->tag != tag)
+			continue;
+		err = range_listeners_password(d, &range->range, password);
+		if (err)
+			return err;
+		explicit_bzero(range->peer.password, sizeof(range->peer.password));
+		memcpy(range->peer.password, password, len);
+		for (size_t i = 0; i < d->npeers && !err; i++)
+			if (d->peers[i].range == r + 1)
+				err = bgpd_peer_password(d, d->peers[i].id, password);
+		if (err)
+			return err;
+	}
+	return err;
 }
 
 /* Carry out actions for a turn; false: that was all. */

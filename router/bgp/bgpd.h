@@ -76,12 +76,15 @@ struct bgpd_range_cfg {
 	struct bgpd_peer_cfg peer;
 };
 int bgpd_range_add(struct bgpd *d, const struct bgpd_range_cfg *cfg);
+/* bgpd_peer_password() for those who came from the ranges with @tag, and for those to come. ERR_NOT_FOUND,
+ * ERR_RANGE (too long), -errno. */
+int bgpd_range_password(struct bgpd *d, uint32_t tag, const char *password);
 
 /* bgp_peer_del(), and the password is forgotten. ERR_NOT_FOUND. */
 int bgpd_peer_del(struct bgpd *d, uint32_t peer);
 /* A new password for the connections there are and those to come: a key change without a reset when
- * both ends do it within the retransmission time. "" for none. ERR_NOT_FOUND, ERR_RANGE (too long),
- * -errno. */
+ * both ends do it before either's hold time is over, since what was refused meanwhile is sent again (RFC
+ * 2385). "" for none. ERR_NOT_FOUND, ERR_RANGE (too long), -errno: some sockets may have it already. */
 int bgpd_peer_password(struct bgpd *d, uint32_t peer, const char *password);
 
 struct bgp *bgpd_core(struct bgpd *d); /* borrowed */

@@ -311,8 +311,8 @@ static uint32_t choose_router_id(struct daemon *d, const struct conf_bgp *c)
 		.b = {d->id.pub.b[0] | 1, d->id.pub.b[1], d->id.pub.b[2], d->id.pub.b[3]}});
 }
 
-/* What the configuration says of @c by now: its policies may be those of a reload. */
-static const struct conf_bgp_peer *conf_now(const struct bgp_svc *s, const struct conf_bgp_peer *c)
+const struct conf_bgp_peer *bgp_svc_conf_peer(
+	const struct bgp_svc *s, const struct conf_bgp_peer *c)
 {
 	for (size_t i = 0; s->reloaded && i < s->reloaded->npeers; i++)
 		if (conf_bgp_same_peer(&s->reloaded->peers[i], c))
@@ -377,8 +377,8 @@ static struct bgpd_peer_cfg peer_cfg(
 	};
 
 	_Static_assert(sizeof(cfg.password) == sizeof(c->password), "one bound for passwords");
-	memcpy(cfg.password, c->password, sizeof(cfg.password));
-	bgp_policy_hooks(s, conf_now(s, c), &cfg.core.import, &cfg.core.export);
+	memcpy(cfg.password, bgp_svc_conf_peer(s, c)->password, sizeof(cfg.password));
+	bgp_policy_hooks(s, bgp_svc_conf_peer(s, c), &cfg.core.import, &cfg.core.export);
 	return cfg;
 }
 
@@ -438,7 +438,7 @@ static void on_peer_new(void *ctx, uint32_t tag, uint32_t peer, const struct ep 
 		.conf = &s->conf->peers[tag], .peer = peer, .of_range = remote->ip};
 	if (!s->reloaded)
 		return;
-	bgp_policy_hooks(s, conf_now(s, n->conf), &import, &export);
+	bgp_policy_hooks(s, bgp_svc_conf_peer(s, n->conf), &import, &export);
 	(void)bgp_peer_repolicy(bgpd_core(s->bgpd), peer, &import, &export, loop_now());
 }
 

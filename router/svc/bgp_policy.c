@@ -4,11 +4,13 @@
  * to speak for them), the file of origins. Data out: the hooks of each neighbour.
  *
  * A reload reads the file again and takes from it the sets, the policies, what each neighbour's
- * import and export name, and the origins; all routes are judged again from what is stored. It is
- * whole or not at all: the new book is ready before the old one goes.
+ * import and export name, its password, and the origins; all routes are judged again from what is
+ * stored. It is whole or not at all: the new book is ready before the old one goes, and passwords, which
+ * the kernel may refuse, are set last before that.
  *
  * Failure: without a readable file of origins all validity is unknown, told in status and log; at a
  * reload the table there is stays. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,7 +123,57 @@ static bool same_neighbours(
 			conf_bgp_peer_name(old, text), p ? "has another asn" : "is gone");
 		return false;
 	}
+	for (size_t i = 0; i < c->npeers; i++) {
+		char text[CONF_BGP_PEER_NAME];
+
+		if (find_peer(s->conf, &c->peers[i]))
+			continue;
+		snprintf(why, why_len, "the neighbour %s is new; restart weftd for that",
+			conf_bgp_peer_name(&c->peers[i], text));
+		return false;
+	}
 	return true;
+}
+
+/* The kernel's keys of what entry @i of the start's section stands for: a neighbour, or those of a range. */
+static int set_password(struct bgp_svc *s, size_t i, const char *password)
+{
+	const struct conf_bgp_peer *p = &s->conf->peers[i];
+
+	if (p->range.ip.family != IP_NONE)
+		return bgpd_range_password(s->bgpd, (uint32_t)i, password);
+	for (size_t k = 0; k < s->nneighbours; k++)
+		if (s->neighbours[k].conf == p && s->neighbours[k].peer)
+			return bgpd_peer_password(s->bgpd, s->neighbours[k].peer, password);
+	return 0; /* nobody showed up on that interface yet */
+}
+
+/* Each changed password, without a reset (RFC 2385); when one can't be set, those before it are put back. */
+static int change_passwords(struct bgp_svc *s, const struct conf_bgp *c, char *why, size_t why_len)
+{
+	char name[CONF_BGP_PEER_NAME];
+	size_t i = 0;
+	int err = 0;
+
+	for (; i < s->conf->npeers && !err; i++) {
+		const struct conf_bgp_peer *old = bgp_svc_conf_peer(s, &s->conf->peers[i]);
+		const struct conf_bgp_peer *p = find_peer(c, old);
+
+		if (strcmp(p->password, old->password) == 0)
+			continue;
+		err = set_password(s, i, p->password);
+		if (err)
+			snprintf(why, why_len, "the password of %s: %s%s",
+				conf_bgp_peer_name(old, name), err_str(err),
+				err == -ENOPROTOOPT ? "; this kernel has no TCP-MD5" : "");
+	}
+	while (err && i-- > 0) {
+		const struct conf_bgp_peer *old = bgp_svc_conf_peer(s, &s->conf->peers[i]);
+
+		if (strcmp(find_peer(c, old)->password, old->password) != 0)
+			(void)set_password(s, i, old->password);
+	}
+	return err;
 }
 
 static void take_over(struct bgp_svc *s, struct conf_bgp *c, struct roa *origins)
@@ -173,6 +225,9 @@ int bgp_policy_reload(struct daemon *d, char *why, size_t why_len)
 		snprintf(why, why_len, "%s", err_str(err));
 		goto fail;
 	}
+	err = change_passwords(s, c, why, why_len);
+	if (err)
+		goto fail;
 	policy_book_succeed(c->policies, s->book);
 	policy_book_origins(s->book, NULL); /* the configuration's own book outlives the table */
 	s->book = c->policies;

@@ -58,6 +58,9 @@ void bgp_svc_prefixes(struct daemon *d);
 void bgp_svc_linked(struct daemon *d, const struct pfx *p, const struct bgp_attrs *attrs);
 /* The section `bgp:` as it is by now: of the start, or of the last reload. */
 const struct conf_bgp *bgp_svc_conf(const struct bgp_svc *s);
+/* The entry of the neighbour @c of the start's section in the section as it is by now. */
+const struct conf_bgp_peer *bgp_svc_conf_peer(
+	const struct bgp_svc *s, const struct conf_bgp_peer *c);
 /* What rules speak of is another: the neighbours' routes are judged again. */
 void bgp_svc_judge(struct daemon *d);
 
@@ -81,8 +84,9 @@ void bgp_policy_close(struct bgp_svc *s); /* after the sessions */
 /* The policies of the neighbour @c. */
 void bgp_policy_hooks(struct bgp_svc *s, const struct conf_bgp_peer *c, struct bgp_policy *import,
 	struct bgp_policy *export);
-/* Read the configuration file again and take its policies over: all of them, or none, and then @why
- * says what is wrong. ERR_STATE, ERR_CONFIG, errors of files, ERR_MALFORMED (the origins), ERR_NOMEM. */
+/* Read the configuration file again and take its policies and passwords over: all of them, or none, and
+ * then @why says what is wrong. ERR_STATE, ERR_CONFIG, errors of files, ERR_MALFORMED (the origins),
+ * ERR_NOMEM, -errno (a password that the kernel does not take). */
 int bgp_policy_reload(struct daemon *d, char *why, size_t why_len);
 
 /* ctl_bgp_mrt.c */

@@ -85,7 +85,7 @@ static void write_neighbour(const struct bgp_svc *s, struct ctl_w *w, const stru
 	ctl_w_str(w, "role", role_text(n->conf->role));
 	ctl_w_str(w, "peer_role", role_text(i->remote_role));
 	ctl_w_u64(w, "leaks", i->leaks);
-	ctl_w_bool(w, "md5", n->conf->password[0] != '\0');
+	ctl_w_bool(w, "md5", bgp_svc_conf_peer(s, n->conf)->password[0] != '\0');
 	ctl_w_bool(w, "ttl_security", n->conf->ttl_security);
 	bgp_bfd_write(s, n, w);
 	ctl_w_u64(w, "rx_updates", i->rx_updates);

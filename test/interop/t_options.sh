@@ -101,6 +101,78 @@ begin 192.0.2.9 64999 "" "password: sesame"
 never 192.0.2.9 "BIRD has no password"
 end
 
+# The password of a neighbour in HOST's file, which is then read again.
+rekey() { # HOST PASSWORD
+	sed "s/password: .*/password: $2/" "$net_dir/$1.yaml" >"$net_dir/new" && cat "$net_dir/new" >"$net_dir/$1.yaml"
+	weft_at "$1" bgp reload >/dev/null || fail "$1 takes no other password: $(weft_at "$1" bgp reload 2>&1)"
+}
+
+step "MD5: another password by a reload, with a BIRD that ends its session for that"
+begin 192.0.2.9 64999 'password "sesame";' "password: sesame"
+both_ways 192.0.2.9
+bird_with 64999 192.0.2.1 'password "open";'
+birdc_at r configure >/dev/null # first: what it says at the end has the old password
+wait_for "the session to end" eval '[ "$(neighbour_at h1 192.0.2.9 flaps)" -ge 1 ]'
+rekey h1 open
+both_ways 192.0.2.9
+end
+
+step "MD5: another password at both ends, by a reload of each, ends no session and loses no route"
+# BIRD and FRR can't do that: the other end is a weftd of a cluster of its own.
+weft_with 192.0.2.9 64999 $'password: sesame\nhold: 20'
+cat >"$net_dir/r.yaml" <<CONF
+bgp:
+  asn: 64999
+  router-id: 192.0.2.9
+  listen: 192.0.2.9
+  announce: {services: [198.51.100.0/24]}
+  peers:
+  - address: 192.0.2.1
+    asn: 64512
+    password: sesame
+    hold: 20
+    import: accept
+    export: accept
+CONF
+SEED="" weft_bgp 1
+mv "$net_dir/secret" "$net_dir/secret.h1"
+"${WEFT:-$build/cli/weft}" key new --out "$net_dir/secret" >/dev/null
+weftd_start r --config "$net_dir/r.yaml" --cluster-range 10.64.0.0/16 --prefix 10.64.9.0/24
+wait_for "the session at h1" established h1 192.0.2.9
+wait_for "the session at r" established r 192.0.2.1
+wait_for "h1's routes" kernel_has h1 198.51.100.0/24 "via 192.0.2.9"
+wait_for "r's routes" kernel_has r 10.32.1.0/24 "via 192.0.2.1"
+ip -n "$(ns_of h1)" monitor route >"$net_dir/monitor" &
+monitor_pid=$!
+for word in open closed; do
+	rekey h1 $word
+	# What h1 asks for now is not understood before r has the key, too, and then answered late.
+	rx=$(neighbour_at h1 192.0.2.9 rx_messages)
+	weft_at r bgp refresh 192.0.2.1 >/dev/null || fail "r asks for no routes"
+	weft_at h1 bgp refresh 192.0.2.9 >/dev/null || fail "h1 asks for no routes"
+	sleep 1 # in which an answer would have come
+	[ "$(neighbour_at h1 192.0.2.9 rx_messages)" = "$rx" ] || fail "the old password is still in use"
+	rekey r $word
+	wait_for "an answer" eval '[ "$(neighbour_at h1 192.0.2.9 rx_messages)" -gt '"$rx"' ]'
+	for h in h1 r; do
+		[ $h = h1 ] && n=192.0.2.9 || n=192.0.2.1
+		established $h $n || fail "the session at $h ended"
+		neighbour_is $h $n flaps 0 || fail "the session at $h flapped"
+	done
+done
+kill "$monitor_pid" && wait "$monitor_pid" || true
+not grep -q 198.51.100.0/24 "$net_dir/monitor" || fail "the kernel's route went or changed"
+json_at h1 "d['neighbours'][0]['md5']" status bgp || fail "it is shown as without a password"
+
+step "MD5: another password at one end alone ends it by the hold time"
+rekey h1 other
+WAIT=60 wait_for "the session to end" eval '[ "$(neighbour_at h1 192.0.2.9 flaps)" -ge 1 ]'
+rekey r other
+WAIT=60 wait_for "the session with the same password again" established h1 192.0.2.9
+weftd_stop r
+mv "$net_dir/secret.h1" "$net_dir/secret"
+weftd_stop h1
+
 step "GTSM at weft alone: BIRD sends with a TTL of 1"
 begin 192.0.2.9 64999 "" "ttl-security: yes"
 never 192.0.2.9 "BIRD's packets might come from anywhere"

@@ -55,7 +55,21 @@ static void on_flush(void *ctx)
 	((struct speaker *)ctx)->flushes++;
 }
 
-static const struct bgpd_ops ops = {.route = on_route, .flush = on_flush};
+static void on_peer_new(void *ctx, uint32_t tag, uint32_t peer, const struct ep *remote)
+{
+	(void)tag;
+	(void)remote;
+	((struct speaker *)ctx)->peer = peer;
+}
+
+static void on_peer_gone(void *ctx, uint32_t peer)
+{
+	(void)peer;
+	((struct speaker *)ctx)->peer = 0;
+}
+
+static const struct bgpd_ops ops = {
+	.route = on_route, .flush = on_flush, .peer_new = on_peer_new, .peer_gone = on_peer_gone};
 
 static enum bgp_verdict take_all(void *ctx, const struct bgp_route *r, struct bgp_edit *e)
 {
@@ -138,6 +152,11 @@ static enum bgp_state state_of(const struct speaker *s)
 static bool both_up(struct rig *r)
 {
 	return state_of(&r->a) == BGP_ESTABLISHED && state_of(&r->b) == BGP_ESTABLISHED;
+}
+/* A knows nobody before somebody of its range connects. */
+static bool range_up(struct rig *r)
+{
+	return r->a.peer && both_up(r);
 }
 static bool both_down(struct rig *r)
 {
@@ -320,6 +339,74 @@ static void md5(void **state)
 	assert_int_equal(bgpd_peer_password(r->b.d, 77, "x"), ERR_NOT_FOUND);
 }
 
+static uint64_t flaps_of(const struct speaker *s)
+{
+	struct bgp_peer_info i;
+
+	assert_int_equal(bgp_peer_get(bgpd_core(s->d), s->peer, &i), 0);
+	return i.flaps;
+}
+
+static bool a_alone(struct rig *r)
+{
+	return r->a.peer == 0;
+}
+
+/* The key of a range changes for who is there and for who comes later, and so it goes when there is none
+ * any more. */
+static void md5_range(void **state)
+{
+	struct rig *r = *state;
+	struct bgpd_peer_cfg b = peer_of(2, 1);
+	struct bgpd_range_cfg range = {.limit = 1, .tag = 7, .peer = peer_of(1, 2)};
+	struct ip net = ip_v4(0x7f000002);
+	char long_one[BGPD_PASSWORD_MAX + 2];
+	int err;
+
+	assert_int_equal(pfx_make(&net, 31, &range.range), 0);
+	strcpy(range.peer.password, "sesame");
+	strcpy(b.password, "sesame");
+	speaker_new(r, &r->a, 1, true);
+	speaker_new(r, &r->b, 2, false);
+	err = bgpd_range_add(r->a.d, &range);
+	if (err == -ENOPROTOOPT)
+		skip();
+	assert_int_equal(err, 0);
+	assert_int_equal(bgpd_peer_add(r->b.d, &b, &r->b.peer), 0);
+	assert_true(until(r, range_up, LIMIT));
+
+	/* At one end, and what is sent meanwhile waits for the other. */
+	assert_int_equal(bgpd_range_password(r->a.d, 7, "open"), 0);
+	originate(r, true);
+	assert_false(until(r, b_has_all, DUR_MS(200)));
+	assert_int_equal(bgpd_peer_password(r->b.d, r->b.peer, "open"), 0);
+	assert_true(until(r, b_has_all, LIMIT));
+	assert_int_equal(flaps_of(&r->a) + flaps_of(&r->b), 0);
+
+	/* The next connection has it, too. */
+	assert_int_equal(bgp_peer_reset(bgpd_core(r->b.d), r->b.peer, NULL, loop_now()), 0);
+	bgpd_kick(r->b.d);
+	assert_true(until(r, a_alone, LIMIT));
+	assert_true(until(r, range_up, LIMIT));
+
+	/* None at all, then none at one end. */
+	assert_int_equal(bgpd_range_password(r->a.d, 7, ""), 0);
+	assert_int_equal(bgpd_peer_password(r->b.d, r->b.peer, ""), 0);
+	assert_int_equal(bgp_peer_reset(bgpd_core(r->b.d), r->b.peer, NULL, loop_now()), 0);
+	bgpd_kick(r->b.d);
+	assert_true(until(r, a_alone, LIMIT));
+	assert_true(until(r, range_up, LIMIT));
+	assert_int_equal(bgpd_peer_password(r->b.d, r->b.peer, "closed"), 0);
+	assert_int_equal(bgp_peer_reset(bgpd_core(r->b.d), r->b.peer, NULL, loop_now()), 0);
+	bgpd_kick(r->b.d);
+	assert_false(until(r, range_up, DUR_SEC(2)));
+
+	memset(long_one, 'x', sizeof(long_one) - 1);
+	long_one[sizeof(long_one) - 1] = '\0';
+	assert_int_equal(bgpd_range_password(r->a.d, 8, "x"), ERR_NOT_FOUND);
+	assert_int_equal(bgpd_range_password(r->a.d, 7, long_one), ERR_RANGE);
+}
+
 /* With no descriptor left the listener waits, and goes on when there is one. */
 static void no_descriptors(void **state)
 {
@@ -429,8 +516,8 @@ int main(void)
 {
 #define NET(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {NET(routes), NET(passive), NET(unknown_caller),
-		NET(gtsm), NET(gtsm_one_side), NET(md5), NET(no_descriptors), NET(busy_port),
-		NET(deaf)};
+		NET(gtsm), NET(gtsm_one_side), NET(md5), NET(md5_range), NET(no_descriptors),
+		NET(busy_port), NET(deaf)};
 
 	if (unshare(CLONE_NEWNET) != 0) {
 		printf("no network namespaces here: %s\n", strerror(errno));
