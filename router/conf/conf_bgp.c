@@ -385,6 +385,63 @@ static void take_password(const struct take *t, const struct conf_node *v)
 		refuse(t, v->line, why);
 }
 
+/* What other speakers do and weft does not: keys and families that name it, and what there is instead. */
+#define NO_CONFED                                                                                  \
+	"confederations (RFC 5065) are not spoken", "iBGP of all routers, or an asn for each"
+#define NO_EVPN    "EVPN (RFC 7432) is not spoken", "ipv4 and ipv6; weft carries layer 3 alone"
+#define NO_FLOW    "flowspec (RFC 8955) is not spoken", "ipv4 and ipv6; filter at the neighbour"
+#define NO_TCP_AO  "TCP-AO (RFC 5925) is not spoken", "password, for TCP-MD5, and ttl-security"
+#define NO_BFD(w)  w, "the asynchronous mode, by min-tx, min-rx, multiplier, multihop"
+#define NO_VPN     "VPN families are between linked clusters alone", "ipv4 and ipv6"
+#define MAP_PEERS  "bgp.peers"
+#define MAP_BFD    "bgp.peers.bfd"
+#define MAP_FAMILY "" /* no map has that name: the row is a value of `families` */
+
+static const struct unspoken {
+	const char *map, *name, *what, *instead;
+} unspoken[] = {
+	{"bgp", "confederation", NO_CONFED},
+	{"bgp", "confederation-id", NO_CONFED},
+	{"bgp", "confederation-peers", NO_CONFED},
+	{MAP_PEERS, "confederation", NO_CONFED},
+	{MAP_PEERS, "confederation-member", NO_CONFED},
+	{"bgp", "evpn", NO_EVPN},
+	{MAP_PEERS, "evpn", NO_EVPN},
+	{MAP_FAMILY, "evpn", NO_EVPN},
+	{MAP_FAMILY, "l2vpn-evpn", NO_EVPN},
+	{"bgp", "flowspec", NO_FLOW},
+	{MAP_PEERS, "flowspec", NO_FLOW},
+	{MAP_FAMILY, "flowspec", NO_FLOW},
+	{MAP_FAMILY, "flow4", NO_FLOW},
+	{MAP_FAMILY, "flow6", NO_FLOW},
+	{MAP_FAMILY, "ipv4-flowspec", NO_FLOW},
+	{MAP_FAMILY, "ipv6-flowspec", NO_FLOW},
+	{MAP_FAMILY, "vpnv4", NO_VPN},
+	{MAP_FAMILY, "vpnv6", NO_VPN},
+	{MAP_PEERS, "tcp-ao", NO_TCP_AO},
+	{MAP_PEERS, "ao", NO_TCP_AO},
+	{MAP_PEERS, "keychain", NO_TCP_AO},
+	{MAP_BFD, "echo", NO_BFD("BFD's echo (RFC 5880 6.4) is not spoken")},
+	{MAP_BFD, "demand", NO_BFD("BFD's demand mode (RFC 5880 6.6) is not spoken")},
+	{MAP_BFD, "authentication", NO_BFD("BFD's authentication (RFC 5880 6.7) is not spoken")},
+	{MAP_BFD, "password", NO_BFD("BFD's authentication (RFC 5880 6.7) is not spoken")},
+};
+
+/* Says so and returns true if @name of the map @map is one of these. */
+static bool say_unspoken(
+	struct conf_load *l, unsigned line, const char *path, const char *map, const char *name)
+{
+	for (size_t i = 0; i < sizeof(unspoken) / sizeof(unspoken[0]); i++) {
+		const struct unspoken *u = &unspoken[i];
+
+		if (strcmp(u->map, map) != 0 || strcmp(u->name, name) != 0)
+			continue;
+		conf_error(l, line, path, u->instead, "%s", u->what);
+		return true;
+	}
+	return false;
+}
+
 static void take_families(const struct take *t, const struct conf_node *v)
 {
 	struct conf_bgp_peer *p = t->field;
@@ -398,7 +455,8 @@ static void take_families(const struct take *t, const struct conf_node *v)
 			p->ipv4 = true;
 		else if (i->kind == CONF_NODE_TEXT && strcmp(i->text, "ipv6") == 0)
 			p->ipv6 = true;
-		else
+		else if (i->kind != CONF_NODE_TEXT ||
+			 !say_unspoken(t->l, i->line, t->path, MAP_FAMILY, i->text))
 			refuse(t, i->line, "no such family");
 	}
 }
@@ -583,7 +641,9 @@ static bool read_map(struct conf_load *l, const char *path, const struct conf_no
 			i++;
 		(void)snprintf(full, sizeof(full), "%s.%s", path, conf_show(m->key, shown));
 		if (i == nkeys) {
-			conf_error(l, m->line, full, "the keys of weftd.yaml(5)", "unknown key");
+			if (!say_unspoken(l, m->line, full, path, m->key))
+				conf_error(l, m->line, full, "the keys of weftd.yaml(5)",
+					"unknown key");
 			continue;
 		}
 		if (seen[i]) {

@@ -270,7 +270,25 @@ static void refused(void **state)
 		{PEER "    bfd: {min-tx: 9}", "bgp.peers.bfd.min-tx: '9' is no interval"},
 		{PEER "    bfd: {min-rx: 60001}", "bfd.min-rx: '60001' is no interval"},
 		{PEER "    bfd: {multiplier: 0}", "bgp.peers.bfd.multiplier: '0'"},
-		{PEER "    bfd: {echo: yes}", "bgp.peers.bfd.echo: unknown key"},
+		{PEER "    bfd: {echo: yes}", "f:7: bgp.peers.bfd.echo: BFD's echo (RFC 5880 6.4) "
+					      "is not spoken; allowed: "
+					      "the asynchronous mode"},
+		{PEER "    bfd: {demand: yes}", "bgp.peers.bfd.demand: BFD's demand mode (RFC"},
+		{PEER "    bfd: {authentication: x}", "bfd.authentication: BFD's authentication"},
+		{PEER "    bfd: {tcp-ao: x}", "bgp.peers.bfd.tcp-ao: unknown key"},
+		{"bgp: {asn: 1, confederation: {id: 2}}", "f:1: bgp.confederation: confederations "
+							  "(RFC 5065) are not spoken; allowed: "
+							  "iBGP"},
+		{"bgp: {asn: 1, confederation-id: 2}", "bgp.confederation-id: confederations"},
+		{PEER "    confederation-member: yes", "confederation-member: confederations (RFC"},
+		{"bgp: {asn: 1, evpn: yes}", "bgp.evpn: EVPN (RFC 7432) is not spoken"},
+		{PEER "    families: [l2vpn-evpn]", "f:7: bgp.peers.families: EVPN (RFC 7432) is "
+						    "not spoken; allowed: ipv4 and"},
+		{PEER "    flowspec: yes", "bgp.peers.flowspec: flowspec (RFC 8955) is not spoken"},
+		{PEER "    families: [ipv4, flow4]", "families: flowspec (RFC 8955) is not"},
+		{PEER "    families: [vpnv4]", "families: VPN families are between linked"},
+		{PEER "    tcp-ao: {key: 1}",
+			"bgp.peers.tcp-ao: TCP-AO (RFC 5925) is not spoken; allowed: password"},
 		{PEER "    bfd: [yes]", "bgp.peers.bfd: an entry has keys and values"},
 		{PEER "    import: maybe", "f:7: bgp.peers.import: no policy has the name 'maybe'"},
 		{PEER "    import: {}", "import: neither a name nor a list"},
