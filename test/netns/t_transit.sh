@@ -1,7 +1,8 @@
 #!/bin/bash
 # t_transit.sh - three clusters in a chain, east - mid - west: without a word nothing goes through mid; by policy it
 # does, over one gateway of mid and over two, and the policy taken back closes it again. A direct link beside it is
-# left for the way through mid when it fails, and taken again when it works. A range that was heard of once stays
+# left for the way through mid when it fails, and taken again when it works. West, whose outside neighbour speaks for
+# parts of east and mid, is not believed. A range that was heard of once stays
 # closed: while no gateway leads there, after a restart of weftd, on members too, masquerade or not.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
@@ -52,6 +53,24 @@ bgp:
   - {cluster: mid, import: by-mid}
 CONF
 }
+# West's gateway has a neighbour on h7, and would tell mid all that it hears from there.
+west_conf() {
+	cat <<CONF
+bgp:
+  asn: 4200000005
+  router-id: 192.0.2.5
+  listen: 192.0.2.5
+  peers:
+  - {address: 192.0.2.7, asn: 64999, passive: yes, import: accept, export: reject}
+  policies:
+    by-mid:
+    - {match: {cluster: "link:mid"}, then: accept}
+    - {match: {prefix: $EAST, as-path: "^. .$"}, set: {local-preference: 50}, then: accept}
+    told: [{match: {learned: [own, crossed]}, then: accept}]
+  clusters:
+  - {cluster: mid, import: by-mid, export: told, outside: yes}
+CONF
+}
 mid_conf() { # POLICY-OF-EXPORT
 	cat <<CONF
 bgp:
@@ -62,17 +81,18 @@ bgp:
     - {match: {cluster: ["link:east", "link:west", 4200000000-4294967294]}, then: accept}
   clusters:
   - {cluster: east, export: $1}
-  - {cluster: west, export: $1}
+  - {cluster: west, export: $1, import: accept}
 CONF
 }
 
-net_underlay h1 h2 h3 h4 h5 h6
+net_underlay h1 h2 h3 h4 h5 h6 h7
 for n in 1 2; do net_pod h$n p$n $n; done
 for n in 3 4; do net_pod h$n p$n $((14 + n)); done
 for n in 5 6; do net_pod h$n p$n $((28 + n)); done
 for c in east mid west; do "$build/cli/weft" key new --out "$net_dir/$c" >/dev/null; done
 for n in 1 2; do end_conf $WEST >"$net_dir/h$n.yaml"; done
-for n in 5 6; do end_conf $EAST >"$net_dir/h$n.yaml"; done
+west_conf >"$net_dir/h5.yaml"
+{ end_conf $EAST; echo "  asn: 4200000005"; } >"$net_dir/h6.yaml"
 for n in 3 4; do mid_conf own >"$net_dir/h$n.yaml"; done
 
 step "linked in a chain, transit off"
@@ -88,6 +108,30 @@ within 10 "p6 reaches p4" pings p6 10.32.18.2
 for h in h1 h2; do not knows $h $WEST || fail "$h heard of west, transit off"; done
 for h in h5 h6; do not knows $h $EAST || fail "$h heard of east, transit off"; done
 not pings p2 10.32.34.2 || fail "p6 is reached, transit off"
+
+step "west speaks for a part of east, by its outside neighbour: refused, whatever policy says"
+mkdir "$net_dir/h7"
+in_host h7 /usr/bin/python3 "$root/test/netns/bgp_peer.py" 192.0.2.7 192.0.2.5 64999 "$net_dir/h7" >"$net_dir/h7/out" 2>&1 </dev/null &
+within 10 "the neighbour's session" eval "grep -q established '$net_dir/h7/said'"
+# 10.32.2.0/24, east's; 10.32.18.0/24, mid's, which h5 itself knows and keeps; 198.51.100.0/24 is nobody's.
+echo "update 4001010040020602010000fde7400304c0000207 180a2002180a201218c63364" >"$net_dir/h7/one.new"
+mv "$net_dir/h7/one.new" "$net_dir/h7/one.send"
+refused() { clusters "$1" "next(l for l in d['links'] if l['link'] == 'west')['refused'].get('$2', 0) > 0"; }
+within 10 "h3 refuses it as another's" refused h3 other-range
+within 10 "what is nobody's arrives" knows h4 198.51.100.0/24
+clusters h3 "next(l for l in d['links'] if l['link'] == 'west')['last_refused'] == '10.32.2.0/24'" || fail "the last one is not told"
+shows '1 other-range; last 10.32.2.0/24 .other-range' weft_at h3 status clusters || fail "not in the table: $(weft_at h3 status clusters)"
+for h in h1 h2 h3 h4; do
+	not knows $h 10.32.2.0/24 || fail "$h believes west of a part of east"
+	not knows $h 10.32.18.0/24 || fail "$h believes west of a part of mid"
+done
+for h in h1 h2; do not knows $h 198.51.100.0/24 || fail "$h heard it, transit off"; done
+for h in h3 h4; do behind $h $EAST || fail "$h has lost east"; done
+pings p4 10.32.2.2 || fail "p4 does not reach p2"
+pings p2 10.32.18.2 || fail "p2 does not reach p4"
+echo "update - - 180a2002180a201218c63364" >"$net_dir/h7/two.new"
+mv "$net_dir/h7/two.new" "$net_dir/h7/two.send"
+within 10 "what is withdrawn goes" not knows h4 198.51.100.0/24
 
 step "transit by policy"
 mid_conf all >"$net_dir/h3.yaml"
