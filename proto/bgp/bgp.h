@@ -381,6 +381,9 @@ struct bgp_peer_info {
 	uint64_t treated_as_withdraw, attrs_discarded, loops, flaps;
 	uint64_t leaks;    /* routes refused by RFC 9234 */
 	uint64_t martians; /* prefixes that can't be routed */
+	/* Sessions ended by an UPDATE that RFC 7606 has no gentler answer to, and by more prefixes than
+	 * allowed; UPDATEs with our own address as next hop. */
+	uint64_t malformed_resets, max_prefix_ends, own_next_hops;
 	size_t queued_bytes;
 };
 /* Walk the peers: start with *@it = 0; false at the end. */

@@ -245,6 +245,7 @@ static int check_max(struct bgp_peer *p, struct bgp_error *e)
 	if (p->received <= p->cfg.max_prefixes)
 		return 0;
 	p->max_hit = true;
+	p->n.max_prefix_ends++;
 	return bgp_error_set(e, NOTIFY_CEASE, CEASE_MAX_PREFIX, NULL, 0);
 }
 
@@ -298,6 +299,12 @@ static bool own_next_hop(const struct bgp_peer *p, const struct ip *nh)
 	return ip_eq(nh, &p->up->local);
 }
 
+static void refuse_own(struct bgp_peer *p, const struct bgp_mp *mp)
+{
+	p->n.own_next_hops++;
+	withdraw_all(p, mp);
+}
+
 static int announce(struct bgp_peer *p, struct bgp_update *u, struct bgp_error *e)
 {
 	struct bgp_attr_in *in = &u->attrs;
@@ -306,7 +313,7 @@ static int announce(struct bgp_peer *p, struct bgp_update *u, struct bgp_error *
 
 	if (announces(&u->announced)) {
 		if (own_next_hop(p, &a.next_hop))
-			withdraw_all(p, &u->announced);
+			refuse_own(p, &u->announced);
 		else
 			err = announce_all(p, &u->announced, &a, e);
 	}
@@ -314,7 +321,7 @@ static int announce(struct bgp_peer *p, struct bgp_update *u, struct bgp_error *
 		a.next_hop = in->reach_next_hop;
 		a.next_hop_ll = in->reach_next_hop_ll;
 		if (own_next_hop(p, &a.next_hop))
-			withdraw_all(p, &in->reach);
+			refuse_own(p, &in->reach);
 		else
 			err = announce_all(p, &in->reach, &a, e);
 	}
@@ -336,6 +343,7 @@ int bgp_session_update(struct bgp_peer *p, const uint8_t *body, size_t len, stru
 	bgp_update_decode(body, len, &from, u);
 	p->n.attrs_discarded += u->attrs.discarded;
 	if (u->attrs.fix == FIX_RESET) {
+		p->n.malformed_resets++;
 		*e = u->attrs.err;
 		return ERR_MALFORMED;
 	}

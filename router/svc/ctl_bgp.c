@@ -96,6 +96,9 @@ static void write_neighbour(const struct bgp_svc *s, struct ctl_w *w, const stru
 	ctl_w_u64(w, "attributes_discarded", i->attrs_discarded);
 	ctl_w_u64(w, "loops", i->loops);
 	ctl_w_u64(w, "martians", i->martians);
+	ctl_w_u64(w, "malformed_resets", i->malformed_resets);
+	ctl_w_u64(w, "max_prefix_ends", i->max_prefix_ends);
+	ctl_w_u64(w, "own_next_hops", i->own_next_hops);
 	ctl_w_str(w, "last_fault", i->last_fault ? i->last_fault : "");
 	ctl_w_u64(w, "flaps", i->flaps);
 	ctl_w_end(w);
@@ -491,6 +494,38 @@ static uint64_t get_flaps(const struct bgp_peer_info *i)
 {
 	return i->flaps;
 }
+static uint64_t get_treated_as_withdraw(const struct bgp_peer_info *i)
+{
+	return i->treated_as_withdraw;
+}
+static uint64_t get_attributes_discarded(const struct bgp_peer_info *i)
+{
+	return i->attrs_discarded;
+}
+static uint64_t get_malformed_resets(const struct bgp_peer_info *i)
+{
+	return i->malformed_resets;
+}
+static uint64_t get_max_prefix_ends(const struct bgp_peer_info *i)
+{
+	return i->max_prefix_ends;
+}
+static uint64_t get_loops(const struct bgp_peer_info *i)
+{
+	return i->loops;
+}
+static uint64_t get_martians(const struct bgp_peer_info *i)
+{
+	return i->martians;
+}
+static uint64_t get_own_next_hops(const struct bgp_peer_info *i)
+{
+	return i->own_next_hops;
+}
+static uint64_t get_leaks(const struct bgp_peer_info *i)
+{
+	return i->leaks;
+}
 
 void metrics_bgp(struct daemon *d, struct http_reply *r)
 {
@@ -503,6 +538,24 @@ void metrics_bgp(struct daemon *d, struct http_reply *r)
 		{"weft_bgp_accepted", "gauge", "Of these, accepted.", get_accepted},
 		{"weft_bgp_announced", "gauge", "Prefixes announced to it.", get_announced},
 		{"weft_bgp_flaps_total", "counter", "Times that the session ended.", get_flaps},
+		{"weft_bgp_treated_as_withdraw_total", "counter",
+			"UPDATEs that were taken as withdrawals (RFC 7606).",
+			get_treated_as_withdraw},
+		{"weft_bgp_attributes_discarded_total", "counter",
+			"Attributes that were discarded (RFC 7606).", get_attributes_discarded},
+		{"weft_bgp_malformed_resets_total", "counter",
+			"Sessions that a malformed UPDATE ended.", get_malformed_resets},
+		{"weft_bgp_max_prefix_ends_total", "counter",
+			"Sessions that more prefixes than allowed ended.", get_max_prefix_ends},
+		{"weft_bgp_loops_total", "counter",
+			"UPDATEs refused with our AS number, router id or cluster in them.",
+			get_loops},
+		{"weft_bgp_martians_total", "counter", "Prefixes that can not be routed.",
+			get_martians},
+		{"weft_bgp_own_next_hops_total", "counter",
+			"UPDATEs with our own address as next hop.", get_own_next_hops},
+		{"weft_bgp_leaks_total", "counter", "Routes refused by roles (RFC 9234).",
+			get_leaks},
 	};
 	struct kfib_stats k;
 

@@ -393,6 +393,7 @@ static void test_max_prefixes(void **state)
 	assert_string_equal(net_info(&s, 1, 0).last_error,
 		"sent cease: maximum number of prefixes reached (6/1)");
 	assert_int_equal(net_info(&s, 1, 0).prefixes_received, 0);
+	assert_int_equal(net_info(&s, 1, 0).max_prefix_ends, 1);
 }
 
 /* Three reflectors in a ring, each the others' client: ORIGINATOR_ID and CLUSTER_LIST end the loop

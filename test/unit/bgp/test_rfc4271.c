@@ -340,6 +340,7 @@ static void test_next_hop(void **state)
 	assert_true(has_best(NULL));
 	GIVE(&p[0], ORIGIN_, PATH_, 0x40, 3, 4, 10, 0, 0, 9);
 	assert_false(has_best(NULL));
+	assert_int_equal(info(&p[0]).own_next_hops, 2);
 	/* The next hop is peer 1's own address: it hears ours. */
 	GIVE(&p[0], ORIGIN_, PATH_, 0x40, 3, 4, 10, 0, 0, 2);
 	at = sent_attr(&p[1], AT_NEXT_HOP, &len);
@@ -528,6 +529,10 @@ static void test_martian(void **state)
 	assert_int_equal(info(&p[0]).martians, 2);
 	announce(&p[0], attrs, sizeof(attrs), NULL, nlri, 0);
 	assert_int_equal(info(&p[0]).state, BGP_ESTABLISHED);
+	assert_int_equal(info(&p[0]).malformed_resets, 0);
+	announce(&p[0], attrs, sizeof(attrs), NULL, (const uint8_t[]){33, 1, 2, 3, 4, 5}, 6);
+	assert_true(info(&p[0]).state < BGP_ESTABLISHED);
+	assert_int_equal(info(&p[0]).malformed_resets, 1);
 	finish();
 }
 
