@@ -239,7 +239,7 @@ both_ways 192.0.2.9
 json_at h1 "d['neighbours'][0]['extended_messages']" status bgp || fail "they are not negotiated"
 end
 
-step "AS numbers: local-as with replace, and BIRD's own AS in the path (allow-own-as, as-override)"
+step "AS numbers: local-as with replace, so that the path is the other AS alone"
 begin 192.0.2.9 64999 "" ""
 bird_with 64999 192.0.2.1 ""
 sed -i 's/neighbor 192.0.2.1 as 64512/neighbor 192.0.2.1 as 64777/' "$net_dir/r.bird"
