@@ -5,6 +5,7 @@
  * event is queued for the earliest deadline. Its dials: sim_dial.c. Times that a core is given are
  * the node's own, which run ahead of the simulation's by a random span per start. */
 #include "sim_node.h"
+#include "sim_ways.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -146,6 +147,7 @@ static void on_down(struct sim_node *n, const struct sess_act *a)
 	/* The handle may be given out again by the very next action: its routes go first. */
 	(void)drain_gossip(n);
 	memset(sim_node_peer(n, a->peer), 0, sizeof(struct sim_slot));
+	sim_way_parted(n);
 }
 
 static void on_recv(struct sim_node *n, const struct sess_act *a)

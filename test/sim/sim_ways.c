@@ -21,6 +21,18 @@ bool sim_way_awake(const struct sim_node *n)
 	       ts_due(ts_add(n->met, JOIN_GRACE), n->s->now);
 }
 
+/* Whom a cut parts from all that it met before it could meet others has met nobody: on its side no one
+ * needs to have heard of it. */
+void sim_way_parted(struct sim_node *n)
+{
+	bool any = false;
+
+	for (uint32_t i = 1; i < n->nslots; i++)
+		any |= n->slots[i].up;
+	if (!any && !ts_due(ts_add(n->met, JOIN_GRACE), n->s->now))
+		n->met = TS_ZERO;
+}
+
 static bool relays(const struct sim_node *n)
 {
 	return sim_way_awake(n) && !n->no_relay && !n->swallows;

@@ -13,6 +13,8 @@ struct sim_slot;
 /* Does it run, is it not stalled, and has it had time to find the others? Who knows nobody yet, and
  * whose seed is cut off, can't. */
 bool sim_way_awake(const struct sim_node *n);
+/* A session of @n ended. */
+void sim_way_parted(struct sim_node *n);
 /* Since when has there been a way between two hosts, directly or through one node that relays? Now: there
  * is none. Unlike sim_net_calm_since() one of two hosts may stand behind a translator or firewall. */
 ts_t sim_way_since(const struct sim *s, unsigned a, unsigned b);
