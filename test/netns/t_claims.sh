@@ -126,6 +126,38 @@ request h1 prefix-more family 4 >/dev/null || fail "prefix-more was refused"
 two() { ipam h1 "sum(p['self'] and p['right'] == 'claim' and p['state'] == 'in_use' for p in d['prefixes']) == 3"; }
 wait_for "a second IPv4 block" two
 
+step "a full disk: claims go on, it is told, and the file is written as soon as there is room"
+rm -rf "$net_dir/h3/state"
+mkdir "$net_dir/h3/state"
+mount -t tmpfs -o size=128k tmpfs "$net_dir/h3/state"
+umount_state() { umount "$net_dir/h3/state" 2>/dev/null || true; }
+trap 'umount_state; net_end' EXIT
+claim_start 3
+wait_for "h3 to use blocks" has_own h3
+blocks() { ipam "$1" "' '.join(sorted(p['prefix'] for p in d['prefixes'] if p['self'] and p['right'] == 'claim' and p['state'] == 'in_use'))"; }
+few=$(blocks h3)
+sum() { sha256sum <"$net_dir/h3/state/claims"; }
+before=$(sum)
+dd if=/dev/zero of="$net_dir/h3/state/filler" bs=4k 2>/dev/null || true
+request h3 prefix-more family 4 >/dev/null || fail "prefix-more was refused"
+more() { [ "$(blocks h3 | wc -w)" = 3 ]; }
+wait_for "h3 to use one more, written down or not" more
+wait_for "the others to know it" state_of h1 "$(blocks h3 | tr ' ' '\n' | grep -vxF "${few// /$'\n'}")" in_use
+log_says h3 "the claims can't be written (No space left" || fail "nothing is told of the full disk"
+shows "the claims can't be written" json_at h3 "'\n'.join(d['warnings'])" status || fail "no warning of it"
+[ "$(sum)" = "$before" ] || fail "the old file was touched"
+rm "$net_dir/h3/state/filler"
+written() { [ "$(sum)" != "$before" ]; }
+WAIT=100 wait_for "the file to be written, which is tried each 10 s" written
+many=$(blocks h3)
+kill -9 "$(cat "$net_dir/h3/pid")"
+wait_for "h3 to be gone" not kill -0 "$(cat "$net_dir/h3/pid")"
+claim_start 3
+wait_for "h3 to use blocks" has_own h3
+[ "$(blocks h3)" = "$many" ] || fail "$(blocks h3) after a restart instead of $many"
+weftd_stop h3
+umount_state
+
 step "a torn file of claims costs a block; one of another node's too"
 weftd_stop h2
 truncate -s 40 "$net_dir/h2/state/claims"
