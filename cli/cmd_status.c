@@ -142,6 +142,25 @@ static void stanza_offloads(struct out *o, const msgpack_object *d)
 	out_kv(o, OUT_PLAIN, "MTU", "%" PRIu64, ctl_get_u64(off, "mtu"));
 }
 
+/* The devices of pods that have less than the mesh carries by now. */
+static void stanza_pod_mtu(struct out *o, const msgpack_object *p)
+{
+	uint64_t n = ctl_get_u64(p, "smaller"), listed = 0;
+	const msgpack_object *item;
+	char text[TEXT];
+
+	if (n == 0)
+		return;
+	out_kv(o, OUT_WARN, "Pod MTU",
+		"%" PRIu64 " interface%s less than the mesh's %" PRIu64 ", which new pods get", n,
+		n == 1 ? " has" : "s have", ctl_get_u64(p, "mesh"));
+	for (; (item = cli_item(p, "devices", (size_t)listed)) != NULL; listed++)
+		out_kv(o, OUT_PLAIN, "", "%s %" PRIu64,
+			ctl_get_str(item, "device", text, sizeof(text)), ctl_get_u64(item, "mtu"));
+	if (listed < n)
+		out_kv(o, OUT_PLAIN, "", "and %" PRIu64 " more", n - listed);
+}
+
 /* What leaves the mesh here, and the host's own firewalls. */
 static void stanza_outside(struct out *o, const msgpack_object *k)
 {
@@ -227,6 +246,7 @@ void render_status(struct out *o, const msgpack_object *d)
 	stanza_prefixes(o, d);
 	out_gap(o);
 	stanza_offloads(o, d);
+	stanza_pod_mtu(o, ctl_get(d, "pod_mtu"));
 	out_gap(o);
 	stanza_kernel(o, d);
 	texts(o, d, "warnings", "Warning");

@@ -127,6 +127,14 @@ void kern_stats(const struct kern *k, struct kern_stats *out);
 /* MTU of the interface that the host's route to @to (IP_NONE: the default route of either family)
  * leaves by; its name in @ifname (16 bytes). ERR_NOT_FOUND. */
 int kern_underlay(struct kern *k, const struct ip *to, unsigned *mtu, char *ifname);
+/* Devices that pods are behind, by @devices (names, borrowed) or by what the CNI plugin calls them, with an MTU
+ * below @mtu: at most @max into @out, not in any order. Returns how many there are, or -errno. */
+struct kern_device_mtu {
+	char name[16];
+	unsigned mtu; /* bytes */
+};
+int kern_smaller_devices(struct kern *k, unsigned mtu, const char *const *devices, size_t n,
+	struct kern_device_mtu *out, size_t max);
 /* Addresses of this host that peers could reach: global scope, not on our TUNs and devices of own
  * prefixes, up, neither deprecated nor tentative nor temporary. At most @max; returns the count or
  * -errno. */

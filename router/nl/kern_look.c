@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "kern_int.h"
+#include "nl_nftput.h"
 #include "weft/err.h"
 
 #define LOOK_DEVS 4096 /* devices remembered by one question; a host with more: ERR_NOMEM */
@@ -100,6 +101,50 @@ static int default_route(struct kern *k, struct nl_route *out)
 		return err;
 	*out = b.route;
 	return b.found ? 0 : ERR_NOT_FOUND;
+}
+
+struct smaller {
+	unsigned mtu;
+	const char *const *devices;
+	size_t ndevices, max;
+	struct kern_device_mtu *out;
+	int count;
+};
+
+static bool has_pods(const struct smaller *s, const struct nl_link *l)
+{
+	if (strncmp(l->name, NL_NFT_WEFT_PODS, strlen(NL_NFT_WEFT_PODS)) == 0)
+		return true;
+	for (size_t i = 0; i < s->ndevices; i++)
+		if (strcmp(l->name, s->devices[i]) == 0)
+			return true;
+	return false;
+}
+
+static int smaller_seen(void *ctx, const struct nlmsghdr *nlh)
+{
+	struct smaller *s = ctx;
+	struct nl_link l;
+
+	if (nl_link_parse(nlh, &l) != 0 || l.mtu >= s->mtu || !has_pods(s, &l))
+		return 0;
+	if ((size_t)s->count < s->max) {
+		struct kern_device_mtu *to = &s->out[s->count];
+
+		memcpy(to->name, l.name, sizeof(to->name));
+		to->mtu = l.mtu;
+	}
+	s->count++;
+	return 0;
+}
+
+int kern_smaller_devices(struct kern *k, unsigned mtu, const char *const *devices, size_t n,
+	struct kern_device_mtu *out, size_t max)
+{
+	struct smaller s = {mtu, devices, n, max, out, 0};
+	int err = nl_link_dump(&k->x, smaller_seen, &s);
+
+	return err != 0 ? err : s.count;
 }
 
 bool kern_is_tunnel(struct kern *k, const char *ifname)

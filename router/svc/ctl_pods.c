@@ -112,6 +112,44 @@ void pods_network(struct daemon *d, struct ctl_w *w)
 	ctl_w_end(w);
 }
 
+/* --- lag --- */
+
+#define DEVICES_MAX 256 /* of own prefixes, that are looked at */
+
+/* The devices of all segments' own prefixes. Returns the count. */
+static size_t prefix_devices(struct daemon *d, const char *out[DEVICES_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 1; i < d->nsegments; i++)
+		for (size_t k = 0; k < d->segments[i].nprefixes && n < DEVICES_MAX; k++)
+			if (d->segments[i].prefixes[k].device[0])
+				out[n++] = d->segments[i].prefixes[k].device;
+	return n;
+}
+
+void pods_mtu(struct daemon *d, struct ctl_w *w)
+{
+	struct kern_device_mtu lag[PODS_MTU_LISTED];
+	const char *devices[DEVICES_MAX];
+	unsigned mtu = segment_find(d, VNI_DEFAULT)->mtu; /* all segments' */
+	int n = kern_smaller_devices(
+		d->kern, mtu, devices, prefix_devices(d, devices), lag, PODS_MTU_LISTED);
+
+	ctl_w_map(w, "pod_mtu");
+	ctl_w_u64(w, "mesh", mtu);
+	ctl_w_u64(w, "smaller", n > 0 ? (uint64_t)n : 0);
+	ctl_w_array(w, "devices");
+	for (int i = 0; i < n && i < PODS_MTU_LISTED; i++) {
+		ctl_w_map(w, NULL);
+		ctl_w_str(w, "device", lag[i].name);
+		ctl_w_u64(w, "mtu", lag[i].mtu);
+		ctl_w_end(w);
+	}
+	ctl_w_end(w);
+	ctl_w_end(w);
+}
+
 /* --- the pool --- */
 
 ts_t pods_now(void)

@@ -19,6 +19,10 @@ void pods_totals(struct daemon *d, struct ctl_w *w);
 /* Who has which address, with what the runtime said of the pod: the array "attachments" of status
  * ipam. */
 void pods_list(struct daemon *d, struct ctl_w *w);
+#define PODS_MTU_LISTED 64
+/* Pods that could have a larger MTU, since the mesh carries more now than when they were made: the map
+ * "pod_mtu" of status. */
+void pods_mtu(struct daemon *d, struct ctl_w *w);
 void metrics_pods(struct daemon *d, struct http_reply *r);
 
 #endif

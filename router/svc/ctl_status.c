@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "weft/err.h"
+#include "ctl_pods.h"
 #include "ctl_status.h"
 #include "member.h"
 
@@ -160,6 +161,7 @@ static void overview_membership(struct daemon *d, struct ctl_w *w)
 	ctl_w_u64(w, "storms", m.storms);
 	ctl_w_u64(w, "deaths", m.deaths);
 	ctl_w_u64(w, "false_alarms", m.false_alarms);
+	ctl_w_u64(w, "bridges", m.bridges);
 	ctl_w_end(w);
 }
 
@@ -315,6 +317,7 @@ void status_overview(struct daemon *d, struct ctl_w *w, const char *key)
 	overview_membership(d, w);
 	overview_prefixes(d, w);
 	overview_offloads(d, w);
+	pods_mtu(d, w);
 	overview_kernel(d, w);
 	dp_counters(d->dp, &c);
 	ctl_w_map(w, "traffic");
@@ -634,6 +637,7 @@ size_t status_member_counters(struct daemon *d, struct gossip_counter out[GOSSIP
 		{"self_refutes", m.self_refutes},
 		{"held_by_heard", m.held_by_heard},
 		{"stalls", m.stalls},
+		{"bridges", m.bridges},
 		{"probes", m.probes},
 		{"acks", m.acks},
 		{"indirect", m.indirect},

@@ -253,7 +253,10 @@ def case_configuration():
     bad(7, 'CHECK', pod, says='prevResult')
     r = good('ADD', pod, conf(somethingNew={'a': 1}, mtu=1300, ipam={}))
     expect(r['interfaces'][0]['mtu'] == 1300 and 'mtu 1300' in pod.sh('ip link show eth0'), 'mtu', r)
+    lag = json.loads(weft('-o', 'json', 'status'))['pod_mtu']
+    expect(lag['smaller'] == 1 and lag['devices'] == [{'device': r['interfaces'][0]['name'], 'mtu': 1300}], 'pod_mtu', lag)
     good('DEL', pod)
+    expect(json.loads(weft('-o', 'json', 'status'))['pod_mtu']['smaller'] == 0, 'pod_mtu of no pod')
     clean()
 
 

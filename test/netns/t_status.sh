@@ -114,6 +114,21 @@ grep -qE '[a-z]=[a-z]' "$net_dir/text" && fail "glued words in weft status"
 TERM=xterm NO_COLOR= script -qec "$weft --socket $net_dir/h1/run/weft.sock status" /dev/null </dev/null >"$net_dir/text" 2>/dev/null || true
 grep -q $'\e\[' "$net_dir/text" || fail "no colour on a terminal"
 
+step "the underlay's MTU grows: which pods have less than the mesh carries now"
+json_at h1 "d['pod_mtu'] == {'mesh': 1436, 'smaller': 0, 'devices': []}" status || fail "pods lag behind nothing"
+weft_at h1 status | grep -q 'Pod MTU' && fail "status tells of a lag that there isn't"
+ip -n "$(ns_of h1)" link set u0 mtu 9000
+wait_for "status to name the pod's device" json_at h1 "d['pod_mtu'] == {'mesh': 8936, 'smaller': 1, 'devices': [{'device': 'eth-p1', 'mtu': 1436}]} and d['offloads']['mtu'] == 8936" status
+weft_at h1 status >"$net_dir/text"
+grep -q "Pod MTU: 1 interface has less than the mesh's 8936" "$net_dir/text" && grep -q '  eth-p1 1436$' "$net_dir/text" ||
+	{ cat "$net_dir/text"; fail "weft status does not tell which pods lag"; }
+weft_at h1 -o json status | shape status || fail "weft status is not as docs/json.md says"
+ip -n "$(ns_of h1)" link set eth-p1 mtu 8936
+json_at h1 "d['pod_mtu']['smaller'] == 0" status || fail "a pod that has what the mesh carries is told of"
+ip -n "$(ns_of h1)" link set u0 mtu 1500
+wait_for "the mesh's MTU to follow" json_at h1 "d['pod_mtu']['mesh'] == 1436" status
+ip -n "$(ns_of h1)" link set eth-p1 mtu 1436
+
 step "report: everything, and no secret"
 weft_at h1 report >"$net_dir/report"
 secret=$(cat "$net_dir/secret")

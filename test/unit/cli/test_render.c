@@ -116,6 +116,16 @@ static void put_offloads_kernel_traffic(struct ctl_w *w)
 	ctl_w_u64(w, "side_ports", 0);
 	ctl_w_u64(w, "mtu", 1420);
 	ctl_w_end(w);
+	ctl_w_map(w, "pod_mtu");
+	ctl_w_u64(w, "mesh", 1420);
+	ctl_w_u64(w, "smaller", 2);
+	ctl_w_array(w, "devices");
+	ctl_w_map(w, NULL);
+	ctl_w_str(w, "device", "wpod6tdhnoefjw6");
+	ctl_w_u64(w, "mtu", 1400);
+	ctl_w_end(w);
+	ctl_w_end(w);
+	ctl_w_end(w);
 	ctl_w_map(w, "kernel");
 	ctl_w_u64(w, "routes", 6);
 	ctl_w_u64(w, "rules", 4);
@@ -225,6 +235,9 @@ static struct ctl_w *status_data(bool ready)
 	"            Off: tun_uso (the kernel has none)\n"                                         \
 	"        Workers: 2, source ports 0\n"                                                     \
 	"            MTU: 1420\n"                                                                  \
+	"        Pod MTU: 2 interfaces have less than the mesh's 1420, which new pods get\n"       \
+	"                 wpod6tdhnoefjw6 1400\n"                                                  \
+	"                 and 1 more\n"                                                            \
 	"\n"                                                                                       \
 	"         Kernel: 6 routes, 4 rules, 1 repaired, 0 errors\n"                               \
 	"        NOTRACK: off (no nf_tables)\n"                                                    \

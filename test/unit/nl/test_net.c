@@ -298,6 +298,8 @@ static void overlaps(void **state)
 
 static void underlay(void **state)
 {
+	static const char *const devices[] = {"eth0"};
+	struct kern_device_mtu lag[1];
 	struct kern *k;
 	struct kern_cfg c = cfg();
 	struct ip out[8], to = A("192.0.2.9"), to6 = A("2001:db8::9"), mesh = A("10.2.0.5"),
@@ -363,6 +365,13 @@ static void underlay(void **state)
 	assert_string_equal(ip_fmt(&out[1], text), "192.0.2.7");
 	assert_string_equal(ip_fmt(&out[2], text), "2001:db8::1");
 	assert_int_equal(kern_host_addrs(k, out, 1), 1);
+	/* Named devices alone, and only what is smaller. */
+	assert_int_equal(kern_smaller_devices(k, mtu, devices, 1, lag, 1), 0);
+	assert_int_equal(kern_smaller_devices(k, mtu + 1, devices, 1, lag, 0), 1);
+	assert_int_equal(kern_smaller_devices(k, mtu + 1, devices, 1, lag, 1), 1);
+	assert_string_equal(lag[0].name, "eth0");
+	assert_int_equal(lag[0].mtu, mtu);
+	assert_int_equal(kern_smaller_devices(k, mtu + 1, NULL, 0, lag, 1), 0);
 	kern_close(k);
 }
 
