@@ -252,7 +252,7 @@ double sim_await_agreement(struct sim *s)
 			sim_trace(s, -1, -1, "agreement", 0);
 			return secs(ts_sub(s->now, begin));
 		}
-		/* What was claimed meanwhile has as much time to be known. */
+		/* What was claimed meanwhile, or is reached elsewhere, has as much time to be known. */
 		end = ts_min(last,
 			ts_add(ts_before(begin, s->changed) ? s->changed : begin, s->cfg.converge));
 		if (ts_due(end, s->now)) {

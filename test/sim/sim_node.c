@@ -393,6 +393,9 @@ static void housekeeping(struct sim_node *n, ts_t now)
 	if (sim_sess_core(n->sess))
 		sess_set_wall(sim_sess_core(n->sess), wall_now(n), now);
 	sim_own_wall(n->own, wall_now(n) / 1000000000, now);
+	if (n->told.ip.family != IP_NONE && !ep_eq(&n->told, &ep))
+		n->s->changed = n->s->now;
+	n->told = ep;
 	(void)gossip_set_endpoints(n->gossip, &ep, 1, now);
 	sim_path_refresh(n->path, now);
 	save_peers(n);
@@ -702,6 +705,7 @@ static void on_start(struct sim *s, struct sim_event *e)
 	n->boots++;
 	n->started = s->now;
 	n->met = TS_ZERO;
+	n->told.ip.family = IP_NONE;
 	n->stalled_until = TS_ZERO;
 	sim_net_disturb(s->net, n->index, s->now);
 	sim_trace(s, (int)n->index, -1, "start", (int64_t)n->disk.epoch);

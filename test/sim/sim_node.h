@@ -95,10 +95,11 @@ struct sim_node {
 	bool no_relay; /* --relay no */
 	bool swallows; /* it says that it relays, and doesn't */
 	unsigned boots;
-	uint64_t mono; /* its monotonic clock is ahead of the simulation's by so much */
-	int64_t wall;  /* its wall clock is off by so much, in ns */
-	ts_t started;  /* of this life; simulation time, as all times here but target's and *_at */
-	ts_t met;      /* the first session of this life; zero: none yet */
+	uint64_t mono;  /* its monotonic clock is ahead of the simulation's by so much */
+	int64_t wall;   /* its wall clock is off by so much, in ns */
+	ts_t started;   /* of this life; simulation time, as all times here but target's and *_at */
+	ts_t met;       /* the first session of this life; zero: none yet */
+	struct ep told; /* the endpoint that it publishes; family IP_NONE: none yet */
 	ts_t stalled_until, deaf_until;
 	struct sim_disk disk, before; /* before: as of the start before this one */
 	struct identity id;
