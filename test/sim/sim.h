@@ -101,7 +101,7 @@ struct sim {
 	bool joined;        /* sim_join() came to its end */
 	struct map *by_key; /* key of a running node: struct sim_node */
 	struct route_names *routes;
-	ts_t changed;           /* a node claimed or gave up something, or published another endpoint */
+	ts_t changed; /* a node claimed or gave up something, or published another endpoint */
 	struct sim_node *clone; /* the last that got another one's disk */
 	struct truth *truth;
 	struct sim_faults *faults;
