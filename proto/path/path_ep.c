@@ -2,8 +2,8 @@
  *
  * A node that is wanted and has no session: its endpoints one after the other (configured, said by
  * itself, seen by us and others), up to DIALS_MAX per round; from the second step on common peers
- * are asked to arrange a simultaneous open; then relays are looked for, and the session is made
- * through them. It is not the end: a relayed session in use goes on trying the direct way
+ * are asked to arrange a simultaneous open; then relays are looked for, an endpoint being dialled again
+ * now and then, and the session is made through them. It is not the end: a relayed session in use goes on trying the direct way
  * (path_route.c), and asks the other side, over the relay, to open at the same time.
  *
  * A simultaneous open: who wants sends PUNCH with its endpoints to a common peer. That peer sends
@@ -27,9 +27,10 @@
 #define CONNECT_RETRY DUR_SEC(5) /* between rounds, doubled up to tune.connect_retry_max */
 #define CONNECT_SOON  DUR_SEC(1) /* until the next one, when somebody hurries */
 #define SEARCH_TIME   DUR_SEC(15)
-#define STEP_RELAY    100 /* connect_step: relays are being looked for */
-#define STEP_RELAYED  101 /* dialling through relays */
-#define STEP_WAIT     102 /* until the next round */
+#define REDIAL        DUR_SEC(3) /* an endpoint, while relays are looked for */
+#define STEP_RELAY    100        /* connect_step: relays are being looked for */
+#define STEP_RELAYED  101        /* dialling through relays */
+#define STEP_WAIT     102        /* until the next round */
 
 bool ep_usable(const struct path *p, const struct ep *ep)
 {
@@ -298,7 +299,9 @@ static void look_for_relays(struct path *p, struct peer *pr, ts_t now)
 {
 	/* Long enough for a search at every depth, each with its "later"s. */
 	pr->connect_step = STEP_RELAY;
-	pr->connect_at = ts_add(now, SEARCH_TIME);
+	pr->search_until = ts_add(now, SEARCH_TIME);
+	pr->connect_at = pr->redial_at = ts_add(now, REDIAL);
+	pr->redials = 0;
 	pr->search_depth = 0;
 	pr->search_at = TS_NEVER;
 	pr->search_backoff = DUR_NS(0);
@@ -414,6 +417,26 @@ static void relayed_failed(struct path *p, struct peer *pr, ts_t now)
 		look_for_relays(p, pr, now);
 }
 
+/* Relays say "later", or none is left to ask, and what kept the direct way from working may be over. */
+static void search_goes_on(struct path *p, struct peer *pr, ts_t now)
+{
+	const struct cand *c;
+
+	if (ts_due(pr->search_until, now)) {
+		connect_wait(p, pr, now);
+		return;
+	}
+	if (ts_due(pr->redial_at, now)) {
+		pr->redial_at = ts_add(now, REDIAL);
+		c = dialable(p, pr, pr->redials++ % DIALS_MAX);
+		if (!c)
+			c = dialable(p, pr, 0);
+		if (c)
+			dial(p, pr, c, now);
+	}
+	pr->connect_at = ts_min(pr->redial_at, pr->search_until);
+}
+
 /* The next step of a round. */
 static void connect_tick(struct path *p, struct peer *pr, ts_t now)
 {
@@ -434,7 +457,7 @@ static void connect_tick(struct path *p, struct peer *pr, ts_t now)
 		pr->punched = false;
 		break;
 	case STEP_RELAY:
-		connect_wait(p, pr, now);
+		search_goes_on(p, pr, now);
 		return;
 	case STEP_RELAYED:
 		relayed_failed(p, pr, now);

@@ -165,6 +165,8 @@ struct peer {
 	ts_t asked_until; /* wanted for others */
 	ts_t connect_at;  /* TS_NEVER: nothing to do */
 	unsigned connect_step;
+	ts_t search_until, redial_at; /* while relays are looked for */
+	uint8_t redials;
 	bool punched; /* in this round */
 	dur_t connect_backoff;
 	struct ep connect_ep;

@@ -548,6 +548,31 @@ static void test_relays_in_vain(void **state)
 	}
 }
 
+/* No relay knows a way, and goes on being asked. Meanwhile the direct way works again: nobody has to say so. */
+static void test_redial(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		struct net *t = net_new(5, seed);
+
+		net_start(t, 1500);
+		for (unsigned r = 2; r < 5; r++) {
+			join(t, 0, r);
+			cut_both(t, r, 1, true);
+		}
+		cut_both(t, 0, 1, true);
+		assert_int_equal(path_want(t->n[0].p, &t->n[1].key, t->now), 0);
+		run(t, 3000 + (int64_t)seed * 300);
+		assert_false(t->n[0].link[1].up);
+		t->n[0].dial[1].on = false; /* that dial is over */
+		cut_both(t, 0, 1, false);
+		run(t, 4000);
+		if (!t->n[0].link[1].up)
+			fail_msg("seed %u", (unsigned)seed);
+		net_free(t);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -566,6 +591,7 @@ int main(void)
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_hasten),
 		cmocka_unit_test(test_relays_in_vain),
+		cmocka_unit_test(test_redial),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
