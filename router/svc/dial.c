@@ -355,10 +355,8 @@ void dial_self(struct daemon *d, const struct ep *ep)
 	if (!ours)
 		daemon_warn(d,
 			"%s answers with the key of this node (%s): a copied disk, or an address "
-			"of "
-			"this host that isn't on an interface; if it is another machine, stop it "
-			"and "
-			"remove its identity file",
+			"of this host that isn't on an interface; if it is another machine, stop "
+			"it and remove its identity file",
 			ep_fmt(ep, text), here);
 }
 

@@ -325,7 +325,6 @@ static void save_known(struct daemon *d, struct wr *w)
 	while (peers_next(d, &handle, &p))
 		if (p->up && !p->foreign && !p->ep.scope && !save_peer(w, &p->key, &p->ep))
 			return;
-	it = 0;
 	while (gossip_node_next(d->gossip, &it, &n)) {
 		const struct ep *at = endpoint_of(d, &n);
 

@@ -191,11 +191,56 @@ static void absent(void **state)
 	conf_free(&c);
 }
 
+struct refusal {
+	const char *text, *says;
+};
+
+static void check_refused(const struct refusal *rows, size_t n)
+{
+	char err[2000];
+	struct conf c;
+
+	for (size_t i = 0; i < n; i++) {
+		if (load(rows[i].text, &c, err) != ERR_CONFIG)
+			fail_msg("accepted: %s", rows[i].text);
+		if (!strstr(err, rows[i].says))
+			fail_msg("%s\nsays: %s\nnot:  %s", rows[i].text, err, rows[i].says);
+		assert_null(c.bgp);
+	}
+}
+
+/* What other speakers do and weft does not is refused with a word of its own. */
+static void unspoken(void **state)
+{
+	static const struct refusal rows[] = {
+		{PEER "    bfd: {echo: yes}", "f:7: bgp.peers.bfd.echo: BFD's echo (RFC 5880 6.4) "
+					      "is not spoken; allowed: "
+					      "the asynchronous mode"},
+		{PEER "    bfd: {demand: yes}", "bgp.peers.bfd.demand: BFD's demand mode (RFC"},
+		{PEER "    bfd: {authentication: x}", "bfd.authentication: BFD's authentication"},
+		{PEER "    bfd: {tcp-ao: x}", "bgp.peers.bfd.tcp-ao: unknown key"},
+		{"bgp: {asn: 1, confederation: {id: 2}}", "f:1: bgp.confederation: confederations "
+							  "(RFC 5065) are not spoken; allowed: "
+							  "iBGP"},
+		{"bgp: {asn: 1, confederation-id: 2}", "bgp.confederation-id: confederations"},
+		{PEER "    confederation-member: yes", "confederation-member: confederations (RFC"},
+		{"bgp: {asn: 1, evpn: yes}", "bgp.evpn: EVPN (RFC 7432) is not spoken"},
+		{PEER "    families: [l2vpn-evpn]", "f:7: bgp.peers.families: EVPN (RFC 7432) is "
+						    "not spoken; allowed: ipv4 and"},
+		{PEER "    flowspec: yes", "bgp.peers.flowspec: flowspec (RFC 8955) is not spoken"},
+		{PEER "    families: [ipv4, flow4]", "families: flowspec (RFC 8955) is not"},
+		{PEER "    families: [vpnv4]", "families: VPN families are between linked"},
+		{PEER "    tcp-ao: {key: 1}",
+			"bgp.peers.tcp-ao: TCP-AO (RFC 5925) is not spoken; allowed: password"},
+	};
+
+	(void)state;
+	check_refused(rows, COUNT(rows));
+}
+
 static void refused(void **state)
 {
-	static const struct {
-		const char *text, *says;
-	} rows[] = {
+	static const struct refusal rows[] = {
 		{"bgp: yes", "f:1: bgp: an entry has keys and values"},
 		{"bgp:\n  listen: 192.0.2.1", "f:2: bgp.asn: missing"},
 		{"bgp: {asn: 0}", "f:1: bgp.asn: '0' is reserved"},
@@ -270,25 +315,6 @@ static void refused(void **state)
 		{PEER "    bfd: {min-tx: 9}", "bgp.peers.bfd.min-tx: '9' is no interval"},
 		{PEER "    bfd: {min-rx: 60001}", "bfd.min-rx: '60001' is no interval"},
 		{PEER "    bfd: {multiplier: 0}", "bgp.peers.bfd.multiplier: '0'"},
-		{PEER "    bfd: {echo: yes}", "f:7: bgp.peers.bfd.echo: BFD's echo (RFC 5880 6.4) "
-					      "is not spoken; allowed: "
-					      "the asynchronous mode"},
-		{PEER "    bfd: {demand: yes}", "bgp.peers.bfd.demand: BFD's demand mode (RFC"},
-		{PEER "    bfd: {authentication: x}", "bfd.authentication: BFD's authentication"},
-		{PEER "    bfd: {tcp-ao: x}", "bgp.peers.bfd.tcp-ao: unknown key"},
-		{"bgp: {asn: 1, confederation: {id: 2}}", "f:1: bgp.confederation: confederations "
-							  "(RFC 5065) are not spoken; allowed: "
-							  "iBGP"},
-		{"bgp: {asn: 1, confederation-id: 2}", "bgp.confederation-id: confederations"},
-		{PEER "    confederation-member: yes", "confederation-member: confederations (RFC"},
-		{"bgp: {asn: 1, evpn: yes}", "bgp.evpn: EVPN (RFC 7432) is not spoken"},
-		{PEER "    families: [l2vpn-evpn]", "f:7: bgp.peers.families: EVPN (RFC 7432) is "
-						    "not spoken; allowed: ipv4 and"},
-		{PEER "    flowspec: yes", "bgp.peers.flowspec: flowspec (RFC 8955) is not spoken"},
-		{PEER "    families: [ipv4, flow4]", "families: flowspec (RFC 8955) is not"},
-		{PEER "    families: [vpnv4]", "families: VPN families are between linked"},
-		{PEER "    tcp-ao: {key: 1}",
-			"bgp.peers.tcp-ao: TCP-AO (RFC 5925) is not spoken; allowed: password"},
 		{PEER "    bfd: [yes]", "bgp.peers.bfd: an entry has keys and values"},
 		{PEER "    import: maybe", "f:7: bgp.peers.import: no policy has the name 'maybe'"},
 		{PEER "    import: {}", "import: neither a name nor a list"},
@@ -302,17 +328,9 @@ static void refused(void **state)
 			"f:4: bgp.peers.passive: nobody could connect"},
 		{MIN "  peers:\n  - address: fe80::1\n    asn: 1", "fe80::1 is link-local"},
 	};
-	char err[2000];
-	struct conf c;
 
 	(void)state;
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		if (load(rows[i].text, &c, err) != ERR_CONFIG)
-			fail_msg("accepted: %s", rows[i].text);
-		if (!strstr(err, rows[i].says))
-			fail_msg("%s\nsays: %s\nnot:  %s", rows[i].text, err, rows[i].says);
-		assert_null(c.bgp);
-	}
+	check_refused(rows, COUNT(rows));
 }
 
 /* A password that is refused is not repeated in the message. */
@@ -392,6 +410,7 @@ int main(void)
 		cmocka_unit_test(clusters),
 		cmocka_unit_test(absent),
 		cmocka_unit_test(refused),
+		cmocka_unit_test(unspoken),
 		cmocka_unit_test(password_hidden),
 		cmocka_unit_test(prefixes),
 		cmocka_unit_test(bfd),
