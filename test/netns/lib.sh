@@ -45,6 +45,7 @@ net_cleanup() {
 		for p in $(ip netns pids "$ns" 2>/dev/null || true); do kill -9 "$p" 2>/dev/null || true; done
 		ip netns del "$ns" 2>/dev/null || true
 	done
+	for ns in $(awk -v dir="$net_dir/" 'index($2, dir) == 1 {print $2}' /proc/mounts); do umount "$ns" || true; done
 	[ -n "$net_dir" ] && [ "${NET_KEEP_FILES:-no}" = no ] && rm -rf "$net_dir"
 	return 0
 }
@@ -127,6 +128,13 @@ weftd_start() {
 	disown
 	wait_for "weftd on $h" weftd_answers_or_died "$h" || { weftd_log "$h"; return 1; }
 	weftd_running "$h" || { weftd_log "$h"; return 1; }
+}
+
+# HOST's state directory is an empty file system of SIZE from now on, which net_cleanup unmounts. small_state HOST SIZE
+small_state() {
+	rm -rf "$net_dir/$1/state"
+	mkdir "$net_dir/$1/state"
+	mount -t tmpfs -o size="$2" tmpfs "$net_dir/$1/state"
 }
 
 weftd_log() { echo "--- log of $1" >&2; tail -"${2:-30}" "$net_dir/$1/log" >&2; }

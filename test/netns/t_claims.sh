@@ -127,11 +127,7 @@ two() { ipam h1 "sum(p['self'] and p['right'] == 'claim' and p['state'] == 'in_u
 wait_for "a second IPv4 block" two
 
 step "a full disk: claims go on, it is told, and the file is written as soon as there is room"
-rm -rf "$net_dir/h3/state"
-mkdir "$net_dir/h3/state"
-mount -t tmpfs -o size=128k tmpfs "$net_dir/h3/state"
-umount_state() { umount "$net_dir/h3/state" 2>/dev/null || true; }
-trap 'umount_state; net_end' EXIT
+small_state h3 128k
 claim_start 3
 wait_for "h3 to use blocks" has_own h3
 blocks() { ipam "$1" "' '.join(sorted(p['prefix'] for p in d['prefixes'] if p['self'] and p['right'] == 'claim' and p['state'] == 'in_use'))"; }
@@ -156,7 +152,7 @@ claim_start 3
 wait_for "h3 to use blocks" has_own h3
 [ "$(blocks h3)" = "$many" ] || fail "$(blocks h3) after a restart instead of $many"
 weftd_stop h3
-umount_state
+umount "$net_dir/h3/state"
 
 step "a torn file of claims costs a block; one of another node's too"
 weftd_stop h2

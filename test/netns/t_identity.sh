@@ -174,11 +174,7 @@ refused_secret "$net_dir/none" "can't read --secret-file $net_dir/none: No such 
 refused_secret "$net_dir" "can't read --secret-file"
 
 step "a full state directory: the old file stays, the daemon goes on or says why not"
-rm -rf "$net_dir/h3/state"
-mkdir "$net_dir/h3/state"
-mount -t tmpfs -o size=64k tmpfs "$net_dir/h3/state"
-umount_state() { umount "$net_dir/h3/state" 2>/dev/null || true; }
-trap 'umount_state; net_end' EXIT
+small_state h3 64k
 cp -a "$net_dir/good/." "$net_dir/h3/state/"
 sum=$(cd "$net_dir/h3/state" && sha256sum identity epoch cluster peers)
 dd if=/dev/zero of="$net_dir/h3/state/filler" bs=4k 2>/dev/null || true
