@@ -55,7 +55,9 @@ none_up() { for a in "${peers[@]}"; do not established h1 $a || return 1; done; 
 settled() { both_up && for a in "${peers[@]}"; do neighbour_is h1 $a graceful_restart ready || return 1; done; }
 weft_has() { kernel_has h1 198.51.100.0/24 'via 192\.0\.2\.9' && kernel_has h1 2001:db8:c::/64 'via 2001:db8::9'; }
 bird_recovered() { ! birdc_at r show status | grep -q "in progress"; }
-bird_fresh() { ! birdc_at r show route all | grep -qi stale; }
+# Not before BIRD has our End-of-RIB: who restarts a second time without it loses its routes (RFC 4724
+# section 4.2: what is still stale is deleted then), and `show route` doesn't tell what is stale.
+bird_fresh() { ! birdc_at r show protocols all | grep -q "Neighbor graceful restart active"; }
 bird_has_ours() { bird_has r 10.32.1.0/24 via && bird_has r fd32:0:0:1::/64 via; }
 
 # Traffic in both families, 100 packets a second each; how many were lost, when it ends.
@@ -108,7 +110,7 @@ for how in KILL TERM; do
 	traffic_start
 	: >"$net_dir/r.says"
 	weftd_stop h1 $how
-	bird_has_ours || fail "BIRD has dropped our routes"
+	bird_has_ours || fail "BIRD has dropped our routes: $(tail -n 4 "$net_dir/r.says")"
 	weft_has || fail "the kernel has dropped BIRD's routes"
 	SEED="" weft_bgp 1
 	wait_for "both sessions" settled
