@@ -50,6 +50,8 @@
 #define LIM_PREFIXES_PER_NODE  1024   /* summed over records */
 #define LIM_PREFIXES           131072 /* summed over nodes: the record is kept, prefixes unused */
 #define LIM_ENDPOINTS_PER_NODE 16
+/* the highest start counter: no node comes to it; above it a record is refused, counted, its teller told */
+#define LIM_EPOCH              ((uint64_t)1 << 48)
 #define LIM_NODES              8192
 #define LIM_GRAVES             4096 /* dropped nodes that are remembered: the oldest goes */
 #define LIM_FORGOTTEN          4096 /* nodes that others said to forget: the oldest goes */
@@ -65,6 +67,8 @@
 /* nodes that a link may hold dead unproved, at once and then one per 10 s: ignored, counted */
 #define LIM_MEMBER_NOTICES    1024
 #define LIM_MEMBER_LIES       6 /* refuted suspicions of a node: its others don't count */
+#define LIM_INCARNATION                                                                            \
+	((uint64_t)1 << 62) /* above it a fact is refused, counted, its teller told */
 
 /* Control socket and HTTP */
 #define LIM_CTL_CLIENTS       32

@@ -357,6 +357,8 @@ static bool next_notice(struct gossip *g, struct gossip_act *out)
 	memcpy(out->name, g->told.name, sizeof(out->name));
 	out->eps = g->told.eps;
 	out->neps = g->told.neps;
+	out->epoch = g->told.epoch;
+	out->lie = g->told.lie;
 	return true;
 }
 

@@ -57,13 +57,30 @@ enum gossip_act_type {
 	GOSSIP_NAME_CONFLICT, /* node, name: it bears our name or another's (other); eps[0] its
 				   address, eps[1] the other's; family IP_NONE where unknown. Told
 				   again each minute while it lasts */
-	GOSSIP_KEY_CLONE,     /* our own key publishes elsewhere: eps[0], if known */
-	GOSSIP_EPOCH,         /* epoch: store and fsync, then call gossip_epoch_stored */
-	GOSSIP_FORGOTTEN,     /* node, name: gone, and a person said somewhere that nobody waits for
+	/* Our own key publishes elsewhere: eps[0], if known. epoch: 0, or LIM_EPOCH: there is nothing above
+	 * what it published, so that nobody believes us any more */
+	GOSSIP_KEY_CLONE,
+	GOSSIP_EPOCH,     /* epoch: store and fsync, then call gossip_epoch_stored */
+	GOSSIP_FORGOTTEN, /* node, name: gone, and a person said somewhere that nobody waits for
 				   it: its lease ends. Ourselves: others were told so of us, at
-				   at_secs (Unix time), after claims of ours were made */
+				   at_secs (Unix time), by other, after claims of ours were made */
 	GOSSIP_PREFIX_CONFLICT, /* node, prefix: not routed, since other's overlapping claim is
 				   stronger. node may be this node itself */
+	GOSSIP_LIAR, /* node, lie; eps[0]: where its link came from, neps 0 if it has none. Told again each
+			minute while it goes on */
+};
+
+/* What a node does that an honest one doesn't. */
+enum gossip_lie {
+	GOSSIP_LIE_FORGED,    /* tells on what has a false signature */
+	GOSSIP_LIE_FOREIGN,   /* tells on records of another cluster */
+	GOSSIP_LIE_SENSELESS, /* its messages make no sense */
+	GOSSIP_LIE_FUTURE,    /* tells of epochs or incarnations that no node comes to */
+	GOSSIP_LIE_FLOOD,     /* says more than is heard */
+	GOSSIP_LIE_PREFIXES,  /* publishes more prefixes than are used */
+	GOSSIP_LIE_SUSPECTS,  /* suspects nodes that live: it is not believed for now */
+	GOSSIP_LIE_TWICE, /* begins anew again and again, or says two things under one version */
+	GOSSIP_LIES
 };
 
 struct gossip_act {
@@ -76,6 +93,7 @@ struct gossip_act {
 	const uint8_t *buf;
 	size_t len;
 	uint64_t epoch, at_secs;
+	enum gossip_lie lie;
 };
 
 /* A core that publishes its node record at once. @cfg is borrowed, its id kept; name must satisfy
@@ -121,7 +139,8 @@ void gossip_pause(struct gossip *g, ts_t now);
  * called the action comes again every few seconds, and others go on believing our older records. */
 void gossip_epoch_stored(struct gossip *g, uint64_t epoch, ts_t now);
 /* One WIRE_CTL_GOSSIP body from a linked node. ERR_MALFORMED, ERR_AUTH, ERR_FOREIGN (cluster),
- * ERR_STALE, ERR_FULL, ERR_LIMIT (more news of one node than is heard), ERR_VERSION, ERR_NOMEM,
+ * ERR_STALE, ERR_FULL, ERR_LIMIT (more news of one node than is heard), ERR_RANGE (an epoch above
+ * LIM_EPOCH, an incarnation above LIM_INCARNATION), ERR_VERSION, ERR_NOMEM,
  * ERR_STATE (no link with @from): counted, harmless.
  * The rest of a message that holds one bad record is used. */
 int gossip_recv(
@@ -166,6 +185,8 @@ struct gossip_stats {
 	uint64_t epoch_jumps, name_conflicts;
 	uint64_t prefix_conflicts; /* prefixes that lose to another's at present */
 	uint64_t equivocations;    /* two records under one version */
+	uint64_t restless;         /* nodes that began anew again and again */
+	uint64_t rx_future;        /* records of epochs that no node comes to, words about such */
 	uint64_t rx_limited;       /* news of nodes that say too much: not heard for a while */
 	uint64_t descents;         /* into the tree of sums, begun by us */
 	uint64_t expired;          /* nodes that were gone for long: their records were dropped */

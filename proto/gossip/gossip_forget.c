@@ -5,7 +5,8 @@
  * knows; it says so until FORGETS_OWN others were forgotten after it, after a restart too, as soon as it
  * hears what it said before. Everybody
  * remembers what it heard (LIM_FORGOTTEN, the oldest goes), and forgets the node as soon as it is gone
- * here too, unless something newer of it is known. So the word can come before the records of the
+ * here too, if what is known of it here is the version that the word speaks of: not something newer, and
+ * not something older, since who says the word may lie, in a version that the node could not outdo. So the word can come before the records of the
  * node, before its death, or long after both; and it never touches a node that lives: that one hears
  * it, as everybody does, and publishes its node record anew, which is newer. To a joiner every node
  * counts as alive at first, and nobody tells it of the death of one that all others forgot: for
@@ -22,11 +23,16 @@
 #include "weft/err.h"
 #include "gossip_int.h"
 
-/* What was said of a node that is to be forgotten. */
+struct version {
+	uint64_t epoch, seq;
+};
+
+/* What was said of a node that is to be forgotten: the highest version that was known here when it was
+ * said, and the highest that was not. A lie in the one place doesn't hide the truth in the other. */
 struct forgotten {
 	struct list all; /* oldest first */
 	struct node_key key;
-	uint64_t epoch, seq;
+	struct version known, ahead;
 };
 
 int forget_init(struct gossip *g, const uint8_t seed[16])
@@ -51,29 +57,49 @@ void forget_fini(struct gossip *g)
 	map_free(g->forgotten);
 }
 
+/* The place of @key, made if there is none. NULL: no memory. */
+static struct forgotten *forgotten_of(struct gossip *g, const struct node_key *key)
+{
+	struct forgotten *f = map_get(g->forgotten, key);
+
+	if (f)
+		return f;
+	if (map_count(g->forgotten) == LIM_FORGOTTEN)
+		drop(g, list_entry(g->forgotten_by_age.next, struct forgotten, all));
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return NULL;
+	f->key = *key;
+	list_init(&f->all);
+	if (map_put(g->forgotten, &f->key, f) < 0) {
+		free(f);
+		return NULL;
+	}
+	list_add_tail(&g->forgotten_by_age, &f->all);
+	return f;
+}
+
 static void remember(struct gossip *g, const struct record_forget *e)
 {
-	struct forgotten *f = map_get(g->forgotten, &e->node);
+	const struct node *m = node_get(g, &e->node);
+	struct forgotten *f = forgotten_of(g, &e->node);
+	struct version *v;
 
-	if (f && record_version_cmp(e->epoch, e->seq, f->epoch, f->seq) <= 0)
+	if (!f)
 		return;
-	if (!f) {
-		if (map_count(g->forgotten) == LIM_FORGOTTEN)
-			drop(g, list_entry(g->forgotten_by_age.next, struct forgotten, all));
-		f = calloc(1, sizeof(*f));
-		if (!f)
-			return;
-		f->key = e->node;
-		list_init(&f->all);
-		if (map_put(g->forgotten, &f->key, f) < 0) {
-			free(f);
-			return;
-		}
-	}
-	f->epoch = e->epoch;
-	f->seq = e->seq;
+	v = m && record_version_cmp(e->epoch, e->seq, m->newest_epoch, m->newest_seq) <= 0
+		    ? &f->known
+		    : &f->ahead;
+	if (record_version_cmp(e->epoch, e->seq, v->epoch, v->seq) <= 0)
+		return;
+	*v = (struct version){e->epoch, e->seq};
 	list_del(&f->all);
 	list_add_tail(&g->forgotten_by_age, &f->all);
+}
+
+static bool is_newest(const struct node *m, const struct version *v)
+{
+	return record_version_cmp(v->epoch, v->seq, m->newest_epoch, m->newest_seq) == 0;
 }
 
 void forget_refresh(struct gossip *g, struct node *m)
@@ -81,12 +107,12 @@ void forget_refresh(struct gossip *g, struct node *m)
 	bool young = !ts_due(ts_add(m->made, FORGET_YOUNG), g->now);
 	const struct forgotten *f;
 
-	if (m->self || m->forgotten || m->link || map_count(g->forgotten) == 0)
+	if (m->self || m->forgotten || m->link || !m->newest_epoch || map_count(g->forgotten) == 0)
 		return;
 	if (m->alive && !young)
 		return;
 	f = map_get(g->forgotten, &m->key);
-	if (!f || record_version_cmp(f->epoch, f->seq, m->newest_epoch, m->newest_seq) < 0)
+	if (!f || !(is_newest(m, &f->known) || is_newest(m, &f->ahead)))
 		return;
 	m->forgotten = true;
 	m->dismissed = false;
@@ -94,8 +120,24 @@ void forget_refresh(struct gossip *g, struct node *m)
 	list_add_tail(&g->forgets, &m->forgets);
 }
 
-/* Others were told to forget us. */
-static void forgotten_ourselves(struct gossip *g, const struct record_forget *e, ts_t now)
+/* Our node record is to be published anew, so that others know that we live. Each time costs everybody
+ * something, and who lies about us nothing: so many at once, then one in a while. */
+static void renew_soon(struct gossip *g, ts_t now)
+{
+	struct own *o = &g->own;
+	ts_t burst_ago = ts_add(now, DUR_NS(-(RENEW_BURST - 1) * RENEW_MIN.ns));
+
+	if (!ts_is_never(o->renew_at))
+		return;
+	if (ts_before(o->renew_next, burst_ago))
+		o->renew_next = burst_ago;
+	o->renew_at = ts_before(now, o->renew_next) ? o->renew_next : now;
+	o->renew_next = ts_add(o->renew_next, RENEW_MIN);
+}
+
+/* Others were told to forget us, by @by. */
+static void forgotten_ourselves(
+	struct gossip *g, const struct record_forget *e, const struct node_key *by, ts_t now)
 {
 	struct own *o = &g->own;
 	bool older = false;
@@ -103,10 +145,8 @@ static void forgotten_ourselves(struct gossip *g, const struct record_forget *e,
 	/* Nobody can have seen a later run of us than this one. */
 	if (e->epoch > o->epoch)
 		return;
-	if (record_version_cmp(e->epoch, e->seq, o->epoch, o->seq) >= 0) {
-		o->renew = true;
-		o->republish_at = now;
-	}
+	if (record_version_cmp(e->epoch, e->seq, o->epoch, o->seq) >= 0)
+		renew_soon(g, now);
 	for (size_t i = 0; i < o->nprefixes; i++)
 		older |= o->prefixes[i].p.right == RIGHT_CLAIM &&
 			 o->prefixes[i].p.claimed_at_secs < e->at_secs;
@@ -114,26 +154,32 @@ static void forgotten_ourselves(struct gossip *g, const struct record_forget *e,
 		return;
 	o->forgotten_next = ts_add(now, FORGET_SELF_MIN);
 	o->forgotten_at_secs = e->at_secs;
+	o->forgotten_by = *by;
 }
 
 /* A peer was told to forget us, and knows nothing newer: it hangs up until it does. That may be without
  * any word to others, and our records be the same as before, after a start from an older disk. */
 void forget_told(struct gossip *g, ts_t now)
 {
-	if (!ts_due(g->own.renew_next, now))
-		return;
-	g->own.renew_next = ts_add(now, RENEW_MIN);
-	g->own.renew = true;
-	g->own.republish_at = now;
+	renew_soon(g, now);
 }
 
-void forget_heard(struct gossip *g, const struct record_forget *v, size_t n, ts_t now)
+void forget_heard(struct gossip *g, const struct node_key *by, const struct record_forget *v,
+	size_t n, ts_t now)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct node *m = node_get(g, &v[i].node);
 
+		if (v[i].epoch > LIM_EPOCH) {
+			struct node *liar = node_get(g, by);
+
+			g->stats.rx_future++;
+			if (liar)
+				node_lies(g, liar, GOSSIP_LIE_FUTURE);
+			continue;
+		}
 		if (node_key_eq(&v[i].node, &g->id->pub)) {
-			forgotten_ourselves(g, &v[i], now);
+			forgotten_ourselves(g, &v[i], by, now);
 			continue;
 		}
 		remember(g, &v[i]);
@@ -195,6 +241,7 @@ bool forget_next(struct gossip *g, struct gossip_act *out)
 		out->type = GOSSIP_FORGOTTEN;
 		out->node = g->id->pub;
 		out->at_secs = g->own.forgotten_at_secs;
+		out->other = g->own.forgotten_by;
 		g->own.forgotten_at_secs = 0;
 		return true;
 	}

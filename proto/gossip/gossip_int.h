@@ -47,6 +47,9 @@
 #define DIAL_SPREAD     DUR_MS(150) /* the higher key waits, so that mostly one of two dials */
 #define PROBATION       DUR_SEC(5)  /* a forgotten node that calls has to publish something newer */
 #define NAME_REPEAT     DUR_SEC(60)
+#define LIE_REPEAT      DUR_SEC(60) /* between two words on the same lie of a node */
+#define RESTLESS_IN     DUR_SEC(60) /* so many starts or jumps of a node in this time are told */
+#define RESTLESS        5
 #define JUMP_MIN        DUR_SEC(1)  /* between two jumps of our epoch */
 #define JUMP_MIN_CLONE  DUR_SEC(60) /* the same once a clone is suspected */
 #define JUMP_RETRY      DUR_SEC(10) /* the epoch was not stored: ask again */
@@ -67,7 +70,8 @@
 #define GRAVE_KEEP      DUR_SEC(14 * 24 * 3600)
 #define IDLE_CHECK      DUR_SEC(3600)
 #define FORGET_YOUNG    DUR_SEC(60) /* so long after we met a node, nobody vouches that it lives */
-#define RENEW_MIN       DUR_SEC(10) /* between two times that our node record is renewed for a peer */
+#define RENEW_BURST     4 /* our node record is renewed for others' sake so often at once, and then */
+#define RENEW_MIN       DUR_SEC(10) /* each */
 #define FORGET_SELF_MIN DUR_SEC(60) /* between two times that our driver is told that we were */
 
 #define FORGET_SUBS 4 /* FORGET records that a node publishes */
@@ -155,6 +159,8 @@ struct node {
 	bool same_name;
 	bool counted;   /* in gossip.nshown */
 	uint8_t forged; /* records with false signatures that its run @epoch sent us, to FORGED_MAX */
+	uint8_t lies_told; /* bits of enum gossip_lie, since lies_at */
+	uint8_t rises;     /* of its epoch, since rises_at */
 	/* Up to here and these: what every message looks at, so it stands together. */
 	struct link *link;
 	struct tq_node timer; /* always queued */
@@ -164,6 +170,7 @@ struct node {
 	ts_t retry_at;        /* want of memory; TS_NEVER: none */
 	ts_t probation;       /* TS_NEVER: none */
 	ts_t made;            /* when we met it */
+	ts_t lies_at, rises_at;
 	char name[NODE_NAME_MAX + 1], version[32];
 	uint64_t features, epoch, listed_epoch;
 	struct ep *eps; /* NULL: none; few of the thousands that are known have many */
@@ -201,6 +208,7 @@ struct own {
 	bool left;
 	uint64_t epoch, seq;
 	uint64_t want_epoch; /* 0: no jump under way */
+	bool used_up;        /* our key published under the highest epoch */
 	bool jump_asked;
 	ts_t jump_at, republish_at;
 	ts_t jumps[CLONE_JUMPS]; /* when the last ones were, oldest first; TS_NEVER: not yet */
@@ -210,8 +218,10 @@ struct own {
 	size_t nforgets, forget_oldest;
 	bool renew;                 /* publish the node record again: others forgot us */
 	uint64_t forgotten_at_secs; /* so the driver is to be told; 0: not */
-	ts_t forgotten_next;        /* not again before */
-	ts_t renew_next;            /* nor for the sake of one peer */
+	struct node_key forgotten_by;
+	ts_t forgotten_next; /* not again before */
+	ts_t renew_at;       /* when to; TS_NEVER: not */
+	ts_t renew_next;     /* the next time not before, but for the burst */
 };
 
 /* A node whose records were dropped, and how far they had come. */
@@ -229,6 +239,8 @@ struct notice {
 	struct gossip_prefix prefix;
 	struct ep eps[2];
 	size_t neps;
+	uint64_t epoch;
+	enum gossip_lie lie;
 };
 
 struct gossip {
@@ -301,6 +313,8 @@ void node_free(struct gossip *g, struct node *m);
  * (body), or the errors of store_put: unchanged. */
 int node_commit(
 	struct gossip *g, const struct record *r, const struct node *from, bool news, ts_t now);
+/* @m does what no honest node does: the driver is told, if it wasn't in the last minute. */
+void node_lies(struct gossip *g, struct node *m, enum gossip_lie lie);
 /* May @m spread one more piece of news now? node_said() once it has: what others forge in its name
  * takes nothing from it. */
 bool node_may_say(struct node *m, ts_t now);
@@ -353,7 +367,8 @@ void forget_fini(struct gossip *g);
 /* Is @m to be forgotten, now that it is as it is? */
 void forget_refresh(struct gossip *g, struct node *m);
 /* A FORGET record says this. */
-void forget_heard(struct gossip *g, const struct record_forget *v, size_t n, ts_t now);
+void forget_heard(struct gossip *g, const struct node_key *by, const struct record_forget *v,
+	size_t n, ts_t now);
 /* A peer lets us know that it has forgotten us. */
 void forget_told(struct gossip *g, ts_t now);
 /* Tell everybody that @m, which is gone, was forgotten at that Unix time. */

@@ -117,16 +117,6 @@ static void told_extra(struct gossip *g, struct node *m, const struct member_act
 		sync_heard_root(g, m, root, g->now);
 }
 
-static void told_liar(struct gossip *g, const struct node *m)
-{
-	static struct log_limit limit;
-	char text[NODE_KEY_SHORT + 1];
-
-	log_limited(&limit, g->now.ns, LOG_LVL_WARN, "gossip",
-		"%s suspects nodes that live: it is not believed for now",
-		node_key_fmt_short(&m->key, text));
-}
-
 bool life_next(struct gossip *g, struct gossip_act *out)
 {
 	struct member_act a;
@@ -155,7 +145,7 @@ bool life_next(struct gossip *g, struct gossip_act *out)
 		else if (a.type == MEMBER_EXTRA)
 			told_extra(g, m, &a);
 		else if (a.type == MEMBER_LIAR)
-			told_liar(g, m);
+			node_lies(g, m, GOSSIP_LIE_SUSPECTS);
 	}
 	return false;
 }

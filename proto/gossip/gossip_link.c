@@ -340,8 +340,13 @@ static int recv_stale(struct gossip *g, struct node *m, const struct record *r)
 	g->stats.rx_stale++;
 	link_queue(g, m, e->r.key);
 	if (record_version_cmp(r->epoch, r->seq, e->r.epoch, e->r.seq) == 0 &&
-		record_verify(r) == 0)
+		record_verify(r) == 0) {
+		struct node *origin = node_get(g, &r->node);
+
 		g->stats.equivocations++;
+		if (origin)
+			node_lies(g, origin, GOSSIP_LIE_TWICE);
+	}
 	return ERR_STALE;
 }
 
@@ -374,6 +379,11 @@ static int recv_record(struct gossip *g, struct node *m, const struct record *r,
 		g->stats.rx_foreign++;
 		return ERR_FOREIGN;
 	}
+	/* Before it is taken for our own: nobody could say anything newer. */
+	if (r->epoch > LIM_EPOCH) {
+		g->stats.rx_future++;
+		return ERR_RANGE;
+	}
 	if (node_key_eq(&r->node, &g->id->pub))
 		return own_seen(g, r, m, now);
 	err = store_check(g->store, r);
@@ -398,6 +408,7 @@ static int recv_record(struct gossip *g, struct node *m, const struct record *r,
 	counts = (news || !asked) && origin;
 	if (counts && !node_may_say(origin, now)) {
 		g->stats.rx_limited++;
+		node_lies(g, origin, GOSSIP_LIE_FLOOD);
 		return ERR_LIMIT;
 	}
 	/* Whoever is honest checked it, too, before it told it on. */
@@ -515,12 +526,36 @@ static int recv_want(struct gossip *g, struct node *m, struct rd *r, ts_t now)
 static int recv_member(struct gossip *g, struct node *m, struct rd *r, ts_t now)
 {
 	size_t len = rd_left(r);
+	int err;
 
 	m->link->heard_at = now; /* membership sees that by itself */
 	/* Who was forgotten is no member until it publishes something newer. */
 	if (!g->membership || m->forgotten)
 		return 0;
-	return members_recv(g->membership, &m->key, rd_take(r, len), len, now);
+	err = members_recv(g->membership, &m->key, rd_take(r, len), len, now);
+	if (err == ERR_LIMIT)
+		node_lies(g, m, GOSSIP_LIE_FLOOD);
+	return err;
+}
+
+/* What is refused of @m's own doing: an honest node looks at what it tells on. */
+static void blame(struct gossip *g, struct node *m, int err)
+{
+	switch (err) {
+	case ERR_AUTH:
+		node_lies(g, m, GOSSIP_LIE_FORGED);
+		break;
+	case ERR_FOREIGN:
+		node_lies(g, m, GOSSIP_LIE_FOREIGN);
+		break;
+	case ERR_RANGE:
+		node_lies(g, m, GOSSIP_LIE_FUTURE);
+		break;
+	case ERR_TRUNCATED:
+	case ERR_MALFORMED:
+		node_lies(g, m, GOSSIP_LIE_SENSELESS);
+		break;
+	}
 }
 
 int link_recv(struct gossip *g, struct node *m, const uint8_t *buf, size_t len, ts_t now)
@@ -548,6 +583,7 @@ int link_recv(struct gossip *g, struct node *m, const uint8_t *buf, size_t len, 
 	type = rd_u8(&r);
 	if (rd_bad(&r)) {
 		g->stats.rx_bad++;
+		blame(g, m, ERR_TRUNCATED);
 		return ERR_TRUNCATED;
 	}
 	/* A later version may say more: not an error. */
@@ -560,6 +596,7 @@ int link_recv(struct gossip *g, struct node *m, const uint8_t *buf, size_t len, 
 	err = handlers[type].fn(g, m, &r, now);
 	if (err < 0 && !handlers[type].counts)
 		g->stats.rx_bad++;
+	blame(g, m, err);
 	return err;
 }
 

@@ -175,6 +175,25 @@ static void tell_name(struct gossip *g, const struct node *m, const struct node 
 	gossip_notice(g, &n);
 }
 
+void node_lies(struct gossip *g, struct node *m, enum gossip_lie lie)
+{
+	struct notice n = {.type = GOSSIP_LIAR, .node = m->key, .lie = lie};
+
+	if (m->self)
+		return;
+	if (m->lies_told == 0 || ts_due(ts_add(m->lies_at, LIE_REPEAT), g->now)) {
+		m->lies_told = 0;
+		m->lies_at = g->now;
+	}
+	if (m->lies_told & 1u << lie)
+		return;
+	m->lies_told |= (uint8_t)(1u << lie);
+	memcpy(n.name, m->name, sizeof(n.name));
+	n.eps[0] = m->seen;
+	n.neps = m->link && m->seen.ip.family != IP_NONE;
+	gossip_notice(g, &n);
+}
+
 static struct list *name_bucket(struct gossip *g, const char *name)
 {
 	return &g->names[map_siphash(g->names_seed, name, strlen(name)) % NAME_BUCKETS];
@@ -446,20 +465,23 @@ static bool row_repeated(const struct gossip *g, size_t i)
 
 /* Make the claims and the room that a PREFIXES record needs. */
 static int change_prepare(
-	struct gossip *g, const struct node *m, const struct record *r, struct change *ch)
+	struct gossip *g, struct node *m, const struct record *r, struct change *ch)
 {
 	static struct log_limit limit;
 	size_t before = claims_in(m, r->sub), others = m->nprefixes - before;
 
 	/* Those that this record held so far make room. */
-	if (others + ch->nrows > LIM_PREFIXES_PER_NODE ||
-		(!m->self && g->claims.reserved - before + ch->nrows > LIM_PREFIXES)) {
+	if (others + ch->nrows > LIM_PREFIXES_PER_NODE) {
+		g->stats.rx_full++;
+		node_lies(g, m, GOSSIP_LIE_PREFIXES);
+		ch->nrows = 0;
+	} else if (!m->self && g->claims.reserved - before + ch->nrows > LIM_PREFIXES) {
 		char text[NODE_KEY_SHORT + 1];
 
 		g->stats.rx_full++;
 		log_limited(&limit, g->now.ns, LOG_LVL_WARN, "gossip",
-			"%s publishes more prefixes than are allowed: some are not used",
-			node_key_fmt_short(&r->node, text));
+			"the cluster publishes more than %d prefixes: some of %s are not used",
+			LIM_PREFIXES, node_key_fmt_short(&r->node, text));
 		ch->nrows = 0;
 	}
 	ch->prefixes = calloc(others + ch->nrows + 1, sizeof(*ch->prefixes));
@@ -527,6 +549,20 @@ static void apply_prefixes(struct gossip *g, struct node *m, uint16_t sub, struc
 	list_prefixes(m);
 }
 
+/* Its epoch rises with each start, and when it meets records of its own from elsewhere. */
+static void epoch_rises(struct gossip *g, struct node *m)
+{
+	if (m->rises == 0 || ts_due(ts_add(m->rises_at, RESTLESS_IN), g->now)) {
+		m->rises = 0;
+		m->rises_at = g->now;
+	}
+	m->rises += m->rises < UINT8_MAX;
+	if (m->rises < RESTLESS)
+		return;
+	g->stats.restless += m->rises == RESTLESS;
+	node_lies(g, m, GOSSIP_LIE_TWICE);
+}
+
 static void apply_node(
 	struct gossip *g, struct node *m, const struct record *r, const struct change *ch)
 {
@@ -535,6 +571,8 @@ static void apply_node(
 
 	if (m->epoch < r->epoch)
 		m->forged = 0;
+	if (m->epoch > 0 && m->epoch < r->epoch)
+		epoch_rises(g, m);
 	m->epoch = r->epoch;
 	m->left = gone || ch->node.left;
 	if (gone)
@@ -667,7 +705,7 @@ int node_commit(
 	link_spread(g, e, from, news);
 	if (!from)
 		link_changed(g, now);
-	forget_heard(g, g->forget_rows, ch.nforgets, now);
+	forget_heard(g, &r->node, g->forget_rows, ch.nforgets, now);
 	return 0;
 }
 

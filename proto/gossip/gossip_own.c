@@ -8,7 +8,8 @@
  * earlier life under a key that we don't publish any more is withdrawn by a tombstone. One that is
  * ahead of us (our disk was lost or rolled back, or somebody has our key) makes us jump: the driver
  * stores a higher epoch, then all is published again. CLONE_JUMPS within CLONE_WINDOW is a clone;
- * from then on we jump once in JUMP_MIN_CLONE, or two clones would drive each other for ever.
+ * from then on we jump once in JUMP_MIN_CLONE, or two clones would drive each other for ever. Above
+ * LIM_EPOCH nobody believes anything; who has our key and publishes there has taken it from us: told.
  *
  * Who has what we say: each link has a bit for our node record and for each of our PREFIXES records.
  * It is set when the peer says that it has the very record that we publish, or when its store is the
@@ -80,8 +81,8 @@ int own_init(struct gossip *g, uint64_t epoch, ts_t now)
 
 	assert(epoch > 0);
 	o->epoch = epoch;
-	o->jump_at = o->republish_at = o->clone_told = TS_NEVER;
-	o->forgotten_next = o->renew_next = now;
+	o->jump_at = o->republish_at = o->clone_told = o->renew_at = TS_NEVER;
+	o->forgotten_next = now;
 	for (size_t i = 0; i < CLONE_JUMPS; i++)
 		o->jumps[i] = TS_NEVER;
 	own_publish(g, now);
@@ -355,6 +356,7 @@ void own_clone(struct gossip *g, const struct ep *ep, ts_t now)
 	memcpy(n.name, g->name, sizeof(n.name));
 	n.eps[0] = o->clone_ep;
 	n.neps = o->clone_ep.ip.family != IP_NONE;
+	n.epoch = o->used_up ? LIM_EPOCH : 0;
 	gossip_notice(g, &n);
 }
 
@@ -364,8 +366,10 @@ static void jump_above(struct gossip *g, uint64_t epoch, ts_t now)
 	struct own *o = &g->own;
 	ts_t last = o->jumps[CLONE_JUMPS - 1];
 
-	if (epoch == UINT64_MAX) {
-		own_clone(g, NULL, now); /* our own key, gone mad: nothing is above that */
+	assert(epoch <= LIM_EPOCH);
+	if (epoch == LIM_EPOCH) {
+		o->used_up = true; /* nothing is above that */
+		own_clone(g, NULL, now);
 		return;
 	}
 	if (epoch + 1 <= o->want_epoch)
@@ -476,6 +480,11 @@ void own_tick(struct gossip *g, ts_t now)
 {
 	struct own *o = &g->own;
 
+	if (ts_due(o->renew_at, now)) {
+		o->renew_at = TS_NEVER;
+		o->renew = true;
+		o->republish_at = now;
+	}
 	if (ts_due(o->republish_at, now))
 		own_publish(g, now);
 	if (o->want_epoch && o->jump_asked && ts_due(o->jump_at, now))
@@ -484,7 +493,8 @@ void own_tick(struct gossip *g, ts_t now)
 
 ts_t own_deadline(const struct gossip *g)
 {
-	return ts_min(g->own.republish_at, g->own.want_epoch ? g->own.jump_at : TS_NEVER);
+	return ts_min(ts_min(g->own.republish_at, g->own.renew_at),
+		g->own.want_epoch ? g->own.jump_at : TS_NEVER);
 }
 
 bool own_next(struct gossip *g, uint64_t *epoch)

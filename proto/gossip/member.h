@@ -92,7 +92,8 @@ int members_link(struct members *m, const struct node_key *key, bool up, ts_t no
 void members_heard(struct members *m, const struct node_key *key, ts_t now);
 /* One message from a linked node. Borrows @buf. ERR_TRUNCATED, ERR_MALFORMED: what was read until
  * then was used; ERR_AUTH: a signature in it is false; ERR_NOT_FOUND: @from is not known;
- * ERR_LIMIT: @from said more than it may; ERR_NOMEM. All counted, none harms the core. */
+ * ERR_LIMIT: @from said more than it may; ERR_RANGE: a fact in it has an epoch or incarnation that no node
+ * comes to; ERR_NOMEM. All counted, none harms the core. */
 int members_recv(
 	struct members *m, const struct node_key *from, const uint8_t *buf, size_t len, ts_t now);
 /* To be called when members_deadline() has come. If that was much too late, this node itself was
@@ -147,6 +148,7 @@ struct members_stats {
 	uint64_t probes, acks, indirect, facts_tx, facts_rx, facts_new;
 	uint64_t rx_bad;        /* malformed */
 	uint64_t rx_forged;     /* false signatures */
+	uint64_t rx_future;     /* epochs and incarnations that no node comes to */
 	uint64_t rx_foreign;    /* suspicions by nodes that do not watch the subject */
 	uint64_t rx_limited;    /* notices beyond a link's allowance, goodbyes too often */
 	uint64_t rx_liar;       /* suspicions that were ignored since a liar said them */

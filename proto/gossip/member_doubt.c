@@ -29,9 +29,6 @@
 #include "weft/log.h"
 #include "member_int.h"
 
-/* No honest suspicion is that far ahead of the subject. */
-#define INC_AHEAD_MAX ((uint64_t)1 << 32)
-
 static bool beyond_doubt(const struct members *m, uint32_t n)
 {
 	const struct member_node *d = &m->nodes[n];
@@ -473,6 +470,8 @@ static int held(struct members *m, uint32_t from, uint32_t n)
 
 int doubt_recv_hold(struct members *m, uint32_t from, struct rd *r)
 {
+	int first = 0;
+
 	while (rd_left(r) > 0) {
 		struct member_node *d;
 		struct member_hold h;
@@ -482,6 +481,10 @@ int doubt_recv_hold(struct members *m, uint32_t from, struct rd *r)
 		if (err < 0) {
 			m->stats.rx_bad++;
 			return err;
+		}
+		if (fact_too_far(m, h.epoch, h.inc)) {
+			first = ERR_RANGE;
+			continue;
 		}
 		n = mnode_find(m, &h.key);
 		if (n == SELF) {
@@ -498,7 +501,7 @@ int doubt_recv_hold(struct members *m, uint32_t from, struct rd *r)
 		else if ((err = held(m, from, n)) < 0)
 			return err;
 	}
-	return 0;
+	return first;
 }
 
 void hold_compare(struct members *m, struct slot *s, uint16_t count, uint32_t digest)

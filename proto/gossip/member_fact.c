@@ -287,6 +287,12 @@ static int recv_suspect(struct members *m, uint32_t from, const struct member_fa
 		fact_prove(m, n, from);
 		return 0;
 	}
+	/* The subject would not answer it, and our own suspicion would take it over. Perhaps we missed a
+	 * word of the subject: no lie of who passed it on. */
+	if (f->epoch == d->epoch && f->inc - d->inc > INC_AHEAD_MAX) {
+		m->stats.rx_future++;
+		return 0;
+	}
 	for (unsigned i = 0; d->doubt && i < d->doubt->n; i++)
 		if (d->doubt->by[i].node == by && d->doubt->by[i].inc >= f->inc)
 			return 0;
@@ -422,6 +428,14 @@ static int recv_notice(struct members *m, uint32_t from, const struct member_fac
 	return 0;
 }
 
+bool fact_too_far(struct members *m, uint64_t epoch, uint64_t inc)
+{
+	bool far = epoch > LIM_EPOCH || inc > LIM_INCARNATION;
+
+	m->stats.rx_future += far;
+	return far;
+}
+
 int fact_recv(struct members *m, uint32_t from, struct rd *r)
 {
 	static int (*const handlers[])(struct members *, uint32_t, const struct member_fact *) = {
@@ -445,6 +459,10 @@ int fact_recv(struct members *m, uint32_t from, struct rd *r)
 			return first ? first : err;
 		}
 		m->stats.facts_rx++;
+		if (fact_too_far(m, f.epoch, f.inc)) {
+			first = first ? first : ERR_RANGE;
+			continue;
+		}
 		/* What a neighbour says it need not be told. */
 		q = slot == NO_SLOT ? NULL : fact_find(m, &f);
 		if (q)

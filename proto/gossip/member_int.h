@@ -37,19 +37,20 @@
 #define BACKOFF_MAX  DUR_SEC(320)
 
 /* Suspicion. */
-#define QUORUM       3
-#define DOUBT_MIN    DUR_MS(1800) /* with a quorum: time to refute */
-#define DOUBT_MAX    DUR_SEC(10)  /* our own, unconfirmed */
-#define DOUBT_EXPIRE DUR_SEC(30)  /* never confirmed: dropped */
-#define HOLDERS      2            /* neighbours that hold a node dead, where there are so many */
-#define HOLD_WAIT    DUR_SEC(4)
-#define WATCH_RANGE  2 /* a watcher's place on a ring may be off by one in another's view */
-#define WATCH_STEPS  8 /* suspected nodes stepped over when looking for it */
-#define REFUTE_EVERY DUR_MS(500)
-#define NOTICE_BURST 4 /* refutations of notices at once, and one more in each NOTICE_REST */
-#define NOTICE_REST  DUR_SEC(10)
-#define REPEAT_EVERY DUR_SEC(2) /* our word is said again to who missed it, if noticed only */
-#define LIE_DECAY    30         /* seconds that forgive a refuted suspicion */
+#define QUORUM        3
+#define DOUBT_MIN     DUR_MS(1800) /* with a quorum: time to refute */
+#define DOUBT_MAX     DUR_SEC(10)  /* our own, unconfirmed */
+#define DOUBT_EXPIRE  DUR_SEC(30)  /* never confirmed: dropped */
+#define HOLDERS       2            /* neighbours that hold a node dead, where there are so many */
+#define HOLD_WAIT     DUR_SEC(4)
+#define WATCH_RANGE   2 /* a watcher's place on a ring may be off by one in another's view */
+#define WATCH_STEPS   8 /* suspected nodes stepped over when looking for it */
+#define REFUTE_EVERY  DUR_MS(500)
+#define NOTICE_BURST  4 /* refutations of notices at once, and one more in each NOTICE_REST */
+#define NOTICE_REST   DUR_SEC(10)
+#define REPEAT_EVERY  DUR_SEC(2) /* our word is said again to who missed it, if noticed only */
+#define LIE_DECAY     30         /* seconds that forgive a refuted suspicion */
+#define INC_AHEAD_MAX ((uint64_t)1 << 32) /* no honest suspicion is that far ahead of the subject */
 
 /* Telling on. */
 #define PUSH_DELAY       DUR_MS(10) /* facts that arrive together leave together */
@@ -335,6 +336,8 @@ void fact_say(struct members *m, enum member_fact_type type, uint32_t n, uint64_
 void fact_prove(struct members *m, uint32_t n, uint32_t to);
 /* Read facts to the end of @r. */
 int fact_recv(struct members *m, uint32_t from, struct rd *r);
+/* Is that a version that no node comes to? Counted. */
+bool fact_too_far(struct members *m, uint64_t epoch, uint64_t inc);
 /* Append what fits to a probe or answer to slot @i. */
 void fact_append(struct members *m, unsigned i, struct wr *w);
 /* Slot @i is somebody else's, or its link ended. */

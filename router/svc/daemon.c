@@ -49,16 +49,12 @@ static struct warning *warning_to_drop(struct daemon *d)
 	return w;
 }
 
-void daemon_warn(struct daemon *d, const char *fmt, ...)
+static void warn(struct daemon *d, struct log_limit *limit, const char *fmt, va_list ap)
 {
-	static struct log_limit limit;
 	struct warning *w = NULL;
 	char text[sizeof(w->text)];
-	va_list ap;
 
-	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
 	for (size_t i = 0; i < d->nwarnings; i++)
 		if (strcmp(d->warnings[i].text, text) == 0)
 			w = &d->warnings[i];
@@ -68,7 +64,26 @@ void daemon_warn(struct daemon *d, const char *fmt, ...)
 		snprintf(w->text, sizeof(w->text), "%s", text);
 	}
 	w->last = loop_now();
-	log_limited(&limit, w->last.ns, LOG_LVL_WARN, "weftd", "%s", text);
+	log_limited(limit, w->last.ns, LOG_LVL_WARN, "weftd", "%s", text);
+}
+
+void daemon_warn(struct daemon *d, const char *fmt, ...)
+{
+	static struct log_limit limit;
+	va_list ap;
+
+	va_start(ap, fmt);
+	warn(d, &limit, fmt, ap);
+	va_end(ap);
+}
+
+void daemon_warn_limited(struct daemon *d, struct log_limit *limit, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	warn(d, limit, fmt, ap);
+	va_end(ap);
 }
 
 bool daemon_ready(struct daemon *d, void (*fn)(void *ctx, const char *why), void *ctx)

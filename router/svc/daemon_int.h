@@ -249,6 +249,9 @@ void metrics_stop(struct daemon *d);
 /* Is the node ready? Reasons are written as @fn calls. */
 bool daemon_ready(struct daemon *d, void (*fn)(void *ctx, const char *why), void *ctx);
 void daemon_warn(struct daemon *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same, its lines in the log limited apart from all others'. @limit: static. */
+void daemon_warn_limited(struct daemon *d, struct log_limit *limit, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 void daemon_stop(struct daemon *d);
 
 #endif

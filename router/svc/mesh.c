@@ -145,7 +145,8 @@ static void on_recv(struct daemon *d, const struct sess_act *a)
 	if (a->realm || a->len < 1 || a->buf[0] != WIRE_CTL_GOSSIP)
 		return;
 	e = gossip_recv(d->gossip, &a->key, a->buf + 1, a->len - 1, loop_now());
-	if (e && e != ERR_STALE)
+	/* What nobody honest says is told by GOSSIP_LIAR. */
+	if (e == ERR_NOMEM || e == ERR_FULL || e == ERR_STATE || e == ERR_VERSION)
 		log_limited(&limit, loop_now().ns, LOG_LVL_WARN, "mesh",
 			"gossip from %s refused: %s", short_name(&a->key), err_str(e));
 }
@@ -386,6 +387,16 @@ static void on_key_clone(struct daemon *d, const struct gossip_act *a)
 		ep_fmt(&a->eps[0], ep);
 	if (gossip_node_get(d->gossip, &d->id.pub, &me) == 0 && me.neps)
 		ep_fmt(&me.eps[0], here);
+	if (a->epoch) {
+		daemon_warn(d,
+			"whoever has a copy of this node's key used up its start counter: others "
+			"believe "
+			"nothing newer of this node. Stop weftd and remove %s/identity: it gets "
+			"another "
+			"key",
+			d->conf->state_dir);
+		return;
+	}
 	daemon_warn(d,
 		"another weftd runs with this node's key, at %s (this one: %s): a copied disk? "
 		"Stop one of them and remove its %s/identity",
@@ -401,10 +412,49 @@ static void on_prefix_conflict(struct daemon *d, const struct gossip_act *a)
 		return;
 	daemon_warn(d,
 		"prefix %s of node %s (%s) isn't used: %s (%s) has the better claim to what it "
-		"overlaps",
+		"overlaps. Take it from one of the two",
 		pfx_fmt(&a->prefix.pfx, text), status_node_name(d, &a->node, loser),
 		short_name(&a->node), status_node_name(d, &a->other, winner),
 		node_key_fmt_short(&a->other, other));
+}
+
+/* What it does, what comes of it, and what to do. */
+static const char *const lie_words[GOSSIP_LIES] = {
+	[GOSSIP_LIE_FORGED] =
+		"tells on what has a false signature: refused. Find out who runs weftd "
+		"there; a new secret keeps it out",
+	[GOSSIP_LIE_FOREIGN] = "tells on records of another cluster: refused. Give each cluster a "
+			       "secret of its own",
+	[GOSSIP_LIE_SENSELESS] =
+		"sends gossip that makes no sense: refused. Give it this version of "
+		"weft, or find out who runs weftd there",
+	[GOSSIP_LIE_FUTURE] = "tells of versions that no node comes to: refused. Find out who runs "
+			      "weftd there; a new secret keeps it out",
+	[GOSSIP_LIE_FLOOD] =
+		"publishes more than is heard: the rest comes late. See in its log what "
+		"changes there all the time",
+	[GOSSIP_LIE_PREFIXES] =
+		"publishes more prefixes than a node may: some are not used. Give it "
+		"fewer and wider ones",
+	[GOSSIP_LIE_SUSPECTS] =
+		"suspects nodes that live: it is not believed for now. See whether its "
+		"network loses packets, or its host is too busy",
+	[GOSSIP_LIE_TWICE] =
+		"began anew again and again, or says two things at once: it crashes, or "
+		"its key is on two hosts. See its log; a copied host needs its "
+		"identity removed",
+};
+
+static void on_liar(struct daemon *d, const struct gossip_act *a)
+{
+	static struct log_limit limits[GOSSIP_LIES];
+	char name[NODE_NAME_MAX + 1], ep[EP_STRLEN] = "";
+
+	if (a->neps)
+		ep_fmt(&a->eps[0], ep);
+	daemon_warn_limited(d, &limits[a->lie], "%s (%s%s%s) %s",
+		status_node_name(d, &a->node, name), short_name(&a->node), ep[0] ? ", " : "", ep,
+		lie_words[a->lie]);
 }
 
 static void on_epoch(struct daemon *d, const struct gossip_act *a)
@@ -426,6 +476,7 @@ static void (*const gossip_handlers[])(struct daemon *d, const struct gossip_act
 	[GOSSIP_NAME_CONFLICT] = on_name_conflict,
 	[GOSSIP_KEY_CLONE] = on_key_clone,
 	[GOSSIP_EPOCH] = on_epoch,
+	[GOSSIP_LIAR] = on_liar,
 	[GOSSIP_PREFIX_CONFLICT] = on_prefix_conflict,
 };
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "weft/err.h"
+#include "ctl_status.h"
 #include "own_svc.h"
 
 #define LOOK_EVERY           DUR_MS(200)
@@ -318,14 +319,22 @@ void own_svc_changed(struct daemon *d)
 
 void own_svc_forgotten(struct daemon *d, const struct gossip_act *a)
 {
+	char name[NODE_NAME_MAX + 1];
+
 	d->own->dirty = true;
 	if (!node_key_eq(&a->node, &d->id.pub)) {
 		(void)owner_forgotten(d->own->owner, &a->node, loop_now());
 		return;
 	}
 	/* Who is so far ahead has a wrong clock, or lies. */
-	if (a->at_secs > wall_secs(d) + FORGOTTEN_AHEAD_SECS)
+	if (a->at_secs > wall_secs(d) + FORGOTTEN_AHEAD_SECS) {
+		daemon_warn(d,
+			"%s says that this node was forgotten at a time that is to come: ignored. "
+			"Set "
+			"the clock there, or here",
+			status_node_name(d, &a->other, name));
 		return;
+	}
 	log_info("own",
 		"others were told to forget this node: what it claims counts as claimed now");
 	(void)owner_forgotten(d->own->owner, &a->node, loop_now());

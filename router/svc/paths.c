@@ -485,7 +485,7 @@ static void on_relay_bad(struct daemon *d, const struct path_act *a)
 
 	log_limited(&limit, loop_now().ns, LOG_LVL_WARN, "paths",
 		"%s as relay to %s carried nothing, or later than it had said: not asked for a "
-		"while",
+		"while. If that goes on, see what drops packets there, or give it relay: no",
 		status_node_name(d, &a->route.first, relay), status_node_name(d, &a->node, name));
 }
 

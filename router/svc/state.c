@@ -239,8 +239,8 @@ int state_load_cluster(struct daemon *d)
 
 int state_next_epoch(struct daemon *d, uint64_t at_least)
 {
+	char path[PATH_MAX], *buf = NULL;
 	uint8_t out[8];
-	char *buf = NULL;
 	size_t len = 0;
 	uint64_t epoch = 0;
 	struct rd r;
@@ -255,8 +255,14 @@ int state_next_epoch(struct daemon *d, uint64_t at_least)
 	} else if (e != -ENOENT) {
 		return e;
 	}
-	if (epoch == UINT64_MAX)
+	if (at_least > LIM_EPOCH)
 		return ERR_RANGE;
+	if (epoch >= LIM_EPOCH) {
+		state_path(d, "epoch", path);
+		state_set_aside(d, path, "holds a start counter that no node comes to",
+			"it begins again; peers tell us where it stood");
+		epoch = 0;
+	}
 	epoch++;
 	if (epoch < at_least)
 		epoch = at_least;

@@ -49,7 +49,9 @@ struct sim_node {
 	unsigned forgotten; /* nodes that it was told are */
 	uint64_t self_at;   /* the last time at which it was itself */
 	unsigned dials, clones, name_conflicts, prefix_conflicts, epochs, hangups, releases;
-	size_t neps_told; /* of the last clone or name notice */
+	unsigned lies[GOSSIP_LIES]; /* told of others; */
+	struct node_key liar;       /* the last of these */
+	size_t neps_told;           /* of the last clone or name notice */
 	struct ep eps_told[2];
 };
 
@@ -268,6 +270,10 @@ MESHNET_FN void pump(unsigned i)
 			/* Needed by neither: it falls idle. */
 			if (sim.released[peer][i])
 				set_link(i, (unsigned)peer, false);
+			break;
+		case GOSSIP_LIAR:
+			n->lies[a.lie]++;
+			n->liar = a.node;
 			break;
 		case GOSSIP_NONE:
 			check(false);

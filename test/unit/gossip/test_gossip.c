@@ -35,7 +35,7 @@ static struct gossip *core(void)
 
 /* Drain; counts of each kind, and the last action of @keep with a copy of its bytes. */
 struct drained {
-	unsigned n[GOSSIP_PREFIX_CONFLICT + 1];
+	unsigned n[GOSSIP_LIAR + 1];
 	struct gossip_act last;
 	uint8_t buf[WIRE_CTL_BODY_MAX];
 	struct ep eps[LIM_ENDPOINTS_PER_NODE + 1];

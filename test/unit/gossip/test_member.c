@@ -465,7 +465,7 @@ static void test_self(void **state)
 	assert_int_equal(push(m, 1, &f, at(1200)), 0);
 	f = fact(MEMBER_FACT_SUSPECT, US, 6, 9, 1);
 	assert_int_equal(push(m, 1, &f, at(1200)), 0);
-	f = fact(MEMBER_FACT_NOTICE, US, 5, UINT64_MAX, 0);
+	f = fact(MEMBER_FACT_NOTICE, US, 5, (uint64_t)1 << 33, 0);
 	assert_int_equal(push(m, 1, &f, at(1200)), 0);
 	assert_int_equal(drain(m, MEMBER_REFUTE, NULL), 0);
 	members_stats(m, &s);
@@ -488,6 +488,69 @@ static void test_self(void **state)
 	members_set_epoch(m, 6, at(6100));
 	members_stats(m, &s);
 	assert_int_equal(s.incarnation, 0);
+	members_free(m);
+}
+
+/* Versions that no node comes to: refused, counted; what is far ahead of the subject is no suspicion. */
+static void test_future(void **state)
+{
+	const uint64_t far[] = {LIM_INCARNATION + 1, UINT64_MAX - 1, UINT64_MAX};
+	struct members *m = linked(8);
+	struct members_stats s;
+	struct member_fact f;
+
+	for (int type = MEMBER_FACT_SUSPECT; type <= MEMBER_FACT_NOTICE; type++)
+		for (unsigned i = 0; i < 3; i++) {
+			int by = type == MEMBER_FACT_SUSPECT ? 3 : 2;
+
+			f = fact((enum member_fact_type)type, 2, 1, far[i], by);
+			assert_int_equal(push(m, 1, &f, at(10)), ERR_RANGE);
+			f = fact((enum member_fact_type)type, 2, far[i], 0, by);
+			assert_int_equal(push(m, 1, &f, at(10)), ERR_RANGE);
+		}
+	members_stats(m, &s);
+	assert_int_equal(s.rx_future, 4 * 3 * 2);
+	assert_int_equal(members_state(m, &ids[2].pub), MEMBER_OK);
+	/* Not answered by the subject, so not taken over: else no suspicion of it could be refuted. */
+	f = fact(MEMBER_FACT_SUSPECT, 2, 1, LIM_INCARNATION, 3);
+	assert_int_equal(push(m, 1, &f, at(20)), 0);
+	assert_int_equal(members_state(m, &ids[2].pub), MEMBER_OK);
+	f = fact(MEMBER_FACT_SUSPECT, 2, 1, ((uint64_t)1 << 32) + 1, 3);
+	assert_int_equal(push(m, 1, &f, at(20)), 0);
+	assert_int_equal(members_state(m, &ids[2].pub), MEMBER_OK);
+	members_stats(m, &s);
+	assert_int_equal(s.rx_future, 26);
+	f = fact(MEMBER_FACT_SUSPECT, 2, 1, (uint64_t)1 << 32, 3);
+	assert_int_equal(push(m, 1, &f, at(20)), 0);
+	assert_int_equal(members_state(m, &ids[2].pub), MEMBER_DOUBTED);
+	f = fact(MEMBER_FACT_ALIVE, 2, 1, ((uint64_t)1 << 32) + 1, 2);
+	assert_int_equal(push(m, 1, &f, at(30)), 0);
+	assert_int_equal(members_state(m, &ids[2].pub), MEMBER_OK);
+	/* The highest there is: it lives by that, dies and comes back as others do. */
+	f = fact(MEMBER_FACT_LEAVE, 2, LIM_EPOCH, LIM_INCARNATION, 2);
+	assert_int_equal(push(m, 1, &f, at(40)), 0);
+	assert_int_equal(members_state(m, &ids[2].pub), MEMBER_AWAY);
+	members_free(m);
+}
+
+/* Lists of dead ones in such versions. */
+static void test_future_hold(void **state)
+{
+	const struct member_hold h[] = {
+		{ids[2].pub, UINT64_MAX, 0}, {ids[3].pub, 1, UINT64_MAX}, {ids[4].pub, 1, 0}};
+	struct members *m = linked(8);
+	uint8_t buf[MEMBER_MSG_MAX];
+	struct members_stats s;
+	struct wr w;
+
+	wr_init(&w, buf, sizeof(buf));
+	wr_u8(&w, MEMBER_MSG_HOLD);
+	for (unsigned i = 0; i < 3; i++)
+		member_hold_encode(&w, &h[i]);
+	run(m, at(6000), MEMBER_NONE, -1);
+	assert_int_equal(members_recv(m, &ids[1].pub, buf, wr_len(&w), at(6000)), ERR_RANGE);
+	members_stats(m, &s);
+	assert_int_equal(s.rx_future, 2);
 	members_free(m);
 }
 
@@ -759,6 +822,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_quorum),
 		cmocka_unit_test(test_refuted),
 		cmocka_unit_test(test_self),
+		cmocka_unit_test(test_future),
+		cmocka_unit_test(test_future_hold),
 		cmocka_unit_test(test_notices_rest),
 		cmocka_unit_test(test_notice_each_partition),
 		cmocka_unit_test(test_overdue),
