@@ -1,21 +1,19 @@
 /* The section `bgp:`. In: the tree of the section. Out: struct conf_bgp, and errors with their line.
  *
- * A table for each kind of map: the section, `announce`, entries of `peers` and `clusters`. A row names
- * the key, says what is allowed, and how the value gets into its field. What no single key shows is
+ * A table for each kind of map: the section, `announce`, `nodes`, entries of `peers` and `clusters`. A row names
+ * the key, says what is allowed, and how the value gets into its field (conf_bgp_value.h). What no single key shows is
  * checked at the end of each map. Bounds: LIM_BGP_PEERS peers, CONF_LIST_MAX prefixes of a list and
  * entries of `clusters`. */
 #include "conf_bgp.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include "conf_bgp_value.h"
 #include "conf_policy.h"
 #include "conf_tree.h"
 #include "weft/err.h"
 
-#define BGP_PORT     179
-#define ASN_TRANS    23456
 #define KEY_BYTES    64
 #define KEYS_MAX     64
 #define ALLOW_ASN    "1 to 4294967294, not 23456; 64512 is an asn for private use"
@@ -41,12 +39,6 @@ struct map_key {
 	size_t off;
 };
 
-static int bad(char *why, const char *what)
-{
-	(void)snprintf(why, CONF_WHY, "%s", what);
-	return ERR_MALFORMED;
-}
-
 static void refuse(const struct take *t, unsigned line, const char *what)
 {
 	conf_error(t->l, line, t->path, t->key->allowed, "%s", what);
@@ -70,307 +62,6 @@ static bool parse(const struct take *t, const struct conf_node *v, void *out)
 static void take_text(const struct take *t, const struct conf_node *v)
 {
 	(void)parse(t, v, t->field);
-}
-
-/* --- values --- */
-
-static bool digits(const char **text, unsigned long max, unsigned long *out)
-{
-	unsigned long v = 0;
-	const char *p = *text;
-
-	for (; isdigit((unsigned char)*p) && p - *text < 11; p++)
-		v = v * 10 + (unsigned long)(*p - '0');
-	if (p == *text || v > max)
-		return false;
-	*text = p;
-	*out = v;
-	return true;
-}
-
-static bool number(const char *text, unsigned long max, unsigned long *out)
-{
-	return digits(&text, max, out) && *text == '\0';
-}
-
-static int parse_asn(const char *text, void *out, char *why)
-{
-	unsigned long v;
-
-	if (!number(text, UINT32_MAX - 1, &v))
-		return bad(why, "is no autonomous system number");
-	if (v == 0 || v == ASN_TRANS)
-		return bad(why, "is reserved");
-	*(uint32_t *)out = (uint32_t)v;
-	return 0;
-}
-
-static int parse_addr(const char *text, void *out, char *why)
-{
-	struct ip ip;
-
-	if (ip_parse(text, &ip) != 0)
-		return bad(why, "is no address");
-	if (ip_is_unspecified(&ip) || ip_is_multicast(&ip))
-		return bad(why, "is no host's address");
-	*(struct ip *)out = ip;
-	return 0;
-}
-
-/* The address of an endpoint whose port stands under another key. */
-static int parse_peer_addr(const char *text, void *out, char *why)
-{
-	return parse_addr(text, &((struct ep *)out)->ip, why);
-}
-
-static int parse_router_id(const char *text, void *out, char *why)
-{
-	struct ip ip;
-
-	if (parse_addr(text, &ip, why) != 0)
-		return ERR_MALFORMED;
-	if (ip.family != IP_V4)
-		return bad(why, "is no IPv4 address");
-	*(uint32_t *)out = (uint32_t)ip.b[0] << 24 | (uint32_t)ip.b[1] << 16 |
-			   (uint32_t)ip.b[2] << 8 | ip.b[3];
-	return 0;
-}
-
-static int parse_next_hop(const char *text, void *out, char *why)
-{
-	struct ip ip, *slots = out;
-
-	if (parse_addr(text, &ip, why) != 0)
-		return ERR_MALFORMED;
-	slots[ip.family == IP_V6] = ip;
-	return 0;
-}
-
-static int parse_listen(const char *text, void *out, char *why)
-{
-	struct ep ep = {.port = BGP_PORT};
-
-	if (ip_parse(text, &ep.ip) != 0 && ep_parse(text, BGP_PORT, &ep) != 0)
-		return bad(why, "is no address and port");
-	*(struct ep *)out = ep;
-	return 0;
-}
-
-static int parse_port(const char *text, void *out, char *why)
-{
-	unsigned long v;
-
-	if (!number(text, UINT16_MAX, &v) || v == 0)
-		return bad(why, "is no port");
-	((struct ep *)out)->port = (uint16_t)v;
-	return 0;
-}
-
-static int parse_yesno(const char *text, void *out, char *why)
-{
-	bool yes = strcmp(text, "yes") == 0 || strcmp(text, "true") == 0;
-
-	if (!yes && strcmp(text, "no") != 0 && strcmp(text, "false") != 0)
-		return bad(why, "is neither yes nor no");
-	*(bool *)out = yes;
-	return 0;
-}
-
-static int parse_password(const char *text, void *out, char *why)
-{
-	size_t len = strlen(text);
-
-	if (len == 0 || len > CONF_BGP_PASSWORD)
-		return bad(why, "is too short or too long"); /* never shown: see take_password */
-	memcpy(out, text, len + 1);
-	return 0;
-}
-
-static int parse_hops(const char *text, void *out, char *why)
-{
-	unsigned long v;
-
-	if (!number(text, 255, &v) || v == 0)
-		return bad(why, "is no number of hops");
-	*(uint8_t *)out = (uint8_t)v;
-	return 0;
-}
-
-/* A hold time touches two fields: @out is the whole peer. */
-static int parse_hold(const char *text, void *out, char *why)
-{
-	struct conf_bgp_peer *p = out;
-	unsigned long v;
-
-	if (!number(text, UINT16_MAX, &v) || (v > 0 && v < 3))
-		return bad(why, "is no hold time");
-	p->hold_secs = (uint16_t)v;
-	p->no_hold = v == 0;
-	return 0;
-}
-
-static int parse_max_prefixes(const char *text, void *out, char *why)
-{
-	unsigned long v;
-
-	if (!number(text, LIM_BGP_PEER_PREFIXES, &v) || v == 0)
-		return bad(why, "is out of range");
-	*(uint32_t *)out = (uint32_t)v;
-	return 0;
-}
-
-/* The index of @text in @words, which end with NULL, or an error. */
-static int word(const char *text, const char *const *words, char *why)
-{
-	for (int i = 0; words[i]; i++)
-		if (strcmp(text, words[i]) == 0)
-			return i;
-	return bad(why, "is none of them");
-}
-
-static int parse_pods(const char *text, void *out, char *why)
-{
-	static const char *const words[] = {"none", "own", "all", NULL};
-	int i = word(text, words, why);
-
-	if (i >= 0)
-		*(enum conf_bgp_pods *)out = (enum conf_bgp_pods)i;
-	return i < 0 ? i : 0;
-}
-
-static int parse_restart(const char *text, void *out, char *why)
-{
-	static const char *const words[] = {"no", "helper", "yes", NULL};
-	int i = word(text, words, why);
-
-	if (i >= 0)
-		*(enum conf_bgp_restart *)out = (enum conf_bgp_restart)i;
-	return i < 0 ? i : 0;
-}
-
-static int parse_role(const char *text, void *out, char *why)
-{
-	static const char *const words[] = {
-		"provider", "rs-server", "rs-client", "customer", "peer", NULL};
-	int i = word(text, words, why);
-
-	if (i >= 0)
-		*(enum conf_bgp_role *)out = (enum conf_bgp_role)(i + 1);
-	return i < 0 ? i : 0;
-}
-
-static int parse_secs(const char *text, unsigned long max, void *out, char *why)
-{
-	unsigned long v;
-
-	if (!number(text, max, &v) || v == 0)
-		return bad(why, "is out of range");
-	*(uint16_t *)out = (uint16_t)v;
-	return 0;
-}
-
-static int parse_hour(const char *text, void *out, char *why)
-{
-	return parse_secs(text, 3600, out, why);
-}
-
-static int parse_day(const char *text, void *out, char *why)
-{
-	return parse_secs(text, UINT16_MAX, out, why);
-}
-
-/* RFC 4724 3: 12 bits. */
-static int parse_restart_time(const char *text, void *out, char *why)
-{
-	return parse_secs(text, 4095, out, why);
-}
-
-static int parse_interface(const char *text, void *out, char *why)
-{
-	size_t len = strlen(text);
-
-	if (len == 0 || len >= CONF_BGP_IFNAME || strpbrk(text, "/ \t%"))
-		return bad(why, "is no interface");
-	memcpy(out, text, len + 1);
-	return 0;
-}
-
-static int parse_limit(const char *text, void *out, char *why)
-{
-	unsigned long v;
-
-	if (!number(text, LIM_BGP_PEERS, &v) || v == 0)
-		return bad(why, "is out of range");
-	*(uint16_t *)out = (uint16_t)v;
-	return 0;
-}
-
-static int parse_multipath(const char *text, void *out, char *why)
-{
-	unsigned long v;
-
-	if (!number(text, 16, &v) || v < 2)
-		return bad(why, "is out of range");
-	*(uint8_t *)out = (uint8_t)v;
-	return 0;
-}
-
-static int parse_paths(const char *text, void *out, char *why)
-{
-	unsigned long v;
-
-	if (!number(text, 64, &v) || v < 2)
-		return bad(why, "is out of range");
-	*(uint8_t *)out = (uint8_t)v;
-	return 0;
-}
-
-/* The field says the opposite of the key. */
-static int parse_noyes(const char *text, void *out, char *why)
-{
-	bool yes;
-	int err = parse_yesno(text, &yes, why);
-
-	if (err == 0)
-		*(bool *)out = !yes;
-	return err;
-}
-
-static int parse_own_as(const char *text, void *out, char *why)
-{
-	unsigned long v;
-
-	if (!number(text, 10, &v))
-		return bad(why, "is out of range");
-	*(uint8_t *)out = (uint8_t)v;
-	return 0;
-}
-
-static int parse_bfd_ms(const char *text, void *out, char *why)
-{
-	unsigned long v;
-
-	if (!number(text, 60000, &v) || v < 10)
-		return bad(why, "is no interval");
-	*(uint32_t *)out = (uint32_t)v;
-	return 0;
-}
-
-/* Two fields: @out is the whole of them. */
-static int parse_bfd_hops(const char *text, void *out, char *why)
-{
-	struct conf_bgp_bfd *b = out;
-
-	b->hops_given = true;
-	return parse_yesno(text, &b->multihop, why);
-}
-
-static int parse_cluster(const char *text, void *out, char *why)
-{
-	if (!node_name_ok(text))
-		return bad(why, "is no name");
-	(void)snprintf(out, NODE_NAME_MAX + 1, "%s", text);
-	return 0;
 }
 
 /* --- lists and maps --- */
@@ -526,6 +217,7 @@ static void take_listen(const struct take *t, const struct conf_node *v)
 }
 
 static void take_announce(const struct take *t, const struct conf_node *v);
+static void take_nodes(const struct take *t, const struct conf_node *v);
 static void take_bfd(const struct take *t, const struct conf_node *v);
 static void take_peers(const struct take *t, const struct conf_node *v);
 static void take_clusters(const struct take *t, const struct conf_node *v);
@@ -535,17 +227,20 @@ static void take_clusters(const struct take *t, const struct conf_node *v);
 #define P(f) offsetof(struct conf_bgp_peer, f)
 #define F(f) offsetof(struct conf_bgp_bfd, f)
 #define L(f) offsetof(struct conf_bgp_cluster, f)
+#define N(f) offsetof(struct conf_bgp_nodes, f)
 
 static const struct map_key bgp_keys[] = {
-	{"asn", ALLOW_ASN, take_text, parse_asn, B(asn)},
-	{"router-id", "an IPv4 address, this node's alone", take_text, parse_router_id,
+	{"asn", ALLOW_ASN, take_text, conf_bgp_parse_asn, B(asn)},
+	{"router-id", "an IPv4 address, this node's alone", take_text, conf_bgp_parse_router_id,
 		B(router_id)},
 	{"listen", "ADDR[:PORT], or a list of at most 8; port 179 unless given", take_listen,
-		parse_listen, 0},
+		conf_bgp_parse_listen, 0},
 	{"announce", "the keys pods, ranges, services, aggregates, clusters", take_announce, NULL,
 		B(announce)},
-	{"kernel", ALLOW_YESNO, take_text, parse_yesno, B(kernel)},
-	{"multipath", "2 to 16 next hops of a prefix", take_text, parse_multipath, B(multipath)},
+	{"nodes", "the keys export, aggregates", take_nodes, NULL, B(nodes)},
+	{"kernel", ALLOW_YESNO, take_text, conf_bgp_parse_yesno, B(kernel)},
+	{"multipath", "2 to 16 next hops of a prefix", take_text, conf_bgp_parse_multipath,
+		B(multipath)},
 	{"peers", "a list of entries with at least address and asn", take_peers, NULL, 0},
 	{"clusters", "a list of entries with at least cluster", take_clusters, NULL, 0},
 	{"sets", "the keys prefixes, communities, as-paths, asns", take_policy, NULL, 0},
@@ -554,70 +249,79 @@ static const struct map_key bgp_keys[] = {
 };
 
 static const struct map_key announce_keys[] = {
-	{"pods", "none, own or all", take_text, parse_pods, A(pods)},
-	{"ranges", ALLOW_YESNO, take_text, parse_yesno, A(ranges)},
+	{"pods", "none, own or all", take_text, conf_bgp_parse_pods, A(pods)},
+	{"ranges", ALLOW_YESNO, take_text, conf_bgp_parse_yesno, A(ranges)},
 	{"services", ALLOW_PFXS, take_prefixes, conf_parse_any_pfx, A(services)},
 	{"aggregates", ALLOW_PFXS, take_prefixes, conf_parse_any_pfx, A(aggregates)},
-	{"clusters", ALLOW_YESNO, take_text, parse_yesno, A(clusters)},
+	{"clusters", ALLOW_YESNO, take_text, conf_bgp_parse_yesno, A(clusters)},
+};
+
+static const struct map_key nodes_keys[] = {
+	{"export", ALLOW_FILTER, take_filter, NULL, N(export)},
+	{"aggregates", ALLOW_PFXS, take_prefixes, conf_parse_any_pfx, N(aggregates)},
 };
 
 static const struct map_key cluster_keys[] = {
 	{"cluster", "the name of a link or of its cluster, or that cluster's id", take_text,
-		parse_cluster, L(name)},
+		conf_bgp_parse_cluster, L(name)},
 	{"import", ALLOW_FILTER, take_filter, NULL, L(import)},
 	{"export", ALLOW_FILTER, take_filter, NULL, L(export)},
-	{"outside", ALLOW_YESNO, take_text, parse_yesno, L(outside)},
+	{"outside", ALLOW_YESNO, take_text, conf_bgp_parse_yesno, L(outside)},
 };
 
 static const struct map_key bfd_keys[] = {
-	{"min-tx", "10 to 60000 ms", take_text, parse_bfd_ms, F(min_tx_ms)},
-	{"min-rx", "10 to 60000 ms", take_text, parse_bfd_ms, F(min_rx_ms)},
+	{"min-tx", "10 to 60000 ms", take_text, conf_bgp_parse_bfd_ms, F(min_tx_ms)},
+	{"min-rx", "10 to 60000 ms", take_text, conf_bgp_parse_bfd_ms, F(min_rx_ms)},
 	/* As many as there may be hops. */
-	{"multiplier", "1 to 255", take_text, parse_hops, F(mult)},
-	{"multihop", ALLOW_YESNO, take_text, parse_bfd_hops, 0},
+	{"multiplier", "1 to 255", take_text, conf_bgp_parse_hops, F(mult)},
+	{"multihop", ALLOW_YESNO, take_text, conf_bgp_parse_bfd_hops, 0},
 };
 
 static const struct map_key peer_keys[] = {
-	{"address", ALLOW_ADDR, take_text, parse_peer_addr, P(remote)},
-	{"asn", ALLOW_ASN, take_text, parse_asn, P(asn)},
-	{"interface", "the name of a device, instead of address", take_text, parse_interface,
-		P(interface)},
+	{"address", ALLOW_ADDR, take_text, conf_bgp_parse_peer_addr, P(remote)},
+	{"asn", ALLOW_ASN, take_text, conf_bgp_parse_asn, P(asn)},
+	{"interface", "the name of a device, instead of address", take_text,
+		conf_bgp_parse_interface, P(interface)},
 	{"range", "a CIDR, instead of address", take_text, conf_parse_any_pfx, P(range)},
-	{"range-limit", "1 to 1024 neighbours", take_text, parse_limit, P(range_limit)},
-	{"port", "1 to 65535", take_text, parse_port, P(remote)},
-	{"source", ALLOW_ADDR, take_text, parse_addr, P(source)},
-	{"password", "1 to 80 bytes, the same at both ends", take_password, parse_password,
+	{"range-limit", "1 to 1024 neighbours", take_text, conf_bgp_parse_limit, P(range_limit)},
+	{"port", "1 to 65535", take_text, conf_bgp_parse_port, P(remote)},
+	{"source", ALLOW_ADDR, take_text, conf_bgp_parse_addr, P(source)},
+	{"password", "1 to 80 bytes, the same at both ends", take_password, conf_bgp_parse_password,
 		P(password)},
-	{"multihop", "1 to 255 hops", take_text, parse_hops, P(multihop)},
-	{"ttl-security", ALLOW_YESNO, take_text, parse_yesno, P(ttl_security)},
-	{"passive", ALLOW_YESNO, take_text, parse_yesno, P(passive)},
+	{"multihop", "1 to 255 hops", take_text, conf_bgp_parse_hops, P(multihop)},
+	{"ttl-security", ALLOW_YESNO, take_text, conf_bgp_parse_yesno, P(ttl_security)},
+	{"passive", ALLOW_YESNO, take_text, conf_bgp_parse_yesno, P(passive)},
 	{"families", "a list of ipv4, ipv6", take_families, NULL, 0},
-	{"next-hop", "an address of each family at most", take_next_hops, parse_next_hop,
+	{"next-hop", "an address of each family at most", take_next_hops, conf_bgp_parse_next_hop,
 		P(next_hop)},
-	{"next-hop-self", ALLOW_YESNO, take_text, parse_yesno, P(next_hop_self)},
-	{"hold", "0, or 3 to 65535 seconds", take_text, parse_hold, 0},
-	{"max-prefixes", "1 to 1048576", take_text, parse_max_prefixes, P(max_prefixes)},
-	{"max-prefix-warning", "1 to 1048576", take_text, parse_max_prefixes, P(warn_prefixes)},
-	{"max-prefix-restart", "1 to 65535 seconds", take_text, parse_day, P(max_restart_secs)},
-	{"graceful-restart", "no, helper or yes", take_text, parse_restart, P(restart)},
-	{"restart-time", "1 to 4095 seconds", take_text, parse_restart_time, P(restart_secs)},
-	{"stale-time", "1 to 3600 seconds", take_text, parse_hour, P(stale_secs)},
-	{"mrai", "1 to 3600 seconds", take_text, parse_hour, P(mrai_secs)},
-	{"local-as", ALLOW_ASN, take_text, parse_asn, P(local_as)},
-	{"local-as-no-prepend", ALLOW_YESNO, take_text, parse_yesno, P(no_prepend)},
-	{"local-as-replace", ALLOW_YESNO, take_text, parse_yesno, P(replace_as)},
-	{"as-override", ALLOW_YESNO, take_text, parse_yesno, P(as_override)},
-	{"remove-private", ALLOW_YESNO, take_text, parse_yesno, P(remove_private)},
-	{"allow-own-as", "0 to 10 times", take_text, parse_own_as, P(allow_own_as)},
-	{"add-path-receive", ALLOW_YESNO, take_text, parse_yesno, P(add_path_receive)},
-	{"add-path-send", "2 to 64 paths of each prefix", take_text, parse_paths, P(add_path_send)},
-	{"extended-next-hop", ALLOW_YESNO, take_text, parse_yesno, P(v4_over_v6)},
-	{"extended-messages", ALLOW_YESNO, take_text, parse_noyes, P(no_ext_message)},
+	{"next-hop-self", ALLOW_YESNO, take_text, conf_bgp_parse_yesno, P(next_hop_self)},
+	{"hold", "0, or 3 to 65535 seconds", take_text, conf_bgp_parse_hold, 0},
+	{"max-prefixes", "1 to 1048576", take_text, conf_bgp_parse_max_prefixes, P(max_prefixes)},
+	{"max-prefix-warning", "1 to 1048576", take_text, conf_bgp_parse_max_prefixes,
+		P(warn_prefixes)},
+	{"max-prefix-restart", "1 to 65535 seconds", take_text, conf_bgp_parse_day,
+		P(max_restart_secs)},
+	{"graceful-restart", "no, helper or yes", take_text, conf_bgp_parse_restart, P(restart)},
+	{"restart-time", "1 to 4095 seconds", take_text, conf_bgp_parse_restart_time,
+		P(restart_secs)},
+	{"stale-time", "1 to 3600 seconds", take_text, conf_bgp_parse_hour, P(stale_secs)},
+	{"mrai", "1 to 3600 seconds", take_text, conf_bgp_parse_hour, P(mrai_secs)},
+	{"local-as", ALLOW_ASN, take_text, conf_bgp_parse_asn, P(local_as)},
+	{"local-as-no-prepend", ALLOW_YESNO, take_text, conf_bgp_parse_yesno, P(no_prepend)},
+	{"local-as-replace", ALLOW_YESNO, take_text, conf_bgp_parse_yesno, P(replace_as)},
+	{"as-override", ALLOW_YESNO, take_text, conf_bgp_parse_yesno, P(as_override)},
+	{"remove-private", ALLOW_YESNO, take_text, conf_bgp_parse_yesno, P(remove_private)},
+	{"allow-own-as", "0 to 10 times", take_text, conf_bgp_parse_own_as, P(allow_own_as)},
+	{"add-path-receive", ALLOW_YESNO, take_text, conf_bgp_parse_yesno, P(add_path_receive)},
+	{"add-path-send", "2 to 64 paths of each prefix", take_text, conf_bgp_parse_paths,
+		P(add_path_send)},
+	{"extended-next-hop", ALLOW_YESNO, take_text, conf_bgp_parse_yesno, P(v4_over_v6)},
+	{"extended-messages", ALLOW_YESNO, take_text, conf_bgp_parse_noyes, P(no_ext_message)},
 	{"role", "provider, rs-server, rs-client, customer or peer: what this node is to it",
-		take_text, parse_role, P(role)},
-	{"role-strict", ALLOW_YESNO, take_text, parse_yesno, P(role_strict)},
-	{"bfd", "yes, no, or the keys min-tx, min-rx, multiplier, multihop", take_bfd, parse_yesno,
-		P(bfd)},
+		take_text, conf_bgp_parse_role, P(role)},
+	{"role-strict", ALLOW_YESNO, take_text, conf_bgp_parse_yesno, P(role_strict)},
+	{"bfd", "yes, no, or the keys min-tx, min-rx, multiplier, multihop", take_bfd,
+		conf_bgp_parse_yesno, P(bfd)},
 	{"import", ALLOW_FILTER, take_filter, NULL, P(import)},
 	{"export", ALLOW_FILTER, take_filter, NULL, P(export)},
 };
@@ -662,6 +366,14 @@ static bool read_map(struct conf_load *l, const char *path, const struct conf_no
 static void take_announce(const struct take *t, const struct conf_node *v)
 {
 	(void)READ_MAP(t->l, t->path, v, announce_keys, t->field);
+}
+
+static void take_nodes(const struct take *t, const struct conf_node *v)
+{
+	struct conf_bgp_nodes *n = t->field;
+
+	n->line = v->line;
+	(void)READ_MAP(t->l, t->path, v, nodes_keys, n);
 }
 
 static void take_bfd(const struct take *t, const struct conf_node *v)
@@ -822,13 +534,14 @@ static void read_filters(struct conf_load *l, struct conf_bgp *b, struct conf_bg
 	conf_policy_filter(l, "bgp.peers.export", b->policies, label, &p->export);
 }
 
-static void cluster_filter(struct conf_load *l, struct conf_bgp *b, const char *path,
-	const char *label, const struct conf_bgp_cluster *c, struct conf_bgp_filter *f)
+/* Over the control segment the way leads to the gateway that told of it. */
+static void mesh_filter(struct conf_load *l, struct conf_bgp *b, const char *path,
+	const char *label, unsigned line, struct conf_bgp_filter *f)
 {
 	conf_policy_filter(l, path, b->policies, label, f);
 	if (f->policy && policy_sets_next_hop(f->policy))
-		conf_error(l, c->line, path, "policies that set no next-hop",
-			"between clusters the way leads to the gateway that told of it");
+		conf_error(l, line, path, "policies that set no next-hop",
+			"inside the mesh the way leads to the gateway that told of it");
 }
 
 static void read_cluster(struct conf_load *l, struct conf_bgp *b, struct conf_bgp_cluster *c)
@@ -840,9 +553,9 @@ static void read_cluster(struct conf_load *l, struct conf_bgp *b, struct conf_bg
 			conf_error(l, c->line, "bgp.clusters.cluster", "each once",
 				"%s is there twice, first on line %u", c->name, o->line);
 	(void)snprintf(label, sizeof(label), "(import of cluster %s)", c->name);
-	cluster_filter(l, b, "bgp.clusters.import", label, c, &c->import);
+	mesh_filter(l, b, "bgp.clusters.import", label, c->line, &c->import);
 	(void)snprintf(label, sizeof(label), "(export to cluster %s)", c->name);
-	cluster_filter(l, b, "bgp.clusters.export", label, c, &c->export);
+	mesh_filter(l, b, "bgp.clusters.export", label, c->line, &c->export);
 }
 
 void conf_bgp_read(struct conf_load *l, const struct conf_node *n)
@@ -871,6 +584,9 @@ void conf_bgp_read(struct conf_load *l, const struct conf_node *n)
 		read_filters(l, b, &b->peers[i]);
 	for (size_t i = 0; i < b->nclusters && !l->no_memory; i++)
 		read_cluster(l, b, &b->clusters[i]);
+	if (!l->no_memory)
+		mesh_filter(l, b, "bgp.nodes.export", "(export to nodes)", b->nodes.line,
+			&b->nodes.export);
 }
 
 void conf_bgp_free(struct conf_bgp *b)
@@ -885,5 +601,6 @@ void conf_bgp_free(struct conf_bgp *b)
 	free(b->clusters);
 	free(b->announce.services.v);
 	free(b->announce.aggregates.v);
+	free(b->nodes.aggregates.v);
 	free(b);
 }

@@ -97,6 +97,13 @@ struct conf_bgp_cluster {
 	unsigned line;
 };
 
+/* What this cluster's nodes hear of what `peers` told. */
+struct conf_bgp_nodes {
+	struct conf_bgp_filter export;       /* without a policy: nothing */
+	struct conf_bgp_prefixes aggregates; /* while a route of `peers` lies inside */
+	unsigned line;                       /* 0: not given */
+};
+
 struct conf_bgp {
 	uint32_t asn;       /* 0: the cluster's own; there are no peers then */
 	uint32_t router_id; /* host order; 0: the daemon's choice */
@@ -104,6 +111,7 @@ struct conf_bgp {
 	struct ep listen[CONF_BGP_LISTEN_MAX];
 	size_t nlisten; /* 0: nobody can connect to us */
 	struct conf_bgp_announce announce;
+	struct conf_bgp_nodes nodes;
 	bool kernel; /* learned routes go there; no: this node hands them on, or reflects them */
 	struct conf_bgp_peer *peers;
 	size_t npeers;

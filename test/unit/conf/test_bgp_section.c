@@ -154,6 +154,7 @@ static void clusters(void **state)
 				   "  - {cluster: west, import: p, export: accept, outside: yes}\n"
 				   "  - cluster: north.example\n"
 				   "    export: [10.0.0.0/8 le 24]\n"
+				   "  nodes: {export: p, aggregates: [0.0.0.0/0, \"::/0\"]}\n"
 				   "  policies:\n"
 				   "    p:\n"
 				   "    - match: {cluster: [own, 1-2, \"link:west\"]}\n"
@@ -177,6 +178,9 @@ static void clusters(void **state)
 	assert_string_equal(v[1].name, "north.example");
 	assert_null(v[1].import.policy);
 	assert_string_equal(policy_name(v[1].export.policy), "(export to cluster north.example)");
+	assert_ptr_equal(c.bgp->nodes.export.policy, policy_find(c.bgp->policies, "p"));
+	assert_int_equal(c.bgp->nodes.aggregates.n, 2);
+	assert_int_equal(c.bgp->nodes.line, 7);
 	conf_free(&c);
 }
 
@@ -309,7 +313,15 @@ static void refused(void **state)
 			"f:6: bgp.clusters.cluster: a is there twice, first on line 5"},
 		{MIN "  policies: {p: [{set: {next-hop: 192.0.2.1}, then: accept}]}\n"
 		     "  clusters: [{cluster: a, import: p}]",
-			"f:5: bgp.clusters.import: between clusters the way leads to the gateway"},
+			"f:5: bgp.clusters.import: inside the mesh the way leads to the gateway"},
+		{MIN "  nodes: yes", "bgp.nodes: an entry has keys and values"},
+		{MIN "  nodes: {import: accept}", "bgp.nodes.import: unknown key"},
+		{MIN "  nodes: {export: x}", "bgp.nodes.export: no policy has the name 'x'"},
+		{MIN "  nodes: {aggregates: 10.0.0.0/8}", "bgp.nodes.aggregates: needs a list"},
+		{MIN "  nodes: {aggregates: [10.0.0.1/8]}", "bgp.nodes.aggregates: '10.0.0.1/8' "},
+		{MIN "  policies: {p: [{set: {next-hop: 192.0.2.1}, then: accept}]}\n"
+		     "  nodes: {export: p}",
+			"f:5: bgp.nodes.export: inside the mesh the way leads to the gateway"},
 		{MIN "  kernel: 2\n", "bgp.kernel: '2' is neither yes nor no"},
 		{PEER "    bfd: maybe", "f:7: bgp.peers.bfd: 'maybe' is neither yes nor no"},
 		{PEER "    bfd: {min-tx: 9}", "bgp.peers.bfd.min-tx: '9' is no interval"},
