@@ -136,10 +136,11 @@ static void own_lines(struct out *o, const msgpack_object *data)
 		ctl_get_str(x, "why", state, sizeof(state));
 		ctl_get_str(x, "path", path, sizeof(path));
 		if (key[0])
-			out_kv(o, OUT_GOOD, "prefix", "%s behind %s%s%s", name, key,
-				path[0] ? ", path " : "", path);
+			out_kv(o, OUT_GOOD, ctl_get_bool(x, "exit") ? "exit" : "prefix",
+				"%s behind %s%s%s", name, key, path[0] ? ", path " : "", path);
 		else
-			out_kv(o, OUT_BAD, "prefix", "%s: %s", name, state);
+			out_kv(o, OUT_BAD, ctl_get_bool(x, "exit") ? "exit" : "prefix", "%s: %s",
+				name, state);
 	}
 }
 

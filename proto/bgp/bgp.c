@@ -235,8 +235,8 @@ static void peer_init(struct bgp *b, struct bgp_peer *p, const struct bgp_peer_c
 		p->cfg.remote.port = 179;
 	if (!p->cfg.max_prefixes)
 		p->cfg.max_prefixes = LIM_BGP_PEER_PREFIXES;
-	p->ebgp = cfg->remote_as != b->cfg.local_as;
-	p->local_as = p->ebgp && cfg->local_as ? cfg->local_as : b->cfg.local_as;
+	p->ebgp = !cfg->internal && cfg->remote_as != b->cfg.local_as;
+	p->local_as = (p->ebgp || cfg->internal) && cfg->local_as ? cfg->local_as : b->cfg.local_as;
 	p->idle = true;
 	p->since = b->now;
 	list_init(&p->state_link);

@@ -213,8 +213,10 @@ enum bgp_role {
 struct bgp_peer_cfg {
 	uint32_t vni; /* segment whose table the peer's routes enter */
 	struct ep remote;
-	struct ip local;       /* source address to dial from; IP_NONE: the kernel's choice */
-	uint32_t remote_as;    /* equal to ours: iBGP */
+	struct ip local;    /* source address to dial from; IP_NONE: the kernel's choice */
+	uint32_t remote_as; /* equal to ours: iBGP */
+	bool internal; /* iBGP whatever the numbers are: local_as is what we say in the OPEN, remote_as what
+			  the peer is to say, and neither comes into a path */
 	uint32_t families;     /* set of BGP_FAM() */
 	struct ip next_hop[2]; /* next-hop self for IPv4 and IPv6; IP_NONE: the connection's local
 				  address when it is of that family, else such routes are not

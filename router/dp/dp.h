@@ -140,8 +140,10 @@ void dp_key_del(struct dp *dp, uint32_t local_index);
 enum dp_route_kind {
 	DP_ROUTE_PEER = 1, /* owned by peer: sealed to it; accepted as inner source only from it */
 	DP_ROUTE_LOCAL,    /* ours: accepted as inner destination */
-	DP_ROUTE_EXIT,     /* a local exit: accepted as inner destination */
-	DP_ROUTE_DROP,     /* the range: known, owned by nobody */
+	/* a local exit: accepted as inner destination, and as inner source from those who have that exit,
+	 * too (dp_route_cross) */
+	DP_ROUTE_EXIT,
+	DP_ROUTE_DROP, /* the range: known, owned by nobody */
 	/* ours, behind a tunnel device: like DP_ROUTE_LOCAL, never written as super-packets (5.6) */
 	DP_ROUTE_LOCAL_TUNNEL,
 	/* another cluster's, or what lies behind one, with peer as the gateway to it: sealed to it;
@@ -156,7 +158,7 @@ enum dp_route_kind {
 int dp_route_set(
 	struct dp *dp, uint32_t vni, const struct pfx *p, enum dp_route_kind kind, uint32_t peer);
 /* The same where links count, bits as in dp_peer_links(): @from, who may send what has a source in @p
- * (DP_ROUTE_LINK); @to, which links' gateways may send to @p. */
+ * (DP_ROUTE_LINK, DP_ROUTE_EXIT); @to, which links' gateways may send to @p. */
 int dp_route_cross(struct dp *dp, uint32_t vni, const struct pfx *p, enum dp_route_kind kind,
 	uint32_t peer, uint8_t from, uint8_t to);
 int dp_route_del(struct dp *dp, uint32_t vni, const struct pfx *p);

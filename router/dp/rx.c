@@ -161,7 +161,7 @@ struct fib_route rx_route(const struct dp *dp, struct route_cache *c, const stru
 /* May @p send in the name of what @src leads to (promise 4.2)? */
 static bool speaks_for(const struct dppeer *p, struct fib_route src, uint8_t links)
 {
-	if (src.kind == DP_ROUTE_LINK)
+	if (src.kind == DP_ROUTE_LINK || src.kind == DP_ROUTE_EXIT)
 		return (src.from & links) != 0;
 	return src.kind == DP_ROUTE_PEER && src.peer == p->handle;
 }

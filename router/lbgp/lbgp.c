@@ -35,6 +35,8 @@ struct look {
 	const struct lbgp *l;
 	uint8_t from;
 	bool any;
+	uint32_t
+		range_of; /* a gateway of ours says that it is a range of the cluster with that number; 0: none does */
 	uint32_t peer; /* of the best */
 	struct bgp_attrs attrs;
 };
@@ -46,6 +48,8 @@ static bool look_path(void *ctx, const struct bgp_entry *e)
 
 	if (e->accepted && x)
 		k->from |= x->link ? x->link->bit : LBGP_OURS;
+	if (e->accepted && x && !x->link && !lbgp_is_outside(e->attrs))
+		k->range_of = bgp_attrs_origin_as(e->attrs);
 	if (!e->best)
 		return true;
 	k->any = true;
@@ -54,13 +58,33 @@ static bool look_path(void *ctx, const struct bgp_entry *e)
 	return true;
 }
 
-static bool is_kept_in(const struct bgp_attrs *a)
+/* Is the best path one of our own ranges'? */
+static bool is_range(const struct look *k)
 {
-	return bgp_attrs_has_community(a, BGP_COMM_NO_EXPORT) ||
-	       bgp_attrs_has_community(a, BGP_COMM_NO_ADVERTISE);
+	return k->any && k->peer == BGP_LOCAL && !lbgp_is_outside(&k->attrs);
 }
 
-static void tell(struct lbgp *l, const struct pfx *p)
+/* Ranges that other gateways of ours have links with: no other link's word for them is taken (lbgp_rules.c). One
+ * that comes or goes makes all be judged again. */
+static void note_range(struct lbgp *l, const struct pfx *p, uint32_t asn)
+{
+	size_t i = 0;
+
+	while (i < l->nfar && !pfx_eq(&l->far[i].pfx, p))
+		i++;
+	if (asn && i < l->nfar && l->far[i].asn == asn)
+		return;
+	if (asn && i < LIM_LINKED_RANGES) {
+		l->far[i] = (struct far){.pfx = *p, .asn = asn};
+		l->nfar += i == l->nfar;
+		l->rejudge = true;
+	} else if (!asn && i < l->nfar) {
+		l->far[i] = l->far[--l->nfar];
+		l->rejudge = true;
+	}
+}
+
+void lbgp_tell(struct lbgp *l, const struct pfx *p)
 {
 	struct look k = {.l = l};
 	struct lbgp_route r = {.pfx = *p};
@@ -71,8 +95,9 @@ static void tell(struct lbgp *l, const struct pfx *p)
 	lbgp_nlri(p, &n);
 	if (l->core)
 		(void)bgp_lookup(l->core, VNI_CONTROL, &n, look_path, &k);
-	if (k.any && k.peer == BGP_LOCAL && k.attrs.as_path.len == 0)
-		return; /* our own range */
+	if (is_range(&k))
+		return;
+	note_range(l, p, k.range_of);
 	if (k.any && k.peer != BGP_LOCAL)
 		x = speaker_at(l, k.peer);
 	t = lbgp_told(l, p, false);
@@ -80,13 +105,19 @@ static void tell(struct lbgp *l, const struct pfx *p)
 		lbgp_told_drop(l, p);
 		t = NULL;
 	}
-	if (t && is_kept_in(&k.attrs))
-		t->to = 0; /* BGP asks no policy about those */
+	/* BGP asks no policy about those. */
+	if (t && bgp_attrs_has_community(&k.attrs, BGP_COMM_NO_ADVERTISE))
+		t->to = 0;
+	if (t && bgp_attrs_has_community(&k.attrs, BGP_COMM_NO_EXPORT))
+		t->to &= LBGP_OURS;
 	r.gateway = x ? &x->key : NULL;
 	r.offered = k.any && k.peer == BGP_LOCAL;
 	r.outside = k.any && lbgp_is_outside(&k.attrs);
+	r.exit = k.any && lbgp_is_exit(&k.attrs);
 	r.from = k.from;
 	r.to = t ? t->to : 0;
+	if (!r.offered)
+		r.to &= (uint8_t)~LBGP_OURS;
 	r.attrs = k.any ? &k.attrs : NULL;
 	l->cfg.ops->route(l->cfg.ctx, &r);
 }
@@ -96,7 +127,7 @@ void lbgp_route(struct lbgp *l, const struct bgp_act *a)
 	struct pfx p = a->nlri.pfx;
 
 	if (a->nlri.family == BGP_VPNV4 || a->nlri.family == BGP_VPNV6)
-		tell(l, &p);
+		lbgp_tell(l, &p);
 }
 
 void lbgp_flush(struct lbgp *l)
@@ -110,7 +141,7 @@ void lbgp_flush(struct lbgp *l)
 			struct pfx p = ((struct told *)value)->pfx;
 
 			((struct told *)value)->queued = false;
-			tell(l, &p);
+			lbgp_tell(l, &p);
 		}
 		l->all_stale = false;
 		l->nstale = 0;
@@ -121,7 +152,7 @@ void lbgp_flush(struct lbgp *l)
 
 		if (t)
 			t->queued = false;
-		tell(l, &p);
+		lbgp_tell(l, &p);
 	}
 	l->nstale = 0;
 }
@@ -129,11 +160,11 @@ void lbgp_flush(struct lbgp *l)
 static int originate(struct lbgp *l, const struct link_cluster *self, ts_t now)
 {
 	struct bgp_attrs attrs = {.has = BGP_HAS_ORIGIN | BGP_HAS_AS_PATH};
-	uint8_t ext[16];
+	uint8_t ext[24];
 	int err = 0;
 
 	attrs.ext_communities =
-		(struct bgp_span){ext, (uint16_t)lbgp_communities(self->asn, false, ext)};
+		(struct bgp_span){ext, (uint16_t)lbgp_communities(self->asn, LBGP_RANGE, ext)};
 	for (size_t i = 0; i < self->nranges && !err; i++) {
 		struct bgp_nlri n;
 
@@ -143,26 +174,55 @@ static int originate(struct lbgp *l, const struct link_cluster *self, ts_t now)
 	return err;
 }
 
-int lbgp_offer(struct lbgp *l, const struct pfx *p, const struct bgp_attrs *attrs, ts_t now)
+/* @a has all but its extended communities. */
+static int offer(struct lbgp *l, const struct bgp_nlri *n, struct bgp_attrs *a, enum lbgp_kind kind,
+	ts_t now)
+{
+	uint8_t ext[24];
+
+	a->ext_communities = (struct bgp_span){ext, (uint16_t)lbgp_communities(l->asn, kind, ext)};
+	return bgp_originate(l->core, VNI_CONTROL, n, a, now);
+}
+
+int lbgp_offer(
+	struct lbgp *l, const struct pfx *p, const struct bgp_attrs *attrs, bool links, ts_t now)
 {
 	struct bgp_attrs mine = {.has = BGP_HAS_ORIGIN | BGP_HAS_AS_PATH};
 	struct bgp_nlri n;
-	uint8_t ext[16];
 
-	if (!l->core || !l->gateway || lbgp_is_own(l, p)) /* those stand by themselves */
+	if (!l->core || !l->gateway || lbgp_is_inside(l, p)) /* those stand by themselves */
 		return 0;
 	lbgp_nlri(p, &n);
-	if (!attrs || attrs->as_path.len == 0) {
+	if (!attrs) {
 		(void)bgp_withdraw(l->core, VNI_CONTROL, &n, now);
 		return 0;
 	}
+	mine.has |= attrs->has & BGP_HAS_LOCAL_PREF; /* for nodes, who choose among gateways */
+	mine.local_pref = attrs->local_pref;
 	mine.origin = attrs->origin;
 	mine.as_path = attrs->as_path;
 	mine.communities = attrs->communities;
 	mine.large_communities = attrs->large_communities;
-	mine.ext_communities =
-		(struct bgp_span){ext, (uint16_t)lbgp_communities(l->asn, true, ext)};
-	return bgp_originate(l->core, VNI_CONTROL, &n, &mine, now);
+	return offer(l, &n, &mine, links ? LBGP_EXIT : LBGP_EXIT_NODES, now);
+}
+
+int lbgp_offer_aggregate(struct lbgp *l, const struct pfx *p, bool on, ts_t now)
+{
+	struct bgp_attrs mine = {.has = BGP_HAS_ORIGIN | BGP_HAS_AS_PATH | BGP_HAS_ATOMIC};
+	struct bgp_nlri n;
+
+	if (!l->core || !l->gateway || lbgp_is_inside(l, p))
+		return 0;
+	lbgp_nlri(p, &n);
+	if (on)
+		return offer(l, &n, &mine, LBGP_EXIT_NODES, now);
+	(void)bgp_withdraw(l->core, VNI_CONTROL, &n, now);
+	return 0;
+}
+
+void lbgp_nodes(struct lbgp *l, const struct bgp_policy *export)
+{
+	l->nodes = *export;
 }
 
 bool lbgp_best(const struct lbgp *l, const struct pfx *p, struct bgp_attrs *out)
@@ -238,6 +298,7 @@ void lbgp_stop(struct lbgp *l)
 		return;
 	l->cfg.ops->close(l->cfg.ctx);
 	l->core = NULL;
+	l->nfar = 0;
 	while (map_next(l->speakers, &it, &key, &value))
 		((struct speaker *)value)->id = 0;
 	forget_told(l);
@@ -352,10 +413,14 @@ void lbgp_link_del(struct lbgp *l, struct lbgp_link *link, ts_t now)
 static int add_peer(struct lbgp *l, struct speaker *x)
 {
 	const struct cluster_id *cluster = x->link ? &x->link->remote->id : &l->cfg.cluster;
+	/* A gateway's number may be configured, and its nodes, and other gateways, need not know. */
+	uint32_t inside = link_asn_of(&l->cfg.cluster);
 	struct bgp_peer_cfg cfg = {
 		.vni = VNI_CONTROL,
 		.local = l->control,
-		.remote_as = x->link ? x->link->remote->asn : l->asn,
+		.remote_as = x->link ? x->link->remote->asn : inside,
+		.internal = !x->link,
+		.local_as = x->link ? 0 : inside,
 		.families = BGP_FAM(BGP_VPNV4) | BGP_FAM(BGP_VPNV6),
 		.next_hop = {ip_v4(DUMMY_NEXT_HOP), l->control},
 		.next_hop_self = true,
@@ -531,8 +596,10 @@ int lbgp_sync(struct lbgp *l, const struct link_cluster *self, bool needed, bool
 		lbgp_stop(l);
 	look_at_ways(l, now);
 	for (size_t it = 0; map_next(l->speakers, &it, &key, &value);)
-		if (((struct speaker *)value)->judge)
+		if (((struct speaker *)value)->judge ||
+			(l->rejudge && ((struct speaker *)value)->link))
 			judge(l, value, now);
+	l->rejudge = false;
 	if (!needed || !ts_due(l->again, now))
 		return 0;
 	if (!l->core)

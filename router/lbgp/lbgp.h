@@ -5,7 +5,8 @@
  * clock, so that the simulator runs the same code as the daemon. VPN families alone (RFC 4364, 4659),
  * so that segments stay apart; the route target says which. What may pass is decided here
  * (lbgp_rules.c): nothing crosses by default but the two clusters' own ranges; a link's policies let
- * more pass, each way, but never what speaks for somebody else. To nodes goes what came from links.
+ * more pass, each way, but never what speaks for somebody else. To nodes goes what came from links, and
+ * of what a gateway's neighbours outside told (lbgp_offer) what its policy for nodes lets pass: exits.
  *
  * The speaker is a BGP core of the driver's, there while there is somebody to speak with. A round is
  * lbgp_round(), lbgp_want() for each who is to be spoken with, lbgp_sync().
@@ -43,6 +44,7 @@ struct lbgp_link {
 	const struct link_cluster *remote; /* as its last greeting told; asn 0: not known yet */
 	uint8_t bit;                       /* that stands for it in lbgp_route: 0x02 to 0x80 */
 	struct bgp_policy import, export;  /* ops NULL: the two clusters' own ranges */
+	bool outside;                      /* @export is asked of what lbgp_offer() offers, too */
 	/* lbgp's */
 	struct lbgp *in;
 	uint64_t refused[LBGP_REASONS]; /* how often; each change of a policy counts all again */
@@ -73,7 +75,11 @@ struct lbgp_route {
 	const struct node_key *gateway; /* NULL: nowhere */
 	bool offered;                   /* by us (lbgp_offer), so that there is no gateway */
 	bool outside;                   /* of all clusters' ranges */
-	uint8_t from, to; /* whom it was accepted from, whom it is announced to: bits of links */
+	bool exit; /* a neighbour of that gateway, or of ours if it is offered, told it: to be taken by --accept
+		    * alone. It may be a default route, and may hold an address of the underlay */
+	/* Whom it was accepted from, whom it is announced to: bits of links; LBGP_OURS in to: nodes may use this
+	 * one as their exit */
+	uint8_t from, to;
 	const struct bgp_attrs *attrs; /* of the best path; NULL: none. Borrowed for the call */
 };
 
@@ -136,11 +142,19 @@ void lbgp_route(struct lbgp *l, const struct bgp_act *a);
 /* After a run of the speaker's actions: what changed without such a one. */
 void lbgp_flush(struct lbgp *l);
 
-/* A gateway: a route of another speaker of this node to what lies outside of all clusters' ranges, for
- * links whose policy lets it pass; @attrs NULL: it is gone. Nothing happens to what overlaps our own
- * ranges. Forgotten with the speaker, so all are to be
- * told again when ops->open() was called. 0: also without a speaker; errors of bgp_originate. */
-int lbgp_offer(struct lbgp *l, const struct pfx *p, const struct bgp_attrs *attrs, ts_t now);
+/* A gateway: a route of another speaker of this node to what lies outside of our ranges, for nodes, and (@links:
+ * it overlaps no cluster's range) for links whose policy lets it pass; @attrs NULL: it is gone. Nothing
+ * happens to what lies inside our own ranges. Forgotten with the speaker, so all are to be
+ * told again when ops->open() was called. 0: also without a speaker; ERR_NOMEM, errors of bgp_originate. */
+int lbgp_offer(
+	struct lbgp *l, const struct pfx *p, const struct bgp_attrs *attrs, bool links, ts_t now);
+/* The same of a prefix that stands for such routes inside it, for nodes alone, whatever the policy. */
+int lbgp_offer_aggregate(struct lbgp *l, const struct pfx *p, bool on, ts_t now);
+/* What of the offered routes nodes are told; ops NULL, at first: aggregates alone. Takes effect with the next
+ * lbgp_judge(). */
+void lbgp_nodes(struct lbgp *l, const struct bgp_policy *export);
+/* Tell ops->route of @p as it is now. */
+void lbgp_tell(struct lbgp *l, const struct pfx *p);
 /* The attributes of the best route to @p; false: there is none. Their spans are borrowed until the core
  * of the speaker is called. */
 bool lbgp_best(const struct lbgp *l, const struct pfx *p, struct bgp_attrs *out);
@@ -149,6 +163,8 @@ bool lbgp_best(const struct lbgp *l, const struct pfx *p, struct bgp_attrs *out)
 bool lbgp_is_last(const struct bgp_attrs *a);
 /* Is the way to @key held to be one? */
 bool lbgp_held(const struct lbgp *l, const struct node_key *key);
+/* Did a neighbour of one of our gateways tell what has @a? */
+bool lbgp_is_exit(const struct bgp_attrs *a);
 
 /* The speaker's peer that @key is; 0: none. */
 uint32_t lbgp_peer(const struct lbgp *l, const struct node_key *key);

@@ -30,6 +30,12 @@ struct told {
 	bool queued; /* in lbgp.stale */
 };
 
+/* A range of a cluster that another gateway of ours has a link with. */
+struct far {
+	struct pfx pfx;
+	uint32_t asn;
+};
+
 struct lbgp {
 	struct lbgp_cfg cfg;
 	struct ip control; /* our address in the control segment */
@@ -39,8 +45,12 @@ struct lbgp {
 	struct link_cluster self;           /* as the speaker was opened with */
 	struct map *speakers;               /* node key to struct speaker, owned */
 	struct lbgp_link *links[LIM_LINKS]; /* the driver's, NULL: free */
-	struct map *told;                   /* packed prefix to struct told, owned */
-	struct pfx *stale;                  /* owned: told again at the next flush */
+	struct bgp_policy nodes;            /* ops NULL: they hear of aggregates alone */
+	struct far far[LIM_LINKED_RANGES];
+	size_t nfar;
+	bool rejudge;      /* those are others than when links' routes were judged */
+	struct map *told;  /* packed prefix to struct told, owned */
+	struct pfx *stale; /* owned: told again at the next flush */
 	size_t nstale, stale_cap;
 	bool all_stale; /* no memory for that list */
 	uint64_t round;
@@ -50,12 +60,14 @@ struct lbgp {
 /* lbgp_rules.c */
 /* The policies of @x, who is kept while it is a peer. */
 void lbgp_policies(struct speaker *x, struct bgp_policy *import, struct bgp_policy *export);
-/* Our VPN route to @p, and the communities of one: that of the segment, and that of what lies
- * @outside of all clusters' ranges. Returns their bytes. */
-void lbgp_nlri(const struct pfx *p, struct bgp_nlri *out);
-size_t lbgp_communities(uint32_t asn, bool outside, uint8_t out[16]);
+void lbgp_nlri(const struct pfx *p, struct bgp_nlri *out); /* our VPN route to @p */
+/* The communities of one that we originate: that of the segment; and of an exit, that of what lies outside of all
+ * clusters' ranges, and that of what a neighbour of ours told, which says for whom it is. Returns their bytes. */
+enum lbgp_kind { LBGP_RANGE, LBGP_EXIT, LBGP_EXIT_NODES };
+size_t lbgp_communities(uint32_t asn, enum lbgp_kind kind, uint8_t out[24]);
 bool lbgp_is_outside(const struct bgp_attrs *a);
-bool lbgp_is_own(const struct lbgp *l, const struct pfx *p); /* overlaps a range of ours */
+bool lbgp_is_own(const struct lbgp *l, const struct pfx *p);    /* overlaps a range of ours */
+bool lbgp_is_inside(const struct lbgp *l, const struct pfx *p); /* lies inside one */
 /* The entry of @p, made if there is none; NULL: no memory. */
 struct told *lbgp_told(struct lbgp *l, const struct pfx *p, bool make);
 void lbgp_told_drop(struct lbgp *l, const struct pfx *p);

@@ -11,8 +11,10 @@
  *			is, with that cluster at the path's far end
  * Then the link's policy; without one, what lies in the ranges of its greeting. What comes from whom the way
  * to fails (lbgp.h, last resort) gets LOCAL_PREF 0 and a mark, which our gateways tell each other. To a link:
- * nothing that went through its cluster, or has that mark; then its policy; without one, our own ranges
- * (RFC 8212). */
+ * nothing that went through its cluster, or has that mark, or was told by a neighbour of another node; then its
+ * policy; without one, our own ranges (RFC 8212). To a node: what links told, aggregates of exits, and what the
+ * policy for nodes says of other exits. From a gateway of ours: the first three and the fourth hold, but that an
+ * exit may be a default route and hold the underlay: the node's --accept decides about it. */
 #include <stdlib.h>
 #include <string.h>
 #include "weft/wire.h"
@@ -25,6 +27,7 @@
 #define RT_TYPE      0x0202
 #define OUTSIDE_TYPE 0x8f57
 #define LAST_TYPE    0x8f58
+#define EXIT_TYPE    0x8f59 /* of a neighbour of ours; inside this cluster alone */
 #define RD_TYPE      0x0002 /* 4-octet AS number */
 
 /* One distinguisher for all clusters and a segment: routes of several to one prefix are to be compared
@@ -38,14 +41,24 @@ void lbgp_nlri(const struct pfx *p, struct bgp_nlri *out)
 		.pfx = *p};
 }
 
-size_t lbgp_communities(uint32_t asn, bool outside, uint8_t out[16])
-{
-	const uint8_t v[16] = {RT_TYPE >> 8, RT_TYPE & 0xff, (uint8_t)(asn >> 24),
-		(uint8_t)(asn >> 16), (uint8_t)(asn >> 8), (uint8_t)asn, VNI_DEFAULT >> 8,
-		VNI_DEFAULT & 0xff, OUTSIDE_TYPE >> 8, OUTSIDE_TYPE & 0xff};
+static const uint8_t last_mark[8] = {LAST_TYPE >> 8, LAST_TYPE & 0xff};
+static const uint8_t outside_mark[8] = {OUTSIDE_TYPE >> 8, OUTSIDE_TYPE & 0xff};
+/* For everybody whose policy takes it, and for nodes alone. */
+static const uint8_t exit_marks[2][8] = {
+	{EXIT_TYPE >> 8, EXIT_TYPE & 0xff}, {EXIT_TYPE >> 8, EXIT_TYPE & 0xff, [7] = 1}};
 
-	memcpy(out, v, sizeof(v));
-	return outside ? 16 : 8;
+size_t lbgp_communities(uint32_t asn, enum lbgp_kind kind, uint8_t out[24])
+{
+	const uint8_t rt[8] = {RT_TYPE >> 8, RT_TYPE & 0xff, (uint8_t)(asn >> 24),
+		(uint8_t)(asn >> 16), (uint8_t)(asn >> 8), (uint8_t)asn, VNI_DEFAULT >> 8,
+		VNI_DEFAULT & 0xff};
+
+	memcpy(out, rt, 8);
+	if (kind == LBGP_RANGE)
+		return 8;
+	memcpy(out + 8, outside_mark, 8);
+	memcpy(out + 16, exit_marks[kind == LBGP_EXIT_NODES], 8);
+	return 24;
 }
 
 static const uint8_t *community(const struct bgp_attrs *a, unsigned type)
@@ -61,16 +74,22 @@ bool lbgp_is_outside(const struct bgp_attrs *a)
 	return community(a, OUTSIDE_TYPE) != NULL;
 }
 
-static const uint8_t last_mark[8] = {LAST_TYPE >> 8, LAST_TYPE & 0xff};
+bool lbgp_is_exit(const struct bgp_attrs *a)
+{
+	return bgp_attrs_has(a, BGP_LIST_EXT, exit_marks[0]) ||
+	       bgp_attrs_has(a, BGP_LIST_EXT, exit_marks[1]);
+}
 
 bool lbgp_is_last(const struct bgp_attrs *a)
 {
 	return bgp_attrs_has(a, BGP_LIST_EXT, last_mark);
 }
 
-/* A route of @x. What another cluster holds to be a last resort says nothing of us. */
+/* A route of @x. What another cluster holds to be a last resort, or has neighbours for, says nothing of us. */
 static enum bgp_verdict taken(const struct speaker *x, struct bgp_edit *edit)
 {
+	for (unsigned i = 0; i < 2 && x->link; i++)
+		(void)bgp_edit_del(edit, BGP_LIST_EXT, exit_marks[i]);
 	if (x->last) {
 		(void)bgp_edit_local_pref(edit, 0);
 		(void)bgp_edit_add(edit, BGP_LIST_EXT, last_mark);
@@ -157,6 +176,14 @@ static void note(struct lbgp *l, const struct pfx *p, uint8_t bit, bool told)
 
 /* --- verdicts --- */
 
+static bool in_ranges(const struct link_cluster *c, const struct pfx *p)
+{
+	for (size_t i = 0; i < c->nranges; i++)
+		if (pfx_contains(&c->ranges[i], p))
+			return true;
+	return false;
+}
+
 bool lbgp_is_own(const struct lbgp *l, const struct pfx *p)
 {
 	for (size_t i = 0; i < l->self.nranges; i++)
@@ -165,9 +192,30 @@ bool lbgp_is_own(const struct lbgp *l, const struct pfx *p)
 	return false;
 }
 
+bool lbgp_is_inside(const struct lbgp *l, const struct pfx *p)
+{
+	return in_ranges(&l->self, p);
+}
+
 static bool hits_underlay(const struct lbgp *l, const struct pfx *p)
 {
 	return l->cfg.ops->underlay && l->cfg.ops->underlay(l->cfg.ctx, p);
+}
+
+/* The same for what other gateways of ours have links with. What @from says of its own cluster was judged before. */
+static bool is_far(const struct lbgp *l, const struct lbgp_link *from, const struct bgp_route *r)
+{
+	uint32_t origin = bgp_attrs_origin_as(r->attrs);
+
+	for (size_t i = 0; i < l->nfar; i++) {
+		const struct far *f = &l->far[i];
+
+		if (f->asn != from->remote->asn && pfx_overlaps(&f->pfx, &r->nlri->pfx) &&
+			(origin != f->asn || lbgp_is_outside(r->attrs) ||
+				!pfx_contains(&f->pfx, &r->nlri->pfx)))
+			return true;
+	}
+	return false;
 }
 
 /* Does @from speak for another linked cluster's range otherwise than by passing it on? */
@@ -189,27 +237,19 @@ static bool is_others(const struct lbgp *l, const struct lbgp_link *from, const 
 				return true;
 		}
 	}
-	return false;
-}
-
-static bool in_ranges(const struct link_cluster *c, const struct pfx *p)
-{
-	for (size_t i = 0; i < c->nranges; i++)
-		if (pfx_contains(&c->ranges[i], p))
-			return true;
-	return false;
+	return is_far(l, from, r);
 }
 
 /* A policy that replaces all communities does not mean those that say what the route is. */
 static enum bgp_verdict apply(
 	const struct bgp_policy *policy, const struct bgp_route *r, struct bgp_edit *edit)
 {
-	static const unsigned types[] = {RT_TYPE, OUTSIDE_TYPE};
-	uint8_t mark[2][8];
-	bool has[2];
+	static const unsigned types[] = {RT_TYPE, OUTSIDE_TYPE, EXIT_TYPE};
+	uint8_t mark[3][8];
+	bool has[3];
 	enum bgp_verdict v;
 
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 3; i++) {
 		const uint8_t *c = community(r->attrs, types[i]);
 
 		has[i] = c != NULL;
@@ -217,7 +257,7 @@ static enum bgp_verdict apply(
 			memcpy(mark[i], c, sizeof(mark[i]));
 	}
 	v = policy->ops->apply(policy->ctx, r, edit);
-	for (unsigned i = 0; i < 2 && v == BGP_ACCEPT; i++)
+	for (unsigned i = 0; i < 3 && v == BGP_ACCEPT; i++)
 		if (has[i])
 			(void)bgp_edit_add(edit, BGP_LIST_EXT, mark[i]);
 	return v;
@@ -256,13 +296,24 @@ static enum bgp_verdict from_link(void *ctx, const struct bgp_route *r, struct b
 	return BGP_REJECT;
 }
 
+/* May @r, which is no range of ours, go to @k, if its policy says so? Only the node that has a neighbour tells
+ * other clusters of it, and aggregates are for nodes. */
+static bool may_cross(const struct lbgp_link *k, const struct bgp_route *r)
+{
+	if (!lbgp_is_exit(r->attrs))
+		return true;
+	return k->outside && r->peer == BGP_LOCAL && r->attrs->as_path.len > 0 &&
+	       bgp_attrs_has(r->attrs, BGP_LIST_EXT, exit_marks[0]);
+}
+
 static enum bgp_verdict to_link(void *ctx, const struct bgp_route *r, struct bgp_edit *edit)
 {
 	struct lbgp_link *k = ctx;
-	bool own = r->peer == BGP_LOCAL && r->attrs->as_path.len == 0;
+	bool own = r->peer == BGP_LOCAL && !lbgp_is_outside(r->attrs);
 	enum bgp_verdict v = BGP_REJECT;
 
-	if (!bgp_attrs_path_has(r->attrs, k->remote->asn) && !lbgp_is_last(r->attrs)) {
+	if (!bgp_attrs_path_has(r->attrs, k->remote->asn) && !lbgp_is_last(r->attrs) &&
+		may_cross(k, r)) {
 		if (k->export.ops)
 			v = apply(&k->export, r, edit);
 		else
@@ -275,9 +326,18 @@ static enum bgp_verdict to_link(void *ctx, const struct bgp_route *r, struct bgp
 
 static enum bgp_verdict to_node(void *ctx, const struct bgp_route *r, struct bgp_edit *edit)
 {
-	(void)ctx;
-	(void)edit;
-	return r->ebgp ? BGP_ACCEPT : BGP_REJECT;
+	struct lbgp *l = ctx;
+	enum bgp_verdict v;
+
+	if (r->ebgp)
+		return BGP_ACCEPT;
+	if (r->peer != BGP_LOCAL || !lbgp_is_exit(r->attrs))
+		return BGP_REJECT;
+	v = r->attrs->has & BGP_HAS_ATOMIC ? BGP_ACCEPT
+	    : l->nodes.ops                 ? apply(&l->nodes, r, edit)
+					   : BGP_REJECT;
+	note(l, &r->nlri->pfx, LBGP_OURS, v == BGP_ACCEPT);
+	return v;
 }
 
 /* A gateway of ours is believed, but for what no link may say either. */
@@ -285,11 +345,13 @@ static enum bgp_verdict from_gateway(void *ctx, const struct bgp_route *r, struc
 {
 	const struct speaker *x = ctx;
 	const struct lbgp *l = x->in;
+	const struct pfx *p = &r->nlri->pfx;
 
-	return is_segment(r->nlri, r->attrs) && !lbgp_is_own(l, &r->nlri->pfx) &&
-			       r->nlri->pfx.len > 0 && !hits_underlay(l, &r->nlri->pfx)
-		       ? taken(x, edit)
-		       : BGP_REJECT;
+	if (!is_segment(r->nlri, r->attrs) || lbgp_is_inside(l, p))
+		return BGP_REJECT;
+	if (!lbgp_is_exit(r->attrs) && (p->len == 0 || lbgp_is_own(l, p) || hits_underlay(l, p)))
+		return BGP_REJECT;
+	return taken(x, edit);
 }
 
 /* A node that doesn't say that it is a gateway has nothing to tell. */
@@ -311,7 +373,9 @@ void lbgp_policies(struct speaker *x, struct bgp_policy *import, struct bgp_poli
 				      : x->gateway ? &from_gateway_ops
 						   : &from_node_ops,
 		x};
-	*export = (struct bgp_policy){x->link ? &to_link_ops : &to_node_ops, x->link};
+	/* One for all nodes, so that the core tells them alike. */
+	*export = x->link ? (struct bgp_policy){&to_link_ops, x->link}
+			  : (struct bgp_policy){&to_node_ops, x->in};
 }
 
 const char *lbgp_reason_str(enum lbgp_reason why)

@@ -139,6 +139,7 @@ static void linked_prefixes(struct daemon *d, struct ctl_w *w)
 				? bgp_attrs_path_fmt(&a, path, sizeof(path))
 				: "");
 		ctl_w_bool(w, "outside", e->outside);
+		ctl_w_bool(w, "exit", e->exit);
 		ctl_w_str(w, "why", e->refused);
 		ctl_w_end(w);
 	}
@@ -153,7 +154,7 @@ void ctl_link_status(struct daemon *d, const struct ctl_request *rq, struct ctl_
 	ctl_w_map(a->w, NULL);
 	ctl_w_map(a->w, "self");
 	cluster_fields(a->w, &s->self);
-	ctl_w_bool(a->w, "gateway", s->count && !s->off);
+	ctl_w_bool(a->w, "gateway", link_svc_is_gateway(d));
 	ctl_w_str(a->w, "bgp_error", s->bgp_why);
 	ctl_w_end(a->w);
 	ctl_w_array(a->w, "links");

@@ -163,11 +163,11 @@ struct rtab_entry {
 	uint32_t vni;
 	struct pfx pfx;
 	struct node_key node;
-	uint32_t peer; /* handle (peers.h); 0: not installed */
-	unsigned mtu;  /* of the kernel route; 0: the device's */
-	bool exit;
-	bool link;         /* another cluster's; node is the gateway to it, */
-	bool outside;      /* or beyond such a cluster; */
+	uint32_t peer;     /* handle (peers.h); 0: not installed */
+	unsigned mtu;      /* of the kernel route; 0: the device's */
+	bool exit;         /* the node declared it; with link: a gateway's neighbour told it */
+	bool link;         /* told by BGP: another cluster's; node is the gateway to it, */
+	bool outside;      /* or beyond such a cluster, or an exit; */
 	uint8_t from, to;  /* links that it came from and goes to (dp_route_cross) */
 	char refused[160]; /* why it isn't used; empty: in use */
 };
@@ -179,10 +179,13 @@ void rtab_del(struct daemon *d, const struct node_key *node, const struct gossip
 struct rtab_link {
 	struct pfx pfx;
 	const struct node_key *gateway; /* NULL: behind none; a range stays closed */
-	bool outside;                   /* no range of a cluster, but what lies beyond one */
+	bool outside;                   /* no range of a cluster, but what lies beyond one, */
+	bool exit;                      /* or beyond a gateway of ours: for --accept to say */
 	uint8_t from, to;               /* dp_route_cross() */
 };
 void rtab_link_set(struct daemon *d, uint32_t vni, const struct rtab_link *r);
+/* Does a node declare that exit, and is it in use here? */
+bool rtab_exit_declared(const struct daemon *d, uint32_t vni, const struct pfx *p);
 bool rtab_link_leads(struct daemon *d, uint32_t vni, const struct pfx *p); /* in use? */
 /* A linked cluster has that range: closed until a gateway leads there. */
 void rtab_link_range(struct daemon *d, uint32_t vni, const struct pfx *p);

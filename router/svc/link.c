@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "weft/err.h"
-#include "conf_bgp.h"
+#include "bgp_svc.h"
 #include "file.h"
 #include "link_svc.h"
 #include "priv.h"
@@ -145,7 +145,7 @@ int link_svc_open(struct daemon *d)
 		return ERR_NOMEM;
 	d->link = s;
 	s->d = d;
-	if (link_bgp_new(d) != 0 || link_cross_open(d) != 0)
+	if (link_bgp_new(d) != 0 || link_cross_open(d) != 0 || link_exit_open(d) != 0)
 		return ERR_NOMEM;
 	link_ranges_load(d);
 	if (d->conf->bgp && d->conf->bgp->asn == 0)
@@ -173,8 +173,8 @@ int link_svc_open(struct daemon *d)
 	}
 	if (dir)
 		closedir(dir);
-	if (s->off && s->count)
-		daemon_warn(d, "links to other clusters are off: %s",
+	if (s->off && (s->count || (d->conf->bgp && d->conf->bgp->nodes.line)))
+		daemon_warn(d, "links to other clusters, and nodes' routes by BGP, are off: %s",
 			d->has_ipv6 ? "this cluster has more ranges than a link can tell"
 				    : "this host has no IPv6, which the control segment needs");
 	return 0;
@@ -263,6 +263,7 @@ void link_svc_close(struct daemon *d)
 	if (!s)
 		return;
 	link_cross_close(d);
+	link_exit_close(d);
 	lbgp_free(s->lbgp);
 	explicit_bzero(s, sizeof(*s));
 	free(s);
@@ -445,6 +446,13 @@ static void add_gateway(struct link_gateway *g, size_t *n, const struct gossip_n
 	(*n)++;
 }
 
+bool link_svc_is_gateway(const struct daemon *d)
+{
+	const struct link_svc *s = d->link;
+
+	return !s->off && (s->count || (d->bgp && bgp_svc_conf(d->bgp)->nodes.line));
+}
+
 /* A gateway forwards from the mesh's device to the same, and the kernel would tell senders that there is
  * a shorter way. The switch of all devices outdoes the device's own. */
 static void be_gateway(struct daemon *d, bool on)
@@ -493,7 +501,7 @@ void link_svc_second(struct daemon *d)
 		return;
 	drop_expired(d);
 	memset(gateways, 0, sizeof(gateways));
-	be_gateway(d, s->count && !s->off);
+	be_gateway(d, link_svc_is_gateway(d));
 	if (gossip_node_get(d->gossip, &d->id.pub, &info) == 0)
 		add_gateway(gateways, &n, &info);
 	while (gossip_node_next(d->gossip, &it, &info)) {

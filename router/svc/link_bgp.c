@@ -57,7 +57,7 @@ static void close_speaker(void *ctx)
 
 	bgpd_free(s->bgpd);
 	s->bgpd = NULL;
-	link_cross_closed(s->d);
+	link_exit_closed(s->d);
 }
 
 static int peer_add(void *ctx, const struct bgp_peer_cfg *core, uint32_t *peer)
@@ -89,15 +89,16 @@ static enum lbgp_way way(void *ctx, const struct node_key *key)
 static void route(void *ctx, const struct lbgp_route *r)
 {
 	const struct rtab_link to = {.pfx = r->pfx,
-		.gateway = r->gateway,
+		.gateway = r->gateway, /* none for what is offered: the way out is here */
 		.outside = r->outside,
+		.exit = r->exit,
 		.from = r->from,
 		.to = r->to};
 
 	_Static_assert(LBGP_OURS == DP_LINK_OURS, "one set of bits");
+	rtab_link_set(ctx, VNI_DEFAULT, &to);
+	link_exit_route(ctx, r);
 	link_cross_route(ctx, r);
-	if (!r->offered)
-		rtab_link_set(ctx, VNI_DEFAULT, &to);
 }
 
 static bool underlay(void *ctx, const struct pfx *p)
@@ -223,7 +224,7 @@ void link_bgp_judge(struct daemon *d)
 static bool want_all(struct daemon *d)
 {
 	struct link_svc *s = d->link;
-	bool gateway = s->count && !s->off, any = false;
+	bool gateway = link_svc_is_gateway(d), any = false;
 	struct gossip_node_info info;
 	struct link_peer_info p;
 	size_t it = 0;
@@ -251,14 +252,13 @@ static bool want_all(struct daemon *d)
 void link_bgp_sync(struct daemon *d)
 {
 	struct link_svc *s = d->link;
-	bool gateway = s->count && !s->off;
 	static struct log_limit limit;
 	int err;
 
 	if (s->syncing) /* parting with somebody drains the other cores, and they may call */
 		return;
 	s->syncing = true;
-	err = lbgp_sync(s->lbgp, &s->self, want_all(d), gateway, loop_now());
+	err = lbgp_sync(s->lbgp, &s->self, want_all(d), link_svc_is_gateway(d), loop_now());
 	s->syncing = false;
 	if (s->bgpd)
 		bgpd_kick(s->bgpd);

@@ -5,9 +5,9 @@
  *		greetings
  *	out:	announce: {clusters: yes}: the best routes of links stand in the neighbours' speaker, with
  *		their path, for its export policies
- *	in:	outside: yes of a cluster: the best routes of neighbours stand in the links' speaker, with
- *		their path, for the links' export policies; while one is announced to a link, that link's
- *		packets may leave here (an exit in the data plane, for these links alone)
+ *	in:	outside: yes of a cluster, and nodes: {export}: the best routes of neighbours stand in the links'
+ *		speaker, with their path, for the export policies of links, and that of this cluster's nodes;
+ *		aggregates of them, and the exits that they make of this node: link_exit.c
  *
  * Two cores that may not be called from one another's callbacks: prefixes are noted, and carried over when
  * the daemon's cores are drained. Bound: those of the cores; a note that finds no memory makes all be
@@ -18,8 +18,6 @@
 #include "bgp_svc.h"
 #include "link_svc.h"
 
-#define KEY_BYTES 18 /* family, length, address: packed */
-
 struct notes {
 	struct pfx *v; /* owned */
 	size_t n, cap;
@@ -28,15 +26,7 @@ struct notes {
 
 struct cross {
 	struct notes in, out;
-	struct map *exits; /* packed prefix: it is one in the data plane by us */
 };
-
-static void pack(const struct pfx *p, uint8_t key[KEY_BYTES])
-{
-	key[0] = p->ip.family;
-	key[1] = p->len;
-	memcpy(key + 2, p->ip.b, 16);
-}
 
 static void take_note(struct notes *t, const struct pfx *p)
 {
@@ -56,20 +46,8 @@ static void take_note(struct notes *t, const struct pfx *p)
 
 int link_cross_open(struct daemon *d)
 {
-	struct cross *c = calloc(1, sizeof(*c));
-	uint8_t seed[16];
-
-	if (!c)
-		return ERR_NOMEM;
-	for (size_t i = 0; i < sizeof(seed); i++)
-		seed[i] = (uint8_t)prng_next(&d->prng);
-	c->exits = map_new(KEY_BYTES, LIM_BGP_PEER_PREFIXES, seed);
-	if (!c->exits) {
-		free(c);
-		return ERR_NOMEM;
-	}
-	d->link->cross = c;
-	return 0;
+	d->link->cross = calloc(1, sizeof(*d->link->cross));
+	return d->link->cross ? 0 : ERR_NOMEM;
 }
 
 void link_cross_close(struct daemon *d)
@@ -78,7 +56,6 @@ void link_cross_close(struct daemon *d)
 
 	if (!c)
 		return;
-	map_free(c->exits);
 	free(c->in.v);
 	free(c->out.v);
 	free(c);
@@ -130,6 +107,8 @@ void link_cross_policies(struct daemon *d)
 {
 	static const struct bgp_policy none = {NULL, NULL};
 	struct link_svc *s = d->link;
+	struct bgp_policy to_nodes;
+	struct policy *nodes;
 
 	if (!d->bgp) /* not there yet, or not configured */
 		return;
@@ -142,73 +121,32 @@ void link_cross_policies(struct daemon *d)
 			c && c->import.policy ? policy_hook(c->import.policy, POLICY_IN) : none;
 		e->bgp.export =
 			c && c->export.policy ? policy_hook(c->export.policy, POLICY_OUT) : none;
+		e->bgp.outside = c && c->outside;
 	}
+	nodes = bgp_svc_conf(d->bgp)->nodes.export.policy;
+	to_nodes = nodes ? policy_hook(nodes, POLICY_OUT) : none;
+	lbgp_nodes(s->lbgp, &to_nodes);
+	link_exit_aggregates(d);
 	link_bgp_judge(d);
 	s->offer_all = true; /* `outside` may be another */
 }
 
-/* --- from links to neighbours, and exits --- */
-
-/* What the configuration says is an exit of this node's own is none of ours. */
-static bool is_taken(const struct daemon *d, const struct pfx *p)
-{
-	const struct rtab_entry *e;
-	size_t it = 0;
-
-	for (size_t i = 0; i < d->conf->nexits; i++)
-		if (pfx_eq(&d->conf->exits[i], p))
-			return true;
-	while (d->conf->naccept && rtab_next(d->rtab, &it, &e))
-		if (e->peer && e->vni == VNI_DEFAULT && pfx_eq(&e->pfx, p))
-			return true;
-	return false;
-}
-
-static void set_exit(struct daemon *d, const struct pfx *p, uint8_t to)
-{
-	struct cross *c = d->link->cross;
-	uint8_t key[KEY_BYTES];
-
-	pack(p, key);
-	if (!to && map_del(c->exits, key))
-		(void)dp_route_del(d->dp, VNI_DEFAULT, p);
-	if (!to || (!map_get(c->exits, key) && is_taken(d, p)))
-		return;
-	if (!map_get(c->exits, key) && map_put(c->exits, key, c) != 0)
-		return;
-	(void)dp_route_cross(d->dp, VNI_DEFAULT, p, DP_ROUTE_EXIT, 0, 0, to);
-}
+/* --- from links to neighbours --- */
 
 void link_cross_route(struct daemon *d, const struct lbgp_route *r)
 {
-	set_exit(d, &r->pfx, r->offered ? r->to : 0);
 	if (d->bgp && d->bgp->conf->announce.clusters)
 		take_note(&d->link->cross->out, &r->pfx);
 }
 
-void link_cross_closed(struct daemon *d)
-{
-	struct cross *c = d->link->cross;
-	const void *key;
-	void *value;
-	size_t it = 0;
-
-	while (c && map_next(c->exits, &it, &key, &value)) {
-		const uint8_t *k = key;
-		struct pfx p = {.ip.family = k[0], .len = k[1]};
-
-		memcpy(p.ip.b, k + 2, sizeof(p.ip.b));
-		set_exit(d, &p, 0);
-	}
-}
-
-/* Our own ranges and what neighbours told themselves are not carried back, nor is a last resort told. */
+/* Our own ranges and what neighbours of ours told, here or at another gateway, are not carried back, nor is a
+ * last resort told. */
 static void carry_out(struct daemon *d, const struct pfx *p)
 {
 	struct bgp_attrs a;
 
 	if (lbgp_best(d->link->lbgp, p, &a) && a.as_path.len && !lbgp_is_last(&a) &&
-		rtab_link_leads(d, VNI_DEFAULT, p))
+		!lbgp_is_exit(&a) && rtab_link_leads(d, VNI_DEFAULT, p))
 		bgp_svc_linked(d, p, &a);
 	else
 		bgp_svc_linked(d, p, NULL);
@@ -224,21 +162,37 @@ static void carry_all_out(struct daemon *d)
 			carry_out(d, &e->pfx);
 }
 
-/* --- from neighbours to links --- */
+/* --- from neighbours to links and nodes --- */
 
-static bool wants_outside(struct daemon *d)
+/* For whom neighbours' routes are, by the configuration. */
+struct wants {
+	bool links, nodes, aggregates;
+};
+
+static struct wants what_is_wanted(struct daemon *d)
 {
 	const struct conf_bgp *c = bgp_svc_conf(d->bgp);
+	struct wants w = {
+		.nodes = c->nodes.export.policy != NULL, .aggregates = c->nodes.aggregates.n > 0};
 
 	for (size_t i = 0; i < c->nclusters; i++)
-		if (c->clusters[i].outside)
-			return true;
-	return false;
+		w.links |= c->clusters[i].outside;
+	return w;
+}
+
+static bool wants_any(const struct wants *w)
+{
+	return w->links || w->nodes || w->aggregates;
 }
 
 void link_cross_outside(struct daemon *d, const struct pfx *p)
 {
-	if (d->link && d->link->cross && d->link->bgpd && wants_outside(d))
+	struct wants w;
+
+	if (!d->link || !d->link->cross || !d->link->bgpd)
+		return;
+	w = what_is_wanted(d);
+	if (wants_any(&w))
 		take_note(&d->link->cross->in, p);
 }
 
@@ -259,8 +213,8 @@ static bool see_best(void *ctx, const struct bgp_entry *e)
 	return !e->best;
 }
 
-/* Ranges of ours and of other clusters, closed ones too: no neighbour's word for those goes to links, where it
- * would stand before that of the clusters. */
+/* Ranges of ours and of other clusters, closed ones too: no neighbour's word for what overlaps those goes to
+ * links, and for what lies inside to nobody, where it would stand before that of the clusters. */
 struct homes {
 	struct pfx v[LIM_LINKED_RANGES + CONF_LIST_MAX];
 	size_t n;
@@ -281,7 +235,7 @@ static void find_homes(struct daemon *d, struct homes *h)
 			h->v[h->n++] = e->pfx;
 }
 
-static bool is_home(const struct homes *h, const struct pfx *p)
+static bool overlaps_home(const struct homes *h, const struct pfx *p)
 {
 	for (size_t i = 0; i < h->n; i++)
 		if (pfx_overlaps(&h->v[i], p))
@@ -289,28 +243,39 @@ static bool is_home(const struct homes *h, const struct pfx *p)
 	return p->len == 0;
 }
 
-static void carry_in(struct daemon *d, const struct pfx *p, bool wanted)
+static bool is_inside_home(const struct homes *h, const struct pfx *p)
+{
+	for (size_t i = 0; i < h->n; i++)
+		if (pfx_contains(&h->v[i], p))
+			return true;
+	return false;
+}
+
+/* Not wanted by anybody, it is taken back. An aggregate stands for the route to the same prefix. */
+static void carry_in(
+	struct daemon *d, const struct pfx *p, const struct wants *w, const struct homes *h)
 {
 	struct bgp_nlri n = {.family = p->ip.family == IP_V6 ? BGP_IPV6 : BGP_IPV4, .pfx = *p};
 	struct best b = {.p = p};
+	bool links = w->links && !overlaps_home(h, p);
 
-	if (wanted)
+	if (wants_any(w) && !is_inside_home(h, p))
 		(void)bgp_lookup(bgpd_core(d->bgp->bgpd), VNI_DEFAULT, &n, see_best, &b);
-	if (lbgp_offer(d->link->lbgp, p, b.found ? &b.attrs : NULL, loop_now()) != 0)
-		daemon_warn(d, "not all that neighbours tell is offered to links: no room");
+	link_exit_part(d, p, b.found);
+	if (link_exit_is_aggregate(d, p))
+		return;
+	if (lbgp_offer(d->link->lbgp, p, b.found && (links || w->nodes) ? &b.attrs : NULL, links,
+		    loop_now()) != 0)
+		daemon_warn(
+			d, "not all that neighbours tell is offered to links and nodes: no room");
 }
-
-struct all_in {
-	struct daemon *d;
-	bool wanted;
-};
 
 static bool see_all(void *ctx, const struct bgp_entry *e)
 {
-	struct all_in *a = ctx;
+	struct notes *in = ctx;
 
 	if (e->best && e->peer != BGP_LOCAL)
-		take_note(&a->d->link->cross->in, &e->nlri->pfx);
+		take_note(in, &e->nlri->pfx);
 	return true;
 }
 
@@ -326,27 +291,27 @@ bool link_cross_drain(struct daemon *d)
 	struct link_svc *s = d->link;
 	struct cross *c = s->cross;
 	struct notes in = c->in, out = c->out;
-	struct homes homes;
-	bool wanted;
+	struct homes homes = {.n = 0};
+	struct wants wants;
 
 	if (!d->bgp || !d->bgp->bgpd)
 		return false;
 	if ((s->offer_all || in.all) && s->bgpd) {
-		struct all_in a = {.d = d};
-
 		s->offer_all = c->in.all = false;
-		(void)bgp_walk(bgpd_core(d->bgp->bgpd), BGP_LOC_RIB, VNI_DEFAULT, 0, see_all, &a);
+		link_exit_offer(d);
+		(void)bgp_walk(
+			bgpd_core(d->bgp->bgpd), BGP_LOC_RIB, VNI_DEFAULT, 0, see_all, &c->in);
 		in = c->in;
 	}
 	if (!in.n && !out.n && !out.all)
 		return false;
-	wanted = in.n && wants_outside(d);
-	if (wanted)
+	wants = what_is_wanted(d);
+	if (in.n && wants_any(&wants))
 		find_homes(d, &homes);
 	memset(&c->in, 0, sizeof(c->in));
 	memset(&c->out, 0, sizeof(c->out));
 	for (size_t i = 0; i < in.n; i++)
-		carry_in(d, &in.v[i], wanted && !is_home(&homes, &in.v[i]));
+		carry_in(d, &in.v[i], &wants, &homes);
 	for (size_t i = 0; i < out.n && !out.all; i++)
 		carry_out(d, &out.v[i]);
 	if (out.all)

@@ -38,6 +38,7 @@ struct link_svc {
 	struct lbgp *lbgp;
 	struct bgpd *bgpd; /* NULL: nobody to speak with */
 	struct cross *cross;
+	struct exits *exits;
 	struct ip
 		underlay[LINK_UNDERLAY_MAX]; /* as the host was at its change number underlay_at */
 	int nunderlay;
@@ -49,6 +50,9 @@ struct link_svc {
 	bool syncing;   /* link_bgp_sync() runs */
 	char bgp_why[200];
 };
+
+/* Do all nodes of the cluster speak BGP with this one? It has links, or tells nodes of what lies outside. */
+bool link_svc_is_gateway(const struct daemon *d);
 
 /* Read the links of the state directory; before the cores. Logs what is wrong. ERR_NOMEM alone fails. */
 int link_svc_open(struct daemon *d);
@@ -109,12 +113,26 @@ void link_cross_policies(struct daemon *d);
 /* The entry of the configuration that is @e's; NULL: none. */
 const struct conf_bgp_cluster *link_cross_conf(struct daemon *d, const struct link_entry *e);
 void link_cross_route(struct daemon *d, const struct lbgp_route *r);
-/* The speaker over the control segment is gone. */
-void link_cross_closed(struct daemon *d);
 /* The best route of the neighbours of `bgp:` to @p is another. */
 void link_cross_outside(struct daemon *d, const struct pfx *p);
 bool link_cross_pending(const struct daemon *d);
 bool link_cross_drain(struct daemon *d); /* true: something was carried over */
+
+/* link_exit.c: exits that BGP makes of this node, and aggregates of neighbours' routes for nodes. */
+int link_exit_open(struct daemon *d); /* ERR_NOMEM */
+void link_exit_close(struct daemon *d);
+/* The best route of the control segment's speaker to r->pfx is that. */
+void link_exit_route(struct daemon *d, const struct lbgp_route *r);
+/* A neighbour's best route leads to @p, outside of all ranges; or (@on false) none does. */
+void link_exit_part(struct daemon *d, const struct pfx *p, bool on);
+bool link_exit_is_aggregate(const struct daemon *d, const struct pfx *p);
+/* The configuration's aggregates may be others: if so, all parts are to be told again. */
+void link_exit_aggregates(struct daemon *d);
+void link_exit_offer(struct daemon *d);  /* the speaker is new: tell it of the aggregates */
+void link_exit_closed(struct daemon *d); /* it is gone */
+void link_exit_again(struct daemon *d);  /* the FIB is new: put every exit into it */
+/* Nobody else has that prefix in the FIB any more: it is ours again, if we are an exit for it. */
+void link_exit_freed(struct daemon *d, const struct pfx *p);
 
 /* link_ranges.c: linked ranges outlive weftd. */
 void link_ranges_load(struct daemon *d);

@@ -21,6 +21,9 @@ static const struct node_key no_node;
 struct rtab {
 	struct map *map; /* packed key to struct rtab_entry, owned */
 	size_t used, refused;
+	size_t exits;                         /* that nodes declared and that are in use */
+	struct pfx linked[LIM_LINKED_RANGES]; /* other clusters' ranges */
+	size_t nlinked;
 };
 
 static void pack(
@@ -152,7 +155,64 @@ static int install(struct daemon *d, struct rtab_entry *e, struct peer *p)
 	}
 	e->peer = p->handle;
 	p->routes++;
+	d->rtab->exits += e->exit && !e->link;
 	return 0;
+}
+
+bool rtab_exit_declared(const struct daemon *d, uint32_t vni, const struct pfx *p)
+{
+	const void *key;
+	void *value;
+	size_t it = 0;
+
+	while (d->rtab && d->rtab->exits && map_next(d->rtab->map, &it, &key, &value)) {
+		const struct rtab_entry *e = value;
+
+		if (e->exit && !e->link && e->peer && e->vni == vni && pfx_eq(&e->pfx, p))
+			return true;
+	}
+	return false;
+}
+
+static struct rtab_entry *link_find(struct daemon *d, uint32_t vni, const struct pfx *p)
+{
+	uint8_t key[KEY_BYTES];
+
+	pack(&no_node, vni, p, key);
+	return map_get(d->rtab->map, key);
+}
+
+static void link_close(struct daemon *d, struct rtab_entry *e);
+
+#define RETRY_MAX 64
+
+/* Exits that gateways told and that were refused for @p: something that stood there is gone. */
+static void retry_exits(struct daemon *d, const struct pfx *p)
+{
+	struct pfx again[RETRY_MAX];
+	const void *key;
+	void *value;
+	size_t it = 0, n = 0;
+
+	while (n < RETRY_MAX && map_next(d->rtab->map, &it, &key, &value)) {
+		const struct rtab_entry *e = value;
+
+		if (e->link && e->exit && !e->peer && pfx_contains(p, &e->pfx))
+			again[n++] = e->pfx;
+	}
+	for (size_t i = 0; i < n; i++)
+		lbgp_tell(d->link->lbgp, &again[i]);
+}
+
+/* A node declares the exit @e: no gateway's word for the same prefix stands beside that. */
+static void displace(struct daemon *d, const struct rtab_entry *e)
+{
+	struct rtab_entry *old = e->exit ? link_find(d, e->vni, &e->pfx) : NULL;
+
+	if (!old || !old->exit)
+		return;
+	link_close(d, old);
+	snprintf(old->refused, sizeof(old->refused), "a node declares that exit itself");
 }
 
 /* Put @e to use, or say in it why not. */
@@ -164,6 +224,7 @@ static void use(struct daemon *d, struct rtab_entry *e, const struct gossip_pref
 	judge(d, gp, e->refused, sizeof(e->refused));
 	if (e->refused[0])
 		return;
+	displace(d, e);
 	p = peers_need(d, &e->node);
 	err = p ? install(d, e, p) : ERR_NOMEM;
 	if (!err)
@@ -223,6 +284,7 @@ void rtab_del(struct daemon *d, const struct node_key *node, const struct gossip
 		d->kern_dirty = true;
 		(void)kern_route_del(d->kern, e->vni, &e->pfx);
 		d->rtab->used--;
+		d->rtab->exits -= e->exit;
 		owner = peers_at(d, e->peer);
 		owner->routes--;
 		peers_settle(d, owner);
@@ -231,7 +293,42 @@ void rtab_del(struct daemon *d, const struct node_key *node, const struct gossip
 	} else {
 		d->rtab->refused--;
 	}
+	if (e->exit && e->peer && d->link) {
+		link_exit_freed(d, &e->pfx);
+		retry_exits(d, &e->pfx);
+	}
 	free(e);
+}
+
+/* Why what a neighbour of a gateway of ours told can't be used, "" if it may be. Wider than a range of a cluster, or
+ * than the underlay, it may be: those have entries and rules of their own. */
+static void judge_exit(struct daemon *d, uint32_t vni, const struct pfx *p, char *why, size_t len)
+{
+	const struct segment *s = segment_find(d, vni);
+	char text[PFX_STRLEN];
+
+	why[0] = '\0';
+	if (!s || vni == VNI_CONTROL)
+		snprintf(why, len, "segment %u isn't configured on this node", vni);
+	for (size_t i = 0; s && i < s->nranges && !why[0]; i++)
+		if (pfx_contains(&s->ranges[i], p))
+			snprintf(why, len, "inside this cluster's range %s",
+				pfx_fmt(&s->ranges[i], text));
+	for (size_t i = 0; i < d->rtab->nlinked && !why[0]; i++)
+		if (pfx_contains(&d->rtab->linked[i], p))
+			snprintf(why, len, "inside a linked cluster's range %s",
+				pfx_fmt(&d->rtab->linked[i], text));
+	for (size_t i = 0; i < d->conf->nexits && !why[0]; i++)
+		if (pfx_eq(&d->conf->exits[i], p))
+			snprintf(why, len, "this node's own exit");
+	if (!why[0] && rtab_exit_declared(d, vni, p))
+		snprintf(why, len, "a node declares that exit itself");
+	for (size_t i = 0; i < d->conf->naccept; i++)
+		if (pfx_contains(&d->conf->accept[i], p))
+			return;
+	if (!why[0])
+		snprintf(why, len, "outside the ranges; allow it with --accept %s",
+			pfx_fmt(p, text));
 }
 
 /* Why the other cluster's @p can't be used, "" if it may be. */
@@ -252,16 +349,39 @@ static void judge_link(struct daemon *d, uint32_t vni, const struct pfx *p, char
 		snprintf(why, len, "holds %s of the underlay", hit);
 }
 
-static struct rtab_entry *link_find(struct daemon *d, uint32_t vni, const struct pfx *p)
+/* What of @p's inside was taken as an exit gives way to the cluster that has it. */
+static void take_range(struct daemon *d, const struct pfx *p)
 {
-	uint8_t key[KEY_BYTES];
+	const void *key;
+	void *value;
+	size_t it = 0;
 
-	pack(&no_node, vni, p, key);
-	return map_get(d->rtab->map, key);
+	if (d->rtab->nlinked < LIM_LINKED_RANGES)
+		d->rtab->linked[d->rtab->nlinked++] = *p;
+	while (map_next(d->rtab->map, &it, &key, &value)) {
+		struct rtab_entry *e = value;
+		char text[PFX_STRLEN];
+
+		if (!e->link || !e->exit || !pfx_contains(p, &e->pfx))
+			continue;
+		link_close(d, e);
+		snprintf(e->refused, sizeof(e->refused), "inside a linked cluster's range %s",
+			pfx_fmt(p, text));
+	}
+}
+
+static void leave_range(struct daemon *d, const struct pfx *p)
+{
+	for (size_t i = 0; i < d->rtab->nlinked; i++)
+		if (pfx_eq(&d->rtab->linked[i], p)) {
+			d->rtab->linked[i] = d->rtab->linked[--d->rtab->nlinked];
+			break;
+		}
+	retry_exits(d, p);
 }
 
 static struct rtab_entry *link_new(
-	struct daemon *d, uint32_t vni, const struct pfx *p, bool outside)
+	struct daemon *d, uint32_t vni, const struct pfx *p, bool outside, bool exit)
 {
 	uint8_t key[KEY_BYTES];
 	struct rtab_entry *e = calloc(1, sizeof(*e));
@@ -277,7 +397,10 @@ static struct rtab_entry *link_new(
 	e->pfx = *p;
 	e->link = true;
 	e->outside = outside;
+	e->exit = exit;
 	d->rtab->refused++;
+	if (!outside)
+		take_range(d, p);
 	return e;
 }
 
@@ -338,6 +461,8 @@ static void link_drop(struct daemon *d, struct rtab_entry *e)
 	pack(&no_node, e->vni, &e->pfx, key);
 	(void)map_del(d->rtab->map, key);
 	d->rtab->refused--;
+	if (!e->outside)
+		leave_range(d, &e->pfx);
 	free(e);
 }
 
@@ -349,7 +474,7 @@ void rtab_link_range(struct daemon *d, uint32_t vni, const struct pfx *p)
 	judge_link(d, vni, p, why, sizeof(why));
 	if (why[0] || link_find(d, vni, p))
 		return;
-	e = link_new(d, vni, p, false);
+	e = link_new(d, vni, p, false, false);
 	if (e)
 		link_floor(d, e);
 }
@@ -413,17 +538,17 @@ void rtab_link_set(struct daemon *d, uint32_t vni, const struct rtab_link *r)
 
 	if (!e && !r->gateway)
 		return;
-	if (e && r->gateway && e->outside != r->outside) {
+	if (e && r->gateway && (e->outside != r->outside || e->exit != r->exit)) {
 		link_drop(d, e);
 		e = NULL;
 	}
 	if (!e)
-		e = link_new(d, vni, &r->pfx, r->outside);
+		e = link_new(d, vni, &r->pfx, r->outside, r->exit);
 	if (!e)
 		return;
 	e->from = r->from;
 	e->to = r->to;
-	judge_link(d, vni, &r->pfx, e->refused, sizeof(e->refused));
+	(r->exit ? judge_exit : judge_link)(d, vni, &r->pfx, e->refused, sizeof(e->refused));
 	if (r->gateway && !e->refused[0]) {
 		if (fresh && !e->outside) {
 			link_floor(d, e);
@@ -433,10 +558,17 @@ void rtab_link_set(struct daemon *d, uint32_t vni, const struct rtab_link *r)
 	} else if (!r->gateway && e->outside) {
 		link_drop(d, e);
 	} else {
+		char why[sizeof(e->refused)];
+
+		memcpy(why, e->refused, sizeof(why)); /* closing it has another reason to tell */
 		link_close(d, e);
-		if (!e->refused[0])
+		if (why[0])
+			memcpy(e->refused, why, sizeof(why));
+		else
 			snprintf(e->refused, sizeof(e->refused),
 				"no gateway leads there at present");
+		if (r->gateway)
+			e->node = *r->gateway; /* who said it */
 	}
 }
 

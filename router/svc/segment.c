@@ -349,8 +349,11 @@ void segments_repair(struct daemon *d)
 			continue;
 		daemon_warn(d, "device %s was taken away by somebody; it is made again", s->tun);
 		(void)dp_segment_del(d->dp, s->vni);
-		if (segment_dp(d, s) == 0 && segment_fib(d, s) == 0)
+		if (segment_dp(d, s) == 0 && segment_fib(d, s) == 0) {
 			rtab_reinstall(d, s->vni);
+			if (s->vni == VNI_DEFAULT)
+				link_exit_again(d);
+		}
 		d->kern_dirty = true;
 	}
 }

@@ -79,7 +79,7 @@ CLUSTERS = {
                    refused=dict.fromkeys('own-range other-range default underlay segment policy'.split(), N),
                    gateways=[dict(GATEWAY, state=re.compile('^(up|greeting|refused|refuses|dialling)$'), why=S, since_ms=N)])],
     'gateways': [dict(GATEWAY, node=S, self=B)],
-    'prefixes': [{'prefix': S, 'gateway': S, 'path': S, 'outside': B, 'why': S}],
+    'prefixes': [{'prefix': S, 'gateway': S, 'path': S, 'outside': B, 'exit': B, 'why': S}],
 }
 SHAPES = {
     'status clusters': CLUSTERS,

@@ -146,6 +146,14 @@ static void exits(void **state)
 	expect(r, LINKED, EXIT, DP_DROP_BAD_DESTINATION);
 	route(r, EXIT, DP_ROUTE_EXIT, 0, 0, L1);
 	expect(r, LINKED, EXIT, DP_DROP_COUNT);
+	/* What comes from outside may come by another node that has the exit, too; by no other. */
+	expect(r, EXIT, MINE, DP_DROP_BAD_SOURCE);
+	assert_int_equal(dp_peer_links(r->dp[1], RIG_PEER, DP_LINKS_OWN), 0);
+	expect(r, EXIT, MINE, DP_DROP_BAD_SOURCE);
+	route(r, EXIT, DP_ROUTE_EXIT, 0, DP_LINK_OURS, L1);
+	expect(r, EXIT, MINE, DP_DROP_COUNT);
+	assert_int_equal(dp_peer_links(r->dp[1], RIG_PEER, L1), 0);
+	expect(r, EXIT, MINE, DP_DROP_BAD_SOURCE);
 	route(r, EXIT, DP_ROUTE_PEER, OTHER, 0, 0);
 	expect(r, LINKED, EXIT, DP_DROP_BAD_DESTINATION);
 	rig_free(r);
