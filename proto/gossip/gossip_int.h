@@ -42,6 +42,7 @@
 #define NEWS_BURST     (2 * LIM_RECORDS_PER_NODE)
 #define FORGED_MAX                                                                                 \
 	8 /* records with a false signature; no others of a run that sent so many are looked at */
+#define FORGED_LOOK     DUR_SEC(1) /* but for the first of its next run, one in this time */
 #define DIAL_FIRST      DUR_SEC(1)
 #define DIAL_MAX        DUR_SEC(30)
 #define DIAL_SPREAD     DUR_MS(150) /* the higher key waits, so that mostly one of two dials */
@@ -171,6 +172,7 @@ struct node {
 	ts_t probation;       /* TS_NEVER: none */
 	ts_t made;            /* when we met it */
 	ts_t lies_at, rises_at;
+	ts_t look_at; /* a forger's next run is not looked for before */
 	char name[NODE_NAME_MAX + 1], version[32];
 	uint64_t features, epoch, listed_epoch;
 	struct ep *eps; /* NULL: none; few of the thousands that are known have many */

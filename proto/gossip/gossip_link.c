@@ -367,6 +367,19 @@ static void acknowledge(
 		g->stats.dropped++;
 }
 
+/* Is a signature that @m told to be checked? Of who forged so many, that of its own next run alone: perhaps
+ * nobody else is there to tell us of that. */
+static bool worth_a_look(struct node *m, const struct record *r, ts_t now)
+{
+	if (m->forged < FORGED_MAX)
+		return true;
+	if (r->type != RECORD_NODE || r->epoch <= m->epoch || !node_key_eq(&r->node, &m->key) ||
+		!ts_due(m->look_at, now))
+		return false;
+	m->look_at = ts_add(now, FORGED_LOOK);
+	return true;
+}
+
 /* One record out of RECORDS, FILL or GONE. */
 static int recv_record(struct gossip *g, struct node *m, const struct record *r, enum how how,
 	bool asked, ts_t now)
@@ -412,7 +425,7 @@ static int recv_record(struct gossip *g, struct node *m, const struct record *r,
 		return ERR_LIMIT;
 	}
 	/* Whoever is honest checked it, too, before it told it on. */
-	if (m->forged == FORGED_MAX || record_verify(r) < 0) {
+	if (!worth_a_look(m, r, now) || record_verify(r) < 0) {
 		g->stats.rx_forged++;
 		m->forged += m->forged < FORGED_MAX;
 		return ERR_AUTH;

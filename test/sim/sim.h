@@ -66,6 +66,7 @@ struct sim_cfg {
 	bool data;           /* each node sends data packets, see sim_flow.h */
 	bool outside;        /* with no_crypto: real sessions with whom is outside (sim_net.h) */
 	const char *profile; /* of sim_fault.h; NULL: "none" */
+	unsigned liars;      /* of a profile that has none of its own (sim_hostile.h) */
 	dur_t converge;      /* how long agreement may take after quiet */
 	dur_t routable;      /* how long a live, reachable prefix may have no route */
 	dur_t join_spread;   /* nodes start within this time */
@@ -102,7 +103,10 @@ struct sim {
 	struct map *by_key; /* key of a running node: struct sim_node */
 	struct route_names *routes;
 	ts_t changed; /* a node claimed or gave up something, or published another endpoint */
-	struct sim_node *clone; /* the last that got another one's disk */
+	struct sim_node *clone;  /* the last that got another one's disk */
+	unsigned liars;          /* who do all the lying: sim_hostile.h; 0: nobody alone */
+	struct node_key outside; /* a real daemon, once a node has a session with it */
+	bool has_outside;
 	struct truth *truth;
 	struct sim_faults *faults;
 	struct checks *checks;
@@ -137,8 +141,8 @@ void sim_trace_text(struct sim *s, int from, int to, const char *what, const cha
 /* An invariant does not hold: the first one is kept and ends the run. */
 void sim_fail(struct sim *s, unsigned check, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-/* The weft-sim that repeats a run: everything that decides it, but for cfg.tune and cfg.outside, which no
- * option changes. @length 0: as weft-sim has it; @measure may be NULL. SIM_COMMAND bytes are enough. */
+/* The weft-sim that repeats a run: everything that decides it, but for cfg.tune, cfg.liars and cfg.outside,
+ * which no option changes. @length 0: as weft-sim has it; @measure may be NULL. SIM_COMMAND bytes are enough. */
 #define SIM_COMMAND 1024
 void sim_command(
 	const struct sim_cfg *c, dur_t length, const char *measure, char *out, size_t size);

@@ -42,6 +42,9 @@ struct profile {
 	unsigned every
 		[KINDS];  /* mean seconds between two; 0: never. REPLAY, LIE, FLOOD, ACCUSE: ms */
 	unsigned counted; /* enum hostile_act: must show in counters when faults end */
+	unsigned liars;   /* who do all that members do to others; 0: anybody does */
+	unsigned
+		excused; /* bits of enum check: what they can bring about, see docs/membership.md */
 	struct sim_link link; /* from the start on; zero: the base */
 	uint32_t corrupt;     /* while faults last */
 };
@@ -76,6 +79,28 @@ static const struct profile profiles[] = {
 	{.name = "swallow", .every = {[KIND_RELAY] = 15, [KIND_FAR] = 2}, .counted = ACT_RELAY},
 	{.name = "greed", .every = {[KIND_GREED] = 3}, .counted = ACT_GREED},
 	{.name = "clone", .every = {[KIND_CLONE] = 5}, .counted = ACT_CLONE},
+	{.name = "lies",
+		.every = {[KIND_LIE] = 100,
+			[KIND_FLOOD] = 500,
+			[KIND_DEAF] = 30,
+			[KIND_ACCUSE] = 300,
+			[KIND_RELAY] = 15,
+			[KIND_FAR] = 4,
+			[KIND_GREED] = 5},
+		.counted = ACT_LIE | ACT_FLOOD | ACT_GREED | ACT_ACCUSE,
+		.liars = 1},
+	{.name = "band",
+		.every = {[KIND_LIE] = 100,
+			[KIND_FLOOD] = 500,
+			[KIND_DEAF] = 30,
+			[KIND_ACCUSE] = 300,
+			[KIND_RELAY] = 15,
+			[KIND_FAR] = 4,
+			[KIND_GREED] = 5,
+			[KIND_CLONE] = 40},
+		.counted = ACT_LIE | ACT_FLOOD | ACT_GREED | ACT_ACCUSE,
+		.liars = 3,
+		.excused = 1u << CHECK_FALSE_DEATH},
 	{.name = "nat", .every = {[KIND_NAT] = 10}},
 	{.name = "ways", .every = {[KIND_FAR] = 2, [KIND_NAT] = 30, [KIND_CRASH] = 40}},
 	{.name = "claims", .every = {[KIND_PART] = 20, [KIND_CRASH] = 2, [KIND_FORGET] = 3}},
@@ -390,6 +415,8 @@ struct sim_faults *sim_faults_new(struct sim *s, const char *profile)
 		free(f);
 		return NULL;
 	}
+	s->cfg.checks |= f->p->excused;
+	s->liars = f->p->liars ? f->p->liars : s->cfg.liars;
 	if (f->p->link.delay_max.ns)
 		sim_net_link(s->net, &f->p->link);
 	sim_net_remember(s->net, f->p->every[KIND_REPLAY] && !s->cfg.no_crypto);

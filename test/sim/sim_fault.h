@@ -19,12 +19,15 @@
  *			many cuts
  *	greed		a member claims all prefixes, or a part of another one's, by the weakest right
  *	clone		a node runs from a copy of another one's disk
+ *	lies		one member does all of hostile, forge, flood, deaf, accuse, swallow, greed
+ *	band		three members do, and clone; three watchers can have somebody declared dead for a
+ *			moment (docs/membership.md), so that *false-death* is not asked
  *	nat		a host gets a translator or firewall before it, of each kind, or loses it
  *	ways		many cuts of half a minute and more, one way or both, translators, crashes: relays
  *			are needed
  *	claims		nodes choose the same blocks; partitions, crashes, nodes forgotten while down
  *	mtu		hosts' MTUs change between 1280 and 9000
- *	all		most of these at once: not flood, deaf, accuse, swallow, clone */
+ *	all		most of these at once: not flood, deaf, accuse, swallow, clone, lies, band */
 #ifndef WEFT_SIM_FAULT_H
 #define WEFT_SIM_FAULT_H
 

@@ -12,6 +12,7 @@
 #include "sim_net.h"
 #include "sim_node.h"
 #include "sim_path.h"
+#include "sim_sess.h"
 #include "truth.h"
 
 #define EPOCH_LOW_BYTE 15 /* of a record */
@@ -37,32 +38,120 @@ static struct sim_node *any(struct sim *s)
 	return s->nodes[below(s, s->cfg.nodes)];
 }
 
+struct sim_node *hostile_nth(const struct sim *s, unsigned nth)
+{
+	for (unsigned i = s->cfg.nodes; i-- > 0;)
+		if (!s->nodes[i]->no_relay && nth-- == 0)
+			return s->nodes[i];
+	return s->nodes[0];
+}
+
+/* Whose turn it is to lie: one of those who always do, else @other. */
+static struct sim_node *liar_or(struct sim *s, struct sim_node *other)
+{
+	return s->liars ? hostile_nth(s, (unsigned)below(s, s->liars)) : other;
+}
+
+static struct sim_node *any_liar(struct sim *s)
+{
+	return s->liars ? liar_or(s, NULL) : any(s);
+}
+
+static struct sim_node *last_liar(struct sim *s)
+{
+	return liar_or(s, s->nodes[s->cfg.nodes - 1]);
+}
+
+/* Say it to a random other node, or to the real daemon among them, half of the time. */
+static void say_to_any(struct sim *s, struct sim_node *liar, const uint8_t *msg, size_t len)
+{
+	const struct sim_node *to;
+
+	/* One that runs from another's disk speaks for that one: no lie of its own. */
+	if (!awake(liar) || liar->clone)
+		return;
+	if (s->has_outside && below(s, 2)) {
+		if (!sim_sess_find(liar->sess, &s->outside)) {
+			(void)gossip_demand(liar->gossip, &s->outside, sim_node_now(liar));
+			sim_node_turn(liar);
+			return;
+		}
+		sim_node_say(liar, &s->outside, msg, len);
+		return;
+	}
+	to = any(s);
+	if (to != liar && awake(to))
+		sim_node_say(liar, &to->id.pub, msg, len);
+}
+
 /* --- records --- */
 
-enum lie { LIE_OLD, LIE_NEWER, LIE_BIT, LIE_LARGE, LIE_CLUSTER, LIE_FUTURE, LIES };
+enum lie {
+	LIE_OLD,
+	LIE_NEWER,
+	LIE_BIT,
+	LIE_LARGE,
+	LIE_CLUSTER,
+	LIE_UTMOST,
+	LIE_FORGET,
+	LIE_FUTURE,
+	LIES
+};
+#define LIES_COSTLY LIE_FORGET /* from here on each takes its author an epoch to get over */
 
-/* A record that the liar itself signs, so far ahead that its own next ones seem old. */
-static size_t from_the_future(const struct sim_node *liar, uint8_t *out)
+/* A record that the liar itself signs. */
+static size_t sign_own(const struct sim_node *liar, struct record *r, uint8_t *out)
 {
-	struct record_node node = {.version = "sim"};
-	uint8_t body[RECORD_BODY_MAX];
-	struct gossip_node_info me;
-	struct record r = {.type = RECORD_NODE, .body = body};
 	struct secret_keys keys;
 	int len;
 
-	if (gossip_node_get(liar->gossip, &liar->id.pub, &me) != 0)
-		return 0;
+	sim_node_secret(&keys, &r->cluster);
+	len = record_sign(&liar->id, r, out);
+	return len < 0 ? 0 : (size_t)len;
+}
+
+static uint64_t epoch_of(const struct sim_node *n)
+{
+	struct gossip_node_info me;
+
+	return gossip_node_get(n->gossip, &n->id.pub, &me) == 0 ? me.epoch : 0;
+}
+
+/* Its node record, so far ahead that its own next ones seem old, or further than anybody comes. */
+static size_t from_the_future(const struct sim_node *liar, uint64_t epoch, uint8_t *out)
+{
+	struct record_node node = {.version = "sim"};
+	uint8_t body[RECORD_BODY_MAX];
+	struct record r = {.type = RECORD_NODE, .body = body, .epoch = epoch, .seq = 1};
+	int len;
+
 	memcpy(node.name, liar->name, sizeof(node.name));
 	len = record_node_encode(&node, body);
 	if (len < 0)
 		return 0;
 	r.body_len = (size_t)len;
-	r.epoch = me.epoch + FUTURE_EPOCHS;
-	r.seq = 1;
-	sim_node_secret(&keys, &r.cluster);
-	len = record_sign(&liar->id, &r, out);
-	return len < 0 ? 0 : (size_t)len;
+	return sign_own(liar, &r, out);
+}
+
+/* That somebody was forgotten, in a version that it can't outdo. */
+static size_t forget_lie(struct sim *s, const struct sim_node *liar, uint8_t *out)
+{
+	const struct sim_node *victim = any(s);
+	uint8_t body[RECORD_BODY_MAX];
+	struct record r = {.type = RECORD_FORGET, .body = body, .seq = 1000};
+	struct record_forget f = {.seq = UINT64_MAX, .at_secs = UINT64_MAX};
+	int len;
+
+	if (!awake(victim))
+		return 0;
+	f.node = victim->id.pub;
+	f.epoch = below(s, 3) ? epoch_of(victim) : below(s, 2) ? LIM_EPOCH : UINT64_MAX;
+	len = record_forgets_encode(&f, 1, body);
+	if (len < 0)
+		return 0;
+	r.body_len = (size_t)len;
+	r.epoch = epoch_of(liar);
+	return sign_own(liar, &r, out);
 }
 
 /* Make one of what somebody once said. 0: nothing was said yet. */
@@ -90,8 +179,12 @@ static size_t make_lie(struct sim *s, const struct sim_node *liar, enum lie what
 	case LIE_CLUSTER:
 		out[CLUSTER_BYTE] ^= 1;
 		break;
+	case LIE_UTMOST:
+		return from_the_future(liar, below(s, 2) ? UINT64_MAX : LIM_EPOCH + 1, out);
+	case LIE_FORGET:
+		return forget_lie(s, liar, out);
 	case LIE_FUTURE:
-		return from_the_future(liar, out);
+		return from_the_future(liar, epoch_of(liar) + FUTURE_EPOCHS, out);
 	default:
 		break;
 	}
@@ -101,44 +194,39 @@ static size_t make_lie(struct sim *s, const struct sim_node *liar, enum lie what
 static void tell(struct sim *s, struct sim_node *liar, enum lie what)
 {
 	uint8_t msg[1 + LIM_RECORD_BYTES + 1];
-	struct sim_node *to = any(s);
 	size_t len;
 
-	if (liar == to || !awake(liar) || !awake(to))
+	if (!awake(liar))
 		return;
 	len = make_lie(s, liar, what, msg + 1);
 	msg[0] = GOSSIP_MSG_RECORDS;
 	if (len)
-		sim_node_say(liar, &to->id.pub, msg, len + 1);
+		say_to_any(s, liar, msg, len + 1);
 }
 
 void hostile_lie(struct sim *s)
 {
 	enum lie what = (enum lie)below(s, LIES);
 
-	/* The future is for one of ten: each takes its author an epoch to get over. */
-	if (what == LIE_FUTURE && below(s, 10))
+	if (what >= LIES_COSTLY && below(s, 10))
 		what = LIE_OLD;
-	tell(s, any(s), what);
+	tell(s, any_liar(s), what);
 }
 
 void hostile_flood(struct sim *s)
 {
-	struct sim_node *liar = s->nodes[s->cfg.nodes - 1];
+	struct sim_node *liar = last_liar(s);
 	uint8_t noise[200];
 
 	for (int i = 0; i < FLOOD_BURST && awake(liar); i++) {
-		struct sim_node *to = any(s);
-
 		if (below(s, 2)) {
-			tell(s, liar, (enum lie)below(s, LIE_FUTURE));
+			tell(s, liar, (enum lie)below(s, LIES_COSTLY));
 			continue;
 		}
 		for (size_t k = 0; k < sizeof(noise); k++)
 			noise[k] = (uint8_t)below(s, 256);
 		noise[0] = (uint8_t)below(s, 12);
-		if (to != liar && awake(to))
-			sim_node_say(liar, &to->id.pub, noise, 1 + below(s, sizeof(noise)));
+		say_to_any(s, liar, noise, 1 + below(s, sizeof(noise)));
 	}
 }
 
@@ -146,7 +234,7 @@ void hostile_flood(struct sim *s)
 
 void hostile_deaf(struct sim *s)
 {
-	struct sim_node *n = any(s);
+	struct sim_node *n = any_liar(s);
 
 	if (awake(n))
 		sim_node_deafen(n, ts_add(s->now, DUR_SEC(5 + (int64_t)below(s, 25))));
@@ -201,11 +289,11 @@ static void accuse_one(struct wr *w, const struct sim_node *liar, const struct s
 void hostile_accuse(struct sim *s)
 {
 	enum accusation what = (enum accusation)below(s, ACCUSATIONS);
-	struct sim_node *liar = s->nodes[s->cfg.nodes - 1], *to = any(s);
+	struct sim_node *liar = last_liar(s);
 	uint8_t msg[1 + MEMBER_MSG_MAX];
 	struct wr w;
 
-	if (to == liar || !awake(liar) || !awake(to))
+	if (!awake(liar))
 		return;
 	wr_init(&w, msg, sizeof(msg));
 	wr_u8(&w, GOSSIP_MSG_MEMBER);
@@ -217,24 +305,13 @@ void hostile_accuse(struct sim *s)
 			accuse_one(&w, liar, victim, other, what);
 	}
 	if (!wr_bad(&w))
-		sim_node_say(liar, &to->id.pub, msg, wr_len(&w));
+		say_to_any(s, liar, msg, wr_len(&w));
 }
 
 /* --- relays --- */
 
-/* The last of those that relay. */
-static struct sim_node *crook(struct sim *s)
+static void crook_set(struct sim *s, struct sim_node *n, enum sim_path_lie lie)
 {
-	for (unsigned i = s->cfg.nodes; i-- > 0;)
-		if (!s->nodes[i]->no_relay)
-			return s->nodes[i];
-	return s->nodes[0];
-}
-
-static void crook_set(struct sim *s, enum sim_path_lie lie)
-{
-	struct sim_node *n = crook(s);
-
 	/* Ways through it begin now, or have ended. */
 	if (n->swallows != (lie == PATH_LIE_CHEAP))
 		sim_net_disturb(s->net, n->index, s->now);
@@ -247,7 +324,9 @@ static void crook_set(struct sim *s, enum sim_path_lie lie)
 
 void hostile_relay(struct sim *s)
 {
-	crook_set(s, (enum sim_path_lie)below(s, PATH_LIE_ROUTE + 1));
+	struct sim_node *n = liar_or(s, hostile_nth(s, 0));
+
+	crook_set(s, n, (enum sim_path_lie)below(s, PATH_LIE_ROUTE + 1));
 }
 
 /* --- prefixes --- */
@@ -255,7 +334,7 @@ void hostile_relay(struct sim *s)
 void hostile_greed(struct sim *s)
 {
 	struct gossip_prefix v[2];
-	struct sim_node *n = any(s);
+	struct sim_node *n = any_liar(s);
 	const struct sim_node *other = any(s);
 	struct ip ten = ip_v4(0x0a000000);
 
@@ -282,7 +361,7 @@ void hostile_greed(struct sim *s)
 
 void hostile_clone(struct sim *s)
 {
-	struct sim_node *a = any(s), *b = any(s);
+	struct sim_node *a = any(s), *b = any_liar(s);
 
 	for (unsigned i = 0; i < s->cfg.nodes; i++)
 		if (s->nodes[i]->clone)
@@ -296,7 +375,8 @@ void hostile_clone(struct sim *s)
 
 void hostile_heal(struct sim *s)
 {
-	crook_set(s, PATH_LIE_NONE);
+	for (unsigned i = 0; i == 0 || i < s->liars; i++)
+		crook_set(s, hostile_nth(s, i), PATH_LIE_NONE);
 	for (unsigned i = 0; i < s->cfg.nodes; i++) {
 		sim_node_deafen(s->nodes[i], TS_ZERO);
 		if (sim_node_cloned(s->nodes[i]))
@@ -305,6 +385,9 @@ void hostile_heal(struct sim *s)
 	for (unsigned i = 0; i < s->cfg.nodes; i++)
 		if (s->nodes[i]->clone)
 			sim_node_crash(s->nodes[i], DISK_LOST);
+	/* Who lied all the time is mended: a new run of it is believed again. */
+	for (unsigned i = 0; i < s->liars; i++)
+		sim_node_crash(hostile_nth(s, i), DISK_KEPT);
 }
 
 /* --- counters --- */

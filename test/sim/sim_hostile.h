@@ -6,9 +6,15 @@
 #include <stdbool.h>
 
 struct sim;
+struct sim_node;
+
+/* Some profiles have liars who do it all, and nobody else does: sim.liars of the last nodes that relay. Else
+ * "a random member" and "the last node" are those. */
+struct sim_node *hostile_nth(const struct sim *s, unsigned nth);
 
 /* A random member sends another one a record that nobody may believe: old, with a changed version,
- * with a changed bit, too large, of another cluster; or one of its own from far in the future. */
+ * with a changed bit, too large, of another cluster, of an epoch that nobody comes to; or one of its own
+ * from far in the future, or that says of another one that it was forgotten. */
 void hostile_lie(struct sim *s);
 /* The last node sends a burst of true, false and senseless messages to random others. */
 void hostile_flood(struct sim *s);

@@ -125,6 +125,10 @@ static void on_up(struct sim_node *n, const struct sess_act *a)
 	p->key = a->key;
 	if (!n->met.ns)
 		n->met = n->s->now;
+	if (n->s->cfg.outside && sim_net_is_outside(n->s->net, &a->ep)) {
+		n->s->outside = a->key;
+		n->s->has_outside = true;
+	}
 	sim_trace(n->s, (int)n->index, sim_node_index(n, &a->key), "session up", a->peer);
 	if (!sim_path_up(n->path, p, a)) {
 		sim_sess_disconnect(n->sess, &a->key, sim_node_now(n));

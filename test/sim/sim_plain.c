@@ -563,7 +563,8 @@ static int on_reset(struct plain *p, const struct plain_msg *m, struct rd *r, ts
 	rd_copy(r, &meant, 8);
 	if (!t || rd_bad(r) || m->my_life != p->life)
 		return ERR_STALE;
-	if (meant != t->life && m->life != t->life)
+	/* It may be for what we sent to another node of that address before. */
+	if (meant != t->life)
 		return ERR_STALE;
 	ep = t->ep;
 	peer_down(p, t, SESS_DOWN_RESET);

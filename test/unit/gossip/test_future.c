@@ -339,6 +339,25 @@ static int other_cluster(uint64_t seq)
 	return say_in(&foreign, &other, RECORD_NODE, 1, seq, body, record_node_encode(&n, body));
 }
 
+/* Who forged is not looked at for the rest of its run. Of the next one it tells us itself, perhaps over the
+ * only link that it has. */
+static void test_forger_returns(void **state)
+{
+	assert_int_equal(say_node(&peer, "peer", 3, 1), 0);
+	for (unsigned i = 1; i < 20; i++)
+		assert_int_equal(forged(i), ERR_AUTH);
+	assert_int_equal(say_node(&peer, "peer", 3, 2), ERR_AUTH);
+	assert_int_equal(say_node(&other, "other", 1, 1), ERR_AUTH);
+	pass(DUR_SEC(2));
+	assert_int_equal(say_node(&other, "other", 1, 1), ERR_AUTH);
+	gossip_link_down(g, &peer.pub, now);
+	assert_int_equal(gossip_link_up(g, &peer.pub, NULL, now), 0);
+	drain();
+	assert_int_equal(say_node(&peer, "peer", 4, 1), 0);
+	assert_int_equal(epoch_of(&peer), 4);
+	assert_int_equal(say_node(&other, "other", 1, 1), 0);
+}
+
 static void test_named(void **state)
 {
 	for (int minute = 1; minute <= 2; minute++) {
@@ -399,6 +418,7 @@ int main(void)
 		FRESH(test_forget),
 		FRESH(test_forget_first),
 		FRESH(test_forget_us),
+		FRESH(test_forger_returns),
 		FRESH(test_named),
 		FRESH(test_authors),
 	};
