@@ -7,6 +7,7 @@
 #include "weft/err.h"
 #include "weft/log.h"
 #include "bgpd_int.h"
+#include "sockaddr.h"
 
 #define CLOSING_TIME DUR_SEC(2)
 
@@ -181,6 +182,7 @@ void bgpd_conn_close(struct bgpd *d, uint32_t conn)
 
 int bgpd_conn_password(struct bgpd *d, uint32_t peer, const struct ip *remote, const char *password)
 {
+	const struct pfx whose = sockaddr_host(remote);
 	size_t it = 0;
 	void *v;
 	int first = 0;
@@ -189,7 +191,7 @@ int bgpd_conn_password(struct bgpd *d, uint32_t peer, const struct ip *remote, c
 		const struct bgpd_conn *c = v;
 
 		if (c->peer == peer && !first)
-			first = bgp_sock_password(c->fd, remote, password);
+			first = bgp_sock_password(c->fd, &whose, password);
 	}
 	return first;
 }

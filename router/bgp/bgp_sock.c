@@ -3,6 +3,7 @@
 #include "bgp_sock.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <unistd.h>
@@ -69,41 +70,54 @@ int bgp_sock_setup(int fd, const struct bgp_sock_cfg *cfg)
 	return 0;
 }
 
-/* @len below 0: of one address. */
-static int set_password(int fd, const struct ip *peer, int len, const char *password)
+int bgp_sock_password(int fd, const struct pfx *whose, const char *password)
 {
 	struct tcp_md5sig md5 = {.tcpm_keylen = (uint16_t)strlen(password)};
-	int option = len < 0 ? TCP_MD5SIG : TCP_MD5SIG_EXT;
+	bool one = whose->len == ip_bits(&whose->ip);
 	int family = family_of(fd), err = 0;
 	union sockaddr_any a;
 
 	if (family < 0)
 		return family;
-	if (family != (peer->family == IP_V4 ? AF_INET : AF_INET6))
+	if (family != (whose->ip.family == IP_V4 ? AF_INET : AF_INET6))
 		return -EAFNOSUPPORT;
 	if (md5.tcpm_keylen > TCP_MD5SIG_MAXKEYLEN)
 		return -EINVAL;
-	sockaddr_make(peer, 0, 0, &a);
+	sockaddr_make(&whose->ip, 0, 0, &a);
 	memcpy(&md5.tcpm_addr, &a.storage, sizeof(md5.tcpm_addr));
 	memcpy(md5.tcpm_key, password, md5.tcpm_keylen);
-	if (len >= 0) {
+	if (!one) {
 		md5.tcpm_flags = TCP_MD5SIG_FLAG_PREFIX;
-		md5.tcpm_prefixlen = (uint8_t)len;
+		md5.tcpm_prefixlen = whose->len;
 	}
-	if (setsockopt(fd, IPPROTO_TCP, option, &md5, sizeof(md5)) != 0)
+	/* The older option is the same for one address, and there before Linux 4.13. */
+	if (setsockopt(fd, IPPROTO_TCP, one ? TCP_MD5SIG : TCP_MD5SIG_EXT, &md5, sizeof(md5)) != 0)
 		err = -errno;
 	explicit_bzero(&md5, sizeof(md5));
 	return err == -ENOENT && !password[0] ? 0 : err;
 }
 
-int bgp_sock_password(int fd, const struct ip *peer, const char *password)
+int bgp_sock_filter(int fd, struct sock_filter *prog, size_t n)
 {
-	return set_password(fd, peer, -1, password);
+	struct sock_fprog f = {.len = (unsigned short)n, .filter = prog};
+
+	if (n == 0)
+		return sockaddr_option(fd, SOL_SOCKET, SO_DETACH_FILTER, 0);
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &f, sizeof(f)) == 0 ? 0 : -errno;
 }
 
-int bgp_sock_password_range(int fd, const struct pfx *range, const char *password)
+int bgp_sock_filter_get(int fd, struct sock_filter *prog, size_t cap)
 {
-	return set_password(fd, &range->ip, range->len, password);
+	socklen_t n = (socklen_t)cap; /* instructions, not bytes */
+
+	return getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, prog, &n) == 0 ? (int)n : -errno;
+}
+
+bool bgp_sock_has_bytes(int fd)
+{
+	char c;
+
+	return recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 int bgp_sock_listen(const struct ep *at, uint32_t mark)
@@ -131,6 +145,7 @@ int bgp_sock_listen(const struct ep *at, uint32_t mark)
 int bgp_sock_dial(const struct ep *to, const struct ip *local, const struct bgp_sock_cfg *cfg)
 {
 	int fd = open_socket(to->ip.family == IP_V6 ? AF_INET6 : AF_INET, 0), err;
+	const struct pfx whose = sockaddr_host(&to->ip);
 	union sockaddr_any a;
 	socklen_t len;
 
@@ -138,7 +153,7 @@ int bgp_sock_dial(const struct ep *to, const struct ip *local, const struct bgp_
 		return fd;
 	err = bgp_sock_setup(fd, cfg);
 	if (!err && cfg->password[0])
-		err = bgp_sock_password(fd, &to->ip, cfg->password);
+		err = bgp_sock_password(fd, &whose, cfg->password);
 	if (!err && local->family != IP_NONE) {
 		len = sockaddr_make(local, 0, 0, &a);
 		err = bind(fd, &a.sa, len) == 0 ? 0 : -errno;

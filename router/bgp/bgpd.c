@@ -1,7 +1,8 @@
 /* bgpd.c - drives the BGP core: sockets to events, actions to sockets.
  *
  * Parts: bgp_sock.c opens sockets and sets their options, bgp_conn_io.c reads, writes and closes
- * connections, this file holds peers, listeners, the timer and the turn.
+ * connections, bgpd_gtsm.c keeps the listeners' filters, this file holds peers, listeners, the timer and
+ * the turn.
  *
  * Data in: readable and writable sockets, connections at the listeners, time. Data out: bytes, and
  * routes to the ops of whoever made us. After every event bgpd_kick() takes the core's actions, for
@@ -24,6 +25,7 @@
 #include "weft/err.h"
 #include "weft/log.h"
 #include "bgpd_int.h"
+#include "sockaddr.h"
 
 #define TURN_TIME     DUR_MS(3)
 #define LOOK_EVERY    64 /* actions between two looks at the clock */
@@ -54,7 +56,7 @@ static struct bgp_sock_cfg sock_cfg(const struct bgpd *d, const struct bgpd_peer
 	uint8_t hops = p->hops ? p->hops : 1;
 
 	c.ttl = p->ttl_security ? UINT8_MAX : p->ebgp ? hops : HOST_TTL;
-	c.min_ttl = p->ttl_security ? (uint8_t)(UINT8_MAX + 1 - hops) : 0;
+	c.min_ttl = bgpd_min_ttl(p->ttl_security, p->hops);
 	return c;
 }
 
@@ -137,6 +139,8 @@ static void (*const handlers[])(struct bgpd *d, const struct bgp_act *a) = {
 
 /* --- neighbours of a range --- */
 
+static int peer_add(struct bgpd *d, const struct bgpd_peer_cfg *cfg, uint8_t range, uint32_t *peer);
+
 static struct bgpd_peer *forgotten(struct bgpd *d)
 {
 	struct bgp_peer_info i;
@@ -165,50 +169,71 @@ static void reap(struct bgpd *d)
 	d->reaping = false;
 }
 
+/* One more than the number of the longest range with @ip; 0: none. */
+static uint8_t range_of(const struct bgpd *d, const struct ip *ip)
+{
+	uint8_t found = 0;
+
+	for (uint8_t i = 0; i < d->nranges; i++)
+		if (pfx_has_ip(&d->ranges[i].range, ip) &&
+			(!found || d->ranges[i].range.len > d->ranges[found - 1].range.len))
+			found = (uint8_t)(i + 1);
+	return found;
+}
+
 /* Who connects from @remote may be a neighbour of a range; NULL: not, or its range is full. */
 static const struct bgpd_peer *admit(struct bgpd *d, const struct ep *remote)
 {
 	struct bgpd_peer_cfg cfg;
-	struct pfx host = {.ip = remote->ip, .len = (uint8_t)ip_bits(&remote->ip)};
-	const struct bgpd_range_cfg *r = NULL;
-	struct bgpd_peer *p;
+	const struct bgpd_range_cfg *r;
 	uint32_t members = 0, id;
-	uint8_t range = 0;
+	uint8_t range = range_of(d, &remote->ip);
+	struct bgpd_peer *p;
 	int err;
 
-	while (range < d->nranges && !r)
-		if (pfx_contains(&d->ranges[range++].range, &host))
-			r = &d->ranges[range - 1];
+	if (!range)
+		return NULL;
+	r = &d->ranges[range - 1];
 	for (size_t i = 0; i < d->npeers; i++)
 		members += d->peers[i].range == range;
-	if (!r || members >= r->limit)
+	if (members >= r->limit)
 		return NULL;
 	cfg = r->peer;
 	cfg.core.passive = true;
 	cfg.core.remote = *remote;
 	cfg.core.remote.port = 0;
 	d->reaping = true; /* it has no connection yet */
-	err = bgpd_peer_add(d, &cfg, &id);
+	err = peer_add(d, &cfg, range, &id);
 	d->reaping = false;
 	explicit_bzero(cfg.password, sizeof(cfg.password));
 	p = err ? NULL : peer_by_id(d, id);
 	if (!p)
 		return NULL;
-	p->range = range;
 	d->ops->peer_new(d->ctx, r->tag, id, remote);
 	return p;
 }
 
-static int range_listeners_password(struct bgpd *d, const struct pfx *range, const char *password)
+/* Tell the listeners of its family the key of @whose. Their filters give way where there is no room for
+ * both: who has no key can't connect at all. */
+static int listeners_password(struct bgpd *d, const struct pfx *whose, const char *password)
 {
+	bool dropped = false;
 	int first = 0;
 
 	for (size_t i = 0; i < d->nlisten; i++) {
-		int err = bgp_sock_password_range(d->listeners[i].fd, range, password);
+		struct bgpd_listener *l = &d->listeners[i];
+		int err = bgp_sock_password(l->fd, whose, password);
 
+		if (err == -ENOMEM && l->tag) {
+			bgpd_gtsm_drop(l);
+			dropped = true;
+			err = bgp_sock_password(l->fd, whose, password);
+		}
 		if (err && err != -EAFNOSUPPORT && !first)
 			first = err;
 	}
+	if (dropped)
+		bgpd_gtsm_update(d, NULL);
 	return first;
 }
 
@@ -221,12 +246,13 @@ int bgpd_range_add(struct bgpd *d, const struct bgpd_range_cfg *cfg)
 	if (!d->ranges)
 		return ERR_NOMEM;
 	if (cfg->peer.password[0]) {
-		int err = range_listeners_password(d, &cfg->range, cfg->peer.password);
+		int err = listeners_password(d, &cfg->range, cfg->peer.password);
 
 		if (err)
 			return err;
 	}
 	d->ranges[d->nranges++] = *cfg;
+	bgpd_gtsm_update(d, NULL);
 	return 0;
 }
 
@@ -242,7 +268,7 @@ int bgpd_range_password(struct bgpd *d, uint32_t tag, const char *password)
 
 		if (range->tag != tag)
 			continue;
-		err = range_listeners_password(d, &range->range, password);
+		err = listeners_password(d, &range->range, password);
 		if (err)
 			return err;
 		explicit_bzero(range->peer.password, sizeof(range->peer.password));
@@ -325,9 +351,11 @@ static void pause_accept(struct bgpd *d, int err)
 		"can't accept connections: %s; trying again", err_str(err));
 }
 
-static void take_in(struct bgpd *d, int fd, const struct ep *remote, const struct ip *local)
+static void take_in(
+	const struct bgpd_listener *l, int fd, const struct ep *remote, const struct ip *local)
 {
 	static struct log_limit limit;
+	struct bgpd *d = l->d;
 	const struct bgpd_peer *p = peer_by_addr(d, &remote->ip, remote->scope);
 	char text[IP_STRLEN];
 	uint32_t conn = 0;
@@ -339,6 +367,9 @@ static void take_in(struct bgpd *d, int fd, const struct ep *remote, const struc
 		struct bgp_sock_cfg c = sock_cfg(d, p);
 
 		err = bgp_sock_setup(fd, &c);
+		if (!err && c.min_ttl && !bgpd_gtsm_trusts(l, fd))
+			err = ERR_STALE;
+		(void)bgp_sock_filter(fd, NULL, 0); /* IP_MINTTL does that from now on, for less */
 		if (!err)
 			err = bgp_accepted_on(
 				d->core, d->vni, &remote->ip, p->scope, local, loop_now(), &conn);
@@ -347,7 +378,10 @@ static void take_in(struct bgpd *d, int fd, const struct ep *remote, const struc
 		d->st.refused++;
 		log_limited(&limit, loop_now().ns, LOG_LVL_INFO, "bgp",
 			"a connection of %s is refused: %s", ip_fmt(&remote->ip, text),
-			p ? err_str(err) : "no such peer");
+			!p ? "no such peer"
+			: err == ERR_STALE
+				? "it spoke before its neighbour's ttl-security was in force"
+				: err_str(err));
 		close(fd);
 		return;
 	}
@@ -376,7 +410,7 @@ static void on_listener(void *ctx, int events)
 			break;
 		}
 		if (fd >= 0)
-			take_in(d, fd, &remote, &local);
+			take_in(l, fd, &remote, &local);
 		/* else: it was gone before we came (ECONNABORTED and the like) */
 	}
 	bgpd_kick(d);
@@ -397,6 +431,8 @@ static int open_listeners(struct bgpd *d, const struct bgpd_cfg *cfg, char *why,
 		}
 		l->fd = fd;
 		l->d = d;
+		l->v6 = cfg->listen[i].ip.family == IP_V6;
+		l->room = GTSM_INSNS_MAX;
 		d->nlisten++;
 		l->io = loop_io_new(d->loop, fd, LOOP_READ, on_listener, l);
 		if (!l->io)
@@ -407,23 +443,11 @@ static int open_listeners(struct bgpd *d, const struct bgpd_cfg *cfg, char *why,
 
 /* --- peers --- */
 
-/* Tell the listeners of the peer's family the key of its address. */
-static int listeners_password(struct bgpd *d, const struct ip *peer, const char *password)
+static int peer_add(struct bgpd *d, const struct bgpd_peer_cfg *cfg, uint8_t range, uint32_t *peer)
 {
-	int first = 0;
-
-	for (size_t i = 0; i < d->nlisten; i++) {
-		int err = bgp_sock_password(d->listeners[i].fd, peer, password);
-
-		if (err && err != -EAFNOSUPPORT && !first)
-			first = err;
-	}
-	return first;
-}
-
-int bgpd_peer_add(struct bgpd *d, const struct bgpd_peer_cfg *cfg, uint32_t *peer)
-{
+	const struct pfx whose = sockaddr_host(&cfg->core.remote.ip);
 	struct bgpd_peer *p, *peers;
+	bool filtered;
 	int err;
 
 	peers = realloc(d->peers, (d->npeers + 1) * sizeof(*peers));
@@ -431,41 +455,60 @@ int bgpd_peer_add(struct bgpd *d, const struct bgpd_peer_cfg *cfg, uint32_t *pee
 		return ERR_NOMEM;
 	d->peers = peers;
 	if (cfg->password[0]) {
-		err = listeners_password(d, &cfg->core.remote.ip, cfg->password);
+		err = listeners_password(d, &whose, cfg->password);
 		if (err)
 			return err;
 	}
-	err = bgp_peer_add(d->core, &cfg->core, loop_now(), peer);
-	if (err) {
-		if (err != ERR_EXISTS && cfg->password[0])
-			(void)listeners_password(d, &cfg->core.remote.ip, "");
-		return err;
-	}
-	p = &peers[d->npeers++];
-	*p = (struct bgpd_peer){.id = *peer,
-		.remote = cfg->core.remote.ip,
+	p = &peers[d->npeers];
+	*p = (struct bgpd_peer){.remote = cfg->core.remote.ip,
 		.scope = cfg->core.remote.scope,
+		.range = range,
 		.hops = cfg->hops,
 		.ttl_security = cfg->ttl_security,
 		.unmarked = cfg->unmarked,
 		.ebgp = cfg->core.remote_as != d->local_as};
+	/* Before it is a peer: nothing unjudged of it may wait by then. Those of a range are judged. */
+	filtered = range == 0 && bgpd_gtsm_concerns(d, p);
+	if (filtered)
+		bgpd_gtsm_update(d, p);
+	err = bgp_peer_add(d->core, &cfg->core, loop_now(), peer);
+	if (err) {
+		if (err != ERR_EXISTS && cfg->password[0])
+			(void)listeners_password(d, &whose, "");
+		if (filtered)
+			bgpd_gtsm_update(d, NULL);
+		return err;
+	}
+	p->id = *peer;
 	memcpy(p->password, cfg->password, sizeof(p->password));
+	d->npeers++;
 	bgpd_kick(d);
 	return 0;
+}
+
+int bgpd_peer_add(struct bgpd *d, const struct bgpd_peer_cfg *cfg, uint32_t *peer)
+{
+	return peer_add(d, cfg, 0, peer);
 }
 
 int bgpd_peer_del(struct bgpd *d, uint32_t peer)
 {
 	struct bgpd_peer *p = peer_by_id(d, peer);
+	struct pfx whose;
+	bool filtered;
 
 	if (!p)
 		return ERR_NOT_FOUND;
 	(void)bgp_peer_del(d->core, peer, loop_now());
 	bgpd_kick(d);
+	whose = sockaddr_host(&p->remote);
 	if (p->password[0])
-		(void)listeners_password(d, &p->remote, "");
+		(void)listeners_password(d, &whose, "");
+	filtered = p->range == 0 && bgpd_gtsm_concerns(d, p);
 	*p = d->peers[--d->npeers];
 	explicit_bzero(&d->peers[d->npeers], sizeof(*p));
+	if (filtered)
+		bgpd_gtsm_update(d, NULL);
 	return 0;
 }
 
@@ -473,13 +516,15 @@ int bgpd_peer_password(struct bgpd *d, uint32_t peer, const char *password)
 {
 	struct bgpd_peer *p = peer_by_id(d, peer);
 	size_t len = strlen(password);
+	struct pfx whose;
 	int err;
 
 	if (!p)
 		return ERR_NOT_FOUND;
 	if (len > BGPD_PASSWORD_MAX)
 		return ERR_RANGE;
-	err = listeners_password(d, &p->remote, password);
+	whose = sockaddr_host(&p->remote);
+	err = listeners_password(d, &whose, password);
 	if (err)
 		return err;
 	explicit_bzero(p->password, sizeof(p->password));

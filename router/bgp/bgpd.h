@@ -67,7 +67,8 @@ void bgpd_free(struct bgpd *d);
  * -errno when a listener does not take the password. */
 int bgpd_peer_add(struct bgpd *d, const struct bgpd_peer_cfg *cfg, uint32_t *peer);
 /* Neighbours that nobody named: whoever connects from @range becomes a peer like @peer (whose remote and
- * passive don't count), while it has a session or its routes are kept; at most @limit of them at a time.
+ * passive don't count), while it has a session or its routes are kept; at most @limit of them at a time. Of
+ * several ranges the longest counts, as it does for the kernel's passwords.
  * @tag is for peer_new. Borrows @cfg, the policies' ctx is kept. ERR_FULL (BGPD_RANGES_MAX); -errno when
  * a listener does not take the password. */
 struct bgpd_range_cfg {
@@ -96,6 +97,8 @@ struct bgpd_stats {
 	uint64_t refused;   /* connections closed at once: unknown address, peer is down */
 	uint64_t
 		socket_errors; /* a socket could not be made or accepted: no descriptors, no memory */
+	size_t ttl_unfiltered; /* neighbours and ranges with ttl_security that have no place in the filter
+				  of the listeners (bgpd_gtsm.c): judged from accept() on */
 };
 void bgpd_stats(const struct bgpd *d, struct bgpd_stats *out);
 

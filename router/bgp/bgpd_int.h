@@ -4,6 +4,7 @@
 
 #include "bgp_sock.h"
 #include "bgpd.h"
+#include "gtsm.h"
 #include "list.h"
 #include "map.h"
 
@@ -23,6 +24,12 @@ struct bgpd_listener {
 	struct bgpd *d;
 	struct loop_io *io;
 	int fd;
+	bool v6;
+	/* bgpd_gtsm.c: instructions that the kernel takes, as far as known; the tag of the filter that it
+	 * has, 0: none; all rules have a place in that. */
+	size_t room;
+	uint32_t tag;
+	bool whole;
 };
 
 struct bgpd {
@@ -36,6 +43,7 @@ struct bgpd {
 	struct bgpd_range_cfg *ranges; /* BGPD_RANGES_MAX; NULL: there are none */
 	size_t nranges;
 	bool reaping;
+	uint32_t gtsm_tag; /* of the filters made last */
 	struct bgpd_peer *peers;
 	size_t npeers;
 	struct map *conns;   /* number to struct bgpd_conn */
@@ -61,5 +69,17 @@ int bgpd_conn_password(
 ts_t bgpd_conn_deadline(const struct bgpd *d);
 void bgpd_conn_expire(struct bgpd *d, ts_t now);
 void bgpd_conn_free_all(struct bgpd *d);
+
+/* bgpd_gtsm.c */
+/* The TTL that packets of a neighbour at most @hops (0: one) away have at least; 0: any. */
+uint8_t bgpd_min_ttl(bool ttl_security, uint8_t hops);
+/* Do the filters look different with @p and without? */
+bool bgpd_gtsm_concerns(const struct bgpd *d, const struct bgpd_peer *p);
+/* Make the filters anew, with @more (NULL: nobody), who is no peer yet. */
+void bgpd_gtsm_update(struct bgpd *d, const struct bgpd_peer *more);
+void bgpd_gtsm_drop(struct bgpd_listener *l); /* until the next update */
+/* Was what the connection @fd of @l holds judged by the filter that @l has? Asked when IP_MINTTL is set:
+ * what comes from now on is judged by that. */
+bool bgpd_gtsm_trusts(const struct bgpd_listener *l, int fd);
 
 #endif

@@ -17,6 +17,11 @@ union sockaddr_any {
 socklen_t sockaddr_make(
 	const struct ip *ip, uint16_t port, uint32_t scope, union sockaddr_any *out);
 void sockaddr_read(const union sockaddr_any *a, struct ep *out);
+/* The prefix of one address. */
+static inline struct pfx sockaddr_host(const struct ip *ip)
+{
+	return (struct pfx){.ip = *ip, .len = (uint8_t)ip_bits(ip)};
+}
 /* 0 or -errno. */
 int sockaddr_option(int fd, int level, int option, int value);
 

@@ -392,7 +392,10 @@ static int add_peer(struct bgp_svc *s, struct bgp_neighbour *n, const struct ep 
 	explicit_bzero(cfg.password, sizeof(cfg.password));
 	if (err)
 		log_error("bgp", "can't add the peer %s: %s%s", bgp_svc_name(n, text), err_str(err),
-			err == -ENOPROTOOPT ? "; this kernel has no TCP-MD5 for its password" : "");
+			err == -ENOPROTOOPT ? "; this kernel has no TCP-MD5 for its password"
+			: err == ERR_NOMEM
+				? "; net.core.optmem_max bounds the passwords of a listener"
+				: "");
 	return err;
 }
 

@@ -167,6 +167,7 @@ static void write_tables(struct bgp_svc *s, struct ctl_w *w)
 	ctl_w_u64(w, "accepted", c.accepted);
 	ctl_w_u64(w, "refused", c.refused);
 	ctl_w_u64(w, "socket_errors", c.socket_errors);
+	ctl_w_u64(w, "ttl_unfiltered", c.ttl_unfiltered);
 	ctl_w_end(w);
 }
 

@@ -236,13 +236,12 @@ bfd_word() { [ "$1" = bird ] && echo "$2" || echo "${2,,}"; }
 # What the kernel has refused on h1, by the name of its counter.
 refused() { in_host h1 awk -v name="$1" '$1 == "TcpExt:" && !n {n = split($0, names); next}
 	$1 == "TcpExt:" {for (i = 2; i <= n; i++) if (names[i] == name) print $i}' /proc/net/netstat; }
-# no_session WHY COUNTER: while it refuses five more of the packets from r. An OPEN that came before its connection was
-# accepted is read whatever its TTL, so that the other side may think itself established for a while.
+# no_session WHY COUNTER: while it refuses five more of the packets from r, and reads nothing of it.
 no_session() {
 	local n
 	n=$(refused "$2")
 	wait_for "packets to be refused, since $1" grown $((n + 4)) refused "$2"
-	[ "$(neighbour_at h1 "$them" flaps)" = 0 ] && not established h1 "$them" || fail "a session, though $1"
+	[ "$(neighbour_at h1 "$them" rx_messages)" = 0 ] && not established h1 "$them" || fail "it is heard, though $1"
 	"${s}_misses" "$own" || fail "it has our route, though $1"
 }
 # r sends with a TTL of 1, whatever its speaker asks for.

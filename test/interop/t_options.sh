@@ -1,6 +1,6 @@
 #!/bin/bash
 # t_options.sh - BIRD 2 and the options of a session: iBGP, TCP-MD5 (RFC 2385), GTSM (RFC 5082), multihop,
-# maximum-prefix, passive. Each row is a pair of configurations that must, or must not, come up.
+# maximum-prefix, passive, what is done to AS paths. Each row is a pair of configurations that must, or must not, come up.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}
@@ -173,10 +173,14 @@ weftd_stop r
 mv "$net_dir/secret.h1" "$net_dir/secret"
 weftd_stop h1
 
-step "GTSM at weft alone: BIRD sends with a TTL of 1"
-begin 192.0.2.9 64999 "" "ttl-security: yes"
-never 192.0.2.9 "BIRD's packets might come from anywhere"
-end
+for a in 192.0.2.9 2001:db8::9; do
+	step "GTSM at weft alone, $a: BIRD sends with a TTL of 1; nothing of it is read, its SYN is not answered"
+	begin $a 64999 "" "ttl-security: yes"
+	never $a "BIRD's packets might come from anywhere"
+	neighbour_is h1 $a rx_messages 0 || fail "$(neighbour_at h1 $a rx_messages) messages were read"
+	json_at h1 "d['connections']['accepted'] == d['connections']['ttl_unfiltered'] == 0" status bgp || fail "a connection came up"
+	end
+done
 
 step "multihop, with GTSM counting its hops"
 begin 192.0.2.9 64999 "multihop 2; ttl security on;" $'multihop: 2\nttl-security: yes'
@@ -249,6 +253,55 @@ weft_with 192.0.2.9 64999 $'local-as: 64777\nlocal-as-no-prepend: yes\nlocal-as-
 SEED="" weft_bgp 1
 both_ways 192.0.2.9
 bird_has r 10.32.1.0/24 'as_path: 64777$' || fail "the path is not the other AS alone"
+end
+
+step "AS paths: our own in one that comes, what goes out with the neighbour's and with private ones"
+# BIRD has one session with an address: the second one is with another of ours.
+ip -n "$(ns_of r)" addr add 192.0.2.10/24 dev u0
+ip -n "$(ns_of h1)" addr add 192.0.2.11/24 dev u0
+cat >"$net_dir/r.bird" <<CONF
+$(bird_head 192.0.2.9)
+protocol static near { ipv4; route 198.51.100.0/24 via "c0"; }
+protocol static far { ipv4; route 198.18.5.0/24 blackhole; route 198.18.6.0/24 blackhole; }
+protocol bgp w {
+	local 192.0.2.9 as 64999;
+	neighbor 192.0.2.1 as 64512;
+	connect retry time 2;
+	allow local as 1; # else it would not show what weft leaves in
+	ipv4 { import all; next hop self;
+		export filter { if proto != "near" then reject; bgp_path.prepend(64512); accept; }; };
+}
+protocol bgp o {
+	local 192.0.2.10 as 64998;
+	neighbor 192.0.2.11 as 64512;
+	passive;
+	ipv4 { import none; next hop self;
+		export filter {
+			if proto != "far" then reject;
+			if net = 198.18.5.0/24 then bgp_path.prepend(64999);
+			else { bgp_path.prepend(13); bgp_path.prepend(65001); }
+			accept;
+		}; };
+}
+CONF
+paths_with() { # KEYS
+	weft_with 192.0.2.9 64999 "$1"
+	echo "  - {address: 192.0.2.10, source: 192.0.2.11, asn: 64998, import: accept, export: reject}" >>"$net_dir/h1.yaml"
+	SEED="" weft_bgp 1
+}
+bird_start r
+paths_with "as-override: yes"
+wait_for "its AS to become ours" bird_has r 198.18.5.0/24 'as_path: 64512 64998 64512$'
+wait_for "the other path as it was" bird_has r 198.18.6.0/24 'as_path: 64512 64998 65001 13$'
+wait_for "our AS in its path to be counted" grown 0 neighbour_at h1 192.0.2.9 loops
+birdc_at r show route export w | grep -q 198.51.100.0/24 || fail "BIRD does not announce it"
+kernel_lacks h1 198.51.100.0/24 || fail "a path with our AS is used"
+weftd_stop h1
+paths_with $'remove-private: yes\nallow-own-as: 1'
+wait_for "the private ones to go" bird_has r 198.18.6.0/24 'as_path: 64512 13$'
+wait_for "its own to stay" bird_has r 198.18.5.0/24 'as_path: 64512 64999$'
+wait_for "the path with our AS" kernel_has h1 198.51.100.0/24 "via 192.0.2.9"
+json_at h1 "any(r['as_path'] == '64999 64512' for r in d['routes'])" status bgp routes 198.51.100.0/24 || fail "it is another path"
 end
 
 step "another AS than configured: refused with a word"

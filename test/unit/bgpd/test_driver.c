@@ -306,6 +306,302 @@ static void gtsm_one_side(void **state)
 	assert_false(until(r, both_up, DUR_SEC(2)));
 }
 
+static void say(int fd, const uint8_t *msg, size_t len)
+{
+	uint8_t m[64];
+
+	memset(m, 0xff, 16);
+	m[16] = 0;
+	m[17] = (uint8_t)(16 + 2 + len);
+	memcpy(m + 18, msg, len);
+	assert_int_equal(send(fd, m, 18 + len, MSG_NOSIGNAL), 18 + (ssize_t)len);
+}
+
+static bool a_up(struct rig *r)
+{
+	return state_of(&r->a) == BGP_ESTABLISHED;
+}
+/* --- RFC 5082 before accept(): a caller that the test plays, at 127.0.0.N, or at ::1 for N = 1 --- */
+
+static struct sockaddr_storage addr_of(unsigned n, uint16_t port)
+{
+	struct sockaddr_storage s = {0};
+	struct sockaddr_in *in = (void *)&s;
+	struct sockaddr_in6 *in6 = (void *)&s;
+
+	if (n != 1) {
+		in->sin_family = AF_INET;
+		in->sin_port = htons(port);
+		in->sin_addr.s_addr = htonl(0x7f000000u + n);
+	} else {
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons(port);
+		in6->sin6_addr = in6addr_loopback;
+	}
+	return s;
+}
+
+static void set_ttl(int fd, unsigned n, int ttl)
+{
+	assert_int_equal(n == 1 ? setsockopt(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, &ttl, sizeof(ttl))
+				: setsockopt(fd, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl)),
+		0);
+}
+
+/* Begins to connect to A's listener. */
+static int call(unsigned n, int ttl)
+{
+	struct sockaddr_storage from = addr_of(n, 0), to = addr_of(n, 179);
+	int fd = socket(n == 1 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (n != 1)
+		((struct sockaddr_in *)(void *)&to)->sin_addr.s_addr = htonl(0x7f000001);
+	assert_true(fd >= 0);
+	set_ttl(fd, n, ttl);
+	assert_int_equal(bind(fd, (void *)&from, sizeof(from)), 0);
+	if (connect(fd, (void *)&to, sizeof(to)) != 0)
+		assert_int_equal(errno, EINPROGRESS);
+	return fd;
+}
+
+static bool is_connected(int fd)
+{
+	struct sockaddr_storage a;
+	socklen_t len = sizeof(a);
+
+	return getpeername(fd, (void *)&a, &len) == 0;
+}
+
+static void say_open(int fd, unsigned n)
+{
+	const uint8_t open_msg[] = {1, 4, 0xfc, (uint8_t)n, 0, 0, 127, 0, 0, 2, 0};
+	const uint8_t alive[] = {4};
+
+	say(fd, open_msg, sizeof(open_msg));
+	say(fd, alive, sizeof(alive));
+}
+
+static struct bgpd_peer_cfg caller_of(unsigned n, bool gtsm)
+{
+	struct bgpd_peer_cfg c = peer_of(1, n);
+
+	c.core.passive = c.core.no_hold = true;
+	c.ttl_security = gtsm;
+	if (n == 1) {
+		c.core.remote.ip = (struct ip){.family = IP_V6, .b[15] = 1};
+		c.core.local = c.core.remote.ip;
+	}
+	return c;
+}
+
+/* A listens at 127.0.0.1 and ::1. */
+static void listen_both(struct rig *r)
+{
+	struct bgpd_cfg cfg = {.loop = r->loop,
+		.core = {.local_as = 65000, .router_id = 1, .seed = 1},
+		.vni = 1,
+		.listen = {at(1, 179), {.ip = {.family = IP_V6, .b[15] = 1}, .port = 179}},
+		.nlisten = 2,
+		.ops = &ops,
+		.ctx = &r->a};
+	char why[200];
+
+	memset(&r->a, 0, sizeof(r->a));
+	assert_int_equal(bgpd_new(&cfg, &r->a.d, why, sizeof(why)), 0);
+}
+
+static uint64_t messages_of(const struct speaker *s)
+{
+	struct bgp_peer_info i;
+
+	assert_int_equal(bgp_peer_get(bgpd_core(s->d), s->peer, &i), 0);
+	return i.rx_msgs;
+}
+
+static bool a_in_open(struct rig *r)
+{
+	return state_of(&r->a) >= BGP_OPENSENT;
+}
+
+/* What @n says with a TTL of 254 before it is accepted is not read, but is when it comes anew with 255. A
+ * SYN with 254 is not answered. */
+static void say_from_afar(struct rig *r, unsigned n)
+{
+	int afar = call(n, 254), fd = call(n, 255);
+
+	assert_false(is_connected(afar));
+	assert_true(is_connected(fd));
+	set_ttl(fd, n, 254);
+	say_open(fd, n);
+	assert_true(until(r, a_in_open, LIMIT));
+	assert_false(until(r, a_up, DUR_MS(500)));
+	assert_int_equal(messages_of(&r->a), 0);
+	assert_false(is_connected(afar));
+	set_ttl(fd, n, 255); /* TCP sends it again */
+	assert_true(until(r, a_up, LIMIT));
+	close(afar);
+	close(fd);
+}
+
+static void gtsm_before_accept(void **state)
+{
+	struct rig *r = *state;
+	struct bgpd_peer_cfg near = caller_of(2, true), v6 = caller_of(1, true),
+			     far = caller_of(3, false);
+	struct bgpd_stats st;
+	int fd;
+
+	listen_both(r);
+	assert_int_equal(bgpd_peer_add(r->a.d, &v6, &r->a.peer), 0);
+	say_from_afar(r, 1);
+	assert_int_equal(bgpd_peer_add(r->a.d, &near, &r->a.peer), 0);
+	say_from_afar(r, 2);
+
+	/* Whom it does not concern. */
+	assert_int_equal(bgpd_peer_add(r->a.d, &far, &r->a.peer), 0);
+	fd = call(3, 1);
+	assert_true(is_connected(fd));
+	say_open(fd, 3);
+	assert_true(until(r, a_up, LIMIT));
+	close(fd);
+	bgpd_stats(r->a.d, &st);
+	assert_int_equal(st.ttl_unfiltered, 0);
+	assert_int_equal(st.refused, 0);
+}
+
+/* The filter goes with the neighbour, and comes back without. */
+static void gtsm_taken_back(void **state)
+{
+	struct rig *r = *state;
+	struct bgpd_peer_cfg near = caller_of(2, true);
+	int fd;
+
+	listen_both(r);
+	assert_int_equal(bgpd_peer_add(r->a.d, &near, &r->a.peer), 0);
+	assert_int_equal(bgpd_peer_del(r->a.d, r->a.peer), 0);
+	near.ttl_security = false;
+	assert_int_equal(bgpd_peer_add(r->a.d, &near, &r->a.peer), 0);
+	fd = call(2, 1);
+	say_open(fd, 2);
+	assert_true(until(r, a_up, LIMIT));
+	close(fd);
+}
+
+static bool a_alone(struct rig *r)
+{
+	return r->a.peer == 0;
+}
+
+static bool a_somebody(struct rig *r)
+{
+	return r->a.peer && a_up(r);
+}
+
+/* A range with it, in which one neighbour is without, and a wider range without. */
+static void gtsm_range(void **state)
+{
+	struct rig *r = *state;
+	struct bgpd_range_cfg wide = {.limit = 4, .peer = caller_of(9, false)};
+	struct bgpd_range_cfg range = {.limit = 4, .peer = caller_of(9, true)};
+	struct bgpd_peer_cfg inside = caller_of(8, false);
+	struct ip net = at(8, 0).ip;
+	int afar, fd;
+
+	assert_int_equal(pfx_make(&net, 24, &wide.range), 0);
+	assert_int_equal(pfx_make(&net, 30, &range.range), 0); /* 8 to 11 */
+	listen_both(r);
+	assert_int_equal(bgpd_range_add(r->a.d, &wide), 0);
+	assert_int_equal(bgpd_range_add(r->a.d, &range), 0);
+	assert_int_equal(bgpd_peer_add(r->a.d, &inside, &r->a.peer), 0);
+	fd = call(8, 1);
+	assert_true(is_connected(fd));
+	say_open(fd, 8);
+	assert_true(until(r, a_up, LIMIT));
+	close(fd);
+
+	r->a.peer = 0;
+	afar = call(9, 254);
+	fd = call(9, 255);
+	assert_false(is_connected(afar));
+	assert_true(is_connected(fd));
+	say_open(fd, 9);
+	assert_true(until(r, a_somebody, LIMIT));
+	/* It is judged as one of the longer range, though the other came first. */
+	set_ttl(fd, 9, 1);
+	close(fd);
+	close(afar);
+	assert_false(until(r, a_alone, DUR_MS(300)));
+	fd = call(12, 1);
+	assert_true(is_connected(fd));
+	close(fd);
+}
+
+static bool a_has_refused(struct rig *r)
+{
+	struct bgpd_stats st;
+
+	bgpd_stats(r->a.d, &st);
+	return st.refused > 0;
+}
+
+/* What waits when the neighbour comes into the configuration was judged by nobody. */
+static void gtsm_too_early(void **state)
+{
+	struct rig *r = *state;
+	struct bgpd_peer_cfg near = caller_of(2, true), other = caller_of(4, true);
+	int fd, silent;
+
+	listen_both(r);
+	assert_int_equal(bgpd_peer_add(r->a.d, &other, &r->a.peer), 0);
+	fd = call(2, 1);
+	silent = call(2, 255); /* and says nothing yet */
+	assert_true(is_connected(fd) && is_connected(silent));
+	say_open(fd, 2);
+	assert_int_equal(bgpd_peer_add(r->a.d, &near, &r->a.peer), 0);
+	assert_true(until(r, a_has_refused, LIMIT));
+	assert_int_equal(messages_of(&r->a), 0);
+	say_open(silent, 2);
+	assert_true(until(r, a_up, LIMIT));
+	close(fd);
+	close(silent);
+}
+
+/* With little memory for it some have no place in the filter, and passwords come first. */
+static void gtsm_no_room(void **state)
+{
+	struct rig *r = *state;
+	int fd = open("/proc/sys/net/core/optmem_max", O_WRONLY | O_CLOEXEC), err;
+	struct bgpd_peer_cfg c;
+	struct bgpd_stats st;
+	uint32_t peer;
+	size_t left;
+
+	if (fd < 0 || write(fd, "4096", 4) != 4) {
+		(void)close(fd);
+		skip(); /* before Linux 6.8 all namespaces have one */
+	}
+	close(fd);
+	listen_both(r);
+	for (unsigned n = 2; n < 230; n++) {
+		c = caller_of(n, true);
+		assert_int_equal(bgpd_peer_add(r->a.d, &c, n == 2 ? &r->a.peer : &peer), 0);
+	}
+	bgpd_stats(r->a.d, &st);
+	left = st.ttl_unfiltered;
+	assert_in_range(left, 1, 200);
+	say_from_afar(r, 2); /* the first has its place */
+	for (unsigned n = 230; n < 254; n++) {
+		c = caller_of(n, false);
+		strcpy(c.password, "sesame");
+		err = bgpd_peer_add(r->a.d, &c, &peer);
+		if (err == -ENOPROTOOPT)
+			skip();
+		assert_int_equal(err, 0);
+	}
+	bgpd_stats(r->a.d, &st);
+	assert_in_range(st.ttl_unfiltered, left + 1, 228);
+}
+
 /* RFC 2385, or skip where the kernel has none. */
 static void md5(void **state)
 {
@@ -345,11 +641,6 @@ static uint64_t flaps_of(const struct speaker *s)
 
 	assert_int_equal(bgp_peer_get(bgpd_core(s->d), s->peer, &i), 0);
 	return i.flaps;
-}
-
-static bool a_alone(struct rig *r)
-{
-	return r->a.peer == 0;
 }
 
 /* The key of a range changes for who is there and for who comes later, and so it goes when there is none
@@ -429,21 +720,6 @@ static void no_descriptors(void **state)
 	assert_true(until(r, both_up, LIMIT));
 }
 
-static void say(int fd, const uint8_t *msg, size_t len)
-{
-	uint8_t m[64];
-
-	memset(m, 0xff, 16);
-	m[16] = 0;
-	m[17] = (uint8_t)(16 + 2 + len);
-	memcpy(m + 18, msg, len);
-	assert_int_equal(send(fd, m, 18 + len, MSG_NOSIGNAL), 18 + (ssize_t)len);
-}
-
-static bool a_up(struct rig *r)
-{
-	return state_of(&r->a) == BGP_ESTABLISHED;
-}
 static bool a_lost(struct rig *r)
 {
 	struct bgp_peer_info i;
@@ -516,8 +792,9 @@ int main(void)
 {
 #define NET(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {NET(routes), NET(passive), NET(unknown_caller),
-		NET(gtsm), NET(gtsm_one_side), NET(md5), NET(md5_range), NET(no_descriptors),
-		NET(busy_port), NET(deaf)};
+		NET(gtsm), NET(gtsm_one_side), NET(gtsm_before_accept), NET(gtsm_taken_back),
+		NET(gtsm_range), NET(gtsm_too_early), NET(gtsm_no_room), NET(md5), NET(md5_range),
+		NET(no_descriptors), NET(busy_port), NET(deaf)};
 
 	if (unshare(CLONE_NEWNET) != 0) {
 		printf("no network namespaces here: %s\n", strerror(errno));
