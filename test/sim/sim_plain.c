@@ -25,14 +25,15 @@
 #include "prng.h"
 #include "timerq.h"
 
-#define PLAIN_MAX    (PLAIN_HDR + 1 + WIRE_CTL_BODY_MAX)
-#define PING_BODY    8                       /* when it was sent, ns */
-#define PONG_BODY    (PING_BODY + 1 + 4 + 2) /* and the endpoint as it was seen: IPv4 */
-#define NEAR_PEERS   64                      /* a power of two */
-#define ROAM_HOLD    DUR_SEC(3)
-#define LOST_REDIAL  DUR_SEC(30)
-#define RESET_PERIOD DUR_MS(20) /* LIM_RESETS_PER_SEC */
-#define REKEY_FINAL  1          /* body of a FINAL that only stands for a rekey's traffic */
+#define REDIAL_PATIENCE 2 /* as in session.c */
+#define PLAIN_MAX       (PLAIN_HDR + 1 + WIRE_CTL_BODY_MAX)
+#define PING_BODY       8                       /* when it was sent, ns */
+#define PONG_BODY       (PING_BODY + 1 + 4 + 2) /* and the endpoint as it was seen: IPv4 */
+#define NEAR_PEERS      64                      /* a power of two */
+#define ROAM_HOLD       DUR_SEC(3)
+#define LOST_REDIAL     DUR_SEC(30)
+#define RESET_PERIOD    DUR_MS(20) /* LIM_RESETS_PER_SEC */
+#define REKEY_FINAL     1          /* body of a FINAL that only stands for a rekey's traffic */
 
 /* Which counters have come: RFC 6479's window, 64 wide. */
 struct window {
@@ -61,6 +62,7 @@ struct plain_dial {
 	struct list link;
 	struct ep to;
 	bool has_expect, final;
+	unsigned finals; /* sent */
 	struct node_key expect, found;
 	uint64_t found_life;
 	ts_t give_up;
@@ -260,6 +262,7 @@ static void dial_attempt(struct plain *p, struct plain_dial *d, ts_t now)
 		return;
 	}
 	transmit(p, d->final ? WIRE_FINAL : WIRE_INIT, &d->to, d->found_life, NULL, 0);
+	d->finals += d->final;
 	arm(p, &d->timer, ts_min(d->give_up, ts_add(now, prng_jitter(&p->prng, d->backoff, 20))));
 	if (d->backoff.ns < p->tune.hs_retry_max.ns)
 		d->backoff.ns *= 2;
@@ -303,7 +306,8 @@ int plain_connect(
 	return 0;
 }
 
-/* In place of other dials that expect @expect; one whose answer has come goes on instead. */
+/* In place of other dials that expect @expect; one whose answer has come a moment ago goes on instead, as in
+ * sess_redial(). */
 int plain_redial(
 	struct plain *p, const struct ep *to, const struct node_key *expect, ts_t give_up, ts_t now)
 {
@@ -317,7 +321,7 @@ int plain_redial(
 			continue;
 		if (ep_eq(&d->to, to))
 			d->give_up = give_up;
-		else if (d->final)
+		else if (d->final && d->finals <= REDIAL_PATIENCE)
 			return 0;
 		else
 			dial_free(p, d);
