@@ -21,6 +21,7 @@ void bgp_attr_fault(
 		return;
 	in->fix = fix;
 	bgp_error_set(&in->err, NOTIFY_UPDATE, subcode, data, n);
+	in->err.word = in->word;
 }
 
 /* A path longer than that (4,000 ASes) is nobody's; twice its size still has a 16-bit length. */
@@ -62,6 +63,22 @@ bool bgp_path_ok(const uint8_t *p, size_t len, unsigned width)
 	return rd_done(&r);
 }
 
+bool bgp_path_has_confed(const uint8_t *p, size_t len, unsigned width)
+{
+	struct rd r;
+
+	rd_init(&r, p, len);
+	while (rd_left(&r)) {
+		uint8_t type = rd_u8(&r), n = rd_u8(&r);
+
+		if (type == SEG_CONFED_SEQUENCE || type == SEG_CONFED_SET)
+			return true;
+		if ((type != SEG_SET && type != SEG_SEQUENCE) || !rd_take(&r, (size_t)width * n))
+			return false;
+	}
+	return false;
+}
+
 bool bgp_path_has_set(const uint8_t *p, size_t len, unsigned width)
 {
 	for (size_t i = 0; i < len; i += 2 + (size_t)width * p[i + 1])
@@ -92,6 +109,21 @@ static struct bgp_span widen(struct bgp_attr_in *in, const uint8_t *p, size_t le
 	return (struct bgp_span){.p = w.start, .len = (uint16_t)wr_len(&w)};
 }
 
+/* What a path may not have, told with a remedy. */
+static const char word_confed[] =
+	"confederations (RFC 5065) are not spoken; let the neighbour take this AS out of its own";
+static const char word_set[] = "an AS_SET (RFC 9774); let its origin aggregate without one";
+
+/* Is there something in the path that @in->word names by now? */
+static bool path_refused(struct bgp_attr_in *in, struct bgp_span s, unsigned width)
+{
+	if (bgp_path_has_confed(s.p, s.len, width))
+		in->word = word_confed;
+	else if (bgp_path_ok(s.p, s.len, width) && bgp_path_has_set(s.p, s.len, width))
+		in->word = word_set; /* 3: it says nothing that could be checked */
+	return in->word;
+}
+
 /* RFC 7606 7.2. */
 static enum bgp_fix get_as_path(struct rd *v, const struct bgp_from *from, struct bgp_attr_in *in)
 {
@@ -99,8 +131,7 @@ static enum bgp_fix get_as_path(struct rd *v, const struct bgp_from *from, struc
 
 	unsigned width = from->as4 ? 4 : 2;
 
-	/* RFC 9774 3: a set says nothing that could be checked. */
-	if (!bgp_path_ok(s.p, s.len, width) || bgp_path_has_set(s.p, s.len, width))
+	if (path_refused(in, s, width) || !bgp_path_ok(s.p, s.len, width))
 		return FIX_WITHDRAW;
 	if (s.len > PATH_BYTES_MAX)
 		return FIX_WITHDRAW;
@@ -293,10 +324,12 @@ static enum bgp_fix get_as4_path(struct rd *v, const struct bgp_from *from, stru
 {
 	struct bgp_span s = span_of(v);
 
-	if (from->as4 || s.len == 0 || s.len > PATH_BYTES_MAX || !bgp_path_ok(s.p, s.len, 4))
+	if (from->as4 || s.len == 0 || s.len > PATH_BYTES_MAX)
 		return FIX_DISCARD;
-	if (bgp_path_has_set(s.p, s.len, 4))
+	if (path_refused(in, s, 4) && in->word == word_set)
 		return FIX_WITHDRAW; /* RFC 9774 3 */
+	if (!bgp_path_ok(s.p, s.len, 4))
+		return FIX_DISCARD;
 	in->as4_path = s;
 	return FIX_NONE;
 }
@@ -393,6 +426,7 @@ static void one_attr(struct bgp_attr_in *in, const struct bgp_from *from, uint8_
 		return;
 	}
 	in->seen[type / 8] |= (uint8_t)(1u << type % 8);
+	in->word = NULL;
 	if (type != AT_MP_UNREACH)
 		in->attrs++;
 	if (row && row->get) {
@@ -402,6 +436,7 @@ static void one_attr(struct bgp_attr_in *in, const struct bgp_from *from, uint8_
 			bgp_attr_fault(in, fix, row->subcode, whole.p, whole.len);
 		else if (flags & AF_PARTIAL)
 			in->a.has |= bgp_attr_partial(type);
+		in->word = NULL;
 		/* RFC 7606 3 c; the value is read first: its NLRI must be withdrawn. */
 		if ((flags & OPT_TRANS) != row->flags && fix != FIX_DISCARD)
 			bgp_attr_fault(in, FIX_WITHDRAW, UPD_FLAGS, whole.p, whole.len);

@@ -36,9 +36,10 @@ struct bgp_attr_in {
 	struct ip reach_next_hop, reach_next_hop_ll;
 	enum bgp_fix fix;     /* the worst so far */
 	struct bgp_error err; /* of the worst */
-	unsigned discarded;   /* attributes */
-	unsigned attrs;       /* attributes read, other than MP_UNREACH */
-	uint8_t seen[32];     /* bit per type */
+	const char *word; /* of the attribute that is being read: bgp_error.word if it is a fault */
+	unsigned discarded; /* attributes */
+	unsigned attrs;     /* attributes read, other than MP_UNREACH */
+	uint8_t seen[32];   /* bit per type */
 	struct bgp_span as4_path;
 	bool has_as4_aggregator;
 	uint32_t as4_aggregator_as, as4_aggregator_id;
@@ -67,6 +68,8 @@ void bgp_attr_header(struct wr *w, unsigned flags, unsigned type, size_t len);
 
 /* Do the segments of a path of numbers of @width bytes (2, 4) make sense (RFC 7606 7.2, 7607)? */
 bool bgp_path_ok(const uint8_t *p, size_t len, unsigned width);
+/* Is the first segment that does not a confederation's (RFC 5065 3)? */
+bool bgp_path_has_confed(const uint8_t *p, size_t len, unsigned width);
 /* Is there an AS_SET in such a path (RFC 9774 3)? */
 bool bgp_path_has_set(const uint8_t *p, size_t len, unsigned width);
 /* Path of 4-octet numbers to one of 2-octet numbers; false in *@exact when one became AS_TRANS

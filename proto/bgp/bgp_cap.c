@@ -44,16 +44,35 @@ const char *bgp_family_str(unsigned family)
 static int cap_mp(struct rd *r, struct bgp_caps *c)
 {
 	uint16_t afi = rd_u16(r);
+	uint8_t safi;
 	int f;
 
 	rd_u8(r);
-	f = bgp_family_of(afi, rd_u8(r));
+	safi = rd_u8(r);
+	f = bgp_family_of(afi, safi);
 	if (!rd_done(r))
 		return ERR_MALFORMED;
 	c->mp = true;
 	if (f >= 0)
 		c->families |= BGP_FAM(f);
+	c->evpn = c->evpn || (afi == AFI_L2VPN && safi == SAFI_EVPN);
+	c->flowspec = c->flowspec || safi == SAFI_FLOW || safi == SAFI_FLOW_VPN;
 	return 0;
+}
+
+const char *bgp_caps_word(const struct bgp_caps *c)
+{
+#define REMEDY "; let the neighbour offer ipv4 or ipv6 unicast"
+	if (c->families)
+		return "none of what it offers is in this neighbour's `families`";
+	if (c->evpn && c->flowspec)
+		return "EVPN (RFC 7432) and flowspec (RFC 8955) are not spoken" REMEDY;
+	if (c->evpn)
+		return "EVPN (RFC 7432) is not spoken" REMEDY;
+	if (c->flowspec)
+		return "flowspec (RFC 8955) is not spoken" REMEDY;
+	return "no family that it offers is spoken" REMEDY;
+#undef REMEDY
 }
 
 /* RFC 2918 2. */

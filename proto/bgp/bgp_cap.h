@@ -10,6 +10,7 @@ struct bgp_caps {
 	bool any; /* there was a capabilities parameter at all */
 	bool mp;  /* at least one multiprotocol capability: else IPv4 unicast is meant */
 	uint32_t families;
+	bool evpn, flowspec; /* offered, which is for bgp_caps_word alone */
 	bool refresh, enhanced_refresh, as4;
 	uint32_t as; /* with as4 */
 	/* RFC 4724 3, 8538 2: R, N, seconds; the families that are kept, and those of them with F. */
@@ -27,6 +28,8 @@ struct bgp_caps {
 /* Read the value of one capabilities parameter into @c, adding to what is there. Unknown ones are
  * skipped, the last of several wins (RFC 5492 4). ERR_MALFORMED. */
 int bgp_caps_decode(struct rd *r, struct bgp_caps *c);
+/* Why nobody can speak with who offers @c alone: what it offers that is not spoken, and the remedy. */
+const char *bgp_caps_word(const struct bgp_caps *c);
 /* Write the capabilities of @c. */
 void bgp_caps_encode(struct wr *w, const struct bgp_caps *c);
 

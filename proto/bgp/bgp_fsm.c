@@ -522,7 +522,9 @@ static int check_open(struct bgp_peer *p, const struct bgp_open *o, struct bgp_e
 		return 0;
 	wr_init(&w, buf, sizeof(buf));
 	bgp_caps_encode(&w, &want);
-	return bgp_error_set(e, NOTIFY_OPEN, OPEN_BAD_CAP, buf, wr_len(&w)); /* RFC 5492 5 */
+	bgp_error_set(e, NOTIFY_OPEN, OPEN_BAD_CAP, buf, wr_len(&w)); /* RFC 5492 5 */
+	e->word = bgp_caps_word(&o->caps);
+	return ERR_MALFORMED;
 }
 
 /* OpenSent, event 19. */

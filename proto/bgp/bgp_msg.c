@@ -14,6 +14,7 @@ int bgp_error_set(struct bgp_error *e, unsigned code, unsigned subcode, const vo
 	e->code = (uint8_t)code;
 	e->subcode = (uint8_t)subcode;
 	e->data_len = 0;
+	e->word = NULL;
 	if (data && n) {
 		e->data_len = (uint16_t)(n < sizeof(e->data) ? n : sizeof(e->data));
 		memcpy(e->data, data, e->data_len);
@@ -116,9 +117,9 @@ char *bgp_error_fmt(const struct bgp_error *e, char *out, size_t cap)
 	char text[256];
 
 	shutdown_text(e, text, sizeof(text));
-	snprintf(out, cap, "%s%s%s (%u/%u)%s%s%s", code ? code : "unknown error", sub ? ": " : "",
-		sub ? sub : "", e->code, e->subcode, text[0] ? ": \"" : "", text,
-		text[0] ? "\"" : "");
+	snprintf(out, cap, "%s%s%s (%u/%u)%s%s%s%s%s", code ? code : "unknown error",
+		sub ? ": " : "", sub ? sub : "", e->code, e->subcode, text[0] ? ": \"" : "", text,
+		text[0] ? "\"" : "", e->word ? ": " : "", e->word ? e->word : "");
 	n = strlen(out);
 	if (inner_error(e, &in) && n + 2 < cap) {
 		memcpy(out + n, ": ", 3);

@@ -14,13 +14,16 @@
 struct bgp_error {
 	uint8_t code, subcode; /* code 0: no error */
 	uint16_t data_len;
+	const char *
+		word; /* for the operator, where the subcode says too little; lives on; NULL: none */
 	uint8_t data[256];
 };
 
-/* Fill @e; @data (NULL: none) is copied. Returns ERR_MALFORMED, so that a decoder can return it. */
+/* Fill @e, without a word; @data (NULL: none) is copied. Returns ERR_MALFORMED, so that a decoder can
+ * return it. */
 int bgp_error_set(struct bgp_error *e, unsigned code, unsigned subcode, const void *data, size_t n);
-/* "OPEN: bad peer AS (2/2)" into @out; a shutdown text (RFC 9003) is added, its control characters
- * replaced. Returns @out. */
+/* "OPEN: bad peer AS (2/2)" into @out; the word, or a shutdown text (RFC 9003) with its control characters
+ * replaced, is added. Returns @out. */
 char *bgp_error_fmt(const struct bgp_error *e, char *out, size_t cap);
 
 /* Look at the header at @buf. > 0: the message's whole length (it may be longer than @len);

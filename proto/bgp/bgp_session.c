@@ -337,7 +337,7 @@ int bgp_session_update(struct bgp_peer *p, const uint8_t *body, size_t len, stru
 		.v4_over_v6 = p->v4_over_v6};
 	struct bgp_update *u = &p->b->update;
 	bool routes;
-	char text[128];
+	char text[160];
 
 	p->n.rx_updates++;
 	bgp_update_decode(body, len, &from, u);

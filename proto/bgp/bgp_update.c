@@ -136,7 +136,7 @@ void bgp_update_decode(
 	/* RFC 7606 5.2: attributes without NLRI that call for a withdrawal: what they were to be
 	 * withdrawn from can't be told. */
 	if (in->fix == FIX_WITHDRAW && u->announced.len == 0 && !in->reach.present)
-		bgp_attr_fault(in, FIX_RESET, in->err.subcode, in->err.data, in->err.data_len);
+		in->fix = FIX_RESET; /* with the error that it has */
 	if (!(from->families & BGP_FAM(BGP_IPV4))) {
 		u->withdrawn.present = u->announced.present = false;
 		if (u->withdrawn.len || u->announced.len)

@@ -82,7 +82,7 @@ enum bgp_attr_type {
 #define AF_PARTIAL    0x20u
 #define AF_EXTENDED   0x10u
 
-enum { SEG_SET = 1, SEG_SEQUENCE }; /* AS_PATH segments; 3 and 4 are of confederations */
+enum { SEG_SET = 1, SEG_SEQUENCE, SEG_CONFED_SEQUENCE, SEG_CONFED_SET }; /* AS_PATH segments */
 
 enum bgp_cap_code {
 	CAP_MP = 1,
@@ -95,6 +95,8 @@ enum bgp_cap_code {
 	CAP_ADD_PATH = 69, /* RFC 7911 4 */
 	CAP_ENHANCED_REFRESH = 70,
 };
+/* Families that are named where they are refused (bgp_caps_word); others are in bgp_cap.c. */
+enum { AFI_L2VPN = 25, SAFI_EVPN = 70, SAFI_FLOW = 133, SAFI_FLOW_VPN = 134 };
 #define RESTART_STATE    0x8000u /* RFC 4724 3: R, over the restart time */
 #define RESTART_NOTIFY   0x4000u /* RFC 8538 2: N */
 #define RESTART_TIME_MAX 0x0fffu /* seconds */

@@ -1,8 +1,8 @@
 #!/bin/bash
 # t_input.sh - a neighbour that says what it must not (test/netns/bgp_peer.py), to a weftd over TCP: prefixes that can't be
 # routed, our own AS in the path, next hops of ours and nobody's, attributes that make a route a withdrawal (RFC 7606) and
-# such that are left out, an UPDATE and a message that end the session. Asserted is weft's word and count, the kernel's
-# table, and what the neighbour is told.
+# such that are left out, an UPDATE and a message that end the session; what weft does not speak, named with a remedy:
+# confederations, EVPN, flowspec. Asserted is weft's word and count, the kernel's table, and what the neighbour is told.
 # short: yes
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
@@ -75,6 +75,17 @@ counted loops "update ${origin}40020a02020000fde70000fc00$hop $second_hex"
 wait_for "the route to go" kernel_lacks h1 $second
 stays $first
 
+step "confederations are not spoken, in either kind of segment: as good as withdrawn, with a word that says what to do"
+for bad in 3 4; do # AS_CONFED_SEQUENCE, AS_CONFED_SET of AS 64512
+	counted treated_as_withdraw "update ${origin}40020c02010000fde70${bad}010000fc00$hop $second_hex"
+	wait_for "the route to go" kernel_lacks h1 $second
+	fault_is 'confederations \(RFC 5065\) are not spoken; let the neighbour' || fail "the word is $(count last_fault)"
+	tell "update $good $second_hex"
+	wait_for "the route" in_kernel $second
+done
+log_says h1 'confederations (RFC 5065) are not spoken' || fail "not in the log"
+stays $first
+
 step "a next hop that is ours, and one that is none: not used"
 tell "update $good $second_hex"
 wait_for "the route" in_kernel $second
@@ -130,3 +141,20 @@ step "what ends the session: a prefix of 33 bits (3/10), an unknown message (1/3
 ends 3 10 "invalid network field" "update $good 21cb00710080"
 ends 1 3 "bad message type" "raw 9 -"
 ends 3 1 "malformed attribute list" "raw 2 0000ffff40010100"
+
+step "who offers nothing but EVPN, or flowspec, is told so (2/7), and weft's word says what to do"
+# offers WORD FAMILY...
+offers() {
+	local text=$1 sessions
+	shift
+	sessions=$(said established)
+	printf '%s\n' "$@" >"$net_dir/r/families"
+	weft_at h1 bgp clear $them >/dev/null
+	wait_for "weft's word" eval "count last_error | grep -qE -- '$text'"
+	wait_for "the word to it" grep -q '^notification 2 7 010400010001' "$net_dir/r/said"
+	log_says h1 "unsupported capability (2/7): ${text%% *}" || fail "not in the log"
+	rm "$net_dir/r/families"
+	wait_for "a session" grown "$sessions" said established
+}
+offers 'EVPN \(RFC 7432\) is not spoken; let the neighbour offer ipv4' "25 70"
+offers 'flowspec \(RFC 8955\) is not spoken; let the neighbour offer ipv4' "1 133" "2 133"

@@ -7,7 +7,8 @@ numbers), answers with KEEPALIVEs, and keeps the session until it is ended or th
 Each file NAME.send in DIRECTORY holds lines, a message each: "update ATTRIBUTES NLRI [WITHDRAWN]" or "raw TYPE BODY", in
 hex ("-" is empty); it is sent and then renamed to NAME.sent. What comes is written to DIRECTORY/said, a line each:
 "open", "established", "update BODY", "notification CODE SUBCODE BODY", "closed". After "closed" it connects again, as
-soon as there is no file DIRECTORY/away.
+soon as there is no file DIRECTORY/away. A file DIRECTORY/families has the families that it offers instead of IPv4 unicast,
+"AFI SAFI" a line.
 """
 import os
 import select
@@ -24,9 +25,18 @@ def message(kind, body=b""):
     return b"\xff" * 16 + struct.pack(">HB", 19 + len(body), kind) + body
 
 
-def open_body(local, asn):
-    # Capabilities: IPv4 unicast (RFC 4760 8), 4-octet AS numbers (RFC 6793 4.1).
-    caps = bytes([1, 4, 0, 1, 0, 1, 65, 4]) + struct.pack(">I", asn)
+def families_of(where):
+    try:
+        with open(os.path.join(where, "families"), encoding="ascii") as f:
+            return [tuple(map(int, line.split())) for line in f]
+    except FileNotFoundError:
+        return [(1, 1)]
+
+
+def open_body(local, asn, families):
+    # Capabilities: families (RFC 4760 8), 4-octet AS numbers (RFC 6793 4.1).
+    caps = b"".join(struct.pack(">BBHBB", 1, 4, afi, 0, safi) for afi, safi in families)
+    caps += struct.pack(">BBI", 65, 4, asn)
     old = asn if asn < 65536 else 23456
     return struct.pack(">BHH4sBBB", 4, old, HOLD_SECS, socket.inet_aton(local), 2 + len(caps), 2, len(caps)) + caps
 
@@ -62,7 +72,7 @@ class Peer:
             s.bind((self.local, 0))
             try:
                 s.connect((self.remote, 179))
-                s.sendall(message(OPEN, open_body(self.local, self.asn)))
+                s.sendall(message(OPEN, open_body(self.local, self.asn, families_of(self.where))))
                 return s
             except OSError:
                 s.close()

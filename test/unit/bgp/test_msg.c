@@ -278,6 +278,46 @@ static void test_7606(void **state)
 		}
 }
 
+/* What is not spoken is named with a remedy, and nothing else is. */
+static void test_words(void **state)
+{
+	static const struct {
+		bool as4, nlri;
+		int replaces;
+		uint8_t n, b[20];
+		const char *word; /* NULL: none */
+	} rows[] = {
+		{true, true, 2, 9, {0x40, 2, 6, 3, 1, 0, 0, 0, 1}, "confederations (RFC 5065)"},
+		{true, true, 2, 9, {0x40, 2, 6, 4, 1, 0, 0, 0, 1}, "confederations (RFC 5065)"},
+		{true, true, 2, 15, {0x40, 2, 12, 2, 1, 0, 0, 0xfd, 0xe9, 3, 1, 0, 0, 0, 1},
+			"confederations (RFC 5065)"},
+		{true, false, 2, 9, {0x40, 2, 6, 3, 1, 0, 0, 0, 1}, "confederations (RFC 5065)"},
+		{false, true, 2, 7, {0x40, 2, 4, 3, 1, 0, 1}, "confederations (RFC 5065)"},
+		{false, true, 2, 7, {0x40, 2, 4, 2, 1, 3, 1}, NULL},
+		{true, true, 2, 9, {0x40, 2, 6, 1, 1, 0, 0, 0, 1}, "AS_SET (RFC 9774)"},
+		{true, true, 2, 9, {0x40, 2, 6, 5, 1, 0, 0, 0, 1}, NULL},
+		{true, true, 2, 9, {0x40, 2, 6, 2, 2, 0, 0, 3, 1}, NULL}, /* cut inside a number */
+		{true, true, 2, 3, {0x40, 2, 0}, NULL},
+		/* It is of the attribute that it is said of. */
+		{true, true, 2, 13, {0x40, 2, 6, 3, 1, 0, 0, 0, 1, 0x40, 99, 1, 0}, NULL},
+	};
+	char text[256];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct bgp_from from = {.ebgp = true, .as4 = rows[i].as4, .families = 3};
+		const char *word = rows[i].word;
+		size_t len = body(rows[i].b, rows[i].n, rows[i].replaces, rows[i].nlri);
+
+		bgp_update_decode(buf, len, &from, &u);
+		bgp_error_fmt(&u.attrs.err, text, sizeof(text));
+		if (word ? !strstr(text, word) || !strstr(text, "; let ")
+			 : strstr(text, "RFC ") != 0)
+			fail_msg("row %zu: %s", i, text);
+		if (word && !rows[i].nlri)
+			assert_int_equal(u.attrs.fix, FIX_RESET);
+	}
+}
+
 /* Lengths of the frame and of NLRI. */
 static void test_frame(void **state)
 {
@@ -417,6 +457,7 @@ int main(void)
 		cmocka_unit_test(test_open_refused),
 		cmocka_unit_test(test_header),
 		cmocka_unit_test(test_7606),
+		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_frame),
 		cmocka_unit_test(test_caps),
 		cmocka_unit_test(test_as4_merge),

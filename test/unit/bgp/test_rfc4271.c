@@ -501,6 +501,56 @@ static void test_open_notifications(void **state)
 	}
 }
 
+/* RFC 5492 5: none of the families that it offers is ours. The NOTIFICATION holds ours, and the operator is
+ * told what it offers and what to do. */
+static void test_offer(void **state)
+{
+#define MP(afi, safi) 1, 4, 0, afi, 0, safi
+	static const struct {
+		uint8_t n, caps[12];
+		const char *word;
+	} rows[] = {
+		{6, {MP(25, 70)}, "EVPN (RFC 7432) is not spoken; let "},
+		{6, {MP(1, 133)}, "flowspec (RFC 8955) is not spoken; let "},
+		{6, {MP(2, 134)}, "flowspec (RFC 8955) is not spoken; let "},
+		{12, {MP(25, 70), MP(1, 133)}, "EVPN (RFC 7432) and flowspec (RFC 8955) are not "},
+		{6, {MP(1, 2)}, "no family that it offers is spoken"},
+		{12, {MP(2, 1), MP(25, 70)}, "this neighbour's `families`"},
+		{6, {MP(25, 65)}, "no family that it offers is spoken"}, /* VPLS */
+		{12, {MP(25, 70), MP(1, 1)}, NULL},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		static const uint8_t ours_only[] = {MP(1, 1)};
+		struct bgp_open o = {.as = 65001, .hold_secs = 90, .id = 1};
+		uint8_t m[256];
+		struct wr w;
+
+		start(0);
+		bgp_closed(b, p[0].conn, now);
+		now = ts_add(now, DUR_SEC(300));
+		bgp_tick(b, now);
+		drain();
+		p[0].closed = false;
+		p[0].note_len = 0;
+		assert_int_equal(bgp_accepted(b, 1, &p[0].addr, &ours, now, &p[0].conn), 0);
+		drain();
+		wr_init(&w, m, sizeof(m));
+		bgp_open_encode(&w, &o, rows[i].caps, rows[i].n);
+		give(&p[0], m, wr_len(&w));
+		assert_int_equal(p[0].closed, rows[i].word != NULL);
+		if (rows[i].word) {
+			assert_int_equal(p[0].note[19], NOTIFY_OPEN);
+			assert_int_equal(p[0].note[20], OPEN_BAD_CAP);
+			assert_int_equal(p[0].note_len, 21 + sizeof(ours_only));
+			assert_memory_equal(p[0].note + 21, ours_only, sizeof(ours_only));
+			if (!strstr(info(&p[0]).last_error, rows[i].word))
+				fail_msg("row %zu: %s", i, info(&p[0]).last_error);
+		}
+		finish();
+	}
+}
+
 /* 6.3: a path that does not begin with the neighbour (RFC 7606 2 makes a withdrawal of it). */
 static void test_first_as(void **state)
 {
@@ -649,6 +699,7 @@ int main(void)
 		cmocka_unit_test(test_atomic),
 		cmocka_unit_test(test_notifications),
 		cmocka_unit_test(test_open_notifications),
+		cmocka_unit_test(test_offer),
 		cmocka_unit_test(test_first_as),
 		cmocka_unit_test(test_martian),
 		cmocka_unit_test(test_bad_notification),
