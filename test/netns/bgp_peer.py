@@ -2,13 +2,14 @@
 """A neighbour that says over BGP whatever it is told to, right or wrong. It opens a session (RFC 4271, 4-octet AS
 numbers), answers with KEEPALIVEs, and keeps the session until it is ended or the other side ends it.
 
-    bgp_peer.py LOCAL REMOTE ASN DIRECTORY
+    bgp_peer.py LOCAL REMOTE ASN DIRECTORY [PORT [MARK]]
 
 Each file NAME.send in DIRECTORY holds lines, a message each: "update ATTRIBUTES NLRI [WITHDRAWN]" or "raw TYPE BODY", in
 hex ("-" is empty); it is sent and then renamed to NAME.sent. What comes is written to DIRECTORY/said, a line each:
 "open", "established", "update BODY", "notification CODE SUBCODE BODY", "closed". After "closed" it connects again, as
 soon as there is no file DIRECTORY/away. A file DIRECTORY/families has the families that it offers instead of IPv4 unicast,
-"AFI SAFI" a line.
+"AFI SAFI" a line. PORT (179) is the other side's; MARK is the sockets' (SO_MARK), so that a host's firewall can tell
+this neighbour from another one of the same address.
 """
 import os
 import select
@@ -38,7 +39,8 @@ def open_body(local, asn, families):
     caps = b"".join(struct.pack(">BBHBB", 1, 4, afi, 0, safi) for afi, safi in families)
     caps += struct.pack(">BBI", 65, 4, asn)
     old = asn if asn < 65536 else 23456
-    return struct.pack(">BHH4sBBB", 4, old, HOLD_SECS, socket.inet_aton(local), 2 + len(caps), 2, len(caps)) + caps
+    router_id = socket.inet_pton(socket.AF_INET6, local)[-4:] if ":" in local else socket.inet_aton(local)
+    return struct.pack(">BHH4sBBB", 4, old, HOLD_SECS, router_id, 2 + len(caps), 2, len(caps)) + caps
 
 
 def unhex(word):
@@ -59,8 +61,9 @@ def messages_of(path):
 
 
 class Peer:
-    def __init__(self, local, remote, asn, where):
+    def __init__(self, local, remote, asn, where, port=179, mark=0):
         self.local, self.remote, self.asn, self.where = local, remote, asn, where
+        self.port, self.mark = port, mark
         self.said = open(os.path.join(where, "said"), "a", encoding="ascii", buffering=1)
 
     def say(self, *words):
@@ -68,10 +71,12 @@ class Peer:
 
     def connect(self):
         while True:
-            s = socket.socket()
+            s = socket.socket(socket.AF_INET6 if ":" in self.local else socket.AF_INET)
+            if self.mark:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, self.mark)
             s.bind((self.local, 0))
             try:
-                s.connect((self.remote, 179))
+                s.connect((self.remote, self.port))
                 s.sendall(message(OPEN, open_body(self.local, self.asn, families_of(self.where))))
                 return s
             except OSError:
@@ -107,7 +112,7 @@ class Peer:
                     continue
                 if time.monotonic() >= due:
                     s.sendall(message(KEEPALIVE))
-                    due = time.monotonic() + HOLD_SECS / 3
+                    due = time.monotonic() + HOLD_SECS / 10 # theirs may be shorter
                 for name in sorted(n for n in os.listdir(self.where) if n.endswith(".send")):
                     path = os.path.join(self.where, name)
                     s.sendall(messages_of(path))
@@ -119,7 +124,7 @@ class Peer:
 
 
 if __name__ == "__main__":
-    peer = Peer(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])
+    peer = Peer(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], *map(int, sys.argv[5:7]))
     while True:
         peer.session()
         time.sleep(0.2)
