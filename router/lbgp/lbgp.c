@@ -345,12 +345,48 @@ static void judge(struct lbgp *l, struct speaker *x, ts_t now)
 	(void)bgp_peer_repolicy(l->core, x->id, &import, &export, now);
 }
 
+/* Whom a session stands with: bits of links, and LBGP_OURS. */
+static uint8_t hearing(const struct lbgp *l)
+{
+	struct bgp_peer_info i;
+	const void *key;
+	void *value;
+	size_t it = 0;
+	uint8_t bits = 0;
+
+	while (map_next(l->speakers, &it, &key, &value)) {
+		const struct speaker *x = value;
+
+		if (x->id && bgp_peer_get(l->core, x->id, &i) == 0 && i.state == BGP_ESTABLISHED)
+			bits |= x->link ? x->link->bit : LBGP_OURS;
+	}
+	return bits;
+}
+
+/* No policy is asked for who hears nothing at present, and what he was told once may be for him no more: else whoever
+ * stays away would keep what he had. With his next session he is told anew. */
+static void forget_deaf(struct lbgp *l, uint8_t bits)
+{
+	const void *key;
+	void *value;
+	size_t it = 0;
+
+	while (map_next(l->told, &it, &key, &value)) {
+		struct told *t = value;
+
+		for (unsigned bit = 1; bit <= UINT8_MAX; bit <<= 1)
+			if (t->to & bit & ~(unsigned)bits)
+				lbgp_note(l, &t->pfx, (uint8_t)bit, false);
+	}
+}
+
 void lbgp_judge(struct lbgp *l, ts_t now)
 {
 	const void *key;
 	void *value;
 	size_t it = 0;
 
+	forget_deaf(l, l->core ? hearing(l) : 0);
 	while (map_next(l->speakers, &it, &key, &value))
 		judge(l, value, now);
 }
@@ -402,7 +438,7 @@ void lbgp_link_del(struct lbgp *l, struct lbgp_link *link, ts_t now)
 		free(x);
 	}
 	for (it = 0; map_next(l->told, &it, &key, &value);)
-		((struct told *)value)->to &= (uint8_t)~link->bit;
+		lbgp_note(l, &((struct told *)value)->pfx, link->bit, false);
 	for (size_t i = 0; i < LIM_LINKS; i++)
 		if (l->links[i] == link)
 			l->links[i] = NULL;
@@ -589,12 +625,17 @@ int lbgp_sync(struct lbgp *l, const struct link_cluster *self, bool needed, bool
 	bool anew = l->core && (!needed || l->gateway != gateway);
 	const void *key;
 	void *value;
+	uint8_t bits;
 	int err = 0;
 
 	drop(l, anew); /* what they told is taken back first */
 	if (anew)
 		lbgp_stop(l);
 	look_at_ways(l, now);
+	bits = l->core ? hearing(l) : 0;
+	if (l->heard & ~bits)
+		forget_deaf(l, bits);
+	l->heard = bits;
 	for (size_t it = 0; map_next(l->speakers, &it, &key, &value);)
 		if (((struct speaker *)value)->judge ||
 			(l->rejudge && ((struct speaker *)value)->link))

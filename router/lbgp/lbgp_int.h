@@ -48,7 +48,8 @@ struct lbgp {
 	struct bgp_policy nodes;            /* ops NULL: they hear of aggregates alone */
 	struct far far[LIM_LINKED_RANGES];
 	size_t nfar;
-	bool rejudge;      /* those are others than when links' routes were judged */
+	uint8_t heard; /* whom a session stood with in the last round: bits of links, LBGP_OURS */
+	bool rejudge;  /* those are others than when links' routes were judged */
 	struct map *told;  /* packed prefix to struct told, owned */
 	struct pfx *stale; /* owned: told again at the next flush */
 	size_t nstale, stale_cap;
@@ -70,6 +71,8 @@ bool lbgp_is_own(const struct lbgp *l, const struct pfx *p);    /* overlaps a ra
 bool lbgp_is_inside(const struct lbgp *l, const struct pfx *p); /* lies inside one */
 /* The entry of @p, made if there is none; NULL: no memory. */
 struct told *lbgp_told(struct lbgp *l, const struct pfx *p, bool make);
+/* Who has @bit was told of @p, or is so no more: ops->route hears of it with the next flush. */
+void lbgp_note(struct lbgp *l, const struct pfx *p, uint8_t bit, bool told);
 void lbgp_told_drop(struct lbgp *l, const struct pfx *p);
 
 #endif

@@ -164,7 +164,7 @@ static void queue(struct lbgp *l, struct told *t)
 }
 
 /* Without memory for it the data plane goes on refusing the link what it was not told of. */
-static void note(struct lbgp *l, const struct pfx *p, uint8_t bit, bool told)
+void lbgp_note(struct lbgp *l, const struct pfx *p, uint8_t bit, bool told)
 {
 	struct told *t = lbgp_told(l, p, told);
 
@@ -320,7 +320,7 @@ static enum bgp_verdict to_link(void *ctx, const struct bgp_route *r, struct bgp
 			v = own ? BGP_ACCEPT : BGP_REJECT;
 	}
 	if (!own)
-		note(k->in, &r->nlri->pfx, k->bit, v == BGP_ACCEPT);
+		lbgp_note(k->in, &r->nlri->pfx, k->bit, v == BGP_ACCEPT);
 	return v;
 }
 
@@ -336,7 +336,7 @@ static enum bgp_verdict to_node(void *ctx, const struct bgp_route *r, struct bgp
 	v = r->attrs->has & BGP_HAS_ATOMIC ? BGP_ACCEPT
 	    : l->nodes.ops                 ? apply(&l->nodes, r, edit)
 					   : BGP_REJECT;
-	note(l, &r->nlri->pfx, LBGP_OURS, v == BGP_ACCEPT);
+	lbgp_note(l, &r->nlri->pfx, LBGP_OURS, v == BGP_ACCEPT);
 	return v;
 }
 

@@ -1,9 +1,11 @@
 /* A gateway between two linked clusters, driven by the input: sessions that come and go, routes made of a
- * few prefixes, paths and marks, raw UPDATEs, policies and links that change, routes that are offered, time.
+ * few prefixes, paths and marks, raw UPDATEs, policies and links that change, routes that are offered,
+ * to links or nodes, aggregates, time.
  * A step is a byte of kind and peer, and what that kind reads. Checked besides what sanitizers see: nobody
  * is believed about our ranges, a default route or the underlay, nor about another linked cluster's range
  * unless he passes it on as it is; whoever leads somewhere may speak for it; nothing is told back to the
  * cluster that it came through. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "weft/buf.h"
@@ -18,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { EAST, WEST, NODE, PEERS, MID = 2 };
 
-static const uint32_t asns[] = {200, 300, 100};
+static uint32_t asns[] = {200, 300, 0};     /* nodes' is made of the cluster's id */
 static const uint8_t nets[] = {32, 48, 16}; /* 10.N.0.0/16 */
 
 static struct lbgp *l;
@@ -28,17 +30,29 @@ static struct link_cluster clusters[3]; /* ours is the last */
 static struct node_key keys[4];         /* so is ours */
 static struct ip addr[PEERS], own;
 static uint32_t conn[PEERS];
-static bool linked[2], everything[2][2];
+static bool linked[2], everything[2][2], to_nodes;
 static enum lbgp_way ways[PEERS];
 static ts_t now;
 
-static void check(bool ok)
+#define check(ok) check_at(ok, __LINE__)
+static void check_at(bool ok, int line)
 {
-	if (!ok)
-		abort();
+	if (ok)
+		return;
+	fprintf(stderr, "line %d does not hold\n", line);
+	abort();
 }
 
 /* --- the driver --- */
+
+/* What was told last, of each prefix. */
+static struct told {
+	struct pfx pfx;
+	int from;
+	bool exit, offered, last;
+	uint8_t to, through; /* links */
+} told[1056];
+static size_t ntold;
 
 static int open_core(void *ctx, const struct bgp_cfg *cfg, bool listens, struct bgp **out)
 {
@@ -53,6 +67,10 @@ static void close_core(void *ctx)
 	(void)ctx;
 	bgp_free(core);
 	core = NULL;
+	for (size_t i = 0; i < ntold; i++)
+		if (told[i].offered)
+			told[i].to =
+				0; /* an exit of the speaker's ends with it, in the driver, too */
 }
 
 static int peer_add(void *ctx, const struct bgp_peer_cfg *cfg, uint32_t *peer)
@@ -61,10 +79,24 @@ static int peer_add(void *ctx, const struct bgp_peer_cfg *cfg, uint32_t *peer)
 	return bgp_peer_add(core, cfg, now, peer);
 }
 
+/* As the driver does: parting with somebody is heard of before the speaker goes. */
+static void run_core(void)
+{
+	struct bgp_act a;
+
+	while (core && bgp_next(core, &a)) {
+		if (a.type == BGP_SEND)
+			bgp_written(core, a.conn, a.len, now);
+		else if (a.type == BGP_ROUTE)
+			lbgp_route(l, &a);
+	}
+}
+
 static void peer_del(void *ctx, uint32_t peer)
 {
 	(void)ctx;
 	(void)bgp_peer_del(core, peer, now);
+	run_core();
 }
 
 static bool underlay(void *ctx, const struct pfx *p)
@@ -84,6 +116,49 @@ static enum lbgp_way way(void *ctx, const struct node_key *key)
 	return LBGP_WORKS;
 }
 
+static void keep(const struct lbgp_route *r, int from)
+{
+	size_t i = 0;
+
+	while (i < ntold && !pfx_eq(&told[i].pfx, &r->pfx))
+		i++;
+	if (i == sizeof(told) / sizeof(told[0]))
+		return;
+	ntold += i == ntold;
+	told[i] = (struct told){.pfx = r->pfx,
+		.from = from,
+		.exit = r->exit,
+		.offered = r->offered,
+		.last = r->attrs && lbgp_is_last(r->attrs),
+		.to = r->to};
+	for (int k = 0; r->attrs && k < 2; k++)
+		told[i].through |= bgp_attrs_path_has(r->attrs, asns[k]) ? links[k].bit : 0;
+}
+
+static bool hears(int k)
+{
+	uint32_t peer = lbgp_peer(l, &keys[k]);
+	struct bgp_peer_info i;
+
+	return peer && bgp_peer_get(core, peer, &i) == 0 && i.state == BGP_ESTABLISHED;
+}
+
+/* What holds once all is judged, which the core does in portions. */
+static void check_told(void)
+{
+	for (size_t i = 0; i < ntold; i++) {
+		const struct told *t = &told[i];
+
+		check(t->from < 0 || !lbgp_held(l, &keys[t->from]) || t->last);
+		for (int k = 0; k < 2; k++) {
+			if (!(t->to & links[k].bit) || !hears(k))
+				continue; /* it is told anew with its session */
+			check(t->from < 0 || !(t->through & links[k].bit));
+			check(!t->exit || (t->offered && links[k].outside && t->pfx.len > 0));
+		}
+	}
+}
+
 static void on_route(void *ctx, const struct lbgp_route *r)
 {
 	int from = -1;
@@ -93,14 +168,18 @@ static void on_route(void *ctx, const struct lbgp_route *r)
 		if (node_key_eq(r->gateway, &keys[i]))
 			from = i;
 	check(!r->gateway || (from >= 0 && r->attrs && !r->offered));
+	check(!r->offered || (r->exit && !pfx_contains(&clusters[MID].ranges[0], &r->pfx)));
+	keep(r, from);
 	if (from < 0)
 		return;
-	check(r->pfx.len > 0 && !underlay(NULL, &r->pfx));
-	check(!pfx_overlaps(&r->pfx, &clusters[MID].ranges[0]));
+	check(!(r->to & LBGP_OURS));
+	if (r->exit) {
+		check(from == NODE && !pfx_contains(&clusters[MID].ranges[0], &r->pfx));
+	} else {
+		check(r->pfx.len > 0 && !underlay(NULL, &r->pfx));
+		check(!pfx_overlaps(&r->pfx, &clusters[MID].ranges[0]));
+	}
 	check(r->from & (from == NODE ? LBGP_OURS : links[from].bit));
-	check(!lbgp_held(l, &keys[from]) || lbgp_is_last(r->attrs));
-	for (int i = 0; i < 2; i++)
-		check(!(r->to & links[i].bit) || !bgp_attrs_path_has(r->attrs, asns[i]));
 	for (int i = 0; from < 2 && i < 2; i++)
 		if (linked[i] && pfx_overlaps(&r->pfx, &clusters[i].ranges[0])) {
 			check(bgp_attrs_origin_as(r->attrs) == asns[i] && !r->outside);
@@ -110,15 +189,9 @@ static void on_route(void *ctx, const struct lbgp_route *r)
 
 static void drain(void)
 {
-	struct bgp_act a;
-
-	while (core && bgp_next(core, &a)) {
-		if (a.type == BGP_SEND)
-			bgp_written(core, a.conn, a.len, now);
-		else if (a.type == BGP_ROUTE)
-			lbgp_route(l, &a);
-	}
+	run_core();
 	lbgp_flush(l);
+	check_told();
 }
 
 static void round_of(unsigned what)
@@ -184,7 +257,7 @@ static struct pfx prefix(struct rd *r)
 /* MP_REACH_NLRI (RFC 4760 3) of one VPN route, or MP_UNREACH_NLRI. */
 static void update(int k, struct rd *r, bool gone)
 {
-	uint8_t what = rd_u8(r), body[256], ext[16] = {2, 2, 0, 0, 0, 9, 0, 1, 0x8f, 0x57};
+	uint8_t what = rd_u8(r), body[256], ext[24] = {2, 2, 0, 0, 0, 9, 0, 1, 0x8f, 0x57};
 	struct pfx p = prefix(r);
 	uint8_t bytes = (uint8_t)((p.len + 7) / 8), hops = what & 3, ebgp = k != NODE;
 	struct wr w, in;
@@ -205,7 +278,7 @@ static void update(int k, struct rd *r, bool gone)
 	wr_init(&w, body, sizeof(body));
 	wr_u16(&w, 0);
 	wr_u16(&w, (uint16_t)(3 + wr_len(&in) +
-			      (gone ? 0 : 4 + 3 + 2 + 4u * (hops + ebgp) + (ebgp ? 0 : 7) + 19)));
+			      (gone ? 0 : 4 + 3 + 2 + 4u * (hops + ebgp) + (ebgp ? 0 : 7) + 27)));
 	wr_copy(&w, (const uint8_t[]){0x80, gone ? 15 : 14, (uint8_t)wr_len(&in)}, 3);
 	wr_copy(&w, nlri, wr_len(&in));
 	if (!gone) {
@@ -220,12 +293,17 @@ static void update(int k, struct rd *r, bool gone)
 			wr_u32(&w, 100 * (1 + rd_u8(r) % 4u));
 		if (!ebgp)
 			wr_copy(&w, (const uint8_t[]){0x40, 5, 4, 0, 0, 0, 100}, 7);
-		wr_copy(&w, (const uint8_t[]){0xc0, 16, 16}, 3);
+		wr_copy(&w, (const uint8_t[]){0xc0, 16, 24}, 3);
 		if (!(what & 8))
 			memset(ext + 8, 0, 8);
 		if (what & 16)
 			ext[7] = 2; /* another segment's */
-		wr_copy(&w, ext, 16);
+		if (what & 32) {
+			ext[16] = 0x8f;
+			ext[17] = 0x59;
+			ext[23] = what >> 6 & 3;
+		}
+		wr_copy(&w, ext, 24);
 	}
 	message(k, 2, body, wr_len(&w));
 }
@@ -260,7 +338,10 @@ static void offer(struct rd *r)
 	uint8_t what = rd_u8(r);
 	struct pfx p = prefix(r);
 
-	(void)lbgp_offer(l, &p, what & 1 ? &a : NULL, now);
+	if (what & 4)
+		(void)lbgp_offer_aggregate(l, &p, what & 1, now);
+	else
+		(void)lbgp_offer(l, &p, what & 1 ? &a : NULL, what & 2 && p.len > 0, now);
 	drain();
 }
 
@@ -271,6 +352,9 @@ static void policy(unsigned what)
 	everything[i][what >> 1 & 1] ^= true;
 	links[i].import.ops = everything[i][0] ? &take_ops : NULL;
 	links[i].export.ops = everything[i][1] ? &take_ops : NULL;
+	links[i].outside = what & 4;
+	to_nodes ^= what >> 3 & 1;
+	lbgp_nodes(l, &(struct bgp_policy){.ops = to_nodes ? &take_ops : NULL});
 	lbgp_judge(l, now);
 	drain();
 }
@@ -335,12 +419,14 @@ static void begin(void)
 	memset(clusters, 0, sizeof(clusters));
 	memset(links, 0, sizeof(links));
 	memset(everything, 0, sizeof(everything));
+	to_nodes = false;
+	ntold = 0;
 	memset(conn, 0, sizeof(conn));
 	memset(ways, 0, sizeof(ways));
 	for (int i = 0; i < 3; i++) {
 		struct ip net = ip_v4(0x0a000000u + ((uint32_t)nets[i] << 16));
 
-		clusters[i].asn = asns[i];
+		clusters[i].asn = i == MID ? 100 : asns[i];
 		clusters[i].nranges = 1;
 		(void)pfx_make(&net, 16, &clusters[i].ranges[0]);
 		memset(clusters[i].id.b, i + 1, sizeof(clusters[i].id.b));
@@ -350,6 +436,7 @@ static void begin(void)
 		key_control_addr(
 			&clusters[i < 2 ? i : MID].id, &keys[i], i < PEERS ? &addr[i] : &own);
 	}
+	asns[NODE] = link_asn_of(&clusters[MID].id);
 	cfg.cluster = clusters[MID].id;
 	cfg.key = keys[PEERS];
 	l = lbgp_new(&cfg);

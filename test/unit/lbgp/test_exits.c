@@ -117,12 +117,47 @@ static void exits_of_gateways(void **state)
 	end(&w);
 }
 
+/* Whoever doesn't hear that something isn't for him any more may not use it either. */
+static void policy_while_away(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	w.link[EAST].outside = true;
+	allow(&w, EAST, false, true);
+	nodes_hear(&w, &wipe_ops);
+	offer(&w, "198.51.100.0/24", true, true);
+	leads(&w, "198.51.100.0/24", -1, 0, EAST_BIT | LBGP_OURS);
+	net_break(&w.s, MID, EAST);
+	net_break(&w.s, MID, NODE);
+	w.link[EAST].outside = false;
+	lbgp_nodes(w.l, &(struct bgp_policy){NULL, NULL});
+	lbgp_judge(w.l, w.s.now);
+	lbgp_flush(w.l);
+	leads(&w, "198.51.100.0/24", -1, 0, 0);
+	/* The words are back before they are. */
+	w.link[EAST].outside = true;
+	lbgp_nodes(w.l, &(struct bgp_policy){.ops = &wipe_ops});
+	lbgp_judge(w.l, w.s.now);
+	net_run(&w.s, 30);
+	lbgp_flush(w.l);
+	heard(&w, EAST, "198.51.100.0/24", "100 64999");
+	leads(&w, "198.51.100.0/24", -1, 0, EAST_BIT | LBGP_OURS);
+	/* A link that is gone leaves nothing to the next one with its bit. */
+	lbgp_link_del(w.l, &w.link[EAST], w.s.now);
+	run(&w);
+	leads(&w, "198.51.100.0/24", -1, 0, LBGP_OURS);
+	end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(exits_to_nodes),
 		cmocka_unit_test(aggregates),
 		cmocka_unit_test(exits_of_gateways),
+		cmocka_unit_test(policy_while_away),
 	};
 
 	return cmocka_run_group_tests_name("lbgp/exits", tests, NULL, NULL);
