@@ -48,8 +48,8 @@
 #define DIAL_SPREAD     DUR_MS(150) /* the higher key waits, so that mostly one of two dials */
 #define PROBATION       DUR_SEC(5)  /* a forgotten node that calls has to publish something newer */
 #define NAME_REPEAT     DUR_SEC(60)
-#define LIE_REPEAT      DUR_SEC(60) /* between two words on the same lie of a node */
-#define RESTLESS_IN     DUR_SEC(60) /* so many starts or jumps of a node in this time are told */
+#define LIE_REPEAT      DUR_SEC(60)  /* between two words on the same lie of a node */
+#define RESTLESS_IN     DUR_SEC(600) /* so many starts or jumps of a node in this time are told */
 #define RESTLESS        5
 #define JUMP_MIN        DUR_SEC(1)  /* between two jumps of our epoch */
 #define JUMP_MIN_CLONE  DUR_SEC(60) /* the same once a clone is suspected */

@@ -332,6 +332,16 @@ static void note(int *first, int err)
 		*first = err;
 }
 
+/* The author of @r, which is its own, signed something else under the same version. */
+static void equivocates(struct gossip *g, const struct record *r)
+{
+	struct node *origin = node_get(g, &r->node);
+
+	g->stats.equivocations++;
+	if (origin)
+		node_lies(g, origin, GOSSIP_LIE_TWICE);
+}
+
 /* The peer's copy of @r is older than ours, or loses to it. */
 static int recv_stale(struct gossip *g, struct node *m, const struct record *r)
 {
@@ -340,13 +350,8 @@ static int recv_stale(struct gossip *g, struct node *m, const struct record *r)
 	g->stats.rx_stale++;
 	link_queue(g, m, e->r.key);
 	if (record_version_cmp(r->epoch, r->seq, e->r.epoch, e->r.seq) == 0 &&
-		record_verify(r) == 0) {
-		struct node *origin = node_get(g, &r->node);
-
-		g->stats.equivocations++;
-		if (origin)
-			node_lies(g, origin, GOSSIP_LIE_TWICE);
-	}
+		record_verify(r) == 0)
+		equivocates(g, r);
 	return ERR_STALE;
 }
 
@@ -385,6 +390,7 @@ static int recv_record(struct gossip *g, struct node *m, const struct record *r,
 	bool asked, ts_t now)
 {
 	bool news = how == HOW_NEWS, counts;
+	const struct store_entry *e;
 	struct node *origin;
 	int err;
 
@@ -432,6 +438,9 @@ static int recv_record(struct gossip *g, struct node *m, const struct record *r,
 	}
 	if (counts)
 		node_said(origin);
+	e = store_find(g->store, &r->node, r->type, r->sub);
+	if (e && record_version_cmp(r->epoch, r->seq, e->r.epoch, e->r.seq) == 0)
+		equivocates(g, r);
 	err = node_commit(g, r, m, news, now);
 	if (err == 0) {
 		link_has(m->link, r->key);

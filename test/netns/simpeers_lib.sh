@@ -18,6 +18,7 @@ simpeers_net() {
 simpeers_start() {
 	local n=$1 seed=$2
 	shift 2
+	: >"$net_dir/sim.log" # of an earlier one
 	ip netns exec "$(ns_of sim)" "$build/test/sim/weft-sim-peers" --nodes "$n" --seed "$seed" \
 		--secret-file "$net_dir/secret" "$@" >"$net_dir/sim.log" 2>&1 &
 	simpeers_pid=$!

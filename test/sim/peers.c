@@ -11,7 +11,11 @@
  *
  * and the daemon must have a route there. One socket serves all; IP_PKTINFO tells hosts apart.
  *
- * Prints "ready" when the simulated cluster stands; on SIGTERM or SIGINT what there was, and ends. */
+ * With --faults PROFILE (sim_fault.h) one of the nodes does to the others, the daemon first of all, what the
+ * profile says, from FAULTS_AFTER the daemon's first session on. Nothing checks the simulated nodes then:
+ * whoever starts this looks at the daemon.
+ *
+ * Prints "ready" when the simulated cluster stands, before it "liar NAME" if there is one; on SIGTERM or SIGINT what there was, and ends. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +33,8 @@
 #include "weft/wire.h"
 #include "key.h"
 #include "peers_paper.h"
+#include "sim_fault.h"
+#include "sim_hostile.h"
 #include "sim_net.h"
 #include "sim_node.h"
 
@@ -36,6 +42,7 @@
 #define DATAGRAM_MAX       65535
 #define RCVBUF_BYTES       (8 << 20)
 #define BEHIND_MAX         DUR_MS(100) /* then the socket is looked at, whatever is due */
+#define FAULTS_AFTER       DUR_SEC(3)
 
 static const char usage[] =
 	"usage: weft-sim-peers [options]\n"
@@ -44,6 +51,7 @@ static const char usage[] =
 	"  --whole             all have cores from the start; else only those that the daemon "
 	"speaks to,\n"
 	"                      the others answer probes and are known by their records\n"
+	"  --faults PROFILE    as with weft-sim; one of them does it all, and all have cores\n"
 	"  --secret-file FILE  where to write the cluster's secret, for the daemon\n";
 
 struct player {
@@ -51,6 +59,8 @@ struct player {
 	int fd;
 	ts_t ahead; /* the simulation's clock is behind the monotonic one by so much */
 	uint64_t in, out, unsent;
+	ts_t faults_at; /* simulation time; TS_NEVER: the daemon isn't there yet, or they have begun */
+	bool faults_begun;
 };
 
 static volatile sig_atomic_t stopped;
@@ -172,6 +182,17 @@ static int open_socket(void)
 
 /* --- the run --- */
 
+static void faults(struct player *p)
+{
+	if (p->faults_begun || !p->s->has_outside || !sim_faults_any(p->s->faults))
+		return;
+	if (ts_is_never(p->faults_at))
+		p->faults_at = ts_add(p->s->now, FAULTS_AFTER);
+	p->faults_begun = ts_due(p->faults_at, p->s->now);
+	if (p->faults_begun)
+		sim_faults_begin(p->s->faults);
+}
+
 static void play(struct player *p)
 {
 	struct pollfd pfd = {.fd = p->fd, .events = POLLIN};
@@ -190,6 +211,7 @@ static void play(struct player *p)
 		if (ts_sub(now, p->s->now).ns > BEHIND_MAX.ns)
 			now = ts_add(p->s->now, BEHIND_MAX);
 		(void)sim_run(p->s, now);
+		faults(p);
 	}
 }
 
@@ -233,12 +255,12 @@ static void tell(const struct player *p)
 
 static int run(const struct sim_cfg *cfg, bool all_whole)
 {
-	struct player p = {.s = sim_new(cfg), .fd = -1};
+	struct player p = {.s = sim_new(cfg), .fd = -1, .faults_at = TS_NEVER};
 	struct paper *paper = NULL;
 	int status = 1;
 
 	if (!p.s) {
-		fputs("weft-sim-peers: no memory\n", stderr);
+		fputs("weft-sim-peers: no memory, or no such profile\n", stderr);
 		return 1;
 	}
 	p.fd = open_socket();
@@ -248,6 +270,9 @@ static int run(const struct sim_cfg *cfg, bool all_whole)
 		goto out;
 	}
 	sim_net_outside(p.s->net, go_out, &p);
+	/* Nobody else relays: they can't for the daemon, whose packets are sealed. */
+	for (unsigned i = 0; p.s->liars && i < p.s->cfg.nodes; i++)
+		p.s->nodes[i]->no_relay = i + p.s->liars < p.s->cfg.nodes;
 	if (!all_whole)
 		paper = paper_new(p.s);
 	if (all_whole ? sim_join(p.s) < 0 : !paper) {
@@ -255,6 +280,8 @@ static int run(const struct sim_cfg *cfg, bool all_whole)
 		goto out;
 	}
 	set_clocks(&p);
+	if (sim_faults_any(p.s->faults))
+		printf("liar %s\n", hostile_nth(p.s, 0)->name);
 	puts("ready");
 	(void)fflush(stdout);
 	play(&p);
@@ -271,7 +298,7 @@ out:
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {{"nodes", required_argument, NULL, 'n'},
-		{"seed", required_argument, NULL, 's'},
+		{"seed", required_argument, NULL, 's'}, {"faults", required_argument, NULL, 'l'},
 		{"secret-file", required_argument, NULL, 'f'}, {"whole", no_argument, NULL, 'w'},
 		{NULL, 0, NULL, 0}};
 	const char *secret_file = NULL;
@@ -281,7 +308,7 @@ int main(int argc, char **argv)
 
 	sim_cfg_default(&cfg);
 	cfg.nodes = 10;
-	cfg.no_crypto = cfg.outside = cfg.no_claims = true;
+	cfg.no_crypto = cfg.outside = cfg.no_claims = cfg.no_paths = true;
 	cfg.checks = ~0u; /* they know nothing of the daemon */
 	cfg.converge = DUR_SEC(600);
 	while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -293,6 +320,8 @@ int main(int argc, char **argv)
 			secret_file = optarg;
 		else if (opt == 'w')
 			whole = true;
+		else if (opt == 'l')
+			cfg.profile = optarg, cfg.liars = 1, cfg.no_paths = false, whole = true;
 		else
 			cfg.nodes = 0;
 	}

@@ -448,6 +448,10 @@ void sim_faults_begin(struct sim_faults *f)
 {
 	set_corrupt(f, f->p->corrupt);
 	sim_at(f->s, &f->tick, ts_add(f->s->now, TICK));
+	/* Who watches a real daemon doesn't wait for each kind's turn. */
+	for (int k = 0; k < KINDS && f->s->cfg.outside; k++)
+		if (f->p->every[k])
+			begin[k](f);
 }
 
 /* Relays show only where data goes by them. */

@@ -318,7 +318,7 @@ static void crook_set(struct sim *s, struct sim_node *n, enum sim_path_lie lie)
 	n->swallows = lie == PATH_LIE_CHEAP;
 	if (!n->running)
 		return;
-	sim_path_lies(n->path, lie);
+	n->way_lie = lie;
 	sim_trace(s, (int)n->index, -1, "lies about ways", lie);
 }
 
@@ -326,7 +326,9 @@ void hostile_relay(struct sim *s)
 {
 	struct sim_node *n = liar_or(s, hostile_nth(s, 0));
 
-	crook_set(s, n, (enum sim_path_lie)below(s, PATH_LIE_ROUTE + 1));
+	/* A real daemon has no others to turn to that really relay. */
+	crook_set(s, n,
+		s->cfg.outside ? PATH_LIE_CHEAP : (enum sim_path_lie)below(s, PATH_LIE_ROUTE + 1));
 }
 
 /* --- prefixes --- */

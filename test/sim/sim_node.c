@@ -157,7 +157,7 @@ static void on_down(struct sim_node *n, const struct sess_act *a)
 static void on_recv(struct sim_node *n, const struct sess_act *a)
 {
 	if (a->len >= 1 && a->buf[0] == WIRE_CTL_PATH)
-		sim_path_recv(n->path, a);
+		sim_path_recv(n, a);
 	if (a->len >= 1 && a->buf[0] == WIRE_CTL_GOSSIP)
 		(void)gossip_recv(n->gossip, &a->key, a->buf + 1, a->len - 1, sim_node_now(n));
 }
@@ -579,6 +579,7 @@ static void forget(struct sim_node *n)
 	n->own = NULL;
 	n->path = NULL;
 	n->flow.until = TS_ZERO;
+	n->way_lie = 0;
 	n->nclaims = 0;
 	sim_keys_free(n);
 	route_set_clear(&n->routes);
@@ -673,7 +674,7 @@ static void start_cores(struct sim_node *n, ts_t now)
 		abort();
 	if (n->no_relay)
 		gossip_set_features(n->gossip, GOSSIP_F_NO_RELAY, now);
-	if (!n->s->cfg.no_paths && !n->s->cfg.outside && n->s->cfg.nodes <= SIM_PATHS_NODES) {
+	if (!n->s->cfg.no_paths && n->s->cfg.nodes <= SIM_PATHS_NODES) {
 		n->path = sim_path_new(n, now);
 		if (!n->path)
 			abort();

@@ -91,9 +91,10 @@ struct sim_node {
 	unsigned index;
 	char name[NODE_NAME_MAX + 1];
 	bool running;
-	bool clone;    /* it runs from a copy of another one's disk */
-	bool no_relay; /* --relay no */
-	bool swallows; /* it says that it relays, and doesn't */
+	bool clone;       /* it runs from a copy of another one's disk */
+	bool no_relay;    /* --relay no */
+	bool swallows;    /* it says that it relays, and doesn't */
+	unsigned way_lie; /* enum sim_path_lie, in this life */
 	unsigned boots;
 	uint64_t mono;  /* its monotonic clock is ahead of the simulation's by so much */
 	int64_t wall;   /* its wall clock is off by so much, in ns */

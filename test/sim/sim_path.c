@@ -45,7 +45,6 @@ struct sim_path {
 	ts_t links_at; /* TS_NEVER: no link is in use */
 	unsigned mtu;
 	uint64_t round;
-	enum sim_path_lie lie;
 	uint8_t tx[UINT16_MAX];
 };
 
@@ -199,8 +198,16 @@ void sim_path_endpoint(struct sim_path *x, struct sim_slot *p, const struct sess
 		(void)path_link_up(x->core, &a->key, &a->ep, NULL, now_of(x));
 }
 
+static void say(struct sim_node *n, const struct node_key *to, const uint8_t *buf, size_t len)
+{
+	uint32_t peer = sim_sess_find(n->sess, to);
+
+	if (peer)
+		(void)sim_sess_send(n->sess, peer, WIRE_CTL_PATH, buf, len, sim_node_now(n));
+}
+
 /* What a liar says to whoever looks for a way: there is a splendid one. */
-static bool lies(struct sim_path *x, const struct node_key *to, const uint8_t *buf, size_t len)
+static bool lies(struct sim_node *n, const struct node_key *to, const uint8_t *buf, size_t len)
 {
 	struct path_answer m = {.verdict = PATH_ANSWER_OK, .cost_us = 1};
 	struct path_ask ask;
@@ -209,27 +216,29 @@ static bool lies(struct sim_path *x, const struct node_key *to, const uint8_t *b
 	struct wr w;
 
 	rd_init(&r, buf, len);
-	if (x->lie == PATH_LIE_NONE || rd_u8(&r) != PATH_MSG_ASK || path_ask_decode(&r, &ask) != 0)
+	if (n->way_lie == PATH_LIE_NONE || rd_u8(&r) != PATH_MSG_ASK ||
+		path_ask_decode(&r, &ask) != 0)
 		return false;
 	m.id = ask.id;
 	m.target = path_label_of(&ask.target);
 	/* Back through the one that asks, or twice through the target. */
-	if (x->lie == PATH_LIE_ROUTE) {
+	if (n->way_lie == PATH_LIE_ROUTE) {
 		m.n = 2;
 		m.rest[0] = ask.id & 1 ? path_label_of(to) : m.target;
 		m.rest[1] = m.target;
 	}
 	wr_init(&w, out, sizeof(out));
 	path_answer_encode(&w, &m);
-	sim_path_say(x, to, out, wr_len(&w));
+	say(n, to, out, wr_len(&w));
 	return true;
 }
 
-void sim_path_recv(struct sim_path *x, const struct sess_act *a)
+void sim_path_recv(struct sim_node *n, const struct sess_act *a)
 {
 	struct path_from from = {.node = a->key, .relayed = sess_relayed_label(&a->ep, NULL)};
+	struct sim_path *x = n->path;
 
-	if (!x || lies(x, &a->key, a->buf + 1, a->len - 1))
+	if (lies(n, &a->key, a->buf + 1, a->len - 1) || !x)
 		return;
 	/* For all nodes: where one doesn't find a way, the other one does. */
 	if (x->n->s->cfg.plant == PLANT_NO_ANSWER && a->len > 1 && a->buf[1] == PATH_MSG_ANSWER)
@@ -570,20 +579,6 @@ void sim_path_second(struct sim_path *x, ts_t now)
 struct path *sim_path_core(struct sim_path *x)
 {
 	return x ? x->core : NULL;
-}
-
-void sim_path_say(struct sim_path *x, const struct node_key *to, const uint8_t *buf, size_t len)
-{
-	uint32_t peer = x ? sim_sess_find(x->n->sess, to) : 0;
-
-	if (peer)
-		(void)sim_sess_send(x->n->sess, peer, WIRE_CTL_PATH, buf, len, now_of(x));
-}
-
-void sim_path_lies(struct sim_path *x, enum sim_path_lie lie)
-{
-	if (x)
-		x->lie = lie;
 }
 
 /* --- life --- */

@@ -26,7 +26,8 @@ void sim_path_send(struct sim_path *x, const struct sess_act *a, size_t wire_len
 bool sim_path_up(struct sim_path *x, struct sim_slot *p, const struct sess_act *a);
 void sim_path_down(struct sim_path *x, const struct node_key *key);
 void sim_path_endpoint(struct sim_path *x, struct sim_slot *p, const struct sess_act *a);
-void sim_path_recv(struct sim_path *x, const struct sess_act *a);
+/* Of a node without the core too: it may lie. */
+void sim_path_recv(struct sim_node *n, const struct sess_act *a);
 void sim_path_side_port(struct sim_path *x, const struct sim_slot *p, uint8_t via, bool on);
 void sim_path_dial_failed(struct sim_path *x, const struct node_key *key, const struct ep *ep);
 
@@ -50,10 +51,7 @@ ts_t sim_path_deadline(const struct sim_path *x);
 
 /* The core, for checks; NULL: none. */
 struct path *sim_path_core(struct sim_path *x);
-/* Say something to a node that there is a session with, as the path core would. */
-void sim_path_say(struct sim_path *x, const struct node_key *to, const uint8_t *buf, size_t len);
-/* What others are to be told instead of the truth (sim_hostile.h). */
+/* What a node tells others instead of the truth (sim_hostile.h): sim_node.way_lie. */
 enum sim_path_lie { PATH_LIE_NONE, PATH_LIE_CHEAP, PATH_LIE_ROUTE };
-void sim_path_lies(struct sim_path *x, enum sim_path_lie lie);
 
 #endif

@@ -57,6 +57,8 @@ struct sess *sim_sess_core(struct sim_sess *x)
 	return x->core;
 }
 
+#define PLAIN_ITS 0x80000000u /* a walk that has passed the core's peers */
+
 /* --- handles where there are both variants --- */
 
 static uint32_t outer_of(const struct sim_sess *x, uint32_t peer, bool core)
@@ -93,13 +95,19 @@ int sim_sess_connect(struct sim_sess *x, const struct ep *to, const struct node_
 int sim_sess_redial(struct sim_sess *x, const struct ep *to, const struct node_key *expect,
 	ts_t give_up, ts_t now)
 {
-	return x->core ? sess_redial(x->core, to, expect, give_up, now)
-		       : plain_redial(x->p, to, expect, give_up, now);
+	return for_core(x, to) ? sess_redial(x->core, to, expect, give_up, now)
+			       : plain_redial(x->p, to, expect, give_up, now);
 }
 
 int sim_sess_seal(struct sim_sess *x, const struct sess_msg *m, uint8_t *out, size_t cap, ts_t now)
 {
-	return x->core ? sess_seal(x->core, m, out, cap, now) : plain_seal(x->p, m, out, cap);
+	struct sess_msg one = *m;
+
+	one.peer = plain_peer_of(x, m->peer);
+	if (one.peer)
+		return plain_seal(x->p, &one, out, cap);
+	one.peer = sim_sess_core_peer(x, m->peer);
+	return one.peer ? sess_seal(x->core, &one, out, cap, now) : ERR_NOT_FOUND;
 }
 
 void sim_sess_used(struct sim_sess *x, uint32_t peer, ts_t when, ts_t now)
@@ -150,9 +158,11 @@ int64_t sim_sess_marked(
 
 void sim_sess_move(struct sim_sess *x, const struct node_key *key, const struct ep *to, ts_t now)
 {
-	if (x->core)
-		(void)sess_move(x->core, sess_peer_find(x->core, key), to, now);
-	else
+	uint32_t peer = x->core ? sess_peer_find(x->core, key) : 0;
+
+	if (peer)
+		(void)sess_move(x->core, peer, to, now);
+	else if (x->p)
 		plain_move(x->p, key, to, now);
 }
 
@@ -160,12 +170,19 @@ bool sim_sess_info_next(const struct sim_sess *x, uint32_t *it, struct sim_sess_
 {
 	struct sess_peer_info i;
 
-	if (!x->core)
-		return plain_info_next(x->p, it, out);
-	if (!sess_peer_next(x->core, it, &i, now))
-		return false;
-	*out = (struct sim_sess_info){i.key, i.up, i.rtt, i.observed};
-	return true;
+	uint32_t at = *it & ~PLAIN_ITS;
+	bool more;
+
+	if (x->core && !(*it & PLAIN_ITS)) {
+		if (sess_peer_next(x->core, it, &i, now)) {
+			*out = (struct sim_sess_info){i.key, i.up, i.rtt, i.observed};
+			return true;
+		}
+		at = 0;
+	}
+	more = x->p && plain_info_next(x->p, &at, out);
+	*it = at | PLAIN_ITS;
+	return more;
 }
 
 void sim_sess_disconnect(struct sim_sess *x, const struct node_key *key, ts_t now)
