@@ -3,6 +3,7 @@
 #include "conf_schema.h"
 
 #include <string.h>
+#include "conf_bgp.h"
 #include "weft/wire.h"
 
 static bool in_any(const struct pfx *p, const struct pfx *list, size_t n)
@@ -160,6 +161,45 @@ static void check_segment(struct conf_load *l, size_t i)
 			"%s is the default segment's device", seg->tun);
 }
 
+/* The addresses that a neighbour of the section `bgp:` may have. */
+static struct pfx where_is(const struct conf_bgp_peer *p)
+{
+	static const struct pfx link_local = {{{0xfe, 0x80}, IP_V6}, 10};
+
+	if (p->interface[0])
+		return link_local;
+	if (p->range.ip.family != IP_NONE)
+		return p->range;
+	return (struct pfx){.ip = p->remote.ip, .len = (uint8_t)ip_bits(&p->remote.ip)};
+}
+
+/* The kernel asks the password of a range of each address in it that has none of its own: a neighbour without
+ * could never connect. */
+static void check_passwords(struct conf_load *l, const struct conf_bgp *b)
+{
+	char name[CONF_BGP_PEER_NAME], range[PFX_STRLEN];
+
+	for (size_t i = 0; i < b->npeers; i++) {
+		const struct conf_bgp_peer *p = &b->peers[i];
+		struct pfx at = where_is(p);
+
+		for (size_t k = 0; k < b->npeers && !p->password[0] && at.ip.family; k++) {
+			const struct conf_bgp_peer *r = &b->peers[k];
+
+			if (r->range.ip.family == IP_NONE || !r->password[0] ||
+				!(p->interface[0] ? pfx_overlaps(&r->range, &at)
+						  : pfx_contains(&r->range, &at)))
+				continue;
+			conf_error(l, p->line, "bgp.peers.password",
+				"one of its own, or the neighbour outside of that range",
+				"%s has none, and the kernel asks for that of the range %s, line "
+				"%u",
+				conf_bgp_peer_name(p, name), pfx_fmt(&r->range, range), r->line);
+			break;
+		}
+	}
+}
+
 void conf_cross_check(struct conf_load *l, bool whole)
 {
 	const struct conf *c = l->c;
@@ -167,6 +207,8 @@ void conf_cross_check(struct conf_load *l, bool whole)
 	check_default_segment(l);
 	for (size_t i = 0; i < c->nsegments; i++)
 		check_segment(l, i);
+	if (c->bgp)
+		check_passwords(l, c->bgp);
 	if (c->side_port_lo && c->listen.port >= c->side_port_lo &&
 		c->listen.port <= c->side_port_hi)
 		conf_error(l, l->line[CK_SOURCE_PORTS][0], conf_keys[CK_SOURCE_PORTS].name,

@@ -698,6 +698,38 @@ static void md5_range(void **state)
 	assert_int_equal(bgpd_range_password(r->a.d, 7, long_one), ERR_RANGE);
 }
 
+/* A neighbour in a range with a password: with one of its own it has that, without it can't connect, for which the
+ * configuration refuses it (unit/conf). */
+static void md5_inside(void **state)
+{
+	struct rig *r = *state;
+	struct bgpd_peer_cfg a = caller_of(2, false), b = peer_of(2, 1), bare = caller_of(3, false);
+	struct bgpd_range_cfg range = {.limit = 1, .peer = peer_of(1, 9)};
+	struct ip net = ip_v4(0x7f000000);
+	uint32_t peer;
+	int err, fd;
+
+	assert_int_equal(pfx_make(&net, 24, &range.range), 0);
+	strcpy(range.peer.password, "sesame");
+	strcpy(a.password, "open");
+	strcpy(b.password, "open");
+	b.core.remote_as = 65000;
+	listen_both(r);
+	speaker_new(r, &r->b, 2, false);
+	err = bgpd_range_add(r->a.d, &range);
+	if (err == -ENOPROTOOPT)
+		skip();
+	assert_int_equal(err, 0);
+	assert_int_equal(bgpd_peer_add(r->a.d, &bare, &peer), 0);
+	assert_int_equal(bgpd_peer_add(r->a.d, &a, &r->a.peer), 0);
+	assert_int_equal(bgpd_peer_add(r->b.d, &b, &r->b.peer), 0);
+	assert_true(until(r, both_up, LIMIT));
+	fd = call(3, 64);
+	assert_false(until(r, never, DUR_MS(200)));
+	assert_false(is_connected(fd));
+	close(fd);
+}
+
 /* With no descriptor left the listener waits, and goes on when there is one. */
 static void no_descriptors(void **state)
 {
@@ -794,7 +826,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {NET(routes), NET(passive), NET(unknown_caller),
 		NET(gtsm), NET(gtsm_one_side), NET(gtsm_before_accept), NET(gtsm_taken_back),
 		NET(gtsm_range), NET(gtsm_too_early), NET(gtsm_no_room), NET(md5), NET(md5_range),
-		NET(no_descriptors), NET(busy_port), NET(deaf)};
+		NET(md5_inside), NET(no_descriptors), NET(busy_port), NET(deaf)};
 
 	if (unshare(CLONE_NEWNET) != 0) {
 		printf("no network namespaces here: %s\n", strerror(errno));

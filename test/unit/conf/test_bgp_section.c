@@ -14,6 +14,7 @@
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define MIN      "bgp:\n  asn: 64512\n  listen: 192.0.2.1\n"
 #define PEER     MIN "  peers:\n  - address: 192.0.2.9\n    asn: 1\n"
+#define RANGE    MIN "  peers:\n  - {range: 192.0.2.0/24, asn: 2, password: x}\n"
 
 static const char whole[] = "bgp:\n"
 			    "  asn: 4200000001\n"
@@ -283,6 +284,15 @@ static void refused(void **state)
 		{PEER "    range-limit: 5", "bgp.peers.range-limit: needs range"},
 		{"bgp:\n  asn: 1\n  peers:\n  - range: 10.0.0.0/8\n    asn: 2",
 			"nobody could connect"},
+		{RANGE "  - {address: 192.0.2.9, asn: 2}",
+			"f:6: bgp.peers.password: 192.0.2.9 has none, and the kernel asks for that "
+			"of "
+			"the range 192.0.2.0/24, line 5; allowed: one of its own"},
+		{RANGE "  - {range: 192.0.2.128/25, asn: 2}",
+			"192.0.2.128/25 has none, and the kernel asks for that of the range"},
+		{MIN "  peers:\n  - {range: \"fe80::/16\", asn: 2, password: x}\n"
+		     "  - {interface: eth0, asn: 2}",
+			"f:6: bgp.peers.password: eth0 has none"},
 		{"bgp: {asn: 1, multipath: 17}", "bgp.multipath: '17' is out of range"},
 		{PEER "    role: boss", "bgp.peers.role: 'boss' is none of"},
 		{PEER "    role-strict: yes", "bgp.peers.role-strict: needs role"},
@@ -343,6 +353,29 @@ static void refused(void **state)
 
 	(void)state;
 	check_refused(rows, COUNT(rows));
+}
+
+/* Of several passwords for an address the kernel takes the one of the longest range. */
+static void passwords(void **state)
+{
+	static const char *const rows[] = {
+		RANGE "  - {address: 192.0.2.9, asn: 2, password: y}",
+		RANGE "  - {range: 192.0.2.128/25, asn: 2, password: y}",
+		RANGE "  - {range: 192.0.0.0/16, asn: 2}",
+		RANGE "  - {address: 192.0.3.9, asn: 2}\n  - {interface: eth0, asn: 2}",
+		RANGE "  - {address: \"2001:db8::9\", asn: 2}",
+		MIN "  peers:\n  - {range: 192.0.2.0/24, asn: 2}\n  - {address: 192.0.2.9, asn: 2, "
+		    "password: x}",
+	};
+	char err[2000];
+	struct conf c;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		if (load(rows[i], &c, err) != 0)
+			fail_msg("row %zu: %s", i, err);
+		conf_free(&c);
+	}
 }
 
 /* A password that is refused is not repeated in the message. */
@@ -423,6 +456,7 @@ int main(void)
 		cmocka_unit_test(absent),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(unspoken),
+		cmocka_unit_test(passwords),
 		cmocka_unit_test(password_hidden),
 		cmocka_unit_test(prefixes),
 		cmocka_unit_test(bfd),
