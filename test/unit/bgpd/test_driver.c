@@ -1,6 +1,7 @@
 /* The driver with real sockets on the loopback: two of them establish over TCP, exchange routes, lose and
  * find each other again; GTSM, TCP-MD5 and a change of its key; unknown callers; no descriptors left. Each
- * test has a network namespace of its own, so ports and addresses are free. */
+ * test has a network namespace of its own, so ports and addresses are free.
+ * wrap: setsockopt */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,10 +20,23 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "bgpd.h"
+#include "fault.h"
 #include "weft/err.h"
 #include "weft/log.h"
 
 #define LIMIT DUR_SEC(20)
+
+/* The kernel takes no filter while this is set. */
+static int filter_error;
+int __real_setsockopt(int fd, int level, int option, const void *value, socklen_t len);
+int __wrap_setsockopt(int fd, int level, int option, const void *value, socklen_t len);
+int __wrap_setsockopt(int fd, int level, int option, const void *value, socklen_t len)
+{
+	if (!filter_error || level != SOL_SOCKET || option != SO_ATTACH_FILTER)
+		return __real_setsockopt(fd, level, option, value, len);
+	errno = filter_error;
+	return -1;
+}
 
 /* One speaker at 127.0.0.N, AS 64512 + N. */
 struct speaker {
@@ -602,6 +616,55 @@ static void gtsm_no_room(void **state)
 	assert_in_range(st.ttl_unfiltered, left + 1, 228);
 }
 
+static size_t unfiltered(const struct rig *r)
+{
+	struct bgpd_stats st;
+
+	bgpd_stats(r->a.d, &st);
+	return st.ttl_unfiltered;
+}
+
+/* Without a filter a neighbour is judged from accept() on, and that is counted; the next change makes it good. */
+static void gtsm_fails(void **state)
+{
+	static const int errors[] = {EPERM, ENOMEM};
+	struct rig *r = *state;
+	struct bgpd_peer_cfg near = caller_of(2, true), other = caller_of(3, true);
+	unsigned less = 0;
+	bool failed = true;
+	uint32_t peer;
+	int err = 1, fd;
+
+	listen_both(r);
+	assert_int_equal(bgpd_peer_add(r->a.d, &other, &r->a.peer), 0);
+	for (size_t i = 0; i < 2; i++) {
+		filter_error = errors[i];
+		assert_int_equal(bgpd_peer_add(r->a.d, &near, &peer), 0);
+		assert_int_equal(unfiltered(r), 2);
+		fd = call(2, 1);
+		assert_true(is_connected(fd)); /* the old filter is gone, too */
+		close(fd);
+		assert_int_equal(bgpd_peer_del(r->a.d, peer), 0);
+		assert_int_equal(unfiltered(r), 1);
+		filter_error = 0;
+	}
+	for (unsigned n = 1; failed; n++) {
+		fault_arm(n);
+		err = bgpd_peer_add(r->a.d, &near, &peer);
+		failed = fault_disarm();
+		if (err)
+			assert_int_equal(err, ERR_NOMEM);
+		if (!err && failed) /* the filter's alone */
+			less += unfiltered(r) > 0;
+		if (!err)
+			assert_int_equal(bgpd_peer_del(r->a.d, peer), 0);
+	}
+	assert_true(less > 0);
+	assert_int_equal(err, 0);
+	assert_int_equal(unfiltered(r), 0);
+	say_from_afar(r, 3);
+}
+
 /* RFC 2385, or skip where the kernel has none. */
 static void md5(void **state)
 {
@@ -825,8 +888,8 @@ int main(void)
 #define NET(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {NET(routes), NET(passive), NET(unknown_caller),
 		NET(gtsm), NET(gtsm_one_side), NET(gtsm_before_accept), NET(gtsm_taken_back),
-		NET(gtsm_range), NET(gtsm_too_early), NET(gtsm_no_room), NET(md5), NET(md5_range),
-		NET(md5_inside), NET(no_descriptors), NET(busy_port), NET(deaf)};
+		NET(gtsm_range), NET(gtsm_too_early), NET(gtsm_no_room), NET(gtsm_fails), NET(md5),
+		NET(md5_range), NET(md5_inside), NET(no_descriptors), NET(busy_port), NET(deaf)};
 
 	if (unshare(CLONE_NEWNET) != 0) {
 		printf("no network namespaces here: %s\n", strerror(errno));
