@@ -119,6 +119,9 @@ enum sess_note {
 	SESS_NOTE_SELF, /* ep is ourselves (our own key, from our own process or a clone) */
 	SESS_NOTE_ENDPOINT_MOVED, /* key moved to ep */
 	SESS_NOTE_RESET,          /* key lost its session state (restarted) */
+	/* Nothing has come from key for half as long again as between pings, data included, and it was pinged
+	 * again; told with each ping until it is heard. The way may be dead in one direction alone. */
+	SESS_NOTE_SILENT,
 };
 
 enum sess_down_reason {

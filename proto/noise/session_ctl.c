@@ -561,8 +561,10 @@ static void run_ping(struct sess *s, struct sess_peer *p, ts_t now)
 		if (p->seal)
 			(void)sess_ctl_seal(s, p->seal, &path, WIRE_CTL_PING, body, sizeof(body));
 	}
-	if (silent)
+	if (silent) {
+		sess_act_note(s, SESS_NOTE_SILENT, &p->ep, &p->key);
 		every.ns /= 3;
+	}
 	p->ping_at = ts_add(now, prng_jitter(&s->prng, every, PING_JITTER_PCT));
 }
 

@@ -282,6 +282,10 @@ static void on_note(struct daemon *d, const struct sess_act *a)
 	case SESS_NOTE_ENDPOINT_MOVED:
 		log_info("mesh", "%s moved to %s", short_name(&a->key), ep);
 		break;
+	case SESS_NOTE_SILENT:
+		/* On an idle link nobody else asks: it may answer by relays that have lost us. */
+		paths_ask(d, &a->key);
+		break;
 	case SESS_NOTE_RESET:
 		log_limited(&reset, now, LOG_LVL_INFO, "mesh", "%s at %s restarted",
 			short_name(&a->key), ep);

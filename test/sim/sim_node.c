@@ -186,6 +186,8 @@ static void on_note(struct sim_node *n, const struct sess_act *a)
 	sim_trace(n->s, (int)n->index, -1, "session note", a->reason);
 	if (a->reason == SESS_NOTE_SELF)
 		sim_dial_self(n, &a->ep);
+	if (a->reason == SESS_NOTE_SILENT)
+		sim_path_ask(n->path, &a->key);
 }
 
 static void (*const sess_handlers[])(struct sim_node *n, const struct sess_act *a) = {

@@ -286,6 +286,14 @@ void sim_path_node(struct sim_path *x, const struct node_key *key)
 	sim_path_hasten(x, key);
 }
 
+void sim_path_ask(struct sim_path *x, const struct node_key *key)
+{
+	const ts_t now = x ? now_of(x) : TS_ZERO;
+
+	if (x)
+		(void)path_traffic(x->core, key, 0, now, TS_ZERO, now);
+}
+
 void sim_path_hasten(struct sim_path *x, const struct node_key *key)
 {
 	if (x)

@@ -34,7 +34,8 @@ void sim_path_dial_failed(struct sim_path *x, const struct node_key *key, const 
 /* A session with @key is wanted for a while; @eps are where it may be, beside what its record says. */
 void sim_path_want(
 	struct sim_path *x, const struct node_key *key, const struct ep *eps, size_t neps);
-void sim_path_node(struct sim_path *x, const struct node_key *key);   /* it came up */
+void sim_path_node(struct sim_path *x, const struct node_key *key); /* it came up */
+void sim_path_ask(struct sim_path *x, const struct node_key *key);  /* its session hears nothing */
 void sim_path_hasten(struct sim_path *x, const struct node_key *key); /* data waits for it */
 
 /* A datagram came out of a relay's wrapping. */

@@ -707,8 +707,14 @@ static void peer_tick(struct plain *p, struct plain_peer *t, ts_t now)
 		return;
 	}
 	if (ts_due(t->ping_at, now)) {
-		if (ts_due(ts_add(t->last_rx, DUR_NS(every.ns * 3 / 2)), now))
+		if (ts_due(ts_add(t->last_rx, DUR_NS(every.ns * 3 / 2)), now)) {
+			struct sess_act *a = push(p, SESS_NOTE, 0, NULL);
+
+			a->reason = SESS_NOTE_SILENT;
+			a->ep = t->ep;
+			a->key = t->key;
 			every.ns /= 3;
+		}
 		memcpy(token, &(uint64_t){htobe64(now.ns)}, sizeof(token));
 		control(p, t, WIRE_CTL_PING, token, sizeof(token));
 		t->ping_at = ts_add(now, prng_jitter(&p->prng, every, 20));
