@@ -2,7 +2,8 @@
 # t_unnumbered.sh - a neighbour by interface: FRR and weft find each other's link-local addresses by router
 # advertisements, speak over these, exchange IPv4 by IPv6 next hops (RFC 8950) and IPv6; traffic runs by
 # them. Then FRR's address changes, and the link goes and comes. The same in short by iBGP, and with BIRD, which
-# takes whoever comes from a link-local address, by eBGP and iBGP. Asserted are the views of vtysh and birdc.
+# takes whoever comes from a link-local address, by eBGP and iBGP, with GTSM, which knows the link. Asserted are the views of
+# vtysh and birdc.
 # short: yes
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
@@ -101,8 +102,18 @@ bgp:
   listen: "::"
   announce: {pods: own, ranges: yes}
   peers:
-  - {interface: u0, asn: $1, next-hop-self: yes, import: accept, export: accept}
+  - {interface: u0, asn: $1, next-hop-self: yes, ttl-security: ${gtsm:-no}, import: accept, export: accept}
 CONF
+}
+# Does the kernel of h1 answer who connects from there? knock SOURCE HOPS
+knock() {
+	in_host r /usr/bin/python3 -c "
+import socket
+s, u0 = socket.socket(socket.AF_INET6), socket.if_nametoindex('u0')
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, $2)
+s.settimeout(2)
+s.bind(('$1', 0, 0, u0))
+s.connect(('$(ll_of h1)', 179, 0, u0))" 2>/dev/null
 }
 both_learn() {
 	wait_for "the session" up
@@ -126,6 +137,7 @@ for p in 10.32.1.0/24 fd32:0:0:1::/64; do wait_for "FRR to have $p" frr_has $p '
 frr_stop
 weftd_stop h1
 
+gtsm=yes
 for asn in 64999 64512; do
 	step "BIRD, AS $asn"
 	cat >"$net_dir/r.bird" <<CONF
@@ -140,6 +152,7 @@ protocol bgp w {
 	neighbor range fe80::/10 as 64512;
 	interface "u0";
 	direct;
+	ttl security on;
 	dynamic name "w";
 	ipv4 { import all; export where source = RTS_STATIC; next hop self; extended next hop on; };
 	ipv6 { import all; export where source = RTS_STATIC; next hop self; };
@@ -150,6 +163,11 @@ CONF
 	both_learn
 	wait_for "BIRD's view" eval "birdc_at r show protocols | grep -E '^w[0-9]+ +BGP' | grep -q Established"
 	for p in 10.32.1.0/24 fd32:0:0:1::/64; do wait_for "BIRD to have $p" bird_has r $p "via $(ll_of h1)"; done
+	knock "$(ll_of r)" 255 || fail "who is near is not answered"
+	not knock "$(ll_of r)" 254 || fail "who is farther away is answered"
+	ip -n "$(ns_of r)" addr add fe80::77/64 dev u0 nodad
+	knock fe80::77 254 || fail "nobody's address is not answered"
+	ip -n "$(ns_of r)" addr del fe80::77/64 dev u0
 	birdc_at r down >/dev/null
 	wait_for "BIRD to end" not test -e "$net_dir/r.birdctl"
 	weftd_stop h1
