@@ -53,9 +53,9 @@ and_on() {
 }
 # named WITHIN WORDS COUNTER...: the line, with the liar's name, its key and address; and the counters.
 named() {
-	local secs=$1 words=$2 c
+	local secs=$1 words=$2 label=${2##*6793??} c
 	shift 2
-	within "$secs" "the log: $(cut -c1-44 <<<"${words#*93?) }")" said "$words"
+	within "$secs" "the log: ${label:0:42}" said "$words"
 	warned "$words" || fail "no such warning in weft status: $(json_at h1 "d['warnings']" status)"
 	for c in "$@"; do within 2 "$c counts" counted "$c"; done
 }

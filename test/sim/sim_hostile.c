@@ -22,6 +22,7 @@
 #define TAKES_BACK     DUR_SEC(70)
 #define FUTURE_EPOCHS  1000
 #define ACCUSED        4 /* in one message */
+#define AHEAD          6
 
 static uint64_t below(struct sim *s, uint64_t n)
 {
@@ -208,7 +209,7 @@ void hostile_lie(struct sim *s)
 {
 	enum lie what = (enum lie)below(s, LIES);
 
-	if (what >= LIES_COSTLY && below(s, 10))
+	if (what >= LIES_COSTLY && below(s, what == LIE_FORGET ? 3 : 10))
 		what = LIE_OLD;
 	tell(s, any_liar(s), what);
 }
@@ -259,7 +260,7 @@ static struct members_stats membership(const struct sim_node *n)
 
 /* What the liar says of @victim; its signature stands for whomever it likes, and is its own. */
 static void accuse_one(struct wr *w, const struct sim_node *liar, const struct sim_node *victim,
-	const struct sim_node *other, enum accusation what)
+	const struct sim_node *other, enum accusation what, uint64_t ahead)
 {
 	struct member_fact f = {
 		.type = what == ACCUSE_GOODBYE  ? MEMBER_FACT_LEAVE
@@ -267,7 +268,7 @@ static void accuse_one(struct wr *w, const struct sim_node *liar, const struct s
 						: MEMBER_FACT_SUSPECT,
 		.subject = victim->id.pub,
 		.epoch = victim->disk.epoch,
-		.inc = membership(victim).incarnation,
+		.inc = membership(victim).incarnation + ahead,
 	};
 	uint8_t text[MEMBER_SIGNED_LEN];
 	struct secret_keys keys;
@@ -288,6 +289,8 @@ static void accuse_one(struct wr *w, const struct sim_node *liar, const struct s
 
 void hostile_accuse(struct sim *s)
 {
+	/* Of incarnations that the subject may come to, that it won't answer, that nobody comes to. */
+	static const uint64_t ahead[AHEAD] = {0, 0, 0, 3, UINT64_C(1) << 33, UINT64_MAX / 2};
 	enum accusation what = (enum accusation)below(s, ACCUSATIONS);
 	struct sim_node *liar = last_liar(s);
 	uint8_t msg[1 + MEMBER_MSG_MAX];
@@ -302,7 +305,7 @@ void hostile_accuse(struct sim *s)
 		const struct sim_node *victim = any(s), *other = any(s);
 
 		if (victim != liar && awake(victim) && awake(other))
-			accuse_one(&w, liar, victim, other, what);
+			accuse_one(&w, liar, victim, other, what, ahead[below(s, AHEAD)]);
 	}
 	if (!wr_bad(&w))
 		say_to_any(s, liar, msg, wr_len(&w));
