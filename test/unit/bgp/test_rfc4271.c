@@ -453,6 +453,20 @@ static void test_notifications(void **state)
 	}
 }
 
+/* As start(), but peer 0 has connected anew and said nothing yet. */
+static void start_in_opensent(void)
+{
+	start(0);
+	bgp_closed(b, p[0].conn, now);
+	now = ts_add(now, DUR_SEC(300));
+	bgp_tick(b, now);
+	drain();
+	p[0].closed = false;
+	p[0].note_len = 0;
+	assert_int_equal(bgp_accepted(b, 1, &p[0].addr, &ours, now, &p[0].conn), 0);
+	drain();
+}
+
 /* 6.2: of an OPEN; a known parameter that can't be read is subcode 0. */
 static void test_open_notifications(void **state)
 {
@@ -476,15 +490,7 @@ static void test_open_notifications(void **state)
 		struct bgp_caps caps = {.families = BGP_FAM(BGP_IPV4)};
 		struct wr w, cw;
 
-		start(0);
-		bgp_closed(b, p[0].conn, now);
-		now = ts_add(now, DUR_SEC(300));
-		bgp_tick(b, now);
-		drain();
-		p[0].closed = false;
-		p[0].note_len = 0;
-		assert_int_equal(bgp_accepted(b, 1, &p[0].addr, &ours, now, &p[0].conn), 0);
-		drain();
+		start_in_opensent();
 		wr_init(&cw, cb, sizeof(cb));
 		bgp_caps_encode(&cw, &caps);
 		wr_init(&w, m, sizeof(m));
@@ -526,15 +532,7 @@ static void test_offer(void **state)
 		uint8_t m[256];
 		struct wr w;
 
-		start(0);
-		bgp_closed(b, p[0].conn, now);
-		now = ts_add(now, DUR_SEC(300));
-		bgp_tick(b, now);
-		drain();
-		p[0].closed = false;
-		p[0].note_len = 0;
-		assert_int_equal(bgp_accepted(b, 1, &p[0].addr, &ours, now, &p[0].conn), 0);
-		drain();
+		start_in_opensent();
 		wr_init(&w, m, sizeof(m));
 		bgp_open_encode(&w, &o, rows[i].caps, rows[i].n);
 		give(&p[0], m, wr_len(&w));
