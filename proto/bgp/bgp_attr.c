@@ -114,14 +114,19 @@ static const char word_confed[] =
 	"confederations (RFC 5065) are not spoken; let the neighbour take this AS out of its own";
 static const char word_set[] = "an AS_SET (RFC 9774); let its origin aggregate without one";
 
-/* Is there something in the path that @in->word names by now? */
-static bool path_refused(struct bgp_attr_in *in, struct bgp_span s, unsigned width)
+/* FIX_NONE; FIX_DISCARD: it makes no sense; FIX_WITHDRAW: it has a set, which says nothing that could be
+ * checked (RFC 9774 3). */
+static enum bgp_fix judge_path(struct bgp_attr_in *in, struct bgp_span s, unsigned width)
 {
-	if (bgp_path_has_confed(s.p, s.len, width))
-		in->word = word_confed;
-	else if (bgp_path_ok(s.p, s.len, width) && bgp_path_has_set(s.p, s.len, width))
-		in->word = word_set; /* 3: it says nothing that could be checked */
-	return in->word;
+	if (!bgp_path_ok(s.p, s.len, width)) {
+		if (bgp_path_has_confed(s.p, s.len, width))
+			in->word = word_confed;
+		return FIX_DISCARD;
+	}
+	if (!bgp_path_has_set(s.p, s.len, width))
+		return FIX_NONE;
+	in->word = word_set;
+	return FIX_WITHDRAW;
 }
 
 /* RFC 7606 7.2. */
@@ -131,7 +136,7 @@ static enum bgp_fix get_as_path(struct rd *v, const struct bgp_from *from, struc
 
 	unsigned width = from->as4 ? 4 : 2;
 
-	if (path_refused(in, s, width) || !bgp_path_ok(s.p, s.len, width))
+	if (judge_path(in, s, width) != FIX_NONE)
 		return FIX_WITHDRAW;
 	if (s.len > PATH_BYTES_MAX)
 		return FIX_WITHDRAW;
@@ -323,13 +328,13 @@ static enum bgp_fix get_ext(struct rd *v, const struct bgp_from *from, struct bg
 static enum bgp_fix get_as4_path(struct rd *v, const struct bgp_from *from, struct bgp_attr_in *in)
 {
 	struct bgp_span s = span_of(v);
+	enum bgp_fix fix;
 
 	if (from->as4 || s.len == 0 || s.len > PATH_BYTES_MAX)
 		return FIX_DISCARD;
-	if (path_refused(in, s, 4) && in->word == word_set)
-		return FIX_WITHDRAW; /* RFC 9774 3 */
-	if (!bgp_path_ok(s.p, s.len, 4))
-		return FIX_DISCARD;
+	fix = judge_path(in, s, 4);
+	if (fix != FIX_NONE)
+		return fix;
 	in->as4_path = s;
 	return FIX_NONE;
 }

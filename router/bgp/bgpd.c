@@ -501,6 +501,9 @@ int bgpd_peer_del(struct bgpd *d, uint32_t peer)
 		return ERR_NOT_FOUND;
 	(void)bgp_peer_del(d->core, peer, loop_now());
 	bgpd_kick(d);
+	p = peer_by_id(d, peer); /* others may have gone, and it to another place */
+	if (!p)
+		return 0;
 	whose = sockaddr_host(&p->remote);
 	if (p->password[0])
 		(void)listeners_password(d, &whose, "");

@@ -1,6 +1,6 @@
 /* The filter of listening sockets (RFC 5082): programs are run on packets by an interpreter of the few
  * instructions that they use, against a model that walks the rules; what has no room; and the kernel takes
- * them. What it does with them over TCP is in test_driver.c. */
+ * them. What it does with them over TCP is in test_driver_gtsm.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
