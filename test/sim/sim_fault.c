@@ -386,6 +386,12 @@ static void ends(struct sim_faults *f)
 		}
 }
 
+/* Beside a real daemon nodes lie but don't crash: it is asked whether it keeps all others. */
+static bool happens(const struct sim_faults *f, int kind)
+{
+	return f->p->every[kind] && !(f->s->cfg.outside && kind == KIND_CRASH);
+}
+
 static void on_tick(struct sim *s, struct sim_event *e)
 {
 	struct sim_faults *f = s->faults;
@@ -397,7 +403,7 @@ static void on_tick(struct sim *s, struct sim_event *e)
 
 		if (k == KIND_REPLAY || k == KIND_LIE || k == KIND_FLOOD || k == KIND_ACCUSE)
 			ticks /= 1000;
-		if (f->p->every[k] && below(f, ticks ? ticks : 1) == 0)
+		if (happens(f, k) && below(f, ticks ? ticks : 1) == 0)
 			begin[k](f);
 	}
 }
@@ -452,7 +458,7 @@ void sim_faults_begin(struct sim_faults *f)
 	sim_at(f->s, &f->tick, ts_add(f->s->now, TICK));
 	/* Who watches a real daemon doesn't wait for each kind's turn. */
 	for (int k = 0; k < KINDS && f->s->cfg.outside; k++)
-		if (f->p->every[k])
+		if (happens(f, k))
 			begin[k](f);
 }
 
