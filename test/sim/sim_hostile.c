@@ -18,8 +18,6 @@
 #define EPOCH_LOW_BYTE 15 /* of a record */
 #define CLUSTER_BYTE   24
 #define FLOOD_BURST    50 /* messages */
-/* Who was cloned jumps over what the clone said, at most once a minute. */
-#define TAKES_BACK     DUR_SEC(70)
 #define FUTURE_EPOCHS  1000
 #define ACCUSED        4 /* in one message */
 #define AHEAD          6
@@ -382,11 +380,8 @@ void hostile_heal(struct sim *s)
 {
 	for (unsigned i = 0; i == 0 || i < s->liars; i++)
 		crook_set(s, hostile_nth(s, i), PATH_LIE_NONE);
-	for (unsigned i = 0; i < s->cfg.nodes; i++) {
+	for (unsigned i = 0; i < s->cfg.nodes; i++)
 		sim_node_deafen(s->nodes[i], TS_ZERO);
-		if (sim_node_cloned(s->nodes[i]))
-			sim_net_disturb(s->net, i, ts_add(s->now, TAKES_BACK));
-	}
 	for (unsigned i = 0; i < s->cfg.nodes; i++)
 		if (s->nodes[i]->clone)
 			sim_node_crash(s->nodes[i], DISK_LOST);

@@ -28,6 +28,7 @@
 #define SOCKET_BYTES    212992      /* the kernel's default */
 #define NO_RELAY_EACH   5           /* one of so many doesn't relay */
 #define PLANT_AFTER     DUR_SEC(20) /* a planted bug shows from then on */
+#define TAKES_BACK      DUR_SEC(70)
 
 struct waiting {
 	struct list link;
@@ -730,16 +731,28 @@ void sim_node_start_at(struct sim_node *n, ts_t when)
 	sim_at(n->s, &n->start, when);
 }
 
+/* Whose key it was jumps over what was said in its name, at most once a minute. */
+static void clone_ends(struct sim_node *n)
+{
+	struct sim *s = n->s;
+
+	for (unsigned i = 0; n->clone && i < s->cfg.nodes; i++)
+		if (sim_node_cloned(s->nodes[i]))
+			sim_net_disturb(s->net, i, ts_add(s->now, TAKES_BACK));
+}
+
 void sim_node_crash(struct sim_node *n, enum sim_disk_fate fate)
 {
 	static const char *const names[] = {"crash", "crash, disk lost", "crash, disk old"};
 
-	if (!n->running)
-		return;
 	if (fate == DISK_LOST) {
+		clone_ends(n);
 		n->clone = false;
 		memset(&n->disk, 0, sizeof(n->disk));
-	} else if (fate == DISK_ROLLED_BACK && n->before.used)
+	}
+	if (!n->running)
+		return;
+	if (fate == DISK_ROLLED_BACK && n->before.used)
 		n->disk = n->before;
 	forget(n);
 	sim_net_disturb(n->s->net, n->index, n->s->now);

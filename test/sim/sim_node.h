@@ -143,7 +143,7 @@ struct sim_node {
 struct sim_node *sim_node_new(struct sim *s, unsigned index); /* not started; NULL: no memory */
 void sim_node_free(struct sim_node *n);
 void sim_node_start_at(struct sim_node *n, ts_t when);
-/* Stop at once, as power fails. */
+/* Stop at once, as power fails. One that doesn't run can lose its disk. */
 void sim_node_crash(struct sim_node *n, enum sim_disk_fate fate);
 /* Stop as weftd does on a signal. */
 void sim_node_stop(struct sim_node *n);
