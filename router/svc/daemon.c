@@ -49,7 +49,8 @@ static struct warning *warning_to_drop(struct daemon *d)
 	return w;
 }
 
-static void warn(struct daemon *d, struct log_limit *limit, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void warn(
+	struct daemon *d, struct log_limit *limit, const char *fmt, va_list ap)
 {
 	struct warning *w = NULL;
 	char text[sizeof(w->text)];
