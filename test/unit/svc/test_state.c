@@ -16,7 +16,8 @@
 #include "daemon_int.h"
 #include "file.h"
 
-void __wrap_daemon_warn(struct daemon *d, const char *fmt, ...);
+void __wrap_daemon_warn(struct daemon *d, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 static struct daemon *d;
 static char path[PATH_MAX + 8], warned[512];
