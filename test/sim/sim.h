@@ -39,7 +39,7 @@ enum sim_plant {
 	PLANT_MUTE,         /* a node's gossip is not sent */
 	PLANT_NO_SIGNATURE, /* signatures are not checked */
 	PLANT_OLD_IS_NEW,   /* versions of records are compared the wrong way round */
-	PLANT_DEAF,         /* a node loses all datagrams of one peer for a while */
+	PLANT_DEAF,         /* a node loses all datagrams of one peer, and tells nobody of that silence */
 	PLANT_SPIN,         /* a deadline that stays due */
 	PLANT_ROUTE_LOST,   /* a ROUTE_ADD gets lost */
 	PLANT_FALSE_DEATH,  /* a node is told that a peer is dead which isn't */

@@ -187,7 +187,7 @@ static void on_note(struct sim_node *n, const struct sess_act *a)
 	sim_trace(n->s, (int)n->index, -1, "session note", a->reason);
 	if (a->reason == SESS_NOTE_SELF)
 		sim_dial_self(n, &a->ep);
-	if (a->reason == SESS_NOTE_SILENT)
+	if (a->reason == SESS_NOTE_SILENT && !sim_planted(n, PLANT_DEAF))
 		sim_path_ask(n->path, &a->key);
 }
 

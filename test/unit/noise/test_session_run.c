@@ -336,10 +336,10 @@ static void data_saves_pings_and_keeps_alive(void **state)
 	assert_int_equal(net->n[0].notes[SESS_NOTE_SILENT], 0);
 	net->tap = nothing;
 	/* It is told in time for somebody to look for another way, and again. */
-	net_run(net, DUR_SEC(6));
-	assert_in_range(net->n[0].notes[SESS_NOTE_SILENT], 1, 3);
-	net_run(net, DUR_SEC(5));
-	assert_in_range(net->n[0].notes[SESS_NOTE_SILENT], 4, 7);
+	net_run(net, DUR_SEC(8));
+	assert_in_range(net->n[0].notes[SESS_NOTE_SILENT], 1, 4);
+	net_run(net, DUR_SEC(3));
+	assert_in_range(net->n[0].notes[SESS_NOTE_SILENT], 2, 7);
 	assert_int_equal(net->n[0].downs, 1);
 	net_free(net);
 }
