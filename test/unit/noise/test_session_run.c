@@ -378,33 +378,56 @@ static void released_sessions_end_when_idle(void **state)
 
 /* --- resets --- */
 
-static void restart_is_found_at_once(void **state)
-{
-	for (unsigned who = 0; who < 2; who++) {
-		struct net *net = linked(41);
-		struct net_node *other = &net->n[!who];
+/* An index of the run before passes for one of this run in 1 of 256 cases (its MAC is a byte long), gets no reset then,
+ * and the session ends by silence. So another try is worth it. */
+#define RESET_TRIES 3
 
-		net_restart_node(net, who);
-		assert_true(net_dp_send(net, other, &net->n[who], 5));
-		net_run(net, DUR_MS(100));
-		assert_int_equal(other->notes[SESS_NOTE_RESET], 1);
+static bool restart_is_found(unsigned who)
+{
+	struct net *net = linked(41);
+	struct net_node *other = &net->n[!who];
+	bool found;
+
+	net_restart_node(net, who);
+	assert_true(net_dp_send(net, other, &net->n[who], 5));
+	net_run(net, DUR_MS(100));
+	found = other->notes[SESS_NOTE_RESET] == 1;
+	if (found) {
 		assert_int_equal(other->last_down, SESS_DOWN_RESET);
 		assert_true(net_is_up(net, 0, 1) && net_is_up(net, 1, 0));
 		assert_true(net_agree(net, 0, 1));
-		net_free(net);
+	}
+	net_free(net);
+	return found;
+}
+
+static void restart_is_found_at_once(void **state)
+{
+	for (unsigned who = 0; who < 2; who++) {
+		bool found = false;
+
+		for (int i = 0; i < RESET_TRIES && !found; i++)
+			found = restart_is_found(who);
+		assert_true(found);
 	}
 }
 
 static void idle_restart_is_found_by_a_ping(void **state)
 {
-	struct net *net = linked(42);
+	bool found = false;
 
-	net_run(net, DUR_SEC(20));
-	net_restart_node(net, 1);
-	net_run(net, DUR_SEC(4));
-	assert_int_equal(net->n[0].last_down, SESS_DOWN_RESET);
-	assert_true(net_is_up(net, 0, 1) && net_is_up(net, 1, 0));
-	net_free(net);
+	for (int i = 0; i < RESET_TRIES && !found; i++) {
+		struct net *net = linked(42);
+
+		net_run(net, DUR_SEC(20));
+		net_restart_node(net, 1);
+		net_run(net, DUR_SEC(4));
+		found = net->n[0].last_down == SESS_DOWN_RESET;
+		if (found)
+			assert_true(net_is_up(net, 0, 1) && net_is_up(net, 1, 0));
+		net_free(net);
+	}
+	assert_true(found);
 }
 
 static void forged_resets_do_nothing(void **state)
