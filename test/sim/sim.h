@@ -39,11 +39,11 @@ enum sim_plant {
 	PLANT_MUTE,         /* a node's gossip is not sent */
 	PLANT_NO_SIGNATURE, /* signatures are not checked */
 	PLANT_OLD_IS_NEW,   /* versions of records are compared the wrong way round */
-	PLANT_DEAF,         /* a node loses all datagrams of one peer, and tells nobody of that silence */
-	PLANT_SPIN,         /* a deadline that stays due */
-	PLANT_ROUTE_LOST,   /* a ROUTE_ADD gets lost */
-	PLANT_FALSE_DEATH,  /* a node is told that a peer is dead which isn't */
-	PLANT_CLAIM_TAKEN,  /* a node takes into service what another one claimed */
+	PLANT_DEAF, /* a node loses all datagrams of one peer, and tells nobody of that silence */
+	PLANT_SPIN, /* a deadline that stays due */
+	PLANT_ROUTE_LOST,  /* a ROUTE_ADD gets lost */
+	PLANT_FALSE_DEATH, /* a node is told that a peer is dead which isn't */
+	PLANT_CLAIM_TAKEN, /* a node takes into service what another one claimed */
 	PLANT_UNTOLD, /* nobody's driver hears of a conflict: it has to see that there is one */
 	PLANT_BIG,    /* a datagram grows past what every path carries */
 	PLANT_ROUTE_TWICE, /* a way through relays leads to its end twice */
