@@ -208,6 +208,8 @@ frr_more() { local p; for p in "${extra[@]}"; do frr_bgp -c "network $p"; done; 
 # --- both ---
 weft_has() { kernel_has h1 "$learned" "via $them"; }
 settled() { established h1 "$them" && neighbour_is h1 "$them" graceful_restart ready; }
+bfd_rx() { json_at h1 "next(n for n in d['neighbours'] if n['address'] == '$them')['bfd']['rx_packets']" status bgp; }
+bfd_heard() { [ "$(bfd_rx)" -ge "$1" ]; }
 bfd_is() { [ "$(json_at h1 "next(n for n in d['neighbours'] if n['address'] == '$them')['bfd']['state']" status bgp)" = "$1" ]; }
 back_paths() { [ "$(json_at h1 "len([r for r in d['routes'] if r['neighbour'] == '$them'])" status bgp routes "$back")" = "$1" ]; }
 reload() { # accept|reject
@@ -219,6 +221,8 @@ reload() { # accept|reject
 # ten times the 1.5 s that are agreed.
 cut_way() {
 	local s=$1 t0
+	# A failure counts for the session that BFD was heard in.
+	wait_for "BFD to be heard in this session" bfd_heard $(($(bfd_rx) + 2))
 	t0=$(now_ms)
 	ip -n "$(ns_of sw)" link set sw-r nomaster
 	wait_for "the session to end" not established h1 "$them"
