@@ -58,6 +58,9 @@ int pfx_make(const struct ip *ip, unsigned len, struct pfx *out);
 int pfx_parse(const char *text, struct pfx *out);
 char *pfx_fmt(const struct pfx *p, char *out);
 bool pfx_eq(const struct pfx *a, const struct pfx *b);
+/* The prefix as the key of a map: family, length and address, without the struct's padding. */
+#define PFX_KEY 18
+void pfx_key(const struct pfx *p, uint8_t key[PFX_KEY]);
 /* Order by family, bytes, then length. */
 int pfx_cmp(const struct pfx *a, const struct pfx *b);
 bool pfx_has_ip(const struct pfx *p, const struct ip *ip);

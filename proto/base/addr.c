@@ -320,6 +320,13 @@ char *pfx_fmt(const struct pfx *p, char *out)
 	return out;
 }
 
+void pfx_key(const struct pfx *p, uint8_t key[PFX_KEY])
+{
+	key[0] = p->ip.family;
+	key[1] = p->len;
+	memcpy(key + 2, p->ip.b, 16);
+}
+
 bool pfx_eq(const struct pfx *a, const struct pfx *b)
 {
 	return a->len == b->len && ip_eq(&a->ip, &b->ip);

@@ -12,8 +12,6 @@
 #include "weft/err.h"
 #include "map.h"
 
-#define KEY_BYTES 18 /* family, length, address: packed */
-
 struct entry {
 	struct pfx pfx;
 	uint32_t seen;         /* round in which it was told */
@@ -34,19 +32,12 @@ struct announce {
 	void *ctx;
 };
 
-static void pack(const struct pfx *p, uint8_t key[KEY_BYTES])
-{
-	key[0] = p->ip.family;
-	key[1] = p->len;
-	memcpy(key + 2, p->ip.b, 16);
-}
-
 static struct entry *entry_get(struct announce *a, const struct pfx *p, int *err)
 {
-	uint8_t key[KEY_BYTES];
+	uint8_t key[PFX_KEY];
 	struct entry *e;
 
-	pack(p, key);
+	pfx_key(p, key);
 	e = map_get(a->map, key);
 	if (e)
 		return e;
@@ -71,7 +62,7 @@ struct announce *announce_new(const struct announce_cfg *cfg)
 	a->pods = cfg->pods;
 	a->ops = cfg->ops;
 	a->ctx = cfg->ctx;
-	a->map = map_new(KEY_BYTES, LIM_PREFIXES, cfg->seed);
+	a->map = map_new(PFX_KEY, LIM_PREFIXES, cfg->seed);
 	a->aggregates = calloc(cfg->naggregates + 1, sizeof(struct entry *));
 	if (!a->map || !a->aggregates)
 		goto fail;
@@ -161,7 +152,7 @@ unsigned announce_end(struct announce *a)
 	it = 0;
 	while (map_next(a->map, &it, NULL, &v)) {
 		struct entry *e = v;
-		uint8_t key[KEY_BYTES];
+		uint8_t key[PFX_KEY];
 		bool aggregate;
 
 		if (e->out && !wanted(a, e, &aggregate)) {
@@ -170,7 +161,7 @@ unsigned announce_end(struct announce *a)
 		}
 		if (e->out || e->fixed || e->aggregate || e->seen == a->round)
 			continue;
-		pack(&e->pfx, key);
+		pfx_key(&e->pfx, key);
 		(void)map_del(a->map, key);
 		free(e);
 	}

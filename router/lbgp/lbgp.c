@@ -248,7 +248,7 @@ struct lbgp *lbgp_new(const struct lbgp_cfg *cfg)
 	l->cfg = *cfg;
 	key_control_addr(&cfg->cluster, &cfg->key, &l->control);
 	l->speakers = map_new(sizeof(struct node_key), LIM_BGP_PEERS, cfg->seed);
-	l->told = map_new(LBGP_PFX_KEY, LIM_BGP_PEER_PREFIXES, cfg->seed);
+	l->told = map_new(PFX_KEY, LIM_BGP_PEER_PREFIXES, cfg->seed);
 	if (!l->speakers || !l->told) {
 		lbgp_free(l);
 		return NULL;

@@ -21,8 +21,6 @@ struct speaker {
 	ts_t good;  /* since when it doesn't fail */
 };
 
-#define LBGP_PFX_KEY 18 /* bytes of a packed prefix: family, length, address */
-
 /* Where a prefix of others goes. */
 struct told {
 	struct pfx pfx;

@@ -111,19 +111,12 @@ static bool is_segment(const struct bgp_nlri *n, const struct bgp_attrs *a)
 
 /* --- what was told to which link --- */
 
-static void pack(const struct pfx *p, uint8_t key[LBGP_PFX_KEY])
-{
-	key[0] = p->ip.family;
-	key[1] = p->len;
-	memcpy(key + 2, p->ip.b, 16);
-}
-
 struct told *lbgp_told(struct lbgp *l, const struct pfx *p, bool make)
 {
-	uint8_t key[LBGP_PFX_KEY];
+	uint8_t key[PFX_KEY];
 	struct told *t;
 
-	pack(p, key);
+	pfx_key(p, key);
 	t = map_get(l->told, key);
 	if (t || !make)
 		return t;
@@ -138,9 +131,9 @@ struct told *lbgp_told(struct lbgp *l, const struct pfx *p, bool make)
 
 void lbgp_told_drop(struct lbgp *l, const struct pfx *p)
 {
-	uint8_t key[LBGP_PFX_KEY];
+	uint8_t key[PFX_KEY];
 
-	pack(p, key);
+	pfx_key(p, key);
 	free(map_del(l->told, key));
 }
 

@@ -34,7 +34,6 @@
 #include "weft/bounds.h"
 #include "weft/err.h"
 
-#define KEY_BYTES       18 /* family, length, address: packed */
 #define HOP_KEY_BYTES   (1 + 16 + sizeof(int))
 #define AUDIT_SHARE     20 /* an audit that took t is not repeated for 20 t */
 #define AUDIT_MIN       DUR_MS(500)
@@ -102,13 +101,6 @@ struct kfib {
 uint32_t kfib_table(uint32_t vni)
 {
 	return KFIB_TABLE_BASE + vni;
-}
-
-static void pack(const struct pfx *p, uint8_t key[KEY_BYTES])
-{
-	key[0] = p->ip.family;
-	key[1] = p->len;
-	memcpy(key + 2, p->ip.b, 16);
 }
 
 static ts_t clock_now(void)
@@ -292,10 +284,10 @@ bool kfib_resolve(struct kfib *f, const struct ip *nh, uint32_t *cost)
 
 static struct route *route_get(struct kfib *f, const struct pfx *p, int *err)
 {
-	uint8_t key[KEY_BYTES];
+	uint8_t key[PFX_KEY];
 	struct route *r;
 
-	pack(p, key);
+	pfx_key(p, key);
 	r = map_get(f->routes, key);
 	if (r)
 		return r;
@@ -312,9 +304,9 @@ static struct route *route_get(struct kfib *f, const struct pfx *p, int *err)
 
 static void route_free(struct kfib *f, struct route *r)
 {
-	uint8_t key[KEY_BYTES];
+	uint8_t key[PFX_KEY];
 
-	pack(&r->dst, key);
+	pfx_key(&r->dst, key);
 	(void)map_del(f->routes, key);
 	list_del(&r->link);
 	if (r->hop != NO_HOP)
@@ -407,10 +399,10 @@ int kfib_set_unreachable(struct kfib *f, const struct pfx *p)
 
 int kfib_del(struct kfib *f, const struct pfx *p)
 {
-	uint8_t key[KEY_BYTES];
+	uint8_t key[PFX_KEY];
 	struct route *r;
 
-	pack(p, key);
+	pfx_key(p, key);
 	r = map_get(f->routes, key);
 	if (!r || !r->want)
 		return ERR_NOT_FOUND;
@@ -811,7 +803,7 @@ int kfib_open(uint32_t vni, uint32_t mark, bool ipv6, const uint8_t seed[16], st
 	if (err)
 		goto fail;
 	err = ERR_NOMEM;
-	f->routes = map_new(KEY_BYTES, LIM_KERN_ROUTES, seed);
+	f->routes = map_new(PFX_KEY, LIM_KERN_ROUTES, seed);
 	f->hop_index = map_new(HOP_KEY_BYTES, LIM_BGP_NEXTHOPS, seed);
 	f->group_index = map_new(KFIB_PATHS * sizeof(uint16_t), LIM_BGP_NEXTHOPS, seed);
 	f->hops = calloc(LIM_BGP_NEXTHOPS + 1, sizeof(*f->hops));

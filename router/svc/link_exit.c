@@ -14,8 +14,6 @@
 #include "bgp_svc.h"
 #include "link_svc.h"
 
-#define KEY_BYTES 18 /* family, length, address: packed */
-
 struct exit {
 	struct pfx pfx;
 	uint8_t from, to; /* as lbgp_route has them */
@@ -35,13 +33,6 @@ struct exits {
 	size_t n;
 };
 
-static void pack(const struct pfx *p, uint8_t key[KEY_BYTES])
-{
-	key[0] = p->ip.family;
-	key[1] = p->len;
-	memcpy(key + 2, p->ip.b, 16);
-}
-
 int link_exit_open(struct daemon *d)
 {
 	struct exits *x = calloc(1, sizeof(*x));
@@ -51,7 +42,7 @@ int link_exit_open(struct daemon *d)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < sizeof(seed); i++)
 		seed[i] = (uint8_t)prng_next(&d->prng);
-	x->map = map_new(KEY_BYTES, LIM_BGP_PEER_PREFIXES, seed);
+	x->map = map_new(PFX_KEY, LIM_BGP_PEER_PREFIXES, seed);
 	if (!x->map) {
 		free(x);
 		return ERR_NOMEM;
@@ -99,7 +90,7 @@ static uint8_t aggregate_from(const struct exits *x, const struct pfx *p)
 static void apply(struct daemon *d, struct exit *e)
 {
 	struct exits *x = d->link->exits;
-	uint8_t to = e->to | (e->part ? LBGP_OURS : 0), key[KEY_BYTES];
+	uint8_t to = e->to | (e->part ? LBGP_OURS : 0), key[PFX_KEY];
 	uint8_t from = e->from | (e->part ? aggregate_from(x, &e->pfx) : 0);
 
 	if (to && (e->set || !is_taken(d, &e->pfx))) {
@@ -113,7 +104,7 @@ static void apply(struct daemon *d, struct exit *e)
 	}
 	if (to)
 		return;
-	pack(&e->pfx, key);
+	pfx_key(&e->pfx, key);
 	(void)map_del(x->map, key);
 	free(e);
 }
@@ -121,10 +112,10 @@ static void apply(struct daemon *d, struct exit *e)
 static struct exit *find(struct daemon *d, const struct pfx *p, bool make)
 {
 	struct exits *x = d->link->exits;
-	uint8_t key[KEY_BYTES];
+	uint8_t key[PFX_KEY];
 	struct exit *e;
 
-	pack(p, key);
+	pfx_key(p, key);
 	e = map_get(x->map, key);
 	if (e || !make)
 		return e;
