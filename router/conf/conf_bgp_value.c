@@ -34,6 +34,13 @@ static bool number(const char *text, unsigned long max, unsigned long *out)
 	return digits(&text, max, out) && *text == '\0';
 }
 
+/* A number of that range; else @what is said of it. */
+static int within(const char *text, unsigned long min, unsigned long max, unsigned long *v,
+	char *why, const char *what)
+{
+	return number(text, max, v) && *v >= min ? 0 : bad(why, what);
+}
+
 int conf_bgp_parse_asn(const char *text, void *out, char *why)
 {
 	unsigned long v;
@@ -130,11 +137,11 @@ int conf_bgp_parse_password(const char *text, void *out, char *why)
 int conf_bgp_parse_hops(const char *text, void *out, char *why)
 {
 	unsigned long v;
+	int err = within(text, 1, 255, &v, why, "is no number of hops");
 
-	if (!number(text, 255, &v) || v == 0)
-		return bad(why, "is no number of hops");
-	*(uint8_t *)out = (uint8_t)v;
-	return 0;
+	if (!err)
+		*(uint8_t *)out = (uint8_t)v;
+	return err;
 }
 
 /* A hold time touches two fields: @out is the whole peer. */
@@ -153,11 +160,11 @@ int conf_bgp_parse_hold(const char *text, void *out, char *why)
 int conf_bgp_parse_max_prefixes(const char *text, void *out, char *why)
 {
 	unsigned long v;
+	int err = within(text, 1, LIM_BGP_PEER_PREFIXES, &v, why, "is out of range");
 
-	if (!number(text, LIM_BGP_PEER_PREFIXES, &v) || v == 0)
-		return bad(why, "is out of range");
-	*(uint32_t *)out = (uint32_t)v;
-	return 0;
+	if (!err)
+		*(uint32_t *)out = (uint32_t)v;
+	return err;
 }
 
 /* The index of @text in @words, which end with NULL, or an error. */
@@ -203,11 +210,11 @@ int conf_bgp_parse_role(const char *text, void *out, char *why)
 static int parse_secs(const char *text, unsigned long max, void *out, char *why)
 {
 	unsigned long v;
+	int err = within(text, 1, max, &v, why, "is out of range");
 
-	if (!number(text, max, &v) || v == 0)
-		return bad(why, "is out of range");
-	*(uint16_t *)out = (uint16_t)v;
-	return 0;
+	if (!err)
+		*(uint16_t *)out = (uint16_t)v;
+	return err;
 }
 
 int conf_bgp_parse_hour(const char *text, void *out, char *why)
@@ -239,31 +246,31 @@ int conf_bgp_parse_interface(const char *text, void *out, char *why)
 int conf_bgp_parse_limit(const char *text, void *out, char *why)
 {
 	unsigned long v;
+	int err = within(text, 1, LIM_BGP_PEERS, &v, why, "is out of range");
 
-	if (!number(text, LIM_BGP_PEERS, &v) || v == 0)
-		return bad(why, "is out of range");
-	*(uint16_t *)out = (uint16_t)v;
-	return 0;
+	if (!err)
+		*(uint16_t *)out = (uint16_t)v;
+	return err;
 }
 
 int conf_bgp_parse_multipath(const char *text, void *out, char *why)
 {
 	unsigned long v;
+	int err = within(text, 2, 16, &v, why, "is out of range");
 
-	if (!number(text, 16, &v) || v < 2)
-		return bad(why, "is out of range");
-	*(uint8_t *)out = (uint8_t)v;
-	return 0;
+	if (!err)
+		*(uint8_t *)out = (uint8_t)v;
+	return err;
 }
 
 int conf_bgp_parse_paths(const char *text, void *out, char *why)
 {
 	unsigned long v;
+	int err = within(text, 2, 64, &v, why, "is out of range");
 
-	if (!number(text, 64, &v) || v < 2)
-		return bad(why, "is out of range");
-	*(uint8_t *)out = (uint8_t)v;
-	return 0;
+	if (!err)
+		*(uint8_t *)out = (uint8_t)v;
+	return err;
 }
 
 /* The field says the opposite of the key. */
@@ -280,21 +287,21 @@ int conf_bgp_parse_noyes(const char *text, void *out, char *why)
 int conf_bgp_parse_own_as(const char *text, void *out, char *why)
 {
 	unsigned long v;
+	int err = within(text, 0, 10, &v, why, "is out of range");
 
-	if (!number(text, 10, &v))
-		return bad(why, "is out of range");
-	*(uint8_t *)out = (uint8_t)v;
-	return 0;
+	if (!err)
+		*(uint8_t *)out = (uint8_t)v;
+	return err;
 }
 
 int conf_bgp_parse_bfd_ms(const char *text, void *out, char *why)
 {
 	unsigned long v;
+	int err = within(text, 10, 60000, &v, why, "is no interval");
 
-	if (!number(text, 60000, &v) || v < 10)
-		return bad(why, "is no interval");
-	*(uint32_t *)out = (uint32_t)v;
-	return 0;
+	if (!err)
+		*(uint32_t *)out = (uint32_t)v;
+	return err;
 }
 
 /* Two fields: @out is the whole of them. */
