@@ -56,6 +56,11 @@ struct profile {
 		.reorder_by = {200000000},                                                         \
 	}
 
+/* What a member that lies in all ways does, among nodes that crash. */
+#define ALL_LIES                                                                                   \
+	[KIND_LIE] = 100, [KIND_FLOOD] = 500, [KIND_DEAF] = 30, [KIND_ACCUSE] = 300,               \
+	[KIND_RELAY] = 15, [KIND_FAR] = 4, [KIND_GREED] = 5, [KIND_CRASH] = 20
+
 static const struct profile profiles[] = {
 	{.name = "none"},
 	{.name = "lossy", .link = LOSSY_LINK},
@@ -80,26 +85,11 @@ static const struct profile profiles[] = {
 	{.name = "greed", .every = {[KIND_GREED] = 3}, .counted = ACT_GREED},
 	{.name = "clone", .every = {[KIND_CLONE] = 5}, .counted = ACT_CLONE},
 	{.name = "lies",
-		.every = {[KIND_LIE] = 100,
-			[KIND_FLOOD] = 500,
-			[KIND_DEAF] = 30,
-			[KIND_ACCUSE] = 300,
-			[KIND_RELAY] = 15,
-			[KIND_FAR] = 4,
-			[KIND_GREED] = 5,
-			[KIND_CRASH] = 20},
+		.every = {ALL_LIES},
 		.counted = ACT_LIE | ACT_FLOOD | ACT_GREED | ACT_ACCUSE,
 		.liars = 1},
 	{.name = "band",
-		.every = {[KIND_LIE] = 100,
-			[KIND_FLOOD] = 500,
-			[KIND_DEAF] = 30,
-			[KIND_ACCUSE] = 300,
-			[KIND_RELAY] = 15,
-			[KIND_FAR] = 4,
-			[KIND_GREED] = 5,
-			[KIND_CRASH] = 20,
-			[KIND_CLONE] = 40},
+		.every = {ALL_LIES, [KIND_CLONE] = 40},
 		.counted = ACT_LIE | ACT_FLOOD | ACT_GREED | ACT_ACCUSE,
 		.liars = 3,
 		.excused = 1u << CHECK_FALSE_DEATH},
