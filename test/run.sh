@@ -117,8 +117,8 @@ set_unit() {
 	ctest_in "$build" unit -L unit
 }
 set_sanitizers() {
-	build_tree "$build-tsan" -DWEFT_TSAN=ON -- unit_base unit_dp test_bgpd_bfdd
-	ctest_in "$build-tsan" tsan -L unit -R "^(dp/|base/|bgpd/bfdd)"
+	build_tree "$build-tsan" -DWEFT_TSAN=ON -- unit_base unit_dp test_bgpd_bfdd test_svc_writer
+	ctest_in "$build-tsan" tsan -L unit -R "^(dp/|base/|bgpd/bfdd|svc/writer)"
 	build_tree "$build-asan" -DWEFT_ASAN=ON
 	ctest_in "$build-asan" asan -L 'unit|sim'
 }

@@ -242,18 +242,12 @@ static void *run(void *arg)
 	return NULL;
 }
 
-/* Signals are the loop's. */
 static int start_thread(struct bfdd *d)
 {
-	sigset_t all, old;
-	int err;
+	int err = loop_thread_begin(&d->thread, NULL, run, d);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = pthread_create(&d->thread, NULL, run, d);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	d->started = err == 0;
-	return -err;
+	return err;
 }
 
 /* --- sockets --- */

@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -124,6 +125,18 @@ int loop_prompt(void)
 	a.size = sizeof(a);
 	a.runtime = SLICE_NS;
 	return syscall(SYS_sched_setattr, 0, &a, 0) == 0 ? 0 : -errno;
+}
+
+int loop_thread_begin(pthread_t *out, const pthread_attr_t *attr, void *(*fn)(void *arg), void *arg)
+{
+	sigset_t all, old;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(out, attr, fn, arg);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return -err;
 }
 
 int loop_run(struct loop *l)

@@ -3,6 +3,7 @@
 #ifndef WEFT_LOOP_H
 #define WEFT_LOOP_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include "weft/ts.h"
 
@@ -23,6 +24,10 @@ int loop_run(struct loop *l);
  * happens); niceness stays, other policies are left alone. Threads that this one begins later do as
  * it does. -errno: as before. */
 int loop_prompt(void);
+/* Begin a thread beside the loop's, which gets no signals: those are the loop's. @attr may be NULL. 0 or
+ * -errno. */
+int loop_thread_begin(
+	pthread_t *out, const pthread_attr_t *attr, void *(*fn)(void *arg), void *arg);
 /* Return from loop_run after the callback at hand; called before loop_run, it returns at once. */
 void loop_stop(struct loop *l);
 /* CLOCK_BOOTTIME, as everywhere in weftd: keys, leases and others' patience age while this machine is

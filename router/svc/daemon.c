@@ -259,7 +259,7 @@ static int start(struct daemon *d)
 		return e;
 	if ((e = state_open(d)) || (e = state_load_identity(d)) || (e = state_load_cluster(d)) ||
 		(e = open_kernel(d)) || (e = own_svc_open(d)) || (e = link_svc_open(d)) ||
-		(e = state_next_epoch(d, 0)) || (e = open_dp(d)) || (e = ctl_srv_new(d, &d->ctl)) ||
+		(e = state_next_epoch(d)) || (e = open_dp(d)) || (e = ctl_srv_new(d, &d->ctl)) ||
 		(e = metrics_start(d)) || (e = open_dialer(d)) || (e = segments_up(d)) ||
 		(e = dp_start(d->dp)) || (e = rtab_new(d, &d->rtab)) || (e = mesh_start(d)) ||
 		(e = bgp_svc_start(d)))
@@ -268,6 +268,10 @@ static int start(struct daemon *d)
 	d->sigint = loop_signal_new(d->loop, SIGINT, on_signal, d);
 	if (!d->sigterm || !d->sigint)
 		return ERR_NOMEM;
+	/* Nobody knows us before that. */
+	e = state_writer_start(d);
+	if (e)
+		return e;
 	mesh_drain(d);
 	return 0;
 }
@@ -288,6 +292,7 @@ static void stop(struct daemon *d)
 	if (d->dialer)
 		dial_free(d->dialer);
 	recall_free(d->recall);
+	state_writer_stop(d);
 	own_svc_close(d);
 	link_svc_close(d);
 	rtab_free(d->rtab);

@@ -32,6 +32,7 @@
 #include "prng.h"
 #include "session.h"
 #include "tune.h"
+#include "writer.h"
 
 #define MAX_SEGMENTS (CONF_LIST_MAX + 2)
 #define MAX_OWN      LIM_PREFIXES_PER_NODE
@@ -80,7 +81,8 @@ struct daemon {
 
 	struct identity id;
 	struct cluster_id cluster;
-	uint64_t epoch;
+	uint64_t epoch, epoch_saving; /* on the disk; on its way there */
+	struct writer *writer;        /* NULL: files are written at once */
 	struct secret_keys secrets[LIM_SECRETS];
 	size_t nsecrets;
 	int lock_fd;
@@ -129,7 +131,13 @@ int state_open(struct daemon *d); /* makes directories, takes the lock */
 int state_load_secrets(struct daemon *d);
 int state_load_identity(struct daemon *d);
 int state_load_cluster(struct daemon *d);
-int state_next_epoch(struct daemon *d, uint64_t at_least); /* increments, fsyncs */
+int state_next_epoch(struct daemon *d); /* at the start: increments, fsyncs */
+/* To @at_least, or one more; d->epoch and gossip get it once it is on the disk. ERR_RANGE: above LIM_EPOCH;
+ * ERR_BUSY: one is on its way to the disk. */
+int state_jump_epoch(struct daemon *d, uint64_t at_least);
+/* Between these two calls epoch, claims and peers are written by a thread. ERR_NOMEM or -errno. */
+int state_writer_start(struct daemon *d);
+void state_writer_stop(struct daemon *d); /* when all is written */
 /* Known nodes, to find the mesh again when every seed is down: those that we have a session with, the
  * other members (one that left by `weft down` is none), those of an earlier run that recall.c still
  * calls; the first SAVED_PEERS_MAX, in this order. */

@@ -7,7 +7,8 @@
  *
  * Prefixes of the configuration stand in their segment from the start and stay there, also when another
  * node has the stronger claim: whoever wrote them wants them told, not taken away from running pods.
- * Bounds: those of the core. A full disk stops nothing: the file is tried again each SAVE_AGAIN. */
+ * Bounds: those of the core. A full disk stops nothing: the file is tried again each SAVE_AGAIN. Nor does
+ * a slow one: what the core says after "save" waits for the file, but for HOLD_MAX at most. */
 #include <stdlib.h>
 #include <string.h>
 #include "weft/err.h"
@@ -16,6 +17,7 @@
 
 #define LOOK_EVERY           DUR_MS(200)
 #define SAVE_AGAIN           DUR_SEC(10)
+#define HOLD_MAX             DUR_SEC(1)
 #define FORGOTTEN_AHEAD_SECS 300 /* another one's wall clock, at most */
 
 static uint64_t wall_secs(const struct daemon *d)
@@ -80,7 +82,7 @@ int own_svc_open(struct daemon *d)
 	if (!d->own)
 		return ERR_NOMEM;
 	d->own->dirty = true;
-	d->own->save_again = TS_NEVER;
+	d->own->save_again = d->own->hold = TS_NEVER;
 	state_load_peers(d, saved_peer);
 	cfg.seed = prng_next(&d->prng);
 	cfg.seeds = d->own->saved_peers || d->conf->npeers > 0;
@@ -103,16 +105,25 @@ static void save(struct daemon *d)
 	size_t len = 0;
 	int e = owner_encode(s->owner, loop_now(), &buf, &len);
 
-	if (!e)
-		e = state_save_claims(d, buf, len);
-	s->save_failed = e != 0;
-	s->save_again = e ? ts_add(loop_now(), SAVE_AGAIN) : TS_NEVER;
+	s->save_again = TS_NEVER;
+	s->hold = d->writer ? ts_add(loop_now(), HOLD_MAX) : TS_NEVER;
 	if (e)
-		daemon_warn(d,
-			"the claims can't be written (%s): after a restart this node may have "
-			"other prefixes",
-			err_str(e));
+		own_svc_saved(d, e);
+	else
+		(void)state_save_claims(d, buf, len);
 	free(buf);
+}
+
+void own_svc_saved(struct daemon *d, int err)
+{
+	d->own->hold = TS_NEVER;
+	if (!err)
+		return;
+	d->own->save_again = ts_add(loop_now(), SAVE_AGAIN);
+	daemon_warn(d,
+		"the claims can't be written (%s): after a restart this node may have other "
+		"prefixes",
+		err_str(err));
 }
 
 void own_svc_close(struct daemon *d)
@@ -392,7 +403,7 @@ bool own_svc_drain(struct daemon *d)
 	struct owner_act a;
 	bool any = d->gossip && look(d);
 
-	while (owner_next(d->own->owner, &a)) {
+	while (ts_is_never(d->own->hold) && owner_next(d->own->owner, &a)) {
 		any = true;
 		handlers[a.type](d, &a);
 	}
@@ -403,14 +414,22 @@ void own_svc_tick(struct daemon *d, ts_t now)
 {
 	owner_set_wall(d->own->owner, wall_secs(d), now);
 	owner_tick(d->own->owner, now);
-	if (d->own->save_failed && ts_due(d->own->save_again, now))
+	if (ts_due(d->own->save_again, now))
 		save(d);
+	if (ts_due(d->own->hold, now)) {
+		d->own->hold = TS_NEVER;
+		daemon_warn(d,
+			"the disk takes long to write the claims: should this host crash before it "
+			"has, this node may have other prefixes (see what else writes to %s)",
+			d->conf->state_dir);
+	}
 }
 
 ts_t own_svc_deadline(const struct daemon *d)
 {
 	ts_t when = ts_min(owner_deadline(d->own->owner), d->own->save_again);
 
+	when = ts_min(when, d->own->hold);
 	if (d->own->dirty)
 		when = ts_min(when, ts_add(d->own->looked, LOOK_EVERY));
 	return when;

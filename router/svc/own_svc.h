@@ -12,8 +12,9 @@ struct own_svc {
 	const struct conf_prefix *wants[LIM_OWN_WANTS]; /* by tag */
 	size_t nwants;
 	bool saved_peers; /* an earlier run knew some */
-	bool save_failed; /* to be tried again */
-	ts_t save_again, looked;
+	ts_t save_again;  /* TS_NEVER: the file is written, or being written */
+	ts_t hold;        /* what the core says next waits for the file until then; TS_NEVER: no */
+	ts_t looked;
 	bool dirty;    /* membership changed since it was looked at */
 	uint64_t news; /* what the store had taken in when it was looked at */
 	struct node_key deleted[OWN_DELETED_MAX]; /* a ring */
@@ -32,6 +33,7 @@ void own_svc_tick(struct daemon *d, ts_t now);
 ts_t own_svc_deadline(const struct daemon *d);
 /* Is there a wanted block that isn't in use? */
 bool own_svc_waits(const struct daemon *d);
+void own_svc_saved(struct daemon *d, int err);
 /* A node went up or down. */
 void own_svc_changed(struct daemon *d);
 /* GOSSIP_FORGOTTEN. */
@@ -56,7 +58,7 @@ void metrics_own(struct daemon *d, struct http_reply *r);
  * nodes bear that name. */
 size_t own_svc_deleted(struct daemon *d, const char *name);
 
-/* state.c: the file of claims. */
+/* state.c: the file of claims. own_svc_saved is called when it is on the disk, or can't be. */
 int state_save_claims(struct daemon *d, const uint8_t *buf, size_t len);
 /* Give it to owner_restore; one that is torn or another node's is set aside. */
 int state_load_claims(struct daemon *d, struct owner *o);

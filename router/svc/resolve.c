@@ -129,7 +129,6 @@ void resolve_free(struct resolver *r)
 
 int resolve_start(struct resolver *r, const char *host, uint64_t tag)
 {
-	sigset_t all, old;
 	pthread_attr_t attr;
 	pthread_t thread;
 	struct job *j;
@@ -150,19 +149,15 @@ int resolve_start(struct resolver *r, const char *host, uint64_t tag)
 		free(j);
 		return e;
 	}
-	/* Signals are the loop's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, 256 * 1024);
-	e = pthread_create(&thread, &attr, look_up, j);
+	e = loop_thread_begin(&thread, &attr, look_up, j);
 	pthread_attr_destroy(&attr);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (e) {
 		close(j->fd);
 		free(j);
-		return -e;
+		return e;
 	}
 	r->running++;
 	return 0;

@@ -7,6 +7,8 @@
  *	peers		known nodes, and where each was last seen
  *	claims		claimed blocks with their age, the orchestrator's prefixes
  *
+ * While weftd runs, the last three are written by a thread of their own (writer.h).
+ *
  * identity, epoch and cluster are needed: a torn one is set aside under a new name, and the daemon
  * says what that costs. Losing peers costs nothing. */
 #include <stdio.h>
@@ -75,19 +77,94 @@ void state_set_aside(struct daemon *d, const char *path, const char *what, const
 	daemon_warn(d, "%s %s%s%s: %s", path, what, aside[0] ? "; set aside as " : "", aside, cost);
 }
 
-static int told(const char *path, int e)
+static int write_state(struct daemon *d, const char *name, const void *buf, size_t len)
 {
+	char path[PATH_MAX];
+
+	int e;
+
+	state_path(d, name, path);
+	e = file_state_write(path, name, STATE_FORMAT, buf, len);
 	if (e)
 		log_error("state", "can't write %s: %s", path, err_str(e));
 	return e;
 }
 
-static int write_state(struct daemon *d, const char *name, const void *buf, size_t len)
+/* --- what is written while weftd runs --- */
+
+static const char *const slot_names[WRITER_SLOTS] = {
+	[WRITER_CLAIMS] = "claims",
+	[WRITER_EPOCH] = "epoch",
+	[WRITER_PEERS] = "peers",
+};
+
+static void epoch_saved(struct daemon *d, int err)
 {
+	if (err)
+		return; /* gossip asks again */
+	d->epoch = d->epoch_saving;
+	if (d->gossip)
+		gossip_epoch_stored(d->gossip, d->epoch, loop_now());
+}
+
+static void peers_saved(struct daemon *d, int err)
+{
+	if (!err)
+		return;
+	free(d->saved_peers); /* differs from any list: written at the next look */
+	d->saved_peers = NULL;
+	d->saved_peers_len = 0;
+}
+
+static void (*const slot_saved[WRITER_SLOTS])(struct daemon *d, int err) = {
+	[WRITER_CLAIMS] = own_svc_saved,
+	[WRITER_EPOCH] = epoch_saved,
+	[WRITER_PEERS] = peers_saved,
+};
+
+/* @path is in the state directory, or not (@err). */
+static int saved(struct daemon *d, enum writer_slot slot, const char *path, int err)
+{
+	if (err)
+		log_error("state", "can't write %s: %s", path, err_str(err));
+	slot_saved[slot](d, err);
+	return err;
+}
+
+static void on_saved(void *ctx, enum writer_slot slot, int err)
+{
+	struct daemon *d = ctx;
 	char path[PATH_MAX];
 
+	state_path(d, slot_names[slot], path);
+	(void)saved(d, slot, path, err);
+	mesh_drain(d);
+}
+
+/* Written by the thread where there is one, else before this returns; slot_saved[] gets to know how that
+ * went. 0, or that it didn't go well so far. */
+static int save(struct daemon *d, enum writer_slot slot, const void *buf, size_t len)
+{
+	const char *name = slot_names[slot];
+	char path[PATH_MAX];
+	int e;
+
 	state_path(d, name, path);
-	return told(path, file_state_write(path, name, STATE_FORMAT, buf, len));
+	if (!d->writer)
+		return saved(d, slot, path, file_state_write(path, name, STATE_FORMAT, buf, len));
+	e = writer_put(d->writer, slot, path, name, STATE_FORMAT, buf, len);
+	return e ? saved(d, slot, path, e) : 0;
+}
+
+int state_writer_start(struct daemon *d)
+{
+	return writer_new(d->loop, on_saved, d, &d->writer);
+}
+
+void state_writer_stop(struct daemon *d)
+{
+	writer_free(d->writer);
+	d->writer = NULL;
 }
 
 int state_open(struct daemon *d)
@@ -237,14 +314,23 @@ int state_load_cluster(struct daemon *d)
 	return write_state(d, "cluster", d->cluster.b, 16);
 }
 
-int state_next_epoch(struct daemon *d, uint64_t at_least)
+static int save_epoch(struct daemon *d, uint64_t epoch)
+{
+	uint8_t out[8];
+	struct wr w;
+
+	wr_init(&w, out, sizeof(out));
+	wr_u64(&w, epoch);
+	d->epoch_saving = epoch;
+	return save(d, WRITER_EPOCH, out, sizeof(out));
+}
+
+int state_next_epoch(struct daemon *d)
 {
 	char path[PATH_MAX], *buf = NULL;
-	uint8_t out[8];
 	size_t len = 0;
 	uint64_t epoch = 0;
 	struct rd r;
-	struct wr w;
 	int e = read_state(d, "epoch", &buf, &len, 8, 8,
 		"the start counter begins again; peers tell us where it stood");
 
@@ -255,28 +341,29 @@ int state_next_epoch(struct daemon *d, uint64_t at_least)
 	} else if (e != -ENOENT) {
 		return e;
 	}
-	if (at_least > LIM_EPOCH)
-		return ERR_RANGE;
 	if (epoch >= LIM_EPOCH) {
 		state_path(d, "epoch", path);
 		state_set_aside(d, path, "holds a start counter that no node comes to",
 			"it begins again; peers tell us where it stood");
 		epoch = 0;
 	}
-	epoch++;
-	if (epoch < at_least)
-		epoch = at_least;
-	wr_init(&w, out, sizeof(out));
-	wr_u64(&w, epoch);
-	e = write_state(d, "epoch", out, sizeof(out));
-	if (!e)
-		d->epoch = epoch;
-	return e;
+	return save_epoch(d, epoch + 1);
+}
+
+int state_jump_epoch(struct daemon *d, uint64_t at_least)
+{
+	uint64_t epoch = d->epoch < at_least ? at_least : d->epoch + 1;
+
+	if (epoch > LIM_EPOCH)
+		return ERR_RANGE;
+	if (d->writer && writer_busy(d->writer, WRITER_EPOCH))
+		return ERR_BUSY;
+	return save_epoch(d, epoch);
 }
 
 int state_save_claims(struct daemon *d, const uint8_t *buf, size_t len)
 {
-	return write_state(d, "claims", buf, len);
+	return save(d, WRITER_CLAIMS, buf, len);
 }
 
 int state_load_claims(struct daemon *d, struct owner *o)
@@ -349,9 +436,7 @@ static void save_known(struct daemon *d, struct wr *w)
 int state_save_peers(struct daemon *d)
 {
 	uint8_t *buf = malloc(SAVED_PEERS_MAX * SAVED_PEER_BYTES);
-	char path[PATH_MAX];
 	struct wr w;
-	int e;
 
 	if (!buf)
 		return ERR_NOMEM;
@@ -363,17 +448,10 @@ int state_save_peers(struct daemon *d)
 		free(buf);
 		return 0;
 	}
-	/* It changes all the time: a disk that takes seconds would stall us. */
-	state_path(d, "peers", path);
-	e = told(path, file_state_hint(path, "peers", STATE_FORMAT, buf, wr_len(&w)));
-	if (e) {
-		free(buf);
-		return e;
-	}
 	free(d->saved_peers);
 	d->saved_peers = buf;
 	d->saved_peers_len = wr_len(&w);
-	return 0;
+	return save(d, WRITER_PEERS, buf, wr_len(&w));
 }
 
 void state_load_peers(struct daemon *d,

@@ -130,6 +130,23 @@ weftd_start() {
 	weftd_running "$h" || { weftd_log "$h"; return 1; }
 }
 
+# ctl_request HOST CMD KEY VALUE: what an orchestrator asks of the socket.
+ctl_request() {
+	/usr/bin/python3 - "$net_dir/$1/run/weft.sock" "$2" "$3" "$4" <<-'PY'
+		import socket, struct, sys
+		def text(s): return b'\xd9' + bytes([len(s)]) + s.encode()
+		path, cmd, key, value = sys.argv[1:]
+		body = b'\x83' + text('v') + b'\x01' + text('cmd') + text(cmd) + text('args') + b'\x81' + text(key) + text(value)
+		s = socket.socket(socket.AF_UNIX)
+		s.connect(path)
+		s.sendall(struct.pack('>I', len(body)) + body)
+		b = b''
+		while len(b) < 4 or len(b) < 4 + struct.unpack('>I', b[:4])[0]: b += s.recv(65536)
+		print(b[4:].decode('latin1'))
+		sys.exit(0 if b'ok\xc3' in b else 1)
+	PY
+}
+
 # HOST's state directory is an empty file system of SIZE from now on, which net_cleanup unmounts. small_state HOST SIZE
 small_state() {
 	rm -rf "$net_dir/$1/state"

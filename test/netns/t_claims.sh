@@ -36,22 +36,6 @@ pod_make() {
 	ip -n "$(ns_of "$p")" route add default via "$net.1"
 }
 addr_of() { local n; n=$(own "$1" 4); echo "${n%.0/24}.2"; }
-# request HOST CMD KEY VALUE: what an orchestrator asks of the socket.
-request() {
-	/usr/bin/python3 - "$net_dir/$1/run/weft.sock" "$2" "$3" "$4" <<-'PY'
-		import socket, struct, sys
-		def text(s): return b'\xd9' + bytes([len(s)]) + s.encode()
-		path, cmd, key, value = sys.argv[1:]
-		body = b'\x83' + text('v') + b'\x01' + text('cmd') + text(cmd) + text('args') + b'\x81' + text(key) + text(value)
-		s = socket.socket(socket.AF_UNIX)
-		s.connect(path)
-		s.sendall(struct.pack('>I', len(body)) + body)
-		b = b''
-		while len(b) < 4 or len(b) < 4 + struct.unpack('>I', b[:4])[0]: b += s.recv(65536)
-		print(b[4:].decode('latin1'))
-		sys.exit(0 if b'ok\xc3' in b else 1)
-	PY
-}
 
 net_underlay h1 h2 h3
 "${WEFT:-$build/cli/weft}" key new --out "$net_dir/secret" >/dev/null
@@ -110,19 +94,19 @@ wait_for "the block to be free" freed h1
 wait_for "h2 to hear that it was forgotten" freed h2
 
 step "an orchestrator's list comes, stays over a restart, and goes"
-request h1 prefix-set prefixes 10.32.250.0/24,10.32.251.0/24 >/dev/null || fail "prefix-set was refused"
+ctl_request h1 prefix-set prefixes 10.32.250.0/24,10.32.251.0/24 >/dev/null || fail "prefix-set was refused"
 wait_for "h2 to hear of it" state_of h2 10.32.250.0/24 in_use
 weftd_stop h1
 claim_start 1
 state_of h1 10.32.251.0/24 in_use || fail "the list did not outlive a restart"
-not request h1 prefix-set prefixes 172.31.0.0/24 >/dev/null || fail "a prefix outside the ranges was taken"
-request h1 prefix-set prefixes 10.32.251.0/24 >/dev/null
+not ctl_request h1 prefix-set prefixes 172.31.0.0/24 >/dev/null || fail "a prefix outside the ranges was taken"
+ctl_request h1 prefix-set prefixes 10.32.251.0/24 >/dev/null
 gone() { not state_of h2 10.32.250.0/24 in_use; }
 wait_for "the other to go" gone
-request h1 prefix-set prefixes '' >/dev/null || fail "an empty list was refused"
+ctl_request h1 prefix-set prefixes '' >/dev/null || fail "an empty list was refused"
 
 step "more blocks when pods ask"
-request h1 prefix-more family 4 >/dev/null || fail "prefix-more was refused"
+ctl_request h1 prefix-more family 4 >/dev/null || fail "prefix-more was refused"
 two() { ipam h1 "sum(p['self'] and p['right'] == 'claim' and p['state'] == 'in_use' for p in d['prefixes']) == 3"; }
 wait_for "a second IPv4 block" two
 
@@ -135,7 +119,7 @@ few=$(blocks h3)
 sum() { sha256sum <"$net_dir/h3/state/claims"; }
 before=$(sum)
 dd if=/dev/zero of="$net_dir/h3/state/filler" bs=4k 2>/dev/null || true
-request h3 prefix-more family 4 >/dev/null || fail "prefix-more was refused"
+ctl_request h3 prefix-more family 4 >/dev/null || fail "prefix-more was refused"
 more() { [ "$(blocks h3 | wc -w)" = 3 ]; }
 wait_for "h3 to use one more, written down or not" more
 wait_for "the others to know it" state_of h1 "$(blocks h3 | tr ' ' '\n' | grep -vxF "${few// /$'\n'}")" in_use
@@ -183,5 +167,5 @@ weft_at h3 status ipam | grep -qE 'auto/24 .*exhausted' || fail "status ipam doe
 in_host h3 curl -s http://127.0.0.1:6794/metrics | grep -qx 'weft_range_exhausted 1' || fail "no metric of it"
 weft_at h1 forget h2 >/dev/null || true
 weftd_stop h2
-request h3 node-deleted node h2 >/dev/null
+ctl_request h3 node-deleted node h2 >/dev/null
 WAIT=60 wait_for "h3 to get the block of a deleted node" own h3 4

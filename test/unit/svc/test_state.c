@@ -93,7 +93,7 @@ static uint64_t get(void)
 
 static void starts_at(uint64_t epoch)
 {
-	assert_int_equal(state_next_epoch(d, 0), 0);
+	assert_int_equal(state_next_epoch(d), 0);
 	assert_int_equal(d->epoch, epoch);
 	assert_int_equal(get(), epoch);
 }
@@ -102,9 +102,9 @@ static void test_counts(void **state)
 {
 	starts_at(1);
 	starts_at(2);
-	assert_int_equal(state_next_epoch(d, 40), 0);
+	assert_int_equal(state_jump_epoch(d, 40), 0);
 	assert_int_equal(get(), 40);
-	assert_int_equal(state_next_epoch(d, 7), 0);
+	assert_int_equal(state_jump_epoch(d, 7), 0);
 	assert_int_equal(d->epoch, 41);
 	assert_int_equal(warnings, 0);
 }
@@ -133,14 +133,16 @@ static void test_beyond(void **state)
 		starts_at(1);
 		assert_int_equal(warnings, i + 1);
 		/* Nobody asks for these, and if: what is there stays. */
-		assert_int_equal(state_next_epoch(d, far[i]), ERR_RANGE);
+		assert_int_equal(state_jump_epoch(d, far[i]), ERR_RANGE);
 		assert_int_equal(get(), 1);
 	}
-	assert_int_equal(state_next_epoch(d, LIM_EPOCH), 0);
+	assert_int_equal(state_jump_epoch(d, LIM_EPOCH), 0);
 	assert_int_equal(get(), LIM_EPOCH);
+	assert_int_equal(state_jump_epoch(d, 9), ERR_RANGE);
 	/* Of what was set aside as bad, the jump is counted from the start. */
 	put(UINT64_MAX);
-	assert_int_equal(state_next_epoch(d, 9), 0);
+	starts_at(1);
+	assert_int_equal(state_jump_epoch(d, 9), 0);
 	assert_int_equal(get(), 9);
 }
 
