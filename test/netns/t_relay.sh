@@ -34,12 +34,17 @@ for h in h1 h2 h3 h4 h8; do
 done
 
 step "the relay can't read"
+# Each datagram a packet of its own, on the way in and on the way out.
+for h in h1 h2 h3; do in_host $h ethtool -K u0 tx-udp-segmentation off gro off >/dev/null; done
 capture_start h1
 echo_both "a-word-that-no-relay-may-read"
 capture_stop
 [ "$(capture_count)" -gt 20 ] || fail "the capture is too short: $(capture_count)"
 not capture_has a-word-that-no-relay-may-read || fail "the relay can read"
 not capture_has_inner || fail "inner packets in clear"
+/usr/bin/python3 "$root/test/netns/relay_legs.py" "$net_dir/capture.pcap" 192.0.2.1 2001:db8::1 ||
+	fail "what h1 sends on is not what came to it"
+for h in h1 h2 h3; do in_host $h ethtool -K u0 tx-udp-segmentation on >/dev/null; done
 json_at h1 "d['traffic']['relay']['forwarded'] > 20" status || fail "h1 forwarded nothing"
 
 step "the direct way heals"
