@@ -138,9 +138,9 @@ int state_jump_epoch(struct daemon *d, uint64_t at_least);
 /* Between these two calls epoch, claims and peers are written by a thread. ERR_NOMEM or -errno. */
 int state_writer_start(struct daemon *d);
 void state_writer_stop(struct daemon *d); /* when all is written */
-/* Known nodes, to find the mesh again when every seed is down: those that we have a session with, the
- * other members (one that left by `weft down` is none), those of an earlier run that recall.c still
- * calls; the first SAVED_PEERS_MAX, in this order. */
+/* Known nodes, to find the mesh again when every seed is down: those that we have a session with that goes
+ * straight to them, the other members (one that left by `weft down` is none), those of an earlier run that
+ * recall.c still calls; the first SAVED_PEERS_MAX, in this order. */
 #define SAVED_PEERS_MAX 256
 int state_save_peers(struct daemon *d);
 /* Put @path out of the way and say so: @what is wrong with it ("is damaged (why)"), and what that costs. */

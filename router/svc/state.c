@@ -406,6 +406,13 @@ static const struct ep *endpoint_of(const struct daemon *d, const struct gossip_
 	return NULL;
 }
 
+/* Where @p was seen under its session, or NULL: one that came up through a relay was seen nowhere, and a
+ * link-local address means nothing without the interface's number, which may be another's after a restart. */
+static const struct ep *seen_at(const struct peer *p)
+{
+	return p->up && p->ep.ip.family != IP_NONE && !p->ep.scope ? &p->ep : NULL;
+}
+
 static void save_known(struct daemon *d, struct wr *w)
 {
 	struct gossip_node_info n;
@@ -416,13 +423,13 @@ static void save_known(struct daemon *d, struct wr *w)
 	size_t it = 0;
 
 	while (peers_next(d, &handle, &p))
-		if (p->up && !p->foreign && !p->ep.scope && !save_peer(w, &p->key, &p->ep))
+		if (!p->foreign && seen_at(p) && !save_peer(w, &p->key, &p->ep))
 			return;
 	while (gossip_node_next(d->gossip, &it, &n)) {
 		const struct ep *at = endpoint_of(d, &n);
 
 		p = peers_find(d, &n.key);
-		if (n.self || (n.left && !n.away) || !at || (p && p->up && !p->ep.scope))
+		if (n.self || (n.left && !n.away) || !at || (p && (p->foreign || seen_at(p))))
 			continue;
 		if (!save_peer(w, &n.key, at))
 			return;

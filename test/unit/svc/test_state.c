@@ -1,6 +1,6 @@
 /* The start counter on the disk: near its end, damaged, beyond what a node comes to. No file keeps a node from
- * starting, and none makes the counter wrap.
- * wrap: daemon_warn */
+ * starting, and none makes the counter wrap. And the nodes that a later run calls: whoever they were reached by.
+ * wrap: daemon_warn peers_next peers_find gossip_node_next recall_next */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,6 +18,12 @@
 
 void __wrap_daemon_warn(struct daemon *d, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+bool __wrap_peers_next(const struct daemon *dd, uint32_t *it, struct peer **out);
+struct peer *__wrap_peers_find(const struct daemon *dd, const struct node_key *key);
+bool __wrap_gossip_node_next(const struct gossip *g, size_t *it, struct gossip_node_info *out);
+bool __wrap_recall_next(const struct daemon *dd, size_t *it, struct node_key *key, struct ep *ep);
+
+#define NODES_MAX 16
 
 static struct daemon *d;
 static char path[PATH_MAX + 8], warned[512];
@@ -34,6 +40,71 @@ void __wrap_daemon_warn(struct daemon *dd, const char *fmt, ...)
 	warnings++;
 }
 
+/* --- who is known: peers, nodes of the records --- */
+
+static struct peer peers[NODES_MAX];
+static struct gossip_node_info nodes[NODES_MAX];
+static size_t npeers, nnodes;
+
+bool __wrap_peers_next(const struct daemon *dd, uint32_t *it, struct peer **out)
+{
+	assert_ptr_equal(dd, d);
+	if (*it == npeers)
+		return false;
+	*out = &peers[(*it)++];
+	return true;
+}
+
+struct peer *__wrap_peers_find(const struct daemon *dd, const struct node_key *key)
+{
+	assert_ptr_equal(dd, d);
+	for (size_t i = 0; i < npeers; i++)
+		if (node_key_eq(&peers[i].key, key))
+			return &peers[i];
+	return NULL;
+}
+
+bool __wrap_gossip_node_next(const struct gossip *g, size_t *it, struct gossip_node_info *out)
+{
+	(void)g;
+	if (*it == nnodes)
+		return false;
+	*out = nodes[(*it)++];
+	return true;
+}
+
+bool __wrap_recall_next(const struct daemon *dd, size_t *it, struct node_key *key, struct ep *ep)
+{
+	(void)it;
+	(void)key;
+	(void)ep;
+	assert_ptr_equal(dd, d);
+	return false;
+}
+
+static struct node_key key_of(uint8_t k)
+{
+	return (struct node_key){.b = {k}};
+}
+
+static struct peer *linked(uint8_t k, const struct ep *at)
+{
+	struct peer *p = &peers[npeers++];
+
+	*p = (struct peer){.key = key_of(k), .up = true};
+	if (at)
+		p->ep = *at;
+	return p;
+}
+
+static struct gossip_node_info *member(uint8_t k, const struct ep *eps, size_t n)
+{
+	struct gossip_node_info *x = &nodes[nnodes++];
+
+	*x = (struct gossip_node_info){.key = key_of(k), .up = true, .eps = eps, .neps = n};
+	return x;
+}
+
 static int setup(void **state)
 {
 	const char *tmp = getenv("TMPDIR");
@@ -48,6 +119,7 @@ static int setup(void **state)
 	snprintf(path, sizeof(path), "%s/epoch", d->conf->state_dir);
 	warnings = 0;
 	warned[0] = '\0';
+	npeers = nnodes = 0;
 	return 0;
 }
 
@@ -56,6 +128,9 @@ static int teardown(void **state)
 	char aside[PATH_MAX + 16];
 
 	(void)unlink(path);
+	snprintf(aside, sizeof(aside), "%s/peers", d->conf->state_dir);
+	(void)unlink(aside);
+	free(d->saved_peers);
 	for (int i = 1; i <= 8; i++) {
 		snprintf(aside, sizeof(aside), "%s.bad-%d", path, i);
 		(void)unlink(aside);
@@ -160,6 +235,76 @@ static void test_torn(void **state)
 	assert_int_equal(warnings, 1);
 }
 
+/* --- known nodes --- */
+
+static struct {
+	uint8_t k;
+	struct ep ep;
+} loaded[NODES_MAX];
+static size_t nloaded;
+
+static void on_loaded(struct daemon *dd, const struct node_key *key, const struct ep *ep)
+{
+	assert_ptr_equal(dd, d);
+	assert_in_range(nloaded, 0, NODES_MAX - 1);
+	loaded[nloaded].k = key->b[0];
+	loaded[nloaded++].ep = *ep;
+}
+
+static void loads(size_t i, uint8_t k, const struct ep *ep)
+{
+	assert_in_range(i, 0, nloaded - 1);
+	assert_int_equal(loaded[i].k, k);
+	assert_true(ep_eq(&loaded[i].ep, ep));
+}
+
+/* Whom this node has a session with first, where it was seen; of a session through a relay, which was seen
+ * nowhere, and of whom there is none with, what the node says of itself. */
+static void test_known(void **state)
+{
+	const struct ep seen = {{{192, 0, 2, 1}, IP_V4}, 6793, 0};
+	const struct ep local = {{{0xfe, 0x80, [15] = 1}, IP_V6}, 6793, 2};
+	const struct ep said[] = {
+		{{{0xfe, 0x80, [15] = 2}, IP_V6}, 6793, 2},
+		{{{0x20, 1, 0xd, 0xb8, [15] = 2}, IP_V6}, 6793, 0},
+		{{{192, 0, 2, 2}, IP_V4}, 6793, 0},
+	};
+
+	linked(1, &seen);
+	linked(2, NULL);
+	linked(3, &local);
+	linked(4, &seen)->foreign = true;
+	linked(5, &seen)->up = false;
+	linked(6, NULL); /* and says of itself nothing that would help */
+	member(1, said, 3);
+	member(2, said, 3);
+	member(3, said, 3);
+	member(5, said, 3);
+	member(6, said, 1);
+	member(7, said, 3)->self = true;
+	member(8, said, 3)->left = true;
+	member(9, said, 3);
+	assert_int_equal(state_save_peers(d), 0);
+	nloaded = 0;
+	state_load_peers(d, on_loaded);
+	assert_int_equal(nloaded, 5);
+	loads(0, 1, &seen);
+	loads(1, 2, &said[2]);
+	loads(2, 3, &said[2]);
+	loads(3, 5, &said[2]);
+	loads(4, 9, &said[2]);
+	/* With IPv6 here the first that can be sent to is another. */
+	d->has_ipv6 = true;
+	nnodes = 2;
+	assert_int_equal(state_save_peers(d), 0);
+	nloaded = 0;
+	state_load_peers(d, on_loaded);
+	assert_int_equal(nloaded, 2);
+	loads(0, 1, &seen);
+	loads(1, 2, &said[1]);
+	assert_int_equal(warnings, 0);
+}
+
 #define FRESH(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -169,6 +314,7 @@ int main(void)
 		FRESH(test_end),
 		FRESH(test_beyond),
 		FRESH(test_torn),
+		FRESH(test_known),
 	};
 
 	log_set_level(LOG_LVL_ERROR);
