@@ -13,6 +13,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include "weft/err.h"
 
 #define NONE SIZE_MAX
 
@@ -41,6 +42,7 @@ void claims_fini(struct claims *s)
 {
 	free(s->owned.v);
 	free(s->exits.v);
+	free(s->ranges);
 	free(s->nest);
 	free(s->order);
 	memset(s, 0, sizeof(*s));
@@ -53,6 +55,8 @@ static int rank_cmp(const struct claim *a, const struct claim *b)
 	uint64_t at_a = a->p.claimed_at_secs - 1, at_b = b->p.claimed_at_secs - 1;
 	int cmp;
 
+	if (a->wide != b->wide)
+		return a->wide ? 1 : -1;
 	if (a->p.right != b->p.right)
 		return a->p.right < b->p.right ? -1 : 1;
 	if (at_a != at_b)
@@ -66,11 +70,59 @@ static int order_cmp(const void *a, const void *b)
 	return rank_cmp(((const struct claim_order *)a)->c, ((const struct claim_order *)b)->c);
 }
 
+static int at_cmp(uint32_t vni_a, const struct pfx *pfx_a, uint32_t vni_b, const struct pfx *pfx_b)
+{
+	if (vni_a != vni_b)
+		return vni_a < vni_b ? -1 : 1;
+	return pfx_cmp(pfx_a, pfx_b);
+}
+
 static int place_cmp(const struct claim *c, uint32_t vni, const struct pfx *p)
 {
-	if (c->p.vni != vni)
-		return c->p.vni < vni ? -1 : 1;
-	return pfx_cmp(&c->p.pfx, p);
+	return at_cmp(c->p.vni, &c->p.pfx, vni, p);
+}
+
+/* Index of the first range at (@vni, @p) or behind it. */
+static size_t range_at(const struct claims *s, uint32_t vni, const struct pfx *p)
+{
+	size_t i = 0, n = s->nranges;
+
+	while (n > 0) {
+		size_t half = n / 2;
+
+		if (at_cmp(s->ranges[i + half].vni, &s->ranges[i + half].pfx, vni, p) < 0) {
+			i += half + 1;
+			n -= half + 1;
+		} else {
+			n = half;
+		}
+	}
+	return i;
+}
+
+int claims_range_add(struct claims *s, uint32_t vni, const struct pfx *range)
+{
+	size_t i = range_at(s, vni, range);
+	struct claim_range *v;
+
+	assert(s->reserved == 0);
+	v = realloc(s->ranges, (s->nranges + 1) * sizeof(*v));
+	if (!v)
+		return ERR_NOMEM;
+	s->ranges = v;
+	memmove(&v[i + 1], &v[i], (s->nranges - i) * sizeof(*v));
+	v[i] = (struct claim_range){.vni = vni, .pfx = *range};
+	s->nranges++;
+	return 0;
+}
+
+/* What a prefix contains stands at it or right behind it. */
+static bool takes_range(const struct claims *s, const struct gossip_prefix *p)
+{
+	size_t i = range_at(s, p->vni, &p->pfx);
+
+	return !p->exit && i < s->nranges && s->ranges[i].vni == p->vni &&
+	       pfx_contains(&p->pfx, &s->ranges[i].pfx);
 }
 
 /* Index of the first claim at (@vni, @p) or behind it. */
@@ -316,6 +368,7 @@ struct claim *claim_new(
 	c->p = *p;
 	c->node = *node;
 	c->self = self;
+	c->wide = takes_range(s, p);
 	list_init(&c->in_node);
 	list_init(&c->change);
 	list_init(&c->notice);
@@ -360,6 +413,17 @@ void claim_lift(struct claims *s, struct claim *c)
 	c->placed = false;
 	judge(s, c, false, NULL, false);
 	judge_region(s, c->p.vni, &c->p.pfx, c->p.exit);
+}
+
+bool claim_is_moot(const struct claims *s, const struct claim *c)
+{
+	if (!c->wide)
+		return false;
+	for (size_t i = lower_bound(&s->owned, c->p.vni, &c->p.pfx);
+		i < s->owned.count && inside(s->owned.v[i], c->p.vni, &c->p.pfx); i++)
+		if (!s->owned.v[i]->wide && !node_key_eq(&s->owned.v[i]->node, &c->node))
+			return true;
+	return false;
 }
 
 static void claim_free(struct claims *s, struct claim *c)

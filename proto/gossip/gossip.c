@@ -337,6 +337,7 @@ static bool next_epoch(struct gossip *g, struct gossip_act *out)
 static bool next_notice(struct gossip *g, struct gossip_act *out)
 {
 	struct claim *c = claim_next_notice(&g->claims);
+	struct node *loser;
 
 	if (c) {
 		out->type = GOSSIP_PREFIX_CONFLICT;
@@ -344,6 +345,9 @@ static bool next_notice(struct gossip *g, struct gossip_act *out)
 		out->other = c->winner;
 		out->prefix = c->p;
 		out->prefix.lost = true;
+		loser = node_get(g, &c->node);
+		if (c->wide && loser)
+			node_lies(g, loser, GOSSIP_LIE_WIDE);
 		return true;
 	}
 	if (g->notice_count == 0)
@@ -452,6 +456,7 @@ static void fill_info(const struct gossip *g, struct node *m, struct gossip_node
 		const struct claim *c = list_entry(n, struct claim, in_node);
 
 		m->prefixes[c->slot].lost = c->conflict;
+		m->prefixes[c->slot].moot = claim_is_moot(&g->claims, c);
 	}
 	*out = (struct gossip_node_info){
 		.key = m->key,
@@ -473,6 +478,11 @@ static void fill_info(const struct gossip *g, struct node *m, struct gossip_node
 		.since = m->since,
 		.turned = m->turned,
 	};
+}
+
+int gossip_range_add(struct gossip *g, uint32_t vni, const struct pfx *range)
+{
+	return claims_range_add(&g->claims, vni, range);
 }
 
 bool gossip_node_next(const struct gossip *g, size_t *it, struct gossip_node_info *out)

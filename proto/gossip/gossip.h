@@ -40,6 +40,8 @@ struct gossip_prefix {
 			   RIGHT_CLAIM */
 	bool lost;      /* told by gossip_node_info, ignored in gossip_set_prefixes: another node's
 			   overlapping claim is stronger, so this one is not routed */
+	bool moot; /* the same: it takes a whole range in which others have prefixes, so it has no
+			   force, and takes no room from anybody */
 	uint64_t claimed_at_secs; /* Unix time at which the claim was first published: among equal
 				     rights the older wins. 0: not given, which counts as newest */
 };
@@ -80,6 +82,7 @@ enum gossip_lie {
 	GOSSIP_LIE_PREFIXES,  /* publishes more prefixes than are used */
 	GOSSIP_LIE_SUSPECTS,  /* suspects nodes that live: it is not believed for now */
 	GOSSIP_LIE_TWICE, /* begins anew again and again, or says two things under one version */
+	GOSSIP_LIE_WIDE,  /* claims a whole range in which others have prefixes: it has no force */
 	GOSSIP_LIES
 };
 
@@ -100,6 +103,9 @@ struct gossip_act {
  * node_name_ok(), version be 1 to 31 printable ASCII characters, epoch above 0. Returns owned;
  * NULL: no memory. */
 struct gossip *gossip_new(const struct gossip_cfg *cfg, ts_t now);
+/* @range is one of the cluster's: who claims all of it is weaker than those who have prefixes in it. Right
+ * after gossip_new. ERR_NOMEM. */
+int gossip_range_add(struct gossip *g, uint32_t vni, const struct pfx *range);
 void gossip_free(struct gossip *g); /* NULL is fine; says nothing to anybody */
 /* Replace what we publish of ourselves (arrays borrowed); publishes only what changed. Endpoints
  * that no other host can use (unspecified, loopback unless alone, multicast, link-local) are left

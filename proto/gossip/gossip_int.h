@@ -160,8 +160,8 @@ struct node {
 	bool same_name;
 	bool counted;   /* in gossip.nshown */
 	uint8_t forged; /* records with false signatures that its run @epoch sent us, to FORGED_MAX */
-	uint8_t lies_told; /* bits of enum gossip_lie, since lies_at */
-	uint8_t rises;     /* of its epoch, since rises_at */
+	uint16_t lies_told; /* bits of enum gossip_lie, since lies_at */
+	uint8_t rises;      /* of its epoch, since rises_at */
 	/* Up to here and these: what every message looks at, so it stands together. */
 	struct link *link;
 	struct tq_node timer; /* always queued */
@@ -172,7 +172,8 @@ struct node {
 	ts_t probation;       /* TS_NEVER: none */
 	ts_t made;            /* when we met it */
 	ts_t lies_at, rises_at;
-	ts_t look_at; /* a forger's next run is not looked for before */
+	ts_t look_at;  /* a forger's next run is not looked for before */
+	ts_t twice_at; /* nor whether it said two things under one version */
 	char name[NODE_NAME_MAX + 1], version[32];
 	uint64_t features, epoch, listed_epoch;
 	struct ep *eps; /* NULL: none; few of the thousands that are known have many */
@@ -213,6 +214,7 @@ struct own {
 	bool used_up;        /* our key published under the highest epoch */
 	bool jump_asked;
 	ts_t jump_at, republish_at;
+	ts_t look_at;            /* a clone's address is not looked for before */
 	ts_t jumps[CLONE_JUMPS]; /* when the last ones were, oldest first; TS_NEVER: not yet */
 	ts_t clone_told;
 	struct ep clone_ep;                        /* what a clone publishes as its address */
@@ -408,6 +410,9 @@ bool link_needed(const struct gossip *g, const struct link *l);
 void link_overlay(struct gossip *g, struct link *l);
 /* Pass on a record that came from @from as link_recv() was told (NULL: it is ours). */
 void link_spread(struct gossip *g, const struct store_entry *e, const struct node *from, bool news);
+/* Is @r, which @m sent, signed by its node? Who told us of too many that weren't isn't listened to. Counts.
+ * ERR_AUTH. */
+int link_verify(struct gossip *g, struct node *m, const struct record *r, ts_t now);
 /* Queue a record for one link: at once, or when there is time. */
 void link_queue(struct gossip *g, struct node *m, uint64_t key);
 /* Queue a record that the peer was found to lack. */

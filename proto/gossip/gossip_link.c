@@ -342,19 +342,6 @@ static void equivocates(struct gossip *g, const struct record *r)
 		node_lies(g, origin, GOSSIP_LIE_TWICE);
 }
 
-/* The peer's copy of @r is older than ours, or loses to it. */
-static int recv_stale(struct gossip *g, struct node *m, const struct record *r)
-{
-	const struct store_entry *e = store_find(g->store, &r->node, r->type, r->sub);
-
-	g->stats.rx_stale++;
-	link_queue(g, m, e->r.key);
-	if (record_version_cmp(r->epoch, r->seq, e->r.epoch, e->r.seq) == 0 &&
-		record_verify(r) == 0)
-		equivocates(g, r);
-	return ERR_STALE;
-}
-
 void link_forgotten(struct gossip *g, struct node *m)
 {
 	(void)keyq_put(&m->link->buried, record_key_hash(&m->key, RECORD_NODE, 0), LINK_WANT_MAX);
@@ -385,6 +372,38 @@ static bool worth_a_look(struct node *m, const struct record *r, ts_t now)
 	return true;
 }
 
+int link_verify(struct gossip *g, struct node *m, const struct record *r, ts_t now)
+{
+	/* Whoever is honest checked it, too, before it told it on. */
+	if (worth_a_look(m, r, now) && record_verify(r) == 0)
+		return 0;
+	g->stats.rx_forged++;
+	m->forged += m->forged < FORGED_MAX;
+	return ERR_AUTH;
+}
+
+/* The peer's copy of @r is older than ours, or loses to it. */
+static int recv_stale(struct gossip *g, struct node *m, const struct record *r, ts_t now)
+{
+	const struct store_entry *e = store_find(g->store, &r->node, r->type, r->sub);
+	struct node *origin = node_get(g, &r->node);
+	int err;
+
+	g->stats.rx_stale++;
+	link_queue(g, m, e->r.key);
+	if (record_version_cmp(r->epoch, r->seq, e->r.epoch, e->r.seq) != 0)
+		return ERR_STALE;
+	/* Said twice: that is looked at once in a while, whoever repeats it. */
+	if (!origin || !ts_due(origin->twice_at, now))
+		return ERR_STALE;
+	err = link_verify(g, m, r, now);
+	if (err < 0)
+		return err;
+	origin->twice_at = ts_add(now, FORGED_LOOK);
+	equivocates(g, r);
+	return ERR_STALE;
+}
+
 /* One record out of RECORDS, FILL or GONE. */
 static int recv_record(struct gossip *g, struct node *m, const struct record *r, enum how how,
 	bool asked, ts_t now)
@@ -413,7 +432,7 @@ static int recv_record(struct gossip *g, struct node *m, const struct record *r,
 		return 0;
 	}
 	if (err == ERR_STALE)
-		return recv_stale(g, m, r);
+		return recv_stale(g, m, r, now);
 	if (err < 0) {
 		g->stats.rx_full++;
 		return err;
@@ -430,12 +449,9 @@ static int recv_record(struct gossip *g, struct node *m, const struct record *r,
 		node_lies(g, origin, GOSSIP_LIE_FLOOD);
 		return ERR_LIMIT;
 	}
-	/* Whoever is honest checked it, too, before it told it on. */
-	if (!worth_a_look(m, r, now) || record_verify(r) < 0) {
-		g->stats.rx_forged++;
-		m->forged += m->forged < FORGED_MAX;
-		return ERR_AUTH;
-	}
+	err = link_verify(g, m, r, now);
+	if (err < 0)
+		return err;
 	if (counts)
 		node_said(origin);
 	e = store_find(g->store, &r->node, r->type, r->sub);

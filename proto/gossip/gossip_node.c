@@ -187,7 +187,7 @@ void node_lies(struct gossip *g, struct node *m, enum gossip_lie lie)
 	}
 	if (m->lies_told & 1u << lie)
 		return;
-	m->lies_told |= (uint8_t)(1u << lie);
+	m->lies_told |= (uint16_t)(1u << lie);
 	memcpy(n.name, m->name, sizeof(n.name));
 	n.eps[0] = m->seen;
 	n.neps = m->link && m->seen.ip.family != IP_NONE;

@@ -26,6 +26,7 @@ struct owner_prefix {
 	struct pfx pfx;
 	uint8_t right;       /* enum owner_right; others' may be any number */
 	uint64_t since_secs; /* Unix time at which it was first published; 0: not known */
+	bool moot;           /* another node's, without force (gossip.h): takes no room */
 };
 
 struct owner;

@@ -122,7 +122,8 @@ static bool same(const struct node *n, const struct owner_prefix *v, size_t coun
 		return false;
 	for (size_t i = 0; i < count_v; i++)
 		if (n->v[i].vni != v[i].vni || !pfx_eq(&n->v[i].pfx, &v[i].pfx) ||
-			n->v[i].right != v[i].right || n->v[i].since_secs != v[i].since_secs)
+			n->v[i].right != v[i].right || n->v[i].since_secs != v[i].since_secs ||
+			n->v[i].moot != v[i].moot)
 			return false;
 	return true;
 }
@@ -188,7 +189,7 @@ static void give_way(struct owner *o, const struct node *n, ts_t now)
 		if (c->doomed || c->is.state != OWNER_WAITING)
 			continue;
 		for (size_t i = 0; i < n->n; i++)
-			if (n->v[i].vni == c->is.p.vni &&
+			if (n->v[i].vni == c->is.p.vni && !n->v[i].moot &&
 				pfx_overlaps(&n->v[i].pfx, &c->is.p.pfx)) {
 				owner_drop_claim(o, c, now);
 				break;
@@ -280,7 +281,7 @@ bool owner_held(const struct owner *o, uint32_t vni, const struct pfx *p)
 		const struct node *n = value;
 
 		for (size_t i = 0; !n->ended && i < n->n; i++)
-			if (n->v[i].vni == vni && pfx_overlaps(&n->v[i].pfx, p))
+			if (n->v[i].vni == vni && !n->v[i].moot && pfx_overlaps(&n->v[i].pfx, p))
 				return true;
 	}
 	return false;

@@ -155,7 +155,7 @@ static int row_make(const struct owner *o, uint32_t vni, const struct pfx *range
 							  : HOLD_LEASED;
 
 		for (size_t i = 0; its <= hold && i < n->n; i++)
-			if (n->v[i].vni == vni)
+			if (n->v[i].vni == vni && !n->v[i].moot)
 				add(out, range, len, &n->v[i].pfx);
 	}
 	merge(out);

@@ -447,6 +447,9 @@ static const char *const lie_words[GOSSIP_LIES] = {
 		"began anew again and again, or says two things at once: it crashes, or "
 		"its key is on two hosts. See its log; a copied host needs its "
 		"identity removed",
+	[GOSSIP_LIE_WIDE] =
+		"claims a whole cluster range, in which other nodes have prefixes: it isn't "
+		"used. Give it a prefix of its own (--prefix) inside the range",
 };
 
 static void on_liar(struct daemon *d, const struct gossip_act *a)
@@ -741,6 +744,11 @@ static int start_cores(struct daemon *d)
 	d->gossip = gossip_new(&g, loop_now());
 	if (!d->sess || !d->gossip)
 		return ERR_NOMEM;
+	for (size_t i = 1; i < d->nsegments; i++)
+		for (size_t k = 0; k < d->segments[i].nranges; k++)
+			if (gossip_range_add(
+				    d->gossip, d->segments[i].vni, &d->segments[i].ranges[k]) != 0)
+				return ERR_NOMEM;
 	if (!d->conf->relay)
 		d->features |= GOSSIP_F_NO_RELAY;
 	gossip_set_features(d->gossip, d->features, loop_now());

@@ -253,6 +253,7 @@ static void look_at(struct daemon *d, const struct gossip_node_info *n)
 				.pfx = n->prefixes[i].pfx,
 				.right = n->prefixes[i].right,
 				.since_secs = n->prefixes[i].claimed_at_secs,
+				.moot = n->prefixes[i].moot,
 			};
 	/* Down, and deleted before: nobody waits for it. */
 	if (state != OWNER_ALIVE && was_deleted(s, &n->key))

@@ -107,6 +107,7 @@ swallow() {
 }
 greed() {
 	named 10 "of node $liar \([a-z2-7]+\) isn't used: .* has the better claim.*Take it from one of the two" gossip.prefix_conflicts
+	named 20 "$liar \([^)]*\) claims a whole cluster range, in which other nodes have prefixes: it isn't used"
 	and_on
 }
 # The one whose key it is has two names, and two places.

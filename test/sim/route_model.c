@@ -3,6 +3,20 @@
 #include "route_model.h"
 
 #include <stdlib.h>
+#include "sim_own.h"
+
+/* Who claims a whole range comes last. */
+static bool takes_range(const struct model_claim *c)
+{
+	struct gossip_prefix range;
+
+	for (unsigned i = 0; i < SIM_RANGES; i++) {
+		sim_own_range(i, &range);
+		if (!c->p.exit && c->p.vni == range.vni && pfx_contains(&c->p.pfx, &range.pfx))
+			return true;
+	}
+	return false;
+}
 
 static int rank(const void *x, const void *y)
 {
@@ -11,6 +25,8 @@ static int rank(const void *x, const void *y)
 	uint64_t since_b = b->p.claimed_at_secs ? b->p.claimed_at_secs : UINT64_MAX;
 	int cmp;
 
+	if (takes_range(a) != takes_range(b))
+		return takes_range(a) ? 1 : -1;
 	if (a->p.right != b->p.right)
 		return a->p.right < b->p.right ? -1 : 1;
 	if (since_a != since_b)

@@ -339,7 +339,6 @@ void hostile_greed(struct sim *s)
 	struct gossip_prefix v[2];
 	struct sim_node *n = any_liar(s);
 	const struct sim_node *other = any(s);
-	struct ip ten = ip_v4(0x0a000000);
 
 	sim_node_own_prefix(n->index, &v[0]);
 	sim_node_own_prefix((unsigned)below(s, s->cfg.nodes), &v[1]);
@@ -347,7 +346,10 @@ void hostile_greed(struct sim *s)
 	v[1].claimed_at_secs = 1; /* older than any */
 	switch (below(s, 3)) {
 	case 0:
-		(void)pfx_make(&ten, 8, &v[1].pfx);
+		/* A whole range, by whatever right. */
+		sim_own_range(s->has_outside ? 0 : (unsigned)below(s, SIM_RANGES), &v[1]);
+		v[1].right = (uint8_t)(RIGHT_ORCHESTRATOR + below(s, 3));
+		v[1].claimed_at_secs = 1;
 		break;
 	case 1:
 		(void)pfx_make(&v[1].pfx.ip, 28, &v[1].pfx);

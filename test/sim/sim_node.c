@@ -672,6 +672,13 @@ static void start_cores(struct sim_node *n, ts_t now)
 	n->gossip = gossip_new(&g, now);
 	if (!n->sess || !n->gossip)
 		abort();
+	for (unsigned i = 0; i < SIM_RANGES; i++) {
+		struct gossip_prefix range;
+
+		sim_own_range(i, &range);
+		if (gossip_range_add(n->gossip, range.vni, &range.pfx) != 0)
+			abort();
+	}
 	c.side_ports = 0;
 	if (n->s->cfg.outside && sim_sess_add_core(n->sess, &c, is_outside, n->s->net, now) != 0)
 		abort();

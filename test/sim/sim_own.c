@@ -10,11 +10,13 @@
 #include "sim.h"
 #include "sim_node.h"
 
-#define LOOK_EVERY DUR_MS(200)
-#define RANGE      0xac100000u /* 172.16.0.0/16 */
-#define RANGE_LEN  16
-#define ROOM       8 /* blocks per node; where conflicts are wanted, fewer */
-#define ROOM_TIGHT 3
+#define LOOK_EVERY       DUR_MS(200)
+#define RANGE            0xac100000u /* 172.16.0.0/16 */
+#define RANGE_LEN        16
+#define CONFIG_RANGE     0x0a000000u /* 10.0.0.0/8 */
+#define CONFIG_RANGE_LEN 8
+#define ROOM             8 /* blocks per node; where conflicts are wanted, fewer */
+#define ROOM_TIGHT       3
 
 struct sim_own {
 	struct sim_node *n;
@@ -43,10 +45,18 @@ static unsigned block_len(const struct sim *s)
 
 void sim_node_own_prefix(unsigned index, struct gossip_prefix *out)
 {
-	struct ip ip = ip_v4(0x0a000000u + ((index + 1) << 8));
+	struct ip ip = ip_v4(CONFIG_RANGE + ((index + 1) << 8));
 
 	*out = (struct gossip_prefix){.vni = VNI_DEFAULT, .right = RIGHT_CONFIG};
 	(void)pfx_make(&ip, 24, &out->pfx);
+}
+
+void sim_own_range(unsigned i, struct gossip_prefix *out)
+{
+	struct ip ip = ip_v4(i == 0 ? CONFIG_RANGE : RANGE);
+
+	*out = (struct gossip_prefix){.vni = VNI_DEFAULT};
+	(void)pfx_make(&ip, i == 0 ? CONFIG_RANGE_LEN : RANGE_LEN, &out->pfx);
 }
 
 void sim_node_publish(struct sim_node *n)
@@ -135,9 +145,9 @@ static void look_at(struct sim_own *o, const struct gossip_node_info *i, ts_t no
 
 	for (size_t k = 0; k < i->nprefixes && count < sizeof(rows) / sizeof(rows[0]); k++)
 		if (!i->prefixes[k].exit)
-			rows[count++] =
-				(struct owner_prefix){i->prefixes[k].vni, i->prefixes[k].pfx,
-					i->prefixes[k].right, i->prefixes[k].claimed_at_secs};
+			rows[count++] = (struct owner_prefix){i->prefixes[k].vni,
+				i->prefixes[k].pfx, i->prefixes[k].right,
+				i->prefixes[k].claimed_at_secs, i->prefixes[k].moot};
 	if (owner_node_set(o->owner, &i->key, state, rows, count, now) != 0)
 		abort();
 }

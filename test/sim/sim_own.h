@@ -16,6 +16,10 @@ struct sim_own;
 #define SIM_CLAIMS       4    /* blocks that a node has in service, at most */
 #define SIM_CLAIMS_BYTES 2048 /* on the disk */
 
+#define SIM_RANGES 2
+/* The @i-th of the cluster's ranges: that of prefixes by configuration, that of claims. */
+void sim_own_range(unsigned i, struct gossip_prefix *out);
+
 /* For a node that starts, @wall_secs by its clock; what its disk holds is taken back. NULL: no memory. */
 struct sim_own *sim_own_new(struct sim_node *n, uint64_t wall_secs, ts_t now);
 void sim_own_free(struct sim_own *o);

@@ -10,6 +10,7 @@
 #include "claim.h"
 #include "fault.h"
 #include "prng.h"
+#include "weft/err.h"
 
 #define SELF 9 /* the node that is ourselves */
 
@@ -104,6 +105,66 @@ static void test_containment(void **state)
 	claim_drop(&set, d);
 }
 
+static void range_add(uint32_t vni, const char *text)
+{
+	struct pfx p;
+
+	assert_int_equal(pfx_parse(text, &p), 0);
+	assert_int_equal(claims_range_add(&set, vni, &p), 0);
+}
+
+/* Who claims a whole range takes it from nobody who has a prefix in it, by whatever right. */
+static void test_range(void **state)
+{
+	struct claim *wide, *half, *in, *other, *same;
+
+	range_add(1, "10.64.0.0/16");
+	range_add(1, "10.32.0.0/16");
+	range_add(2, "10.96.0.0/16");
+	wide = make(1, "10.32.0.0/16", RIGHT_ORCHESTRATOR, 1, false);
+	drain();
+	assert_true(wide->wide && wide->routed && !claim_is_moot(&set, wide)); /* alone */
+	in = make(2, "10.32.7.0/24", RIGHT_CLAIM, 0, false);
+	drain();
+	assert_true(wide->conflict && !wide->routed && in->routed && claim_is_moot(&set, wide));
+	claim_lift(&set, wide); /* it died, but is known: that says nothing for it */
+	assert_true(claim_is_moot(&set, wide));
+	claim_place(&set, wide);
+	claim_lift(&set, in);
+	drain();
+	assert_true(wide->routed && !claim_is_moot(&set, wide));
+	claim_place(&set, in);
+	/* Half of it is no more than a claim; several ranges at once are. */
+	half = make(3, "10.32.0.0/17", RIGHT_CONFIG, 0, false);
+	other = make(5, "10.0.0.0/8", RIGHT_ORCHESTRATOR, 1, false);
+	drain();
+	assert_true(half->routed && !half->wide && !in->routed);
+	assert_true(other->wide && !other->routed && other->conflict);
+	/* Among those who claim it all, the usual order; in another segment it is no range. */
+	claim_drop(&set, in);
+	claim_drop(&set, half);
+	claim_drop(&set, other);
+	same = make(4, "10.32.0.0/16", RIGHT_CONFIG, 0, false);
+	drain();
+	assert_true(wide->routed && same->wide && same->conflict && !claim_is_moot(&set, same));
+	claim_drop(&set, same);
+	claim_drop(&set, wide);
+	wide = make(1, "10.96.0.0/16", RIGHT_CONFIG, 0, false);
+	drain();
+	assert_false(wide->wide);
+	claim_drop(&set, wide);
+	/* Its own narrower prefixes are no reason; an exit claims nothing. */
+	wide = make(1, "10.64.0.0/16", RIGHT_CONFIG, 0, false);
+	in = make(1, "10.64.3.0/24", RIGHT_CLAIM, 0, false);
+	other = make(2, "0.0.0.0/0", RIGHT_CONFIG, 0, true);
+	drain();
+	assert_true(!claim_is_moot(&set, wide) && wide->routed && in->routed);
+	assert_true(!other->wide && other->routed);
+	claim_drop(&set, wide);
+	claim_drop(&set, in);
+	claim_drop(&set, other);
+}
+
 static void test_exits(void **state)
 {
 	struct claim *any = make(5, "0.0.0.0/0", RIGHT_CONFIG, 0, true);
@@ -179,6 +240,15 @@ static void test_quiet(void **state)
 	claim_told(&set, a);
 }
 
+static bool takes_range(const struct claim *c)
+{
+	for (size_t i = 0; i < set.nranges; i++)
+		if (set.ranges[i].vni == c->p.vni && !c->p.exit &&
+			pfx_contains(&c->p.pfx, &set.ranges[i].pfx))
+			return true;
+	return false;
+}
+
 /* The slow model: rank all, compare each with all winners so far. */
 static int stronger(const void *pa, const void *pb)
 {
@@ -188,6 +258,8 @@ static int stronger(const void *pa, const void *pb)
 
 	if (a->p.exit != b->p.exit)
 		return a->p.exit ? 1 : -1;
+	if (takes_range(a) != takes_range(b))
+		return takes_range(a) ? 1 : -1;
 	if (a->p.right != b->p.right)
 		return a->p.right < b->p.right ? -1 : 1;
 	if (ta != tb)
@@ -258,6 +330,9 @@ static void one_random(uint64_t seed)
 	size_t n = 0;
 
 	prng_seed(&rng, seed);
+	/* Of some widths that are drawn below. */
+	for (unsigned k = 0; set.nranges == 0 && k < 4; k++)
+		range_add(1 + k % 2, k < 2 ? "10.64.0.0/10" : "fd00::/9");
 	while (n < 40) {
 		struct node_key key = {{(uint8_t)(4 + prng_below(&rng, 8))}};
 		struct gossip_prefix p = {.vni = 1 + (uint32_t)prng_below(&rng, 2)};
@@ -310,6 +385,13 @@ static void test_no_memory(void **state)
 	assert_int_equal(pfx_parse("10.0.0.0/8", &p.pfx), 0);
 	FAULT_EACH(n)
 	{
+		size_t had = set.nranges;
+		int e = claims_range_add(&set, 1, &p.pfx);
+
+		assert_int_equal(e, set.nranges == had ? ERR_NOMEM : 0);
+	}
+	FAULT_EACH(n)
+	{
 		struct claim *c = claim_new(&set, &key, false, &p);
 
 		if (!c) {
@@ -328,6 +410,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(test_order),
 		CASE(test_containment),
+		CASE(test_range),
 		CASE(test_exits),
 		CASE(test_own),
 		CASE(test_repeated),

@@ -1,4 +1,5 @@
-/* One gossip core and what a linked peer can send it; want of memory at every step. */
+/* One gossip core and what a linked peer can send it; want of memory at every step.
+ * wrap: record_verify */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,9 +17,19 @@
 #include "gossip_wire.h"
 #include "record.h"
 
+int __real_record_verify(const struct record *r);
+int __wrap_record_verify(const struct record *r);
+
+static unsigned verified; /* signatures */
 static struct identity us, peer, other;
 static const struct cluster_id cluster = {"our cluster's id"}, foreign = {"another cluster."};
 static ts_t now = {1000000000};
+
+int __wrap_record_verify(const struct record *r)
+{
+	verified++;
+	return __real_record_verify(r);
+}
 
 static struct gossip *core(void)
 {
@@ -625,15 +636,19 @@ static void test_news_allowance(void **state)
 	gossip_free(g);
 }
 
+#define FORGED_AT_MOST 16 /* looks at signatures of one that forges */
+
 /* What a peer forges in another's name takes nothing from that one's allowance; and after some of it
  * nothing from that run of the peer is looked at. */
 static void test_forger(void **state)
 {
 	struct gossip *g = linked();
 	uint8_t body[RECORD_BODY_MAX];
+	unsigned before;
 
 	assert_int_equal(recv_node(g, &peer, "peer", 1, 1), 0);
 	assert_int_equal(recv_node(g, &other, "other", 1, 1), 0);
+	before = verified;
 	for (uint64_t seq = 2; seq < 1000; seq++) {
 		struct record r = node_record("other", 1, seq, body);
 		struct msg m = {.len = 0};
@@ -643,6 +658,7 @@ static void test_forger(void **state)
 		assert_int_equal(gossip_recv(g, &peer.pub, m.b, m.len, now), ERR_AUTH);
 	}
 	assert_int_equal(stats(g).rx_forged, 998);
+	assert_in_range(verified - before, 1, FORGED_AT_MOST);
 	assert_int_equal(stats(g).rx_limited, 0);
 	assert_int_equal(recv_node(g, &other, "other", 1, 1000), ERR_AUTH); /* the peer forged */
 	assert_int_equal(gossip_link_up(g, &other.pub, NULL, now), 0);
@@ -663,6 +679,79 @@ static void test_forger(void **state)
 		assert_int_equal(gossip_recv(g, &other.pub, m.b, m.len, now), 0);
 	}
 	assert_int_equal(recv_node(g, &peer, "peer", 2, 2), 0);
+	gossip_free(g);
+}
+
+/* The same by copies of what is known, with one bit changed, and in our own name: neither costs more looks
+ * at signatures than other forgeries. */
+static void test_forger_of_copies(void **state)
+{
+	const struct identity *of[] = {&other, &us};
+
+	for (unsigned k = 0; k < 2; k++) {
+		struct gossip *g = linked();
+		uint8_t body[RECORD_BODY_MAX];
+		struct record r = node_record("other", k ? 9 : 1, 1, body);
+		unsigned before, refused = 0;
+		struct msg m = {.len = 0};
+
+		assert_int_equal(recv_node(g, &peer, "peer", 1, 1), 0);
+		assert_int_equal(recv_node(g, &other, "other", 1, 1), 0);
+		add(&m, of[k], &r);
+		before = verified;
+		for (unsigned bit = 0; bit < 8 * 64; bit++) {
+			uint8_t *at = &m.b[m.len - 1 - bit / 8];
+
+			*at ^= (uint8_t)(1u << bit % 8);
+			refused += gossip_recv(g, &peer.pub, m.b, m.len, now) == ERR_AUTH;
+			*at ^= (uint8_t)(1u << bit % 8);
+			drain(g, GOSSIP_NONE);
+		}
+		assert_in_range(verified - before, 1, FORGED_AT_MOST);
+		assert_int_equal(stats(g).rx_forged, refused);
+		assert_in_range(
+			refused, 100, 512); /* of a copy, about half is older by its digest */
+		assert_int_equal(stats(g).equivocations, 0);
+		gossip_free(g);
+	}
+}
+
+/* Who says two things under one version is found out, and who repeats that, or what a clone of ours says,
+ * costs a look a second. */
+static void test_repeated_lies(void **state)
+{
+	struct gossip *g = linked();
+	uint8_t body[2][RECORD_BODY_MAX];
+	struct record a = node_record("one", 1, 5, body[0]), b = node_record("two", 1, 5, body[1]);
+	struct record ours = node_record("us", 9, 1, body[0]);
+	struct msg m[3] = {{.len = 0}};
+	struct gossip_act act;
+	unsigned before;
+
+	assert_int_equal(recv_node(g, &peer, "peer", 1, 1), 0);
+	add(&m[0], &other, &a);
+	add(&m[1], &other, &b);
+	ours = node_record("us", 9, 1, body[0]);
+	add(&m[2], &us, &ours);
+	before = verified;
+	for (unsigned i = 0; i < 200; i++) {
+		(void)gossip_recv(g, &peer.pub, m[i % 2].b, m[i % 2].len, now);
+		drain(g, GOSSIP_NONE);
+	}
+	assert_in_range(stats(g).equivocations, 1, 2);
+	assert_in_range(verified - before, 2, 4);
+	now = ts_add(now, DUR_SEC(2));
+	for (unsigned i = 0; i < 2; i++)
+		(void)gossip_recv(g, &peer.pub, m[i].b, m[i].len, now);
+	assert_in_range(stats(g).equivocations, 2, 3); /* again, since it goes on */
+	before = verified;
+	for (unsigned i = 0; i < 200; i++)
+		(void)gossip_recv(g, &peer.pub, m[2].b, m[2].len, now);
+	assert_int_equal(verified - before, 1);
+	while (gossip_next(g, &act) && act.type != GOSSIP_EPOCH)
+		;
+	assert_int_equal(act.type, GOSSIP_EPOCH);
+	assert_int_equal(act.epoch, 10);
 	gossip_free(g);
 }
 
@@ -841,6 +930,8 @@ int main(void)
 		cmocka_unit_test(test_pacing),
 		cmocka_unit_test(test_news_allowance),
 		cmocka_unit_test(test_forger),
+		cmocka_unit_test(test_forger_of_copies),
+		cmocka_unit_test(test_repeated_lies),
 		cmocka_unit_test(test_offer),
 		cmocka_unit_test(test_bit_flips),
 		cmocka_unit_test(test_no_memory),

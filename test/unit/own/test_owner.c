@@ -111,6 +111,39 @@ static void last_block_is_found(void **state)
 	}
 }
 
+/* A whole range that another node claims without force takes no room: neither from whom it was not free
+ * before, nor while that one's lease runs. */
+static void moot_takes_no_room(void **state)
+{
+	static const enum owner_node_state states[] = {OWNER_ALIVE, OWNER_DEAD, OWNER_LEFT};
+	struct owner_prefix p = {.vni = 1, .right = OWNER_BY_ORCHESTRATOR, .since_secs = 1};
+
+	(void)state;
+	p.pfx = pfx_of("10.0.0.0/24");
+	for (unsigned i = 0; i < 3; i++) {
+		struct owner *o = core_new("10.0.0.0/24", 26, false);
+		struct node_key k = {{1}};
+		ts_t now = at_ms(0);
+		struct pfx got;
+
+		set_node(o, 7, OWNER_ALIVE, "10.0.0.64/26", now);
+		p.moot = false;
+		assert_int_equal(owner_node_set(o, &k, states[i], &p, 1, now), 0);
+		settle(o, &now);
+		assert_int_equal(used_by(o, &got), 0);
+		p.moot = true; /* since another has a part of it */
+		assert_int_equal(owner_node_set(o, &k, states[i], &p, 1, now), 0);
+		settle(o, &now);
+		assert_int_equal(used_by(o, &got), 1);
+		assert_int_equal(got.len, 26);
+		/* It goes down with the rest of its claim: no block is given up for it. */
+		assert_int_equal(owner_node_set(o, &k, OWNER_DEAD, &p, 1, now), 0);
+		settle(o, &now);
+		assert_int_equal(used_by(o, &got), 1);
+		owner_free(o);
+	}
+}
+
 /* Random prefixes against a slow model that asks each block. */
 static void choice_against_model(void **state)
 {
@@ -449,6 +482,7 @@ int main(void)
 		cmocka_unit_test(mass_death_pauses),
 		cmocka_unit_test(lease_begins_once),
 		cmocka_unit_test(last_block_is_found),
+		cmocka_unit_test(moot_takes_no_room),
 		cmocka_unit_test(choice_against_model),
 		cmocka_unit_test(unclaimed_first),
 		cmocka_unit_test(host_cant_use_it),
