@@ -165,13 +165,16 @@ bool life_gone(const struct node *m, ts_t now)
 	return ts_due(ts_add(m->gone_since, GONE_AFTER), now);
 }
 
-/* Are so many missing that it is rather us who are away? */
+/* Are so many missing that it is rather us who are away? Where hosts come and go for good without a word, those
+ * that are gone would be kept for ever: at most until the table is three quarters full. */
 static bool cut_off(const struct gossip *g)
 {
 	const void *key;
 	void *value;
 	size_t it = 0, gone = 0, known = 0;
 
+	if (map_count(g->nodes) > LIM_NODES / 4 * 3)
+		return false;
 	while (map_next(g->nodes, &it, &key, &value)) {
 		const struct node *m = value;
 

@@ -755,6 +755,42 @@ static void test_repeated_lies(void **state)
 	gossip_free(g);
 }
 
+/* Of many nodes that came and went without a word, none is dropped while it may be us who are away; but they
+ * don't fill the table for ever. */
+static void test_come_and_gone(void **state)
+{
+	const unsigned counts[] = {200, LIM_NODES / 4 * 3};
+	const dur_t longer_than_kept = DUR_SEC(49 * 3600), turn = DUR_SEC(600);
+
+	for (unsigned k = 0; k < 2; k++) {
+		struct gossip *g = linked();
+		ts_t began = now;
+
+		assert_int_equal(recv_node(g, &peer, "peer", 1, 1), 0);
+		for (unsigned i = 0; i < counts[k]; i++) {
+			uint8_t seed[32] = {1, (uint8_t)(i >> 8), (uint8_t)i};
+			struct identity id;
+			char name[32];
+
+			identity_from_seed(seed, &id);
+			snprintf(name, sizeof(name), "gone-%u", i);
+			(void)recv_node(g, &id, name, 1, 1);
+			drain(g, GOSSIP_NONE);
+		}
+		assert_int_equal(stats(g).nodes, counts[k] + 1);
+		while (ts_sub(now, began).ns < longer_than_kept.ns) {
+			now = ts_add(now, turn);
+			gossip_tick(g, now);
+			drain(g, GOSSIP_NONE);
+		}
+		if (k == 0)
+			assert_int_equal(stats(g).nodes, counts[k] + 1);
+		else
+			assert_in_range(stats(g).nodes, 1, LIM_NODES / 4 * 3);
+		gossip_free(g);
+	}
+}
+
 /* What is offered is asked for once, and comes. */
 static void test_offer(void **state)
 {
@@ -932,6 +968,7 @@ int main(void)
 		cmocka_unit_test(test_forger),
 		cmocka_unit_test(test_forger_of_copies),
 		cmocka_unit_test(test_repeated_lies),
+		cmocka_unit_test(test_come_and_gone),
 		cmocka_unit_test(test_offer),
 		cmocka_unit_test(test_bit_flips),
 		cmocka_unit_test(test_no_memory),
