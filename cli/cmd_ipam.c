@@ -39,6 +39,7 @@ static const struct {
 	{"in_use", "in use", OUT_GOOD},
 	{"waiting", "waiting", OUT_WARN},
 	{"lost", "lost", OUT_BAD},
+	{"refused", "refused", OUT_BAD},
 	{"leased", "leased", OUT_WARN},
 	{"expired", "expired", OUT_DIM},
 };
@@ -59,6 +60,9 @@ static void notes(struct out *o, const msgpack_object *p, const char *state, boo
 			out_duration(left, unit));
 	else if (strcmp(state, "lost") == 0)
 		out_cell(o, OUT_PLAIN, "%s%s", to[0] ? "to " : "to a stronger claim", to);
+	else if (strcmp(state, "refused") == 0)
+		out_cell(o, OUT_PLAIN, "can't be used here (weft status tells why); again in %s",
+			out_duration(left, unit));
 	else if (device[0])
 		out_cell(o, OUT_PLAIN, "on %s", device);
 	else

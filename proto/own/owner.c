@@ -32,6 +32,7 @@
 #include "weft/err.h"
 #include "weft/wire.h"
 
+#define USE_AGAIN    DUR_SEC(10) /* an orchestrator's prefix that this host could not use */
 #define AGAIN_MS_MAX 200 /* after an objection, so that two losers don't choose at one instant */
 
 void owner_tune_default(struct owner_tune *t)
@@ -132,6 +133,8 @@ void owner_own_drop(struct owner *o, struct own *c)
 	assert(!c->doomed && o->nown > 0);
 	o->nown--;
 	o->publish = o->save = o->changed = true;
+	if (o->tried == c)
+		o->tried = NULL;
 	c->doomed = true;
 	if (c->used_told)
 		return;
@@ -348,7 +351,7 @@ int owner_objection(
 	if (c->is.p.right == OWNER_BY_CLAIM) {
 		o->stats.objections++;
 		owner_drop_claim(o, c, now);
-	} else if (by || c->is.state != OWNER_LOST) {
+	} else if (c->is.state != OWNER_REFUSED && (by || c->is.state != OWNER_LOST)) {
 		c->is.state = OWNER_LOST;
 		c->is.by = by ? *by : (struct node_key){.b = {0}};
 		o->changed = true;
@@ -371,12 +374,30 @@ int owner_undisputed(struct owner *o, uint32_t vni, const struct pfx *p, ts_t no
 	return 0;
 }
 
+/* One of the orchestrator's stays ours, since nobody else gets it; but who routes to us must find us. */
+static void set_aside(struct owner *o, struct own *c, ts_t now)
+{
+	if (o->tried == c)
+		o->tried = NULL;
+	else
+		o->publish = true;
+	c->is.state = OWNER_REFUSED;
+	c->is.usable_at = ts_add(now, USE_AGAIN);
+	o->changed = true;
+}
+
 int owner_refuse(struct owner *o, uint32_t vni, const struct pfx *p, ts_t now)
 {
 	struct own *c = own_find(o, vni, p);
 
-	if (!c || c->is.p.right != OWNER_BY_CLAIM)
+	if (!c || c->is.p.right == OWNER_BY_CONFIG)
 		return ERR_NOT_FOUND;
+	if (c->is.p.right == OWNER_BY_ORCHESTRATOR) {
+		if (c->is.state != OWNER_REFUSED)
+			set_aside(o, c, now);
+		owner_arm(o);
+		return 0;
+	}
 	o->avoid[o->avoid_next] = (struct range){vni, *p};
 	o->avoid_next = (o->avoid_next + 1) % LIM_OWN_AVOID;
 	if (o->navoid < LIM_OWN_AVOID)
@@ -524,11 +545,17 @@ void owner_tick(struct owner *o, ts_t now)
 	{
 		struct own *c = list_entry(l, struct own, in_own);
 
-		if (c->doomed || c->is.state != OWNER_WAITING || !ts_due(c->is.usable_at, now))
+		if (c->doomed || !ts_due(c->is.usable_at, now))
 			continue;
-		c->is.state = OWNER_IN_USE;
 		c->is.usable_at = TS_NEVER;
-		o->changed = o->save = true;
+		o->changed = true;
+		if (c->is.state == OWNER_REFUSED) {
+			c->again = true;
+			continue;
+		}
+		assert(c->is.state == OWNER_WAITING);
+		c->is.state = OWNER_IN_USE;
+		o->save = true;
 	}
 	if (ts_due(o->save_at, now)) {
 		o->save |= owner_keeps(o);
@@ -554,7 +581,7 @@ void owner_arm(struct owner *o)
 	{
 		const struct own *c = list_entry(l, struct own, in_own);
 
-		if (!c->doomed && c->is.state == OWNER_WAITING)
+		if (!c->doomed)
 			d = ts_min(d, c->is.usable_at);
 	}
 	o->deadline = d;
@@ -575,11 +602,16 @@ static bool next_service(struct owner *o, bool use, struct owner_act *out)
 	list_each(&o->own, l, t)
 	{
 		struct own *c = list_entry(l, struct own, in_own);
-		bool wanted = !c->doomed && c->is.state == OWNER_IN_USE;
+		bool wanted = !c->doomed && (c->is.state == OWNER_IN_USE || c->again);
 
 		if (wanted == c->used_told || wanted != use)
 			continue;
 		c->used_told = wanted;
+		if (c->again) {
+			c->again = false;
+			c->is.state = OWNER_IN_USE;
+			o->tried = c;
+		}
 		out->type = use ? OWNER_USE : OWNER_UNUSE;
 		out->own = c->is;
 		if (c->doomed) {
@@ -631,6 +663,10 @@ static bool next_exhausted(struct owner *o, struct owner_act *out)
 bool owner_next(struct owner *o, struct owner_act *out)
 {
 	memset(out, 0, sizeof(*out));
+	if (o->tried) {
+		o->tried = NULL;
+		o->publish = true;
+	}
 	if (o->changed && next_service(o, false, out))
 		return true;
 	if (o->save) {
@@ -669,8 +705,10 @@ static const struct own *own_at(const struct owner *o, size_t *it)
 
 bool owner_published(const struct owner *o, size_t *it, struct owner_prefix *out)
 {
-	const struct own *c = own_at(o, it);
+	const struct own *c;
 
+	while ((c = own_at(o, it)) != NULL && c->is.state == OWNER_REFUSED)
+		;
 	if (c)
 		*out = c->is.p;
 	return c != NULL;
@@ -717,6 +755,7 @@ void owner_stats(const struct owner *o, struct owner_stats *out)
 
 		out->waiting += !c->doomed && c->is.state == OWNER_WAITING;
 		out->lost += !c->doomed && c->is.state == OWNER_LOST;
+		out->unusable += !c->doomed && c->is.state == OWNER_REFUSED;
 	}
 	for (size_t i = 0; i < o->nwants; i++)
 		out->exhausted += o->wants[i].exhausted;

@@ -77,8 +77,9 @@ int owner_want_more(struct owner *o, uint32_t vni, enum ip_family family, ts_t n
  * its index); ERR_FULL (LIM_PREFIXES_PER_NODE); ERR_NOMEM: unchanged. */
 int owner_orchestrator_set(
 	struct owner *o, const struct owner_prefix *v, size_t n, size_t *bad, ts_t now);
-/* This host can't use an own block (something else has its addresses): choose another, and never
- * that one. Only claims: ERR_NOT_FOUND otherwise. */
+/* This host can't use an own prefix (something else has its addresses). Of a claim another block is chosen,
+ * and never that one. One of the orchestrator's is not published while it is so; OWNER_USE is told again after
+ * 10 s, and if that isn't refused it is published. ERR_NOT_FOUND: neither of the two. */
 int owner_refuse(struct owner *o, uint32_t vni, const struct pfx *p, ts_t now);
 
 /* --- what the mesh says --- */
@@ -101,8 +102,11 @@ enum owner_node_state {
  * LIM_PREFIXES_PER_NODE), ERR_RANGE (our own key), ERR_NOMEM: unchanged. */
 int owner_node_set(struct owner *o, const struct node_key *key, enum owner_node_state state,
 	const struct owner_prefix *v, size_t n, ts_t now);
-/* Its records are gone, or it was forgotten (a command, or the orchestrator's deletion): its lease
- * ends at once. Our own key: others were told to forget us, so what we claim counts as claimed now.
+/* The orchestrator says that a node was deleted (@deleted): its lease ends at once, or as soon as it goes; once,
+ * so that one which comes back after that is a node like others. Or that it exists after all: not so any
+ * more; what has ended stays so. ERR_NOT_FOUND: nobody, harmless. */
+int owner_deleted(struct owner *o, const struct node_key *key, bool deleted, ts_t now);
+/* Its records are gone, or it was forgotten: its lease ends at once. Our own key: others were told to forget us, so what we claim counts as claimed now.
  * ERR_NOT_FOUND: nobody, harmless. */
 int owner_forgotten(struct owner *o, const struct node_key *key, ts_t now);
 
@@ -120,10 +124,10 @@ enum owner_act_type {
 /* An own prefix, for the driver and for status. */
 struct owner_own {
 	struct owner_prefix p;
-	enum { OWNER_WAITING, OWNER_IN_USE, OWNER_LOST } state;
+	enum { OWNER_WAITING, OWNER_IN_USE, OWNER_LOST, OWNER_REFUSED } state;
 	uint16_t tag;       /* of the want; claims only */
 	bool extra;         /* taken by owner_want_more */
-	ts_t usable_at;     /* of a waiting one */
+	ts_t usable_at;     /* of a waiting one; of a refused one: when it is tried again */
 	struct node_key by; /* to whom it is lost */
 };
 struct owner_act {
@@ -171,7 +175,7 @@ bool owner_want_next(const struct owner *o, size_t *it, struct owner_want_info *
 struct owner_node_info {
 	struct node_key key;
 	enum owner_node_state state;
-	bool ended;                          /* its lease ran out */
+	bool ended;                          /* its lease ran out, or was ended */
 	dur_t lease_left;                    /* if neither alive nor ended */
 	const struct owner_prefix *prefixes; /* borrowed until the next change */
 	size_t nprefixes;
@@ -191,9 +195,10 @@ int owner_range_at(const struct owner *o, size_t i, struct owner_range_info *out
 struct owner_stats {
 	uint64_t claims;                      /* blocks chosen since the start */
 	uint64_t objections;                  /* claims given up because another's was stronger */
-	uint64_t refused;                     /* blocks that this host could not use */
+	uint64_t refused;                     /* claimed blocks that this host could not use */
 	uint64_t leases_ended;                /* that ran out */
 	size_t own, waiting, lost, exhausted; /* now; exhausted: wants that no range has room for */
+	size_t unusable;                      /* now: of the orchestrator's, refused by this host */
 	size_t members, missing;              /* that count for the pause; this node included */
 	size_t leases;                        /* that run */
 	bool paused;                          /* leases stand still */

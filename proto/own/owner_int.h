@@ -26,6 +26,7 @@ struct own {
 	struct list in_own;
 	struct owner_own is;
 	bool used_told; /* OWNER_USE was told last */
+	bool again;     /* refused, and to be tried again now */
 	bool doomed;    /* ours no more: to be freed when OWNER_UNUSE was told */
 };
 
@@ -34,6 +35,7 @@ struct node {
 	struct node_key key;
 	enum owner_node_state state;
 	bool ended, end_told;
+	bool deleted;           /* lives, and its lease ends when it goes the next time */
 	struct tq_node lease;   /* in the time of the lease clock */
 	struct owner_prefix *v; /* owned */
 	size_t n;
@@ -74,6 +76,8 @@ struct owner {
 	bool ready;    /* that time has come */
 	ts_t save_at;
 	bool save, publish, changed;
+	struct own *
+		tried; /* was refused before; to be published if OWNER_USE, just told, isn't refused */
 	size_t ends; /* nodes with an OWNER_LEASE_END to tell */
 	ts_t deadline;
 	struct owner_stats stats;

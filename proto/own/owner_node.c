@@ -4,7 +4,8 @@
  * are missing: then it is more likely that we are cut off than that they all died. So pausing and going
  * on cost nothing, however many leases run.
  *
- * Members are this node and all that did not leave and whose lease has not ended. Leases are not kept on
+ * Members are this node and all that did not leave and whose lease has not ended. That of a node which the
+ * orchestrator deleted ends as soon as the node goes: nobody waits for it, so it isn't missing. Leases are not kept on
  * the disk: after a restart they begin again, on the safe side. */
 #include "owner.h"
 
@@ -71,6 +72,15 @@ static void judge(struct owner *o, ts_t now)
 	}
 }
 
+static void lease_end(struct owner *o, struct node *n)
+{
+	count(o, n, -1);
+	n->ended = true;
+	n->end_told = false;
+	o->ends++;
+	count(o, n, 1);
+}
+
 ts_t owner_lease_deadline(const struct owner *o)
 {
 	ts_t first = tq_deadline(&o->leases);
@@ -89,11 +99,7 @@ void owner_lease_tick(struct owner *o, ts_t now)
 	while ((t = tq_pop(&o->leases, o->lease_clock)) != NULL) {
 		struct node *n = tq_entry(t, struct node, lease);
 
-		count(o, n, -1);
-		n->ended = true;
-		n->end_told = false;
-		o->ends++;
-		count(o, n, 1);
+		lease_end(o, n);
 		o->stats.leases_ended++;
 		judge(o, now);
 		owner_room(o, now);
@@ -173,6 +179,10 @@ static void node_state(struct owner *o, struct node *n, enum owner_node_state st
 	}
 	n->state = state;
 	count(o, n, 1);
+	if (state != OWNER_ALIVE && n->deleted) {
+		n->deleted = false; /* once: it may be back for good */
+		lease_end(o, n);
+	}
 }
 
 /* A block that we wait to use turns out to be another's, who is not there to object. */
@@ -225,7 +235,7 @@ int owner_node_set(struct owner *o, const struct node_key *key, enum owner_node_
 			goto fail;
 	}
 	/* What can fail goes before what can't be taken back. */
-	if (state != OWNER_ALIVE && (fresh || node->state == OWNER_ALIVE)) {
+	if (state != OWNER_ALIVE && (fresh || (node->state == OWNER_ALIVE && !node->deleted))) {
 		err = tq_set(&o->leases, &node->lease, ts_add(o->lease_clock, o->tune.lease));
 		if (err) {
 			if (fresh)
@@ -243,7 +253,7 @@ int owner_node_set(struct owner *o, const struct node_key *key, enum owner_node_
 	judge(o, now);
 	give_way(o, node, now);
 	news(o, state == OWNER_ALIVE, now);
-	if (changed && !fresh)
+	if ((changed && !fresh) || node->ended)
 		owner_room(o, now);
 	owner_arm(o);
 	return 0;
@@ -268,6 +278,25 @@ int owner_forgotten(struct owner *o, const struct node_key *key, ts_t now)
 	judge(o, now);
 	owner_room(o, now);
 	owner_arm(o);
+	return 0;
+}
+
+int owner_deleted(struct owner *o, const struct node_key *key, bool deleted, ts_t now)
+{
+	struct node *n = map_get(o->nodes, key);
+
+	owner_lease_clock(o, now);
+	if (!n)
+		return ERR_NOT_FOUND;
+	if (n->state == OWNER_ALIVE) {
+		n->deleted = deleted;
+	} else if (deleted && !n->ended) {
+		tq_cancel(&o->leases, &n->lease);
+		lease_end(o, n);
+		judge(o, now);
+		owner_room(o, now);
+		owner_arm(o);
+	}
 	return 0;
 }
 

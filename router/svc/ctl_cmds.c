@@ -156,6 +156,7 @@ static const struct {
 	{"prefix-set", ctl_own_set},
 	{"prefix-more", ctl_own_more},
 	{"node-deleted", ctl_own_deleted},
+	{"node-added", ctl_own_added},
 	{"status bgp", ctl_bgp_status},
 	{"status bgp routes", ctl_bgp_routes},
 	{"status bgp policy", ctl_bgp_policy},

@@ -1,5 +1,5 @@
-/* ctl_own.c - `weft status ipam`, what an orchestrator asks (prefix-set, prefix-more, node-deleted), and
- * the metrics of ownership; shapes in docs/json.md.
+/* ctl_own.c - `weft status ipam`, what an orchestrator asks (prefix-set, prefix-more, node-deleted,
+ * node-added), and the metrics of ownership; shapes in docs/json.md.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -73,8 +73,10 @@ static void prefix_head(struct ctl_w *w, const struct owner_prefix *p, const cha
 
 static void own_prefixes(struct daemon *d, struct ctl_w *w)
 {
-	static const char *const states[] = {
-		[OWNER_WAITING] = "waiting", [OWNER_IN_USE] = "in_use", [OWNER_LOST] = "lost"};
+	static const char *const states[] = {[OWNER_WAITING] = "waiting",
+		[OWNER_IN_USE] = "in_use",
+		[OWNER_LOST] = "lost",
+		[OWNER_REFUSED] = "refused"};
 	struct ipam *m = pods_read(d);
 	char name[NODE_NAME_MAX + 1];
 	struct owner_own own;
@@ -322,20 +324,32 @@ void ctl_own_more(struct daemon *d, const struct ctl_request *rq, struct ctl_ans
 			a, "", "this node has claimed as many more as it may (%d)", LIM_OWN_EXTRA);
 }
 
-void ctl_own_deleted(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a)
+static void node_is(
+	struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a, bool deleted)
 {
 	const char *node = ctl_request_arg(rq, "node");
 
 	if (!node || !*node) {
-		ctl_refuse(a, "", "node-deleted needs the name of a node");
+		ctl_refuse(a, "", "%s needs the name of a node", rq->cmd);
 		return;
 	}
-	if (own_svc_deleted(d, node) == 0) {
+	if (own_svc_deleted(d, node, deleted) == 0) {
 		message(a, "no such node is known");
 		return;
 	}
 	mesh_drain(d);
-	message(a, "its lease ends as soon as it is down");
+	message(a, deleted ? "its lease ends as soon as it is down"
+			   : "its lease begins when it is down, as other nodes' do");
+}
+
+void ctl_own_deleted(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a)
+{
+	node_is(d, rq, a, true);
+}
+
+void ctl_own_added(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a)
+{
+	node_is(d, rq, a, false);
 }
 
 /* --- metrics --- */
@@ -362,6 +376,8 @@ void metrics_own(struct daemon *d, struct http_reply *r)
 	value(r, "weft_prefixes_own", "gauge", "Prefixes of this node.", st.own);
 	value(r, "weft_prefixes_own_lost", "gauge",
 		"Of those, lost to another node's stronger claim.", st.lost);
+	value(r, "weft_prefixes_own_refused", "gauge",
+		"Of those, from the orchestrator, and this host can't use them now.", st.unusable);
 	value(r, "weft_claims_total", "counter", "Blocks chosen from the ranges.", st.claims);
 	value(r, "weft_claim_objections_total", "counter",
 		"Blocks given up for another node's stronger claim.", st.objections);

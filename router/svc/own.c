@@ -150,6 +150,13 @@ static const char *right_words(uint8_t right)
 	return right == OWNER_BY_CLAIM ? "claimed" : "from the orchestrator";
 }
 
+/* What becomes of a prefix that this host can't use. */
+static const char *then_words(uint8_t right)
+{
+	return right == OWNER_BY_CLAIM ? "another is claimed"
+				       : "nobody routes to it until it can; tried each 10 s";
+}
+
 static void on_use(struct daemon *d, const struct owner_act *a)
 {
 	const struct owner_own *own = &a->own;
@@ -163,14 +170,15 @@ static void on_use(struct daemon *d, const struct owner_act *a)
 		memcpy(p.device, d->own->wants[own->tag]->device, sizeof(p.device));
 	pfx_fmt(&p.pfx, text);
 	if (segment_prefix_overlaps(d, own->p.vni, &p, why, sizeof(why))) {
-		daemon_warn(d, "prefix %s can't be used here: it overlaps %s%s", text, why,
-			own->p.right == OWNER_BY_CLAIM ? "; another is claimed" : "");
+		daemon_warn(d, "prefix %s can't be used here: it overlaps %s; %s", text, why,
+			then_words(own->p.right));
 		(void)owner_refuse(d->own->owner, own->p.vni, &p.pfx, loop_now());
 		return;
 	}
 	e = segment_prefix_add(d, own->p.vni, &p);
 	if (e) {
-		daemon_warn(d, "prefix %s can't be put in service: %s", text, err_str(e));
+		daemon_warn(d, "prefix %s can't be put in service: %s; %s", text, err_str(e),
+			then_words(own->p.right));
 		(void)owner_refuse(d->own->owner, own->p.vni, &p.pfx, loop_now());
 		return;
 	}
@@ -231,14 +239,6 @@ static void (*const handlers[])(struct daemon *d, const struct owner_act *a) = {
 
 /* --- what the mesh says --- */
 
-static bool was_deleted(struct own_svc *s, const struct node_key *k)
-{
-	for (size_t i = 0; i < s->ndeleted; i++)
-		if (node_key_eq(&s->deleted[i], k))
-			return true;
-	return false;
-}
-
 static void look_at(struct daemon *d, const struct gossip_node_info *n)
 {
 	struct own_svc *s = d->own;
@@ -255,9 +255,6 @@ static void look_at(struct daemon *d, const struct gossip_node_info *n)
 				.since_secs = n->prefixes[i].claimed_at_secs,
 				.moot = n->prefixes[i].moot,
 			};
-	/* Down, and deleted before: nobody waits for it. */
-	if (state != OWNER_ALIVE && was_deleted(s, &n->key))
-		count = 0;
 	e = owner_node_set(s->owner, &n->key, state, s->rows, count, loop_now());
 	if (e)
 		daemon_warn(d, "no room to keep what a node owns: %s", err_str(e));
@@ -375,25 +372,17 @@ bool own_svc_conflict(struct daemon *d, const struct gossip_act *a)
 	return true;
 }
 
-size_t own_svc_deleted(struct daemon *d, const char *name)
+size_t own_svc_deleted(struct daemon *d, const char *name, bool deleted)
 {
-	struct own_svc *s = d->own;
 	struct gossip_node_info n;
 	size_t it = 0, found = 0;
 
 	while (gossip_node_next(d->gossip, &it, &n)) {
 		if (n.self || strcmp(n.name, name) != 0)
 			continue;
-		found++;
-		if (was_deleted(s, &n.key))
-			continue;
-		s->deleted[s->deleted_next] = n.key;
-		s->deleted_next = (s->deleted_next + 1) % OWN_DELETED_MAX;
-		if (s->ndeleted < OWN_DELETED_MAX)
-			s->ndeleted++;
+		look_at(d, &n); /* the core may not have heard of it yet */
+		found += owner_deleted(d->own->owner, &n.key, deleted, loop_now()) == 0;
 	}
-	s->dirty = true;
-	s->looked = TS_ZERO;
 	return found;
 }
 

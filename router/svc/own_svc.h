@@ -5,8 +5,6 @@
 #include "daemon_int.h"
 #include "owner.h"
 
-#define OWN_DELETED_MAX 64 /* nodes that the orchestrator deleted and that are still up */
-
 struct own_svc {
 	struct owner *owner;
 	const struct conf_prefix *wants[LIM_OWN_WANTS]; /* by tag */
@@ -17,8 +15,6 @@ struct own_svc {
 	ts_t looked;
 	bool dirty;    /* membership changed since it was looked at */
 	uint64_t news; /* what the store had taken in when it was looked at */
-	struct node_key deleted[OWN_DELETED_MAX]; /* a ring */
-	size_t ndeleted, deleted_next;
 	struct owner_prefix rows[LIM_PREFIXES_PER_NODE]; /* working space */
 };
 
@@ -51,12 +47,13 @@ void ctl_own_status(struct daemon *d, const struct ctl_request *rq, struct ctl_a
 void ctl_own_set(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);
 void ctl_own_more(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);
 void ctl_own_deleted(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);
+void ctl_own_added(struct daemon *d, const struct ctl_request *rq, struct ctl_answer *a);
 
 void metrics_own(struct daemon *d, struct http_reply *r);
 
-/* The orchestrator deleted the node @name: its lease ends, at once or when it is down. Returns how many
- * nodes bear that name. */
-size_t own_svc_deleted(struct daemon *d, const char *name);
+/* The orchestrator deleted the node @name: its lease ends, at once or when it is down; or (@deleted false) has
+ * such a node again: not so any more. Returns how many nodes bear that name. */
+size_t own_svc_deleted(struct daemon *d, const char *name, bool deleted);
 
 /* state.c: the file of claims. own_svc_saved is called when it is on the disk, or can't be. */
 int state_save_claims(struct daemon *d, const uint8_t *buf, size_t len);

@@ -64,7 +64,7 @@ VALUES = {  # what a field may say
     'kind': {'peer', 'local', 'exit', 'unreachable', 'refused'},
     'direction': {'->', '<-'},
     'state': {'established', 'known', 'dialling', 'waiting', 'resolving', 'failed', 'self',
-              'in_use', 'lost', 'leased', 'expired', 'exhausted'},
+              'in_use', 'lost', 'refused', 'leased', 'expired', 'exhausted'},
     'link': {'neighbour', 'demand', 'idle', ''},
     'use': {'neighbour', 'demand', 'idle', ''},
     'right': {'orchestrator', 'configuration', 'claim', 'other'},

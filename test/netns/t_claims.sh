@@ -93,6 +93,23 @@ freed() { ipam "$1" "d['ranges'][0]['owned'] == 2 and d['ranges'][0]['leased'] =
 wait_for "the block to be free" freed h1
 wait_for "h2 to hear that it was forgotten" freed h2
 
+step "a node that the orchestrator deleted loses its lease with its next outage; not if it is there after all"
+back() { claim_start 2; wait_for "h2 to use its blocks" has_own h2; wait_for "h1 to know it" state_of h1 "$was4" in_use; }
+was4=$(own h2 4)
+ctl_request h1 node-deleted node h2 >/dev/null
+state_of h1 "$was4" in_use || fail "a living node lost its block"
+weftd_stop h2
+wait_for "h2's lease to end" state_of h1 "$was4" expired
+ipam h1 "d['leases']['missing'] == 0 and d['leases']['running'] == 0" || fail "a deleted node is waited for"
+back
+ctl_request h1 node-deleted node h2 >/dev/null
+ctl_request h1 node-added node h2 >/dev/null
+weftd_stop h2
+wait_for "h2's block to be leased, since it is no deleted node" state_of h1 "$was4" leased
+ctl_request h1 node-deleted node h2 >/dev/null
+state_of h1 "$was4" expired || fail "the lease of a node that is down did not end at once"
+back
+
 step "an orchestrator's list comes, stays over a restart, and goes"
 ctl_request h1 prefix-set prefixes 10.32.250.0/24,10.32.251.0/24 >/dev/null || fail "prefix-set was refused"
 wait_for "h2 to hear of it" state_of h2 10.32.250.0/24 in_use
@@ -103,6 +120,21 @@ not ctl_request h1 prefix-set prefixes 172.31.0.0/24 >/dev/null || fail "a prefi
 ctl_request h1 prefix-set prefixes 10.32.251.0/24 >/dev/null
 gone() { not state_of h2 10.32.250.0/24 in_use; }
 wait_for "the other to go" gone
+
+step "one of its prefixes whose addresses the host has itself is not announced; it is tried again, and announced then"
+weftd_stop h1
+ip -n "$(ns_of h1)" link add clash type bridge
+ip -n "$(ns_of h1)" link set clash up
+ip -n "$(ns_of h1)" route add 10.32.251.0/24 dev clash
+claim_start 1
+state_of h1 10.32.251.0/24 refused || fail "it is not told as refused"
+weft_at h1 status ipam | grep -qE '10\.32\.251\.0/24 .*refused .*again in' || fail "no line of it"
+shows 'prefix 10.32.251.0/24 can.t be used here: it overlaps' json_at h1 "'\n'.join(d['warnings'])" status || fail "no warning of it"
+silent() { ipam h2 "all(p['prefix'] != '10.32.251.0/24' for p in d['prefixes'])"; }
+wait_for "h2 to know of none" silent
+ip -n "$(ns_of h1)" link del clash
+WAIT=100 wait_for "h2 to know it again" state_of h2 10.32.251.0/24 in_use
+state_of h1 10.32.251.0/24 in_use || fail "it is announced, and not in use"
 ctl_request h1 prefix-set prefixes '' >/dev/null || fail "an empty list was refused"
 
 step "more blocks when pods ask"

@@ -524,6 +524,8 @@ static void ipam(void **state)
 	ctl_w_end(w);
 	ipam_prefix(w, "10.32.6.0/24", "host1", "configuration", "lost", "host2", 0);
 	ctl_w_end(w);
+	ipam_prefix(w, "10.32.9.0/24", "host1", "orchestrator", "refused", "", 9000);
+	ctl_w_end(w);
 	ipam_prefix(w, "10.32.7.0/24", "host3", "claim", "leased", "", 3600000);
 	ctl_w_end(w);
 	ipam_prefix(w, "10.32.8.0/24", "host4", "other", "new word", "", 0);
@@ -555,6 +557,8 @@ static void ipam(void **state)
 		"1 leased, 252 free (2 had an owner once)\n"
 		"  1  10.32.5.0/24  host1  claim          in use       3/253  -\n"
 		"  1  10.32.6.0/24  host1  configuration  lost             -  to host2\n"
+		"  1  10.32.9.0/24  host1  orchestrator   refused          -  can't be used here "
+		"(weft status tells why); again in 9s\n"
 		"  1  10.32.7.0/24  host3  claim          leased           -  its node is gone; "
 		"1h00m left\n"
 		"  1  10.32.8.0/24  host4  other          new word         -  -\n"

@@ -45,6 +45,86 @@ static void mass_death_pauses(void **state)
 	owner_free(o);
 }
 
+/* Nobody waits for what an autoscaler took away: a node that crashes meanwhile loses its lease in time. */
+static void deleted_are_not_missing(void **state)
+{
+	struct owner *o = core_new("10.32.0.0/16", 0, false);
+	const uint64_t hour = 3600 * 1000;
+	struct owner_stats st;
+	struct node_key k;
+	char text[32];
+
+	(void)state;
+	for (unsigned i = 0; i < 11; i++) {
+		(void)snprintf(text, sizeof(text), "10.32.%u.0/24", i);
+		set_node(o, i, OWNER_ALIVE, text, at_ms(0));
+	}
+	/* two are told while they are up, two when they are down */
+	for (unsigned i = 0; i < 4; i++) {
+		k = key_of(i);
+		if (i < 2)
+			assert_int_equal(owner_deleted(o, &k, true, at_ms(0)), 0);
+		assert_int_equal(ends(o), 0);
+		(void)snprintf(text, sizeof(text), "10.32.%u.0/24", i);
+		set_node(o, i, OWNER_DEAD, text, at_ms(hour));
+		if (i >= 2)
+			assert_int_equal(owner_deleted(o, &k, true, at_ms(hour)), 0);
+		assert_int_equal(ends(o), 1);
+		assert_int_equal(owner_deleted(o, &k, true, at_ms(hour)), 0);
+		assert_int_equal(ends(o), 0); /* told once */
+	}
+	owner_stats(o, &st);
+	assert_int_equal(st.missing, 0);
+	assert_int_equal(st.members, 8);
+	assert_int_equal(st.leases, 0);
+	set_node(o, 4, OWNER_DEAD, "10.32.4.0/24", at_ms(hour));
+	owner_stats(o, &st);
+	assert_false(st.paused);
+	owner_tick(o, at_ms(25 * hour - 1));
+	assert_int_equal(ends(o), 0);
+	owner_tick(o, at_ms(25 * hour));
+	assert_int_equal(ends(o), 1);
+	k = key_of(99);
+	assert_int_equal(owner_deleted(o, &k, true, at_ms(0)), ERR_NOT_FOUND);
+	owner_free(o);
+}
+
+/* A deletion counts once, and not if the node is there after all; however many were told. */
+static void deleted_once(void **state)
+{
+	struct owner *o = core_new("10.0.0.0/8", 0, false);
+	const uint64_t hour = 3600 * 1000;
+	const unsigned n = 1000;
+	struct owner_stats st;
+	struct node_key k;
+
+	(void)state;
+	for (unsigned i = 0; i < n; i++) {
+		set_node(o, i, OWNER_ALIVE, NULL, at_ms(0));
+		k = key_of(i);
+		assert_int_equal(owner_deleted(o, &k, true, at_ms(0)), 0);
+	}
+	/* it has another name now, or the same one again */
+	assert_int_equal(owner_deleted(o, &k, false, at_ms(0)), 0);
+	set_node(o, n - 1, OWNER_DEAD, "10.9.0.0/24", at_ms(0));
+	assert_int_equal(ends(o), 0);
+	for (unsigned i = 0; i < n - 1; i++)
+		set_node(o, i, i % 2 ? OWNER_LEFT : OWNER_DEAD, NULL, at_ms(hour));
+	assert_int_equal(ends(o), n - 1);
+	/* the first is back for good: the next time its lease takes its time */
+	set_node(o, 0, OWNER_ALIVE, "10.1.0.0/24", at_ms(2 * hour));
+	set_node(o, 0, OWNER_LEFT, "10.1.0.0/24", at_ms(3 * hour));
+	owner_stats(o, &st);
+	assert_int_equal(st.leases, 2);
+	assert_int_equal(ends(o), 0);
+	/* what has ended does not begin again by such a word */
+	k = key_of(1);
+	assert_int_equal(owner_deleted(o, &k, false, at_ms(3 * hour)), 0);
+	owner_stats(o, &st);
+	assert_int_equal(st.leases, 2);
+	owner_free(o);
+}
+
 /* Going from dead to left does not begin a lease anew; coming back does end it. */
 static void lease_begins_once(void **state)
 {
@@ -242,6 +322,91 @@ static void host_cant_use_it(void **state)
 	settle(o, &now);
 	assert_int_equal(used_by(o, &second), 0);
 	assert_int_equal(owner_refuse(o, 1, &second, now), ERR_NOT_FOUND);
+	owner_free(o);
+}
+
+/* Take all actions; those of @p: told to use it, not to, and whether it was published when that was said last. */
+struct told {
+	unsigned uses, unuses, publishes;
+	bool published;
+};
+static struct told told_of(struct owner *o, const struct pfx *p, bool refuse, ts_t now)
+{
+	struct told t = {0};
+	struct owner_prefix out;
+	struct owner_act a;
+
+	while (owner_next(o, &a)) {
+		bool its = pfx_eq(&a.own.p.pfx, p);
+
+		t.uses += a.type == OWNER_USE && its;
+		t.unuses += a.type == OWNER_UNUSE && its;
+		if (a.type == OWNER_USE && its && refuse)
+			assert_int_equal(owner_refuse(o, 1, p, now), 0);
+		if (a.type != OWNER_PUBLISH)
+			continue;
+		t.publishes++;
+		t.published = false;
+		for (size_t it = 0; owner_published(o, &it, &out);)
+			t.published |= pfx_eq(&out.pfx, p);
+	}
+	return t;
+}
+
+/* What the orchestrator gave and this host can't use is not published, and tried again; published when it is
+ * in use. */
+static void orchestrator_unusable(void **state)
+{
+	struct owner *o = core_new("10.0.0.0/16", 0, false);
+	struct owner_prefix v = {.vni = 1, .pfx = pfx_of("10.0.1.0/24")};
+	struct pfx conf = pfx_of("10.0.9.0/24");
+	struct node_key by = key_of(1);
+	struct owner_stats st;
+	struct owner_own own;
+	uint8_t *buf;
+	size_t len, it = 0;
+	struct told t;
+
+	(void)state;
+	assert_int_equal(owner_config_add(o, 1, &conf, at_ms(0)), 0);
+	assert_int_equal(owner_refuse(o, 1, &conf, at_ms(0)), ERR_NOT_FOUND);
+	assert_int_equal(owner_orchestrator_set(o, &v, 1, NULL, at_ms(0)), 0);
+	t = told_of(o, &v.pfx, true, at_ms(0));
+	assert_true(t.uses == 1 && t.unuses == 1 && !t.published);
+	owner_stats(o, &st);
+	assert_int_equal(st.unusable, 1);
+	assert_true(owner_own_next(o, &it, &own) && owner_own_next(o, &it, &own));
+	assert_int_equal(own.state, OWNER_REFUSED);
+	assert_int_equal(own.usable_at.ns, at_ms(10000).ns);
+	/* another's word on it, from before, is no news */
+	assert_int_equal(owner_objection(o, 1, &v.pfx, &by, at_ms(0)), 0);
+	/* in vain; nothing new is to be published */
+	for (uint64_t s = 10; s <= 30; s += 10) {
+		assert_int_equal(owner_deadline(o).ns, at_ms(s * 1000).ns);
+		owner_tick(o, at_ms(s * 1000));
+		t = told_of(o, &v.pfx, true, at_ms(s * 1000));
+		assert_true(t.uses == 1 && t.unuses == 1 && t.publishes == 0);
+	}
+	/* it outlives a restart all the same */
+	assert_int_equal(owner_encode(o, at_ms(30000), &buf, &len), 0);
+	owner_free(o);
+	o = core_new("10.0.0.0/16", 0, false);
+	assert_int_equal(owner_restore(o, buf, len, at_ms(40000)), 0);
+	free(buf);
+	t = told_of(o, &v.pfx, true, at_ms(40000));
+	assert_true(t.uses == 1 && !t.published);
+	owner_tick(o, at_ms(50000));
+	t = told_of(o, &v.pfx, false, at_ms(50000));
+	assert_true(t.uses == 1 && t.unuses == 0 && t.publishes == 1 && t.published);
+	owner_stats(o, &st);
+	assert_int_equal(st.unusable, 0);
+	assert_int_equal(owner_refuse(o, 1, &v.pfx, at_ms(50000)), 0);
+	/* withdrawn while it waits: no trace of it */
+	assert_int_equal(owner_orchestrator_set(o, NULL, 0, NULL, at_ms(51000)), 0);
+	t = told_of(o, &v.pfx, true, at_ms(51000));
+	assert_true(t.uses == 0 && t.unuses == 1 && !t.published);
+	owner_tick(o, at_ms(60000));
+	assert_int_equal(told_of(o, &v.pfx, true, at_ms(60000)).uses, 0);
 	owner_free(o);
 }
 
@@ -480,12 +645,15 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mass_death_pauses),
+		cmocka_unit_test(deleted_are_not_missing),
+		cmocka_unit_test(deleted_once),
 		cmocka_unit_test(lease_begins_once),
 		cmocka_unit_test(last_block_is_found),
 		cmocka_unit_test(moot_takes_no_room),
 		cmocka_unit_test(choice_against_model),
 		cmocka_unit_test(unclaimed_first),
 		cmocka_unit_test(host_cant_use_it),
+		cmocka_unit_test(orchestrator_unusable),
 		cmocka_unit_test(gives_way_to_the_dead),
 		cmocka_unit_test(orchestrator_replaces),
 		cmocka_unit_test(orchestrator_bound),
