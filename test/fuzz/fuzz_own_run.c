@@ -54,6 +54,8 @@ static void event(struct owner *o, struct rd *r, ts_t *now)
 		(void)owner_forgotten(o, &k, *now);
 	else if (what == 2)
 		(void)owner_want_more(o, 1, IP_V4, *now);
+	else if (what == 3)
+		(void)owner_deleted(o, &k, n % 2, *now);
 	else if (what < 9)
 		(void)owner_node_set(o, &k, (enum owner_node_state)(what % 3), v, n, *now);
 	else if (owner_own_next(o, &it, &own) && what < 14)
