@@ -11,7 +11,9 @@
  * the own Node (then it is of another cluster, or of a store that was emptied), or more than a quarter of
  * the nodes at once (a store put back from an old copy): then it is listed again after HOLD_SECS, and
  * believed if the second list says the same. The lease of a node that nobody deletes runs in weftd. A
- * name that comes back with another uid was deleted in between. The own Node's deletion gives up nothing: pods run.
+ * name that comes back with another uid was deleted in between. Of a name that comes, or comes back, weftd hears
+ * that too, behind its deletion: the machine may have been up all the time, and is no deleted one. Not of those in
+ * the first list: nobody told weftd of their deletion. The own Node's deletion gives up nothing: pods run.
  *
  * Anchors. With no seeds configured, nodes must find each other, and no two groups may form that each think they are
  * the mesh. So all nodes rank all nodes by the same hash of the name, and each dials the first ANCHORS that
@@ -40,6 +42,7 @@ struct entry {
 	uint32_t seen_in; /* the list that it was last in */
 	uint8_t missing;  /* whole lists in a row that lacked it */
 	bool alive, gone; /* gone: weftd is to hear of it. Both: deleted and made anew */
+	bool added; /* weftd is to hear that it is there, once it has heard of what was before */
 	bool hinted;
 	uint8_t neps, cur; /* cur: the address that is tried */
 	ts_t shunned_until;
@@ -72,17 +75,20 @@ struct kube_fleet {
 	struct map *by_name;
 	uint32_t list;
 	bool have_own, daemon_up, relist;
+	bool listed; /* a whole list came */
 	ts_t relist_at;
 	struct kube_node own;
 	struct kube_daemon daemon;
 	struct job jobs[KUBE_FLEET_NACTS];
 	char prefixes_set[KUBE_CIDRS_MAX * PFX_STRLEN]; /* what weftd took, in this epoch */
 	char prefixes_sent[KUBE_CIDRS_MAX * PFX_STRLEN];
-	size_t ngone; /* entries whose deletion weftd has not heard of */
+	size_t ngone;  /* entries whose deletion weftd has not heard of */
+	size_t nadded; /* entries that it has not heard of as there */
 	bool network_set, cni_conf_set;
 	struct mine mine[MINE_MAX];
 	size_t nmine;
 	struct entry *deleting; /* NODE_DELETED is under way for it */
+	struct entry *adding;   /* NODE_ADDED is; NULL: not, or what it says is out of date */
 	size_t acting;          /* CONNECT or FORGET is under way for this one of mine */
 	char *body;             /* of a patch that was given out */
 	char text[KUBE_HINT_MAX + 1];
@@ -202,10 +208,29 @@ static void drop_if_done(struct kube_fleet *f, struct entry *e)
 	free(e);
 }
 
+/* weftd has heard that the node is there, or it isn't any more. */
+static void unadd(struct kube_fleet *f, struct entry *e)
+{
+	if (f->adding == e)
+		f->adding = NULL;
+	f->nadded -= e->added;
+	e->added = false;
+}
+
+/* weftd is to hear that the node is there; it was told of as deleted, perhaps. */
+static void tell_added(struct kube_fleet *f, struct entry *e)
+{
+	if (e->added || is_own(f, e->name))
+		return;
+	e->added = true;
+	f->nadded++;
+}
+
 /* weftd is to hear that the node was deleted; the own one is never told of. */
 static void tell_gone(struct kube_fleet *f, struct entry *e)
 {
 	f->stats.deletions++;
+	unadd(f, e);
 	if (e->gone || is_own(f, e->name))
 		return;
 	e->gone = true;
@@ -251,6 +276,7 @@ int kube_fleet_node(struct kube_fleet *f, const struct kube_node *n, ts_t now)
 {
 	struct entry *e = find(f, n->name);
 	uint64_t uid = map_siphash(f->hash_key, n->uid, strlen(n->uid));
+	bool comes = e ? !e->alive : f->listed;
 	int err = 0;
 
 	f->now = now;
@@ -264,8 +290,12 @@ int kube_fleet_node(struct kube_fleet *f, const struct kube_node *n, ts_t now)
 		f->stats.passed_over++;
 		return err;
 	}
-	if (e->uid_hash != 0 && e->uid_hash != uid)
+	if (e->uid_hash != 0 && e->uid_hash != uid) {
 		tell_gone(f, e);
+		comes = true;
+	}
+	if (comes)
+		tell_added(f, e);
 	e->uid_hash = uid;
 	e->alive = true;
 	e->seen_in = f->list;
@@ -347,6 +377,7 @@ void kube_fleet_list_end(struct kube_fleet *f, bool whole, ts_t now)
 	review_anchors(f);
 	if (!whole)
 		return;
+	f->listed = true;
 	count_missing(f);
 	n = missing(f, 1, false);
 	if (own && own->seen_in == f->list)
@@ -531,9 +562,30 @@ static struct entry *next_deleted(const struct kube_fleet *f)
 	return NULL;
 }
 
+/* Not before its deletion was told. */
+static struct entry *next_added(const struct kube_fleet *f)
+{
+	const void *key;
+	void *value;
+	size_t it = 0;
+
+	while (f->nadded > 0 && map_next(f->by_name, &it, &key, &value)) {
+		struct entry *e = value;
+
+		if (e->added && !e->gone)
+			return e;
+	}
+	return NULL;
+}
+
 static bool want_deleted(const struct kube_fleet *f)
 {
 	return f->ngone > 0;
+}
+
+static bool want_added(const struct kube_fleet *f)
+{
+	return next_added(f) != NULL;
 }
 
 static bool want_connect(const struct kube_fleet *f)
@@ -587,6 +639,7 @@ static const struct {
 	[KUBE_FLEET_ASK] = {want_always, TO_WEFTD, false},
 	[KUBE_FLEET_PREFIX_SET] = {want_prefix_set, TO_WEFTD, true},
 	[KUBE_FLEET_NODE_DELETED] = {want_deleted, TO_WEFTD, true},
+	[KUBE_FLEET_NODE_ADDED] = {want_added, TO_WEFTD, true},
 	[KUBE_FLEET_CONNECT] = {want_connect, TO_WEFTD, true},
 	[KUBE_FLEET_FORGET] = {want_forget, TO_WEFTD, true},
 	[KUBE_FLEET_PATCH_NODE] = {want_patch_node, TO_API, false},
@@ -622,6 +675,10 @@ static bool prepare(struct kube_fleet *f, size_t i, struct kube_fleet_act *out)
 	case KUBE_FLEET_NODE_DELETED:
 		f->deleting = next_deleted(f);
 		(void)snprintf(f->text, sizeof(f->text), "%s", f->deleting->name);
+		break;
+	case KUBE_FLEET_NODE_ADDED:
+		f->adding = next_added(f);
+		(void)snprintf(f->text, sizeof(f->text), "%s", f->adding->name);
 		break;
 	case KUBE_FLEET_CONNECT:
 	case KUBE_FLEET_FORGET:
@@ -729,6 +786,10 @@ static void done(struct kube_fleet *f, enum kube_fleet_act_type type, bool ok)
 		break;
 	case KUBE_FLEET_NODE_DELETED:
 		deleted_done(f);
+		break;
+	case KUBE_FLEET_NODE_ADDED:
+		if (f->adding)
+			unadd(f, f->adding);
 		break;
 	case KUBE_FLEET_CONNECT:
 	case KUBE_FLEET_FORGET:

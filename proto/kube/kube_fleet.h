@@ -20,8 +20,9 @@ enum kube_fleet_act_type {
 	KUBE_FLEET_ASK,          /* weftd: how does it fare? kube_fleet_daemon, then the result */
 	KUBE_FLEET_PREFIX_SET,   /* weftd: these are the node's prefixes */
 	KUBE_FLEET_NODE_DELETED, /* weftd: this node's leases end */
-	KUBE_FLEET_CONNECT,      /* weftd: dial */
-	KUBE_FLEET_FORGET,       /* weftd: stop dialling */
+	KUBE_FLEET_NODE_ADDED, /* weftd: there is such a node, whatever was said of that name before */
+	KUBE_FLEET_CONNECT,    /* weftd: dial */
+	KUBE_FLEET_FORGET,     /* weftd: stop dialling */
 	KUBE_FLEET_PATCH_NODE,   /* API: merge patch of the own Node */
 	KUBE_FLEET_PATCH_STATUS, /* API: strategic merge patch of its status */
 	KUBE_FLEET_CNI_CONF,     /* file: the CNI configuration is to stand */
@@ -31,7 +32,8 @@ enum kube_fleet_act_type {
 
 struct kube_fleet_act {
 	enum kube_fleet_act_type type;
-	/* Borrowed until the next call. PREFIX_SET: CIDRs separated by commas; NODE_DELETED: its name;
+	/* Borrowed until the next call. PREFIX_SET: CIDRs separated by commas; NODE_DELETED,
+	 * NODE_ADDED: its name;
 	 * CONNECT, FORGET: HOST:PORT; PATCH_NODE: the body. */
 	const char *text;
 };
@@ -76,7 +78,7 @@ struct kube_fleet_stats {
 	uint64_t held;          /* missing from a list, but too many at once to believe it */
 	uint64_t done[KUBE_FLEET_NACTS], failed[KUBE_FLEET_NACTS], refused[KUBE_FLEET_NACTS];
 	bool own_known, daemon_up, prefixes_set, published, network_set, cni_conf_set;
-	bool unknown_command; /* weftd is too old for PREFIX_SET or NODE_DELETED */
+	bool unknown_command; /* weftd is too old for PREFIX_SET, NODE_DELETED or NODE_ADDED */
 };
 
 /* NULL: no memory. */

@@ -72,6 +72,7 @@ bool kube_weftd_request(const struct kube_fleet_act *act, struct ctl_request *ou
 	} commands[KUBE_FLEET_NACTS] = {
 		[KUBE_FLEET_PREFIX_SET] = {"prefix-set", "prefixes"},
 		[KUBE_FLEET_NODE_DELETED] = {"node-deleted", "node"},
+		[KUBE_FLEET_NODE_ADDED] = {"node-added", "node"},
 		[KUBE_FLEET_CONNECT] = {"connect", "target"},
 		[KUBE_FLEET_FORGET] = {"forget", "what"},
 	};

@@ -8,7 +8,7 @@
 #define RETRY DUR_SEC(5)
 
 static const char *const act_names[KUBE_FLEET_NACTS] = {"ask", "prefix_set", "node_deleted",
-	"connect", "forget", "patch_node", "patch_status", "cni_conf"};
+	"node_added", "connect", "forget", "patch_node", "patch_status", "cni_conf"};
 
 static void counter(struct http_reply *r, const char *name, const char *help, uint64_t value)
 {

@@ -132,7 +132,7 @@ class Weftd:
     def answer(self, cmd, args):
         with self.lock:
             if cmd in self.unknown or cmd not in ('status', 'pod-network', 'status targets', 'connect', 'forget',
-                                                  'prefix-set', 'node-deleted'):
+                                                  'prefix-set', 'node-deleted', 'node-added'):
                 return {'ok': False, 'error': f"this weftd (0.0.1) has no command '{cmd}'"}
             if cmd == 'status':
                 return {'ok': True, 'data': {'node': {'key': self.key, 'epoch': self.epoch,

@@ -226,6 +226,9 @@ def case_gone(b):
     wait(lambda: b.metric('lists_total') > lists, 'a list whose part expired is made in one')
     check(any(p == '/api/v1/nodes' for _, p, _ in b.server.seen), 'without parts')
     b.nodes(28)
+    check(b.weftd.told('node-added') == [], 'nobody came')
+    b.server.put(make_node('n4'))
+    wait(lambda: b.weftd.told('node-added') == ['n4'], 'a name that is there again')
 
 
 def trickle(h, s):

@@ -69,8 +69,8 @@ static enum kube_fleet_result connect_target(struct bench *b, const char *text, 
 
 static void act(struct bench *b, const struct kube_fleet_act *a)
 {
-	static const char *const names[] = {"ask", "prefix-set", "node-deleted", "connect",
-		"forget", "patch-node", "patch-status", "cni-conf"};
+	static const char *const names[] = {"ask", "prefix-set", "node-deleted", "node-added",
+		"connect", "forget", "patch-node", "patch-status", "cni-conf"};
 	enum kube_fleet_result r = KUBE_FLEET_OK;
 
 	if (a->type == KUBE_FLEET_RELIST) {
@@ -289,6 +289,86 @@ static void deletions(void **state)
 	put(&b, node("n7", "other", NULL, "10.99.0.8"));
 	pass(&b, 10);
 	assert_int_equal(times(&b, "node-deleted n7\n"), 1);
+	kube_fleet_free(b.f);
+}
+
+/* What came last of a name is what weftd hears last. */
+static void added(struct bench *b, const char *name)
+{
+	char line[32];
+	const char *gone, *there;
+
+	(void)snprintf(line, sizeof(line), "node-deleted %s\n", name);
+	gone = strstr(b->log, line);
+	(void)snprintf(line, sizeof(line), "node-added %s\n", name);
+	there = strstr(b->log, line);
+	assert_true(gone && there && gone < there);
+	assert_int_equal(times(b, "node-deleted"), 1);
+	assert_int_equal(times(b, "node-added"), 1);
+	b->log[0] = '\0';
+}
+
+/* A name that is there again is no deleted node; those of the first list were never told of as such. */
+static void additions(void **state)
+{
+	struct bench b;
+	struct kube_node n3 = node("n3", "u", NULL, NULL);
+	struct kube_fleet_act a;
+
+	begin(&b);
+	list(&b, 20, 0, 0, true);
+	pass(&b, 10);
+	assert_int_equal(times(&b, "node-added"), 0);
+	/* with another uid, and as two events with time between them, or none */
+	put(&b, node("n3", "other", NULL, "10.99.0.4"));
+	pass(&b, 10);
+	added(&b, "n3");
+	kube_fleet_gone(b.f, &n3, b.now);
+	pass(&b, 10);
+	put(&b, node("n3", "third", NULL, "10.99.0.4"));
+	pass(&b, 10);
+	added(&b, "n3");
+	b.daemon_up = false;
+	pass(&b, 10);
+	kube_fleet_gone(b.f, &n3, b.now);
+	put(&b, node("n3", "third", NULL, "10.99.0.4"));
+	pass(&b, 10);
+	b.daemon_up = true;
+	pass(&b, 10);
+	added(&b, "n3");
+	/* gone again before weftd heard that it was there: not told */
+	b.daemon_up = false;
+	pass(&b, 10);
+	put(&b, node("n3", "fourth", NULL, "10.99.0.4"));
+	kube_fleet_gone(b.f, &n3, b.now);
+	b.daemon_up = true;
+	pass(&b, 10);
+	assert_int_equal(times(&b, "node-deleted n3\n"), 1);
+	assert_int_equal(times(&b, "node-added"), 0);
+	/* deleted and back while it is told: what is under way is out of date */
+	put(&b, node("n3", "fifth", NULL, "10.99.0.4"));
+	kube_fleet_tick(b.f, b.now);
+	while (kube_fleet_next(b.f, &a) && a.type != KUBE_FLEET_NODE_ADDED)
+		act(&b, &a);
+	assert_int_equal(a.type, KUBE_FLEET_NODE_ADDED);
+	put(&b, node("n3", "sixth", NULL, "10.99.0.4"));
+	b.log[0] = '\0';
+	kube_fleet_result(b.f, a.type, KUBE_FLEET_OK, b.now);
+	pass(&b, 10);
+	added(&b, "n3");
+	/* weftd could not take the deletion: that first, and again */
+	put(&b, node("n3", "seventh", NULL, "10.99.0.4"));
+	kube_fleet_tick(b.f, b.now);
+	while (kube_fleet_next(b.f, &a) && a.type != KUBE_FLEET_NODE_DELETED)
+		act(&b, &a);
+	assert_int_equal(a.type, KUBE_FLEET_NODE_DELETED);
+	kube_fleet_result(b.f, a.type, KUBE_FLEET_FAILED, b.now);
+	pass(&b, 10);
+	added(&b, "n3");
+	/* the own one is never told of */
+	put(&b, node("me", "me-2", "10.1.0.0/24", "192.0.2.1"));
+	pass(&b, 10);
+	assert_int_equal(times(&b, "node-"), 0);
 	kube_fleet_free(b.f);
 }
 
@@ -536,6 +616,7 @@ int main(void)
 		cmocka_unit_test(daemon_away),
 		cmocka_unit_test(old_daemon),
 		cmocka_unit_test(deletions),
+		cmocka_unit_test(additions),
 		cmocka_unit_test(list_with_gaps),
 		cmocka_unit_test(mass_absence),
 		cmocka_unit_test(list_without_own),

@@ -184,6 +184,7 @@ static void requests(void **state)
 	} cases[] = {
 		{KUBE_FLEET_PREFIX_SET, "prefix-set", "prefixes"},
 		{KUBE_FLEET_NODE_DELETED, "node-deleted", "node"},
+		{KUBE_FLEET_NODE_ADDED, "node-added", "node"},
 		{KUBE_FLEET_CONNECT, "connect", "target"},
 		{KUBE_FLEET_FORGET, "forget", "what"},
 	};
