@@ -25,35 +25,60 @@ static struct sim *cluster(unsigned nodes, unsigned ghosts, bool sealed)
 	return s;
 }
 
-static double median_of(struct figures *f, const char *name)
+static struct figure *figure_of(struct figures *f, const char *name)
 {
 	for (size_t i = 0; i < f->count; i++)
 		if (strcmp(f->f[i].name, name) == 0)
-			return figure_median(&f->f[i]);
+			return &f->f[i];
 	fail_msg("no figure: %s", name);
-	return 0;
+	return NULL;
 }
+
+/* What fifty nodes show, with some room: all well below what is asked of 1,000 (docs/simulator.md). */
+static const struct {
+	const char *name;
+	double median, worst; /* at most */
+} reaches[] = {
+	{"all joined and agree, from the first start", 10, 10},
+	{"a changed record known by 99 %", 0.5, 1},
+	{"a changed record known by all", 0.5, 1},
+	{"a silent node declared dead, at each other node", 5, 7},
+	{"healthy nodes declared dead, 5 % loss", 0, 0},
+	{"and how often, by whomever", 0, 0},
+	{"fast nodes declared dead, a tenth of the others slow", 0, 0},
+	{"fast ones, how often", 0, 0},
+	{"sent per idle node, mean", 1500, 1500},
+	{"sent per idle node, the busiest", 1700, 1700},
+	{"agreement after the halves meet again", 3, 3},
+};
 
 /* One life joins once, and each measurement leaves the cluster as it found it. */
 static void one_after_another(void **state)
 {
 	/* Idle last but one: many new sessions look for their MTU at once when halves have met again. */
-	static const char *const names[] = {"join", "spread", "death", "loss", "idle", "partition"};
-	struct sim *s = cluster(16, 0, false);
+	static const struct {
+		const char *name;
+		int64_t secs;
+	} measures[] = {{"join", 0}, {"spread", 0}, {"death", 0}, {"loss", 600}, {"slow", 600},
+		{"idle", 60}, {"partition", 60}};
+	struct sim *s = cluster(50, 0, false);
 	struct figures f = {0};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (!measure_run(s, names[i], DUR_SEC(30), &f)) {
+	for (size_t i = 0; i < sizeof(measures) / sizeof(measures[0]); i++)
+		if (!measure_run(s, measures[i].name, DUR_SEC(measures[i].secs), &f)) {
 			sim_report(s);
 			fail();
 		}
-	assert_true(median_of(&f, "all joined and agree, from the first start") < 30);
-	assert_true(median_of(&f, "a changed record known by all") < 5);
-	assert_true(median_of(&f, "a silent node declared dead, at each other node") < 15);
-	assert_true(median_of(&f, "healthy nodes declared dead, 5 % loss") == 0);
-	assert_true(median_of(&f, "agreement after the halves meet again") < 10);
-	assert_true(median_of(&f, "sent per idle node, mean") < 3000);
+	for (size_t i = 0; i < sizeof(reaches) / sizeof(reaches[0]); i++) {
+		struct figure *x = figure_of(&f, reaches[i].name);
+		double median = figure_median(x), worst = figure_worst(x);
+
+		print_message(
+			"%s: %.2f, %.2f %s, of %zu\n", x->name, median, worst, x->unit, x->count);
+		assert_true(x->count > 0);
+		assert_true(median <= reaches[i].median && worst <= reaches[i].worst);
+	}
 	figures_free(&f);
 	sim_free(s);
 }
@@ -68,7 +93,7 @@ static double idle_bytes(unsigned nodes, unsigned ghosts, bool sealed, dur_t len
 		sim_report(s);
 		fail();
 	}
-	mean = median_of(&f, "sent per idle node, mean");
+	mean = figure_median(figure_of(&f, "sent per idle node, mean"));
 	figures_free(&f);
 	sim_free(s);
 	return mean;
@@ -83,6 +108,17 @@ static void ghosts_stand_for_nodes(void **state)
 	(void)state;
 	print_message("%.0f bytes/s among nodes, %.0f among ghosts\n", whole, among_ghosts);
 	assert_true(among_ghosts > whole * 0.9 && among_ghosts < whole * 1.1);
+}
+
+/* What a node sends hardly grows with the cluster. */
+static void many_cost_no_more(void **state)
+{
+	double few = idle_bytes(5, 95, false, DUR_SEC(120));
+	double many = idle_bytes(5, 4995, false, DUR_SEC(120));
+
+	(void)state;
+	print_message("%.0f bytes/s of 100 nodes, %.0f of 5,000\n", few, many);
+	assert_true(many < 3000 && many <= few * 1.2);
 }
 
 /* What stands for sealed datagrams is as much: in a time in which no keys are made anew, in one in which each
@@ -107,6 +143,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_after_another),
 		cmocka_unit_test(ghosts_stand_for_nodes),
+		cmocka_unit_test(many_cost_no_more),
 		cmocka_unit_test(no_ciphers_cost_no_bytes),
 	};
 
