@@ -82,7 +82,7 @@ int own_svc_open(struct daemon *d)
 	if (!d->own)
 		return ERR_NOMEM;
 	d->own->dirty = true;
-	d->own->save_again = d->own->hold = TS_NEVER;
+	d->own->save_again = d->own->hold = d->own->hold_end = TS_NEVER;
 	state_load_peers(d, saved_peer);
 	cfg.seed = prng_next(&d->prng);
 	cfg.seeds = d->own->saved_peers || d->conf->npeers > 0;
@@ -98,6 +98,30 @@ int own_svc_open(struct daemon *d)
 	return e;
 }
 
+static void hold_no_more(struct daemon *d)
+{
+	d->own->hold = TS_NEVER;
+	daemon_warn(d,
+		"the disk takes long to write the claims: should this host crash before it "
+		"has, this node may have other prefixes (see what else writes to %s)",
+		d->conf->state_dir);
+}
+
+/* Changes that come faster than the disk takes them don't begin the wait anew. */
+static void hold(struct daemon *d)
+{
+	struct own_svc *s = d->own;
+
+	if (!d->writer)
+		return;
+	if (ts_is_never(s->hold_end))
+		s->hold_end = ts_add(loop_now(), HOLD_MAX);
+	if (ts_due(s->hold_end, loop_now()))
+		hold_no_more(d);
+	else
+		s->hold = s->hold_end;
+}
+
 static void save(struct daemon *d)
 {
 	struct own_svc *s = d->own;
@@ -106,7 +130,7 @@ static void save(struct daemon *d)
 	int e = owner_encode(s->owner, loop_now(), &buf, &len);
 
 	s->save_again = TS_NEVER;
-	s->hold = d->writer ? ts_add(loop_now(), HOLD_MAX) : TS_NEVER;
+	hold(d);
 	if (e)
 		own_svc_saved(d, e);
 	else
@@ -397,6 +421,8 @@ bool own_svc_drain(struct daemon *d)
 		any = true;
 		handlers[a.type](d, &a);
 	}
+	if (ts_is_never(d->own->hold))
+		d->own->hold_end = TS_NEVER; /* all is said */
 	return any;
 }
 
@@ -406,13 +432,8 @@ void own_svc_tick(struct daemon *d, ts_t now)
 	owner_tick(d->own->owner, now);
 	if (ts_due(d->own->save_again, now))
 		save(d);
-	if (ts_due(d->own->hold, now)) {
-		d->own->hold = TS_NEVER;
-		daemon_warn(d,
-			"the disk takes long to write the claims: should this host crash before it "
-			"has, this node may have other prefixes (see what else writes to %s)",
-			d->conf->state_dir);
-	}
+	if (ts_due(d->own->hold, now))
+		hold_no_more(d);
 }
 
 ts_t own_svc_deadline(const struct daemon *d)

@@ -12,6 +12,7 @@ struct own_svc {
 	bool saved_peers; /* an earlier run knew some */
 	ts_t save_again;  /* TS_NEVER: the file is written, or being written */
 	ts_t hold;        /* what the core says next waits for the file until then; TS_NEVER: no */
+	ts_t hold_end;    /* no later save holds it longer; TS_NEVER: all is said */
 	ts_t looked;
 	bool dirty;    /* membership changed since it was looked at */
 	uint64_t news; /* what the store had taken in when it was looked at */
