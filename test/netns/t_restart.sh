@@ -1,6 +1,7 @@
 #!/bin/bash
 # t_restart.sh - nodes that come and go in other ways than by a crash: a stop that is a restart, one that is not,
-# another name and address, interfaces that come and go, a machine that was suspended, kill -9 at any instant.
+# another name and address, interfaces that come and go, a machine that was suspended, kill -9 at any instant, also while
+# claims are written.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}
@@ -147,4 +148,68 @@ not grep -qE 'damaged|set aside|makes no sense' "$net_dir/h3/log" || fail "a sta
 [ "$(epoch_of h3)" -gt "$last" ] || fail "the epoch fell from $last to $(epoch_of h3)"
 wait_for "a full mesh" json_at h1 "d['cluster']['up'] == 4" status
 for n in 1 2 4; do wait_for "p$n to reach p3" pings p$n 10.32.3.2; done
+! ls "$net_dir/h3/state" | grep -q '\.bad-' || fail "something was set aside"
+
+step "kill -9 while claims are written, on a disk that takes its time"
+weftd_stop h3
+ip -n "$(ns_of h3)" link del eth-p3 # its blocks are chosen from the range from now on
+small_state h3 4m # a disk that others don't write to
+cat >"$net_dir/weftd-slow" <<-X
+	#!/bin/sh
+	exec env LD_PRELOAD=$build/test/slow_disk.so SLOW_DISK_MS=80 ${WEFTD:-$build/router/weftd} "\$@"
+X
+chmod +x "$net_dir/weftd-slow"
+life_begins() {
+	cat "$net_dir/h3/log" >>"$net_dir/h3/before"
+	: >"$net_dir/h3/log"
+	WEFTD=$net_dir/weftd-slow NODE_NAME=killed weftd_start h3 --cluster-range 10.32.0.0/16 --cluster-range fd32::/32 \
+		--prefix auto/24 --peer 192.0.2.1
+}
+# The claimed blocks that were put in service in this life, or were from its start on.
+blocks() { sed -n 's/.*own: prefix \(10[^ ]*\) is in use (claimed).*/\1/p' "$net_dir/h3/log"; }
+# What HOST knows of the orchestrator's lists of h3: their numbers, and how many prefixes of each.
+lists() { json_at "$1" "' '.join(sorted({str(int(p['prefix'].split(':')[2], 16)) + '*' + str(sum(q['prefix'].split(':')[:3] == p['prefix'].split(':')[:3] for q in d['prefixes'])) for p in d['prefixes'] if p['node'] == 'killed' and p['right'] == 'orchestrator'}))" status ipam; }
+has_block() { [ -n "$(blocks)" ]; }
+has_list() { [ -n "$(lists h1)" ]; }
+churn() { # PAUSE
+	/usr/bin/python3 "$root/test/netns/claim_churn.py" "$net_dir/h3/run/weft.sock" $number "$1" >"$net_dir/number" &
+	churn=$!
+}
+churn_ended() {
+	wait $churn
+	[ "$(cat "$net_dir/number")" -gt $((number + 3)) ] || fail "too few lists were taken: $number, $(cat "$net_dir/number")"
+	number=$(cat "$net_dir/number")
+}
+number=256
+life_begins
+wait_for "h3 to use a block" has_block
+churn 0
+within 1 "h1 hears of lists that change faster than they are written" has_list
+weftd_stop h3 KILL
+churn_ended
+life_begins
+seed=${KILL_SEED:-$RANDOM} in_write=0 excused=0
+echo "   KILL_SEED=$seed"
+for round in $(seq "${LIVES:-3}"); do
+	churn 0.4
+	/usr/bin/python3 -c "import random, time; time.sleep(random.Random($seed + $round).uniform(2, 6))"
+	list=$(lists h1)
+	weftd_stop h3 KILL
+	had=$(blocks) slow=no
+	not log_says h3 'the disk takes long' || slow=yes
+	churn_ended
+	[ -n "$list" ] || fail "life $round: h1 heard of no list"
+	[ ! -e "$net_dir/h3/state/claims.tmp" ] || in_write=$((in_write + 1))
+	life_begins
+	now=$(lists h3)
+	[[ $now =~ ^[0-9]+\*4$ ]] || fail "life $round: the list is not whole: $now"
+	# What is published has been written before, unless the disk takes too long, which is told.
+	[ $slow = no ] || { excused=$((excused + 1)); continue; }
+	[ "${now%\**}" -ge "${list%%\**}" ] || fail "life $round: list $now after others had $list"
+	for block in $had; do
+		grep -qxF "$block" <<<"$(blocks)" || fail "life $round: $block is lost: $(blocks)"
+	done
+done
+echo "   ${LIVES:-3} lives, $in_write of them ended in a write, $excused on too slow a machine to tell more; $(wc -w <<<"$had") blocks, list $now"
+not grep -qE 'damaged|set aside|makes no sense' "$net_dir/h3/before" "$net_dir/h3/log" || fail "a state file was torn"
 ! ls "$net_dir/h3/state" | grep -q '\.bad-' || fail "something was set aside"
