@@ -519,6 +519,7 @@ const struct pairs_worst *checks_worst(const struct sim *s)
 void checks_quiet(struct sim *s, bool quiet)
 {
 	sim_trace(s, -1, -1, quiet ? "quiet" : "faults", 0);
+	s->quiet = quiet ? s->now : TS_ZERO;
 	if (!quiet)
 		return;
 	pairs_forgive(s->checks->pairs);

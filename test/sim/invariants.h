@@ -7,7 +7,8 @@
  *			model of DESIGN 7.5 has them
  *	records		what a node believes of another was published by that one, and its versions
  *			only rise: nothing forged or rolled back is ever accepted
- *	agreement	after quiet, in time: everybody holds everybody for alive and has the same records
+ *	agreement	after quiet, in time, whatever is published then: everybody holds everybody for
+ *			alive and has the same records
  *	owners		two live nodes that nothing keeps apart, and that both know both owners, route
  *			overlapping prefixes to different ones for at most 10 s
  *	claims		two live nodes that nothing keeps apart, and that know each other, have one

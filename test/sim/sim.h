@@ -50,8 +50,12 @@ enum sim_plant {
 	PLANT_RELAY_BACK,  /* a relay sends back to where it came from */
 	PLANT_NO_ANSWER,   /* what relays answer gets lost */
 	PLANT_WAY_LOST,    /* a PATH_USE gets lost */
+	PLANT_LATE, /* what a node says of records is not sent before quiet has lasted for PLANT_QUIET */
+	PLANT_FLAP, /* a node dates its claims anew all the time, until then */
 	PLANT_COUNT
 };
+
+#define PLANT_QUIET DUR_SEC(12)
 
 struct sim_cfg {
 	unsigned nodes;
@@ -102,7 +106,8 @@ struct sim {
 	bool joined;        /* sim_join() came to its end */
 	struct map *by_key; /* key of a running node: struct sim_node */
 	struct route_names *routes;
-	ts_t changed; /* a node claimed or gave up something, or published another endpoint */
+	ts_t quiet;              /* since when nothing goes wrong; zero: it does */
+	ts_t claimed;            /* a node published claims for the first time in its life */
 	struct sim_node *clone;  /* the last that got another one's disk */
 	unsigned liars;          /* who do all the lying: sim_hostile.h; 0: nobody alone */
 	struct node_key outside; /* a real daemon, once a node has a session with it */

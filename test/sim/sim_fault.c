@@ -460,6 +460,17 @@ static unsigned counted(const struct sim_faults *f)
 	return f->p->counted & ~(data ? 0u : (unsigned)ACT_RELAY);
 }
 
+/* The translator before a host goes: it has another address now, and hears so. */
+static void open_door(struct sim_faults *f, unsigned host)
+{
+	struct ep before = sim_net_inner_ep(f->s->net, host), after;
+
+	sim_net_nat(f->s->net, host, NAT_NONE);
+	after = sim_net_inner_ep(f->s->net, host);
+	if (!ep_eq(&before, &after))
+		sim_node_moved(f->s->nodes[host]);
+}
+
 void sim_faults_heal(struct sim_faults *f)
 {
 	const char *missing;
@@ -477,7 +488,7 @@ void sim_faults_heal(struct sim_faults *f)
 	for (unsigned i = 0; i < f->s->cfg.nodes; i++) {
 		struct sim_node *n = f->s->nodes[i];
 
-		sim_net_nat(f->s->net, i, NAT_NONE);
+		open_door(f, i);
 		if (!n->running)
 			sim_node_start_at(n, f->s->now);
 		else if (!ts_due(n->stalled_until, f->s->now))

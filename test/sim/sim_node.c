@@ -13,6 +13,7 @@
 #include <string.h>
 #include "weft/buf.h"
 #include "weft/err.h"
+#include "gossip_wire.h"
 #include "map.h"
 #include "invariants.h"
 #include "sim_data.h"
@@ -70,6 +71,14 @@ bool sim_node_counts(const struct gossip_node_info *i)
 bool sim_planted(const struct sim_node *n, enum sim_plant what)
 {
 	return n->s->cfg.plant == what && n->index == 1 && n->s->now.ns > (uint64_t)PLANT_AFTER.ns;
+}
+
+bool sim_planted_late(const struct sim_node *n, enum sim_plant what)
+{
+	const struct sim *s = n->s;
+
+	return sim_planted(n, what) &&
+	       (!s->quiet.ns || ts_before(s->now, ts_add(s->quiet, PLANT_QUIET)));
 }
 
 int sim_node_index(const struct sim_node *n, const struct node_key *key)
@@ -211,7 +220,10 @@ static void on_gossip_send(struct sim_node *n, const struct gossip_act *a)
 {
 	uint32_t peer = sim_sess_find(n->sess, &a->node);
 
-	if (peer && !sim_planted(n, PLANT_MUTE))
+	if (sim_planted(n, PLANT_MUTE) ||
+		(sim_planted_late(n, PLANT_LATE) && a->buf[0] != GOSSIP_MSG_MEMBER))
+		return;
+	if (peer)
 		(void)sim_sess_send(
 			n->sess, peer, WIRE_CTL_GOSSIP, a->buf, a->len, sim_node_now(n));
 }
@@ -400,9 +412,6 @@ static void housekeeping(struct sim_node *n, ts_t now)
 	if (sim_sess_core(n->sess))
 		sess_set_wall(sim_sess_core(n->sess), wall_now(n), now);
 	sim_own_wall(n->own, wall_now(n) / 1000000000, now);
-	if (n->told.ip.family != IP_NONE && !ep_eq(&n->told, &ep))
-		n->s->changed = n->s->now;
-	n->told = ep;
 	(void)gossip_set_endpoints(n->gossip, &ep, 1, now);
 	sim_path_refresh(n->path, now);
 	save_peers(n);
@@ -720,7 +729,7 @@ static void on_start(struct sim *s, struct sim_event *e)
 	n->boots++;
 	n->started = s->now;
 	n->met = TS_ZERO;
-	n->told.ip.family = IP_NONE;
+	n->claimed = false;
 	n->stalled_until = TS_ZERO;
 	sim_net_disturb(s->net, n->index, s->now);
 	sim_trace(s, (int)n->index, -1, "start", (int64_t)n->disk.epoch);

@@ -96,11 +96,11 @@ struct sim_node {
 	bool swallows;    /* it says that it relays, and doesn't */
 	unsigned way_lie; /* enum sim_path_lie, in this life */
 	unsigned boots;
-	uint64_t mono;  /* its monotonic clock is ahead of the simulation's by so much */
-	int64_t wall;   /* its wall clock is off by so much, in ns */
-	ts_t started;   /* of this life; simulation time, as all times here but target's and *_at */
-	ts_t met;       /* the first session of this life; zero: none yet */
-	struct ep told; /* the endpoint that it publishes; family IP_NONE: none yet */
+	uint64_t mono; /* its monotonic clock is ahead of the simulation's by so much */
+	int64_t wall;  /* its wall clock is off by so much, in ns */
+	ts_t started;  /* of this life; simulation time, as all times here but target's and *_at */
+	ts_t met;      /* the first session of this life; zero: none yet */
+	bool claimed;  /* it has published claims in this life */
 	ts_t stalled_until, deaf_until;
 	struct sim_disk disk, before; /* before: as of the start before this one */
 	struct identity id;
@@ -186,6 +186,8 @@ void sim_node_turn(struct sim_node *n);
 void sim_node_publish(struct sim_node *n);
 /* Is the bug planted here and now? Node 1 is the one that has it. */
 bool sim_planted(const struct sim_node *n, enum sim_plant what);
+/* The same, of bugs that show until quiet has lasted for PLANT_QUIET. */
+bool sim_planted_late(const struct sim_node *n, enum sim_plant what);
 /* A person tells it to forget another one, which is down. */
 void sim_node_forget(struct sim_node *n, const struct sim_node *other);
 /* Its clock now. */

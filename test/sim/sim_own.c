@@ -11,6 +11,7 @@
 #include "sim_node.h"
 
 #define LOOK_EVERY       DUR_MS(200)
+#define FLAP_EVERY       DUR_MS(20)
 #define RANGE            0xac100000u /* 172.16.0.0/16 */
 #define RANGE_LEN        16
 #define CONFIG_RANGE     0x0a000000u /* 10.0.0.0/8 */
@@ -22,8 +23,9 @@ struct sim_own {
 	struct sim_node *n;
 	struct owner *owner;
 	bool dirty;
-	ts_t looked;
+	ts_t looked, flapped;
 	uint64_t news;
+	uint64_t redated; /* by PLANT_FLAP: later by so much */
 	struct owner_prefix used[SIM_CLAIMS];
 	size_t nused;
 };
@@ -247,11 +249,27 @@ static void publish(struct sim_own *o)
 			.vni = p.vni,
 			.pfx = p.pfx,
 			.right = p.right,
-			.claimed_at_secs = p.since_secs,
+			.claimed_at_secs = p.since_secs + o->redated,
 		};
-	o->n->s->changed = o->n->s->now;
+	if (!o->n->claimed)
+		o->n->s->claimed = o->n->s->now;
+	o->n->claimed = true;
+	sim_trace(o->n->s, (int)o->n->index, -1, "claims", (int64_t)o->n->nclaims);
 	sim_node_publish(o->n);
 	o->dirty = true; /* is it disputed at once? */
+}
+
+/* PLANT_FLAP. */
+static bool flap(struct sim_own *o, ts_t now)
+{
+	bool on = sim_planted_late(o->n, PLANT_FLAP);
+
+	if (on ? !ts_due(ts_add(o->flapped, FLAP_EVERY), now) : o->redated == 0)
+		return false;
+	o->flapped = now;
+	o->redated = on ? o->redated + 1 : 0;
+	publish(o);
+	return true;
 }
 
 bool sim_own_turn(struct sim_own *o, ts_t now)
@@ -263,6 +281,7 @@ bool sim_own_turn(struct sim_own *o, ts_t now)
 		return false;
 	if (sim_planted(o->n, PLANT_CLAIM_TAKEN) && sim_own_used(o->n->s->nodes[0]->own, 0))
 		use(o, sim_own_used(o->n->s->nodes[0]->own, 0), true);
+	published = flap(o, now);
 	look(o, now);
 	if (ts_due(owner_deadline(o->owner), now))
 		owner_tick(o->owner, now);
@@ -291,6 +310,8 @@ ts_t sim_own_deadline(const struct sim_own *o)
 	if (!o)
 		return TS_NEVER;
 	t = owner_deadline(o->owner);
+	if (sim_planted_late(o->n, PLANT_FLAP) || o->redated)
+		t = ts_min(t, ts_add(o->flapped, FLAP_EVERY));
 	return o->dirty ? ts_min(t, ts_add(o->looked, LOOK_EVERY)) : t;
 }
 
