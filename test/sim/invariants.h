@@ -9,13 +9,14 @@
  *			only rise: nothing forged or rolled back is ever accepted
  *	agreement	after quiet, in time, whatever is published then: everybody holds everybody for
  *			alive and has the same records
- *	owners		two live nodes that nothing keeps apart, and that both know both owners, route
+ *	owners		two live nodes that can reach each other, and that both know both owners, route
  *			overlapping prefixes to different ones for at most 10 s
- *	claims		two live nodes that nothing keeps apart, and that know each other, have one
+ *	claims		two live nodes that can reach each other, and that know each other, have one
  *			claimed block, or overlapping ones, in service for at most 10 s
- *	routable	a live node's prefix is routed by each that can reach it, but for 10 s at most,
- *			or 20 s where relays or translators are needed (who had its first session 20 s ago
- *			or less is left out)
+ *	routable	a live node's prefix is routed by each that can reach it, but for 10 s at most (who
+ *			had its first session 20 s ago or less is left out; of the two above only until each
+ *			has the other's prefixes)
+ *			These three: 20 s in all, where relays or translators are needed in a part of them
  *	reachable	who calls a live node, with a way to it through at most one relay all the time,
  *			has an answer within 10 s, or 20 s where relays or translators are needed
  *	relay		no way through relays visits a node twice
@@ -28,7 +29,7 @@
  *
  * Up to routes, and from false-down on, they are checked as things happen; owners, claims, routable and
  * key-match once per second, from the first agreement on, for pairs that nothing disturbed in that
- * second. Each stops the simulation by sim_fail(). */
+ * second, or, but for key-match, that others stood ready to relay for. Each stops the simulation by sim_fail(). */
 #ifndef WEFT_INVARIANTS_H
 #define WEFT_INVARIANTS_H
 

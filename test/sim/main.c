@@ -374,9 +374,10 @@ static void print_pairs(const struct sim *s)
 {
 	const struct pairs_worst *w = checks_worst(s);
 
-	printf("pairs         longest with different owners %u s, with one claim %u s, without a "
-	       "route %u s, by others %u s\n",
-		w->owners, w->claims, w->unroutable[0], w->unroutable[1]);
+	printf("pairs         longest with different owners %u s, by others %u s, with one claim "
+	       "%u s, by others %u s,\n              without a route %u s, by others %u s\n",
+		w->owners[0], w->owners[1], w->claims[0], w->claims[1], w->unroutable[0],
+		w->unroutable[1]);
 }
 
 static void print_result(const struct sim *s, const struct sim_result *r, double wall)

@@ -51,7 +51,8 @@ enum sim_plant {
 	PLANT_NO_ANSWER,   /* what relays answer gets lost */
 	PLANT_WAY_LOST,    /* a PATH_USE gets lost */
 	PLANT_LATE, /* what a node says of records is not sent before quiet has lasted for PLANT_QUIET */
-	PLANT_FLAP, /* a node dates its claims anew all the time, until then */
+	PLANT_FLAP,        /* a node dates its claims anew all the time, until then */
+	PLANT_OWNERS_TURN, /* a node routes what is others' to the first one; one beside it now and then */
 	PLANT_COUNT
 };
 

@@ -7,6 +7,7 @@
 #include "aead.h"
 #include "map.h"
 #include "invariants.h"
+#include "sim_plant.h"
 
 static void free_key(struct sim_key *k)
 {

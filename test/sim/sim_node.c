@@ -21,14 +21,14 @@
 #include "sim_keys.h"
 #include "sim_net.h"
 #include "sim_path.h"
+#include "sim_plant.h"
 #include "sim_sess.h"
 
 #define DATAGRAM_BUDGET 256
 #define SECOND          DUR_SEC(1)
 #define HOUSEKEEPING    DUR_SEC(10)
-#define SOCKET_BYTES    212992      /* the kernel's default */
-#define NO_RELAY_EACH   5           /* one of so many doesn't relay */
-#define PLANT_AFTER     DUR_SEC(20) /* a planted bug shows from then on */
+#define SOCKET_BYTES    212992 /* the kernel's default */
+#define NO_RELAY_EACH   5      /* one of so many doesn't relay */
 #define TAKES_BACK      DUR_SEC(70)
 
 struct waiting {
@@ -66,19 +66,6 @@ struct sim_node *sim_node_of(const struct sim *s, const struct node_key *key)
 bool sim_node_counts(const struct gossip_node_info *i)
 {
 	return !i->left && (i->self || (i->up && i->name[0] != '\0'));
-}
-
-bool sim_planted(const struct sim_node *n, enum sim_plant what)
-{
-	return n->s->cfg.plant == what && n->index == 1 && n->s->now.ns > (uint64_t)PLANT_AFTER.ns;
-}
-
-bool sim_planted_late(const struct sim_node *n, enum sim_plant what)
-{
-	const struct sim *s = n->s;
-
-	return sim_planted(n, what) &&
-	       (!s->quiet.ns || ts_before(s->now, ts_add(s->quiet, PLANT_QUIET)));
 }
 
 int sim_node_index(const struct sim_node *n, const struct node_key *key)
@@ -423,6 +410,7 @@ static void each_second(struct sim_node *n, ts_t now)
 	sim_data_second(n, now);
 	sim_path_second(n->path, now);
 	sim_flow_second(n);
+	sim_plant_second(n);
 	n->second_at = ts_add(now, SECOND);
 }
 

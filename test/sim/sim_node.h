@@ -184,10 +184,6 @@ void sim_node_secret(struct secret_keys *keys, struct cluster_id *cluster);
 void sim_node_turn(struct sim_node *n);
 /* Tell gossip anew what it publishes: prefixes and claims. */
 void sim_node_publish(struct sim_node *n);
-/* Is the bug planted here and now? Node 1 is the one that has it. */
-bool sim_planted(const struct sim_node *n, enum sim_plant what);
-/* The same, of bugs that show until quiet has lasted for PLANT_QUIET. */
-bool sim_planted_late(const struct sim_node *n, enum sim_plant what);
 /* A person tells it to forget another one, which is down. */
 void sim_node_forget(struct sim_node *n, const struct sim_node *other);
 /* Its clock now. */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include "sim.h"
 #include "sim_node.h"
+#include "sim_plant.h"
 
 #define LOOK_EVERY       DUR_MS(200)
 #define FLAP_EVERY       DUR_MS(20)

@@ -1,7 +1,8 @@
 /* sim_pairs.c - checks between pairs of nodes.
  *
  * In: the nodes' tables, once per second. Out: sim_fail(). State: per pair, for how many seconds in a
- * row something was wrong; a second in which the pair was disturbed starts the count anew. Up to
+ * row something was wrong; a second in which they could not talk starts the count anew, one in which
+ * they talk another way than before doesn't. Up to
  * PAIRWISE_MAX nodes every pair is looked at, above that so many drawn at the start: the cost per
  * second stays linear. */
 #include "sim_pairs.h"
@@ -16,18 +17,26 @@
 #include "sim_node.h"
 #include "sim_route.h"
 #include "sim_ways.h"
+#include "truth.h"
 
 #define PAIRWISE_MAX  128
 #define PAIRS_SAMPLED 8192
 #define KEYS_GRACE    5  /* seconds that a pair may not open what the other seals */
-#define RELAY_GRACE   10 /* more than cfg.routable, where relays or translators are needed */
 #define OWNERS_GRACE  10 /* that it may differ about an owner */
+#define RELAY_GRACE                                                                                \
+	10 /* more than these two and cfg.routable, where relays or translators are needed */
+
+/* For how many seconds in a row something was wrong. */
+struct wrong {
+	unsigned all;    /* while they could talk, directly or not */
+	unsigned direct; /* of those, the last ones, in which nothing stood between them */
+};
 
 struct pair {
 	unsigned a, b;
-	uint8_t mismatch, dispute, claims;
-	uint8_t lost[2]; /* a to b, b to a */
-	bool direct;     /* nothing stood between them in the last second */
+	unsigned mismatch;
+	struct wrong dispute, claims, lost[2]; /* lost: a to b, b to a */
+	bool met; /* since they can talk, each has had the other's present prefixes */
 };
 
 struct pairs {
@@ -108,10 +117,26 @@ const struct pairs_worst *pairs_worst(const struct pairs *p)
 	return &p->worst;
 }
 
-static void note(unsigned *worst, unsigned secs)
+/* A second has passed, in which it was @bad or not. True: that is too long now, where so many seconds are
+ * allowed to who talks directly. */
+static bool too_long(struct wrong *w, bool bad, bool direct, unsigned allowed, unsigned worst[2])
 {
-	if (secs > *worst)
-		*worst = secs;
+	if (!bad) {
+		*w = (struct wrong){0};
+		return false;
+	}
+	w->all++;
+	w->direct = direct ? w->direct + 1 : 0;
+	if (w->direct > worst[0])
+		worst[0] = w->direct;
+	if (w->all > w->direct && w->all > worst[1])
+		worst[1] = w->all;
+	return w->direct > allowed || w->all > allowed + RELAY_GRACE;
+}
+
+static const char *how(bool direct)
+{
+	return direct ? "" : " through others";
 }
 
 /* --- keys --- */
@@ -234,7 +259,8 @@ static bool same_owners(const struct pairs *p, const struct sim_node *a, const s
 	return x->sum == y->sum && x->count == y->count;
 }
 
-static void check_owners(struct pairs *p, struct pair *q, struct sim_node *a, struct sim_node *b)
+static void check_owners(
+	struct pairs *p, struct pair *q, bool direct, struct sim_node *a, struct sim_node *b)
 {
 	const struct sim_route *r = NULL;
 	char text[PFX_STRLEN];
@@ -243,12 +269,10 @@ static void check_owners(struct pairs *p, struct pair *q, struct sim_node *a, st
 		r = differ(p, a, b);
 		r = r ? r : differ(p, b, a);
 	}
-	q->dispute = r ? q->dispute + 1 : 0;
-	note(&p->worst.owners, q->dispute);
-	if (q->dispute > OWNERS_GRACE)
+	if (too_long(&q->dispute, r, direct, OWNERS_GRACE, p->worst.owners))
 		sim_fail(p->s, CHECK_OWNERS,
-			"n%u and n%u can talk and have different owners for %s for %u s", a->index,
-			b->index, pfx_fmt(&r->p.pfx, text), q->dispute);
+			"n%u and n%u can talk%s and have different owners for %s for %u s",
+			a->index, b->index, how(direct), pfx_fmt(&r->p.pfx, text), q->dispute.all);
 }
 
 /* A block that both have in service, or one inside another's. */
@@ -263,18 +287,18 @@ static const struct owner_prefix *both_use(const struct sim_node *a, const struc
 	return NULL;
 }
 
-static void check_claims(struct pairs *p, struct pair *q, struct sim_node *a, struct sim_node *b)
+static void check_claims(
+	struct pairs *p, struct pair *q, bool direct, struct sim_node *a, struct sim_node *b)
 {
 	const struct owner_prefix *x = both_use(a, b);
 	char text[PFX_STRLEN];
 
 	if (x && !(knows(a, &b->id.pub) && knows(b, &a->id.pub)))
 		x = NULL;
-	q->claims = x ? q->claims + 1 : 0;
-	note(&p->worst.claims, q->claims);
-	if (q->claims > OWNERS_GRACE)
-		sim_fail(p->s, CHECK_CLAIMS, "n%u and n%u know each other and both use %s for %u s",
-			a->index, b->index, pfx_fmt(&x->pfx, text), q->claims);
+	if (too_long(&q->claims, x, direct, OWNERS_GRACE, p->worst.claims))
+		sim_fail(p->s, CHECK_CLAIMS,
+			"n%u and n%u can talk%s, know each other and both use %s for %u s",
+			a->index, b->index, how(direct), pfx_fmt(&x->pfx, text), q->claims.all);
 }
 
 /* --- routes --- */
@@ -313,34 +337,65 @@ static const struct sim_route *unroutable(
 	return NULL;
 }
 
-static void check_routable(struct pairs *p, uint8_t *lost, bool direct, const struct sim_node *from,
-	const struct sim_node *to)
+static void check_routable(struct pairs *p, struct wrong *lost, bool direct,
+	const struct sim_node *from, const struct sim_node *to)
 {
 	const struct sim_route *r = same_owners(p, from, to) ? NULL : unroutable(p, from, to);
 	char text[PFX_STRLEN];
 
-	*lost = r ? *lost + 1 : 0;
-	note(&p->worst.unroutable[direct ? 0 : 1], *lost);
-	if (*lost > p->s->cfg.routable.ns / DUR_SEC(1).ns + (direct ? 0 : RELAY_GRACE))
+	if (too_long(lost, r, direct, (unsigned)(p->s->cfg.routable.ns / DUR_SEC(1).ns),
+		    p->worst.unroutable))
 		sim_fail(p->s, CHECK_ROUTABLE,
-			"n%u can reach n%u and has no route to its %s for %u s", from->index,
-			to->index, pfx_fmt(&r->p.pfx, text), *lost);
+			"n%u can reach n%u%s and has no route to its %s for %u s", from->index,
+			to->index, how(direct), pfx_fmt(&r->p.pfx, text), lost->all);
 }
 
 /* --- each second --- */
 
-/* Are both well, and was nothing in their way for the last second? */
-static bool talk(const struct sim *s, const struct sim_node *a, const struct sim_node *b)
+/* Has nothing been in their way for the last second? */
+static bool open_to(const struct sim *s, const struct sim_node *a, const struct sim_node *b)
 {
-	return sim_way_awake(a) && sim_way_awake(b) &&
-	       ts_due(ts_add(sim_net_calm_since(s->net, a->index, b->index), DUR_SEC(1)), s->now);
+	return ts_due(ts_add(sim_net_calm_since(s->net, a->index, b->index), DUR_SEC(1)), s->now);
 }
 
 /* The same by way of others. */
-static bool talk_by_others(const struct sim *s, const struct sim_node *a, const struct sim_node *b)
+static bool open_by_others(const struct sim *s, const struct sim_node *a, const struct sim_node *b)
 {
-	return sim_way_awake(a) && sim_way_awake(b) && a->path && b->path &&
+	return a->path && b->path &&
 	       ts_due(ts_add(sim_way_since(s, a->index, b->index), DUR_SEC(1)), s->now);
+}
+
+/* Has @a what @b says in this life of its prefixes? */
+static bool has_prefixes(const struct sim_node *a, const struct sim_node *b)
+{
+	struct gossip_node_info i, own;
+
+	return gossip_node_get(b->gossip, &b->id.pub, &own) == 0 &&
+	       gossip_node_get(a->gossip, &b->id.pub, &i) == 0 && sim_node_counts(&i) &&
+	       i.epoch == own.epoch &&
+	       truth_of_prefixes(i.prefixes, i.nprefixes) ==
+		       truth_of_prefixes(own.prefixes, own.nprefixes);
+}
+
+static void look(
+	struct pairs *p, struct pair *q, bool direct, struct sim_node *a, struct sim_node *b)
+{
+	/* Who has just started has yet to find the others; but what it has heard of one, it knows. */
+	bool found = sim_way_awake(a) && sim_way_awake(b);
+
+	q->met = q->met || found || (has_prefixes(a, b) && has_prefixes(b, a));
+	if (q->met) {
+		check_owners(p, q, direct, a, b);
+		check_claims(p, q, direct, a, b);
+	}
+	if (!found)
+		return;
+	if (!direct)
+		q->mismatch = 0;
+	else if (!p->s->cfg.no_crypto)
+		check_keys(p, q, a, b);
+	check_routable(p, &q->lost[0], direct, a, b);
+	check_routable(p, &q->lost[1], direct, b, a);
 }
 
 void pairs_second(struct pairs *p)
@@ -353,20 +408,11 @@ void pairs_second(struct pairs *p)
 	for (size_t i = 0; i < p->count && !s->failed; i++) {
 		struct pair *q = &p->v[i];
 		struct sim_node *a = s->nodes[q->a], *b = s->nodes[q->b];
+		bool well = sim_way_well(a) && sim_way_well(b), direct = well && open_to(s, a, b);
 
-		bool direct = talk(s, a, b), others = !direct && talk_by_others(s, a, b);
-
-		if (direct != q->direct || !(direct || others))
-			*q = (struct pair){.a = q->a, .b = q->b, .direct = direct};
-		if (!direct && !others)
-			continue;
-		if (direct && !s->cfg.no_crypto)
-			check_keys(p, q, a, b);
-		if (direct) {
-			check_owners(p, q, a, b);
-			check_claims(p, q, a, b);
-		}
-		check_routable(p, &q->lost[0], direct, a, b);
-		check_routable(p, &q->lost[1], direct, b, a);
+		if (direct || (well && open_by_others(s, a, b)))
+			look(p, q, direct, a, b);
+		else
+			*q = (struct pair){.a = q->a, .b = q->b};
 	}
 }

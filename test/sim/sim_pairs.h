@@ -1,5 +1,5 @@
 /* sim_pairs.h - what must hold between two nodes that can talk to each other, looked at once per
- * second: key-match, owners and routable of invariants.h. */
+ * second: key-match, owners, claims and routable of invariants.h. */
 #ifndef WEFT_SIM_PAIRS_H
 #define WEFT_SIM_PAIRS_H
 
@@ -15,7 +15,7 @@ void pairs_second(struct pairs *p);
 
 /* The longest that each was wrong, in seconds: what the bounds are held against. */
 struct pairs_worst {
-	unsigned owners, claims, unroutable[2]; /* directly, by others */
+	unsigned owners[2], claims[2], unroutable[2]; /* directly, by others */
 };
 const struct pairs_worst *pairs_worst(const struct pairs *p);
 

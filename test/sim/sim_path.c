@@ -17,6 +17,7 @@
 #include "sim_data.h"
 #include "sim_net.h"
 #include "sim_node.h"
+#include "sim_plant.h"
 #include "sim_sess.h"
 
 #define WANT_KEEP    DUR_SEC(90)

@@ -14,11 +14,15 @@ static ts_t later(ts_t a, ts_t b)
 	return ts_before(a, b) ? b : a;
 }
 
-bool sim_way_awake(const struct sim_node *n)
+bool sim_way_well(const struct sim_node *n)
 {
 	return n->running && ts_due(n->stalled_until, n->s->now) &&
-	       ts_due(n->deaf_until, n->s->now) && n->met.ns &&
-	       ts_due(ts_add(n->met, JOIN_GRACE), n->s->now);
+	       ts_due(n->deaf_until, n->s->now) && n->met.ns;
+}
+
+bool sim_way_awake(const struct sim_node *n)
+{
+	return sim_way_well(n) && ts_due(ts_add(n->met, JOIN_GRACE), n->s->now);
 }
 
 /* Whom a cut parts from all that it met before it could meet others has met nobody: on its side no one

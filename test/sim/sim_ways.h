@@ -10,6 +10,8 @@ struct sim;
 struct sim_node;
 struct sim_slot;
 
+/* Does it run, hear, speak, and has it met anybody yet? */
+bool sim_way_well(const struct sim_node *n);
 /* Does it run, is it not stalled, and has it had time to find the others? Who knows nobody yet, and
  * whose seed is cut off, can't. */
 bool sim_way_awake(const struct sim_node *n);
