@@ -4,7 +4,8 @@
 #		fuzz-smoke demo
 #	lint unit sanitizers clang sim netns fallbacks interop interop-short kube demo
 #	fuzz	each target FUZZ_SECS (600) of CPU time	 fuzz-smoke  the corpus and 4 s each
-#	bench	test/bench/*.sh, figures to stdout	 long	     sweeps, ten-minute transfers, fuzz, a fresh machine
+#	bench	test/bench/*.sh, figures to stdout	 long	     sweeps, the simulator's table (of TABLE_NODES, 1000, and
+#		seeds TABLE_SEEDS, 1-3), ten-minute transfers, fuzz, a fresh machine
 # ONLY=PATTERN runs the netns tests and fuzz targets whose name matches. WEFT_BUILD: the build directory (build).
 # TEST_JOBS tests run side by side (as many as there are processors, at most 4); those with a line "# alone: yes"
 # in their text run by themselves. Prints a line per test as it ends, the output of those that fail, and
@@ -224,6 +225,9 @@ set_long() {
 	TEST_TIMEOUT=7200 run_one long/fresh "$root/test/long/fresh.sh"
 	WEFT_SIM_SEEDS=1-1000 WEFT_SIM_JOURNAL="$build/sweep.txt" TEST_TIMEOUT=43200 \
 		run_one long/sim-sweep "$build/test/sim/test_sim_each"
+	# The figures of docs/simulator.md, none above its reach; the table stays in the build directory.
+	TEST_TIMEOUT=86400 run_one long/sim-table bash -o pipefail -c '"$1/test/sim/table.sh" "$2/test/sim/weft-sim" "$3" "$4" | tee "$2/table.md"' \
+		sim-table "$root" "$build" "${TABLE_NODES:-1000}" "${TABLE_SEEDS:-1-3}"
 	for t in line ring tree mesh; do
 		TEST_TIMEOUT=3600 run_one "long/bgpsim-$t" "$build/test/sim/weft-bgpsim" --shape "$t" --transit some --seed 1-20 --every 2
 	done
