@@ -387,14 +387,18 @@ void check_after(struct sim_node *n)
 
 /* --- agreement --- */
 
-/* One number for all that a node knows of everybody; how many it is linked with. */
-static uint64_t knowledge(struct sim_node *n, unsigned *links, unsigned *subjects)
+/* What a node knows of everybody, as one number, and whom it holds for alive. */
+struct knowledge {
+	uint64_t sum;
+	unsigned subjects, alive, gone; /* alive, gone: of those, who runs or doesn't */
+};
+
+static struct knowledge knowledge(struct sim_node *n)
 {
+	struct knowledge k = {0};
 	struct gossip_node_info i;
-	uint64_t sum = 0;
 	size_t it = 0;
 
-	*links = *subjects = 0;
 	while (gossip_node_next(n->gossip, &it, &i)) {
 		uint64_t h[5];
 
@@ -403,30 +407,36 @@ static uint64_t knowledge(struct sim_node *n, unsigned *links, unsigned *subject
 		h[2] = truth_of_node(i.name, i.version, i.left);
 		h[3] = truth_of_endpoints(i.eps, i.neps);
 		h[4] = truth_of_prefixes(i.prefixes, i.nprefixes);
-		sum += map_siphash((const uint8_t *)"knowledge is sum", h, sizeof(h));
-		*links += !i.self && sim_node_counts(&i);
-		++*subjects;
+		k.sum += map_siphash((const uint8_t *)"knowledge is sum", h, sizeof(h));
+		k.subjects++;
+		if (i.self || !sim_node_counts(&i))
+			continue;
+		if (sim_node_of(n->s, &i.key))
+			k.alive++;
+		else
+			k.gone++;
 	}
-	return sum;
+	return k;
 }
 
-/* Does @n know what @want is the sum of, and hold all @alive for alive? Sets *@want if it is 0. */
-static bool agrees(struct sim_node *n, unsigned alive, uint64_t *want, char *why, size_t len)
+/* Does @n know what @want is the sum of, and hold all @alive for alive, and nobody else? Sets *@want if it
+ * is 0. */
+static enum agreement agrees(
+	struct sim_node *n, unsigned alive, uint64_t *want, char *why, size_t len)
 {
-	unsigned links, subjects;
-	uint64_t have = knowledge(n, &links, &subjects);
+	struct knowledge k = knowledge(n);
 
-	if (links != alive - 1) {
-		snprintf(why, len, "n%u holds %u others for alive, %u run", n->index, links,
-			alive - 1);
-		return false;
-	}
 	if (*want == 0)
-		*want = have;
-	if (have != *want)
+		*want = k.sum;
+	if (k.alive == alive - 1 && k.sum == *want && k.gone == 0)
+		return AGREE;
+	if (k.alive == alive - 1 && k.sum != *want)
 		snprintf(why, len, "n%u knows other things than the first (of %u nodes)", n->index,
-			subjects);
-	return have == *want;
+			k.subjects);
+	else
+		snprintf(why, len, "n%u holds %u others for alive, %u run", n->index,
+			k.alive + k.gone, alive - 1);
+	return k.alive == alive - 1 && k.sum == *want ? AGREE_BUT_GONE : AGREE_NOT;
 }
 
 /* Whole comparisons cost O(N^2): what a glance tells goes first. */
@@ -452,23 +462,28 @@ static bool same_counts(struct sim *s, char *why, size_t len)
 	return true;
 }
 
-bool checks_agree(struct sim *s, char *why, size_t len)
+enum agreement checks_agree(struct sim *s, char *why, size_t len)
 {
 	unsigned alive = 0, stride = s->cfg.nodes / AGREE_SAMPLE;
+	enum agreement all = AGREE;
 	uint64_t want = 0;
 
 	for (unsigned i = 0; i < s->cfg.nodes; i++)
 		alive += s->nodes[i]->running;
 	if (!same_counts(s, why, len))
-		return false;
+		return AGREE_NOT;
 	for (unsigned i = 0; stride > 1 && i < s->cfg.nodes; i += stride)
-		if (s->nodes[i]->running && !agrees(s->nodes[i], alive, &want, why, len))
-			return false;
-	for (unsigned i = 0; i < s->cfg.nodes; i++)
-		if (s->nodes[i]->running && !agrees(s->nodes[i], alive, &want, why, len))
-			return false;
-	s->checks->joined = true;
-	return true;
+		if (s->nodes[i]->running &&
+			agrees(s->nodes[i], alive, &want, why, len) == AGREE_NOT)
+			return AGREE_NOT;
+	for (unsigned i = 0; i < s->cfg.nodes && all != AGREE_NOT; i++)
+		if (s->nodes[i]->running) {
+			enum agreement one = agrees(s->nodes[i], alive, &want, why, len);
+
+			all = one == AGREE ? all : one;
+		}
+	s->checks->joined |= all == AGREE;
+	return all;
 }
 
 /* --- life --- */

@@ -73,8 +73,13 @@ void checks_free(struct checks *c);
 void checks_quiet(struct sim *s, bool quiet);
 /* How near the invariants of pairs were to fail. */
 const struct pairs_worst *checks_worst(const struct sim *s);
-/* Do all running nodes agree on everything, and hold each other for alive? Else @why. */
-bool checks_agree(struct sim *s, char *why, size_t len);
+enum agreement {
+	AGREE_NOT,
+	AGREE_BUT_GONE, /* all that is wrong: some hold for alive who isn't there */
+	AGREE
+};
+/* Do all running nodes agree on everything, and hold each other for alive and nobody else? If not, @why. */
+enum agreement checks_agree(struct sim *s, char *why, size_t len);
 
 /* From the node, before it carries out the action. */
 void check_key_add(struct sim_node *n, const struct sess_act *a, const struct sim_key *k);

@@ -27,6 +27,7 @@
 #define FAULT_STRETCH DUR_SEC(90)
 #define QUIET_STRETCH DUR_SEC(20) /* quiet goes on so long after agreement */
 #define FIRST_CLAIMS  DUR_SEC(10) /* nodes that all start at once have claimed by then */
+#define DEATH_WORST   DUR_SEC(15) /* to find a silent node dead; as long as the longest stall */
 #define IDLE_STRETCH  DUR_SEC(60)
 #define FEW_NODES     128
 #define QUIETS_MAX    1024
@@ -245,10 +246,13 @@ double sim_await_agreement(struct sim *s)
 	ts_t begin = s->now, end = ts_add(begin, s->cfg.converge);
 	ts_t last = s->joined ? end : ts_add(end, FIRST_CLAIMS);
 	dur_t step = s->cfg.nodes <= 1000 ? DUR_MS(100) : DUR_SEC(1);
+	bool lost = s->gone.ns && !ts_due(ts_add(s->gone, DUR_NS(2 * DEATH_WORST.ns)), begin);
 	char why[160] = "";
 
 	for (;;) {
-		if (checks_agree(s, why, sizeof(why))) {
+		enum agreement now = checks_agree(s, why, sizeof(why));
+
+		if (now == AGREE) {
 			sim_trace(s, -1, -1, "agreement", 0);
 			return secs(ts_sub(s->now, begin));
 		}
@@ -256,6 +260,9 @@ double sim_await_agreement(struct sim *s)
 		 * much time to be known. Whatever else changes in quiet has none. */
 		end = ts_min(last,
 			ts_add(ts_before(begin, s->claimed) ? s->claimed : begin, s->cfg.converge));
+		/* A death has its own bound; who just stalled begins to count when it is awake. */
+		if (lost && now == AGREE_BUT_GONE && ts_before(end, ts_add(begin, DEATH_WORST)))
+			end = ts_add(begin, DEATH_WORST);
 		if (ts_due(end, s->now)) {
 			sim_fail(s, CHECK_AGREE, "%.0f s after quiet: %s",
 				secs(ts_sub(s->now, begin)), why);

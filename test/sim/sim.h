@@ -108,6 +108,7 @@ struct sim {
 	struct map *by_key; /* key of a running node: struct sim_node */
 	struct route_names *routes;
 	ts_t quiet;              /* since when nothing goes wrong; zero: it does */
+	ts_t gone;               /* a node lost its disk, and with it its key; zero: none has */
 	ts_t claimed;            /* a node published claims for the first time in its life */
 	struct sim_node *clone;  /* the last that got another one's disk */
 	unsigned liars;          /* who do all the lying: sim_hostile.h; 0: nobody alone */

@@ -756,6 +756,8 @@ void sim_node_crash(struct sim_node *n, enum sim_disk_fate fate)
 	}
 	if (!n->running)
 		return;
+	if (fate == DISK_LOST)
+		n->s->gone = n->s->now;
 	if (fate == DISK_ROLLED_BACK && n->before.used)
 		n->disk = n->before;
 	forget(n);
