@@ -125,8 +125,14 @@ void kern_stats(const struct kern *k, struct kern_stats *out);
 
 /* What the underlay says. */
 /* MTU of the interface that the host's route to @to (IP_NONE: the default route of either family)
- * leaves by; its name in @ifname (16 bytes). ERR_NOT_FOUND. */
+ * leaves by, or that has @to if it is the host's own; its name in @ifname (16 bytes). Never the loopback's,
+ * whose MTU says nothing of any path. ERR_NOT_FOUND or -errno. */
 int kern_underlay(struct kern *k, const struct ip *to, unsigned *mtu, char *ifname);
+/* MTU of @ifname while it is up. ERR_NOT_FOUND or -errno. */
+int kern_interface_mtu(struct kern *k, const char *ifname, unsigned *mtu);
+/* MTU and name of the widest interface with an address that kern_host_addrs tells, the @n called @others left
+ * out. ERR_NOT_FOUND or -errno. */
+int kern_widest(struct kern *k, const char *const *others, size_t n, unsigned *mtu, char *ifname);
 /* Devices that pods are behind, by @devices (names, borrowed) or by what the CNI plugin calls them, with an MTU
  * below @mtu: at most @max into @out, not in any order. Returns how many there are, or -errno. */
 struct kern_device_mtu {

@@ -161,6 +161,45 @@ bool kern_name_taken(struct kern *k, const char *ifname)
 	return nl_link_get(&k->x, ifname, 0, &l) == 0 && !l.is_ours;
 }
 
+struct owner_of {
+	const struct ip *ip;
+	int ifindex; /* 0: none but the loopback */
+	int loopback;
+};
+
+static int owner_seen(void *ctx, const struct nlmsghdr *nlh)
+{
+	struct owner_of *o = ctx;
+	struct nl_addr a;
+
+	if (nl_addr_parse(nlh, &a) == 0 && ip_eq(&a.ip, o->ip) && a.ifindex != o->loopback)
+		o->ifindex = a.ifindex;
+	return 0;
+}
+
+/* The route to an address of our own leads to the loopback, @l: the interface that has it instead. */
+static int link_with(struct kern *k, const struct ip *ip, struct nl_link *l)
+{
+	struct owner_of o = {.ip = ip, .loopback = l->ifindex};
+	int err = nl_addr_dump(&k->x, ip->family, owner_seen, &o);
+
+	if (err == 0)
+		err = o.ifindex ? nl_link_get(&k->x, NULL, o.ifindex, l) : ERR_NOT_FOUND;
+	return err;
+}
+
+int kern_interface_mtu(struct kern *k, const char *ifname, unsigned *mtu)
+{
+	struct nl_link l;
+	int err = nl_link_get(&k->x, ifname, 0, &l);
+
+	if (err == -ENODEV || (err == 0 && !(l.flags & IFF_UP)))
+		return ERR_NOT_FOUND;
+	if (err == 0)
+		*mtu = l.mtu;
+	return err;
+}
+
 int kern_underlay(struct kern *k, const struct ip *to, unsigned *mtu, char *ifname)
 {
 	struct nl_route r;
@@ -182,6 +221,8 @@ int kern_underlay(struct kern *k, const struct ip *to, unsigned *mtu, char *ifna
 	if (r.oif == 0)
 		return ERR_NOT_FOUND;
 	err = nl_link_get(&k->x, NULL, r.oif, &l);
+	if (err == 0 && (l.flags & IFF_LOOPBACK))
+		err = to && to->family != IP_NONE ? link_with(k, to, &l) : ERR_NOT_FOUND;
 	if (err != 0)
 		return err == -ENODEV ? ERR_NOT_FOUND : err;
 	*mtu = l.mtu;
@@ -196,39 +237,88 @@ struct addrs {
 	const struct devices *devs;
 	struct ip *out;
 	size_t n, max;
+	const char *const *others; /* devices that are left out, */
+	size_t nothers;
+	const struct nl_link *widest; /* and of the rest */
 };
 
-static int host_addr(void *ctx, const struct nlmsghdr *nlh)
+/* The interface of an address that peers could reach, or NULL. */
+static const struct nl_link *reachable(const struct addrs *w, const struct nl_addr *a)
 {
 	const uint32_t unfit = IFA_F_TENTATIVE | IFA_F_DEPRECATED | IFA_F_DADFAILED |
 			       IFA_F_TEMPORARY | IFA_F_OPTIMISTIC;
-	struct addrs *w = ctx;
-	const struct nl_link *l;
-	struct nl_addr a;
+	const struct nl_link *l = dev_of(w->devs, a->ifindex);
 
-	if (nl_addr_parse(nlh, &a) != 0 || a.scope != RT_SCOPE_UNIVERSE || w->n == w->max)
-		return 0;
+	if (a->scope != RT_SCOPE_UNIVERSE)
+		return NULL;
 	/* IPv4 calls a further address of a subnet "secondary", the bit of IPv6's "temporary". */
-	if (a.flags & (a.ip.family == IP_V4 ? unfit & ~(uint32_t)IFA_F_TEMPORARY : unfit))
-		return 0;
-	l = dev_of(w->devs, a.ifindex);
+	if (a->flags & (a->ip.family == IP_V4 ? unfit & ~(uint32_t)IFA_F_TEMPORARY : unfit))
+		return NULL;
 	if (!l || !(l->flags & IFF_UP) || !(l->flags & IFF_RUNNING) || (l->flags & IFF_LOOPBACK) ||
 		dev_is_mesh(w->k, l))
-		return 0;
-	w->out[w->n++] = a.ip;
+		return NULL;
+	return l;
+}
+
+static int host_addr(void *ctx, const struct nlmsghdr *nlh)
+{
+	struct addrs *w = ctx;
+	struct nl_addr a;
+
+	if (nl_addr_parse(nlh, &a) == 0 && w->n < w->max && reachable(w, &a))
+		w->out[w->n++] = a.ip;
 	return 0;
+}
+
+static int look_addrs(struct addrs *w, struct devices *devs, nlx_fn fn)
+{
+	struct kern *k = w->k;
+	int err = nl_link_dump(&k->x, dev_seen, devs);
+
+	w->devs = devs;
+	return err != 0 ? err : nl_addr_dump(&k->x, k->cfg.ipv6 ? IP_NONE : IP_V4, fn, w);
 }
 
 int kern_host_addrs(struct kern *k, struct ip *out, size_t max)
 {
 	struct devices devs = {.n = 0};
-	struct addrs w = {.k = k, .devs = &devs, .out = out, .max = max};
-	int err = nl_link_dump(&k->x, dev_seen, &devs);
+	struct addrs w = {.k = k, .out = out, .max = max};
+	int err = look_addrs(&w, &devs, host_addr);
 
-	if (err == 0)
-		err = nl_addr_dump(&k->x, k->cfg.ipv6 ? IP_NONE : IP_V4, host_addr, &w);
 	free(devs.v);
 	return err != 0 ? err : (int)w.n;
+}
+
+static int widest_seen(void *ctx, const struct nlmsghdr *nlh)
+{
+	struct addrs *w = ctx;
+	const struct nl_link *l;
+	struct nl_addr a;
+
+	if (nl_addr_parse(nlh, &a) != 0 || !(l = reachable(w, &a)) ||
+		(w->widest && l->mtu <= w->widest->mtu))
+		return 0;
+	for (size_t i = 0; i < w->nothers; i++)
+		if (strcmp(w->others[i], l->name) == 0)
+			return 0;
+	w->widest = l;
+	return 0;
+}
+
+int kern_widest(struct kern *k, const char *const *others, size_t n, unsigned *mtu, char *ifname)
+{
+	struct devices devs = {.n = 0};
+	struct addrs w = {.k = k, .others = others, .nothers = n};
+	int err = look_addrs(&w, &devs, widest_seen);
+
+	if (err == 0 && !w.widest)
+		err = ERR_NOT_FOUND;
+	if (err == 0) {
+		*mtu = w.widest->mtu;
+		memcpy(ifname, w.widest->name, IFNAMSIZ);
+	}
+	free(devs.v);
+	return err;
 }
 
 /* ---- overlaps ---- */

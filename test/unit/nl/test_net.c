@@ -307,7 +307,8 @@ static void underlay(void **state)
 	struct pfx r = P("192.0.0.0/16"), gw = P("198.51.100.0/24"), ten = P("10.0.0.0/8"),
 		   own = P("10.1.0.0/16");
 	struct ip first = A("10.1.0.1"), ips[8], gateway = A("198.51.100.1"),
-		  first_ip = A("192.0.2.1"), second_ip = A("192.0.2.7");
+		  first_ip = A("192.0.2.1"), second_ip = A("192.0.2.7"), mine6 = A("2001:db8::1"),
+		  on_lo = A("192.0.2.99");
 	const char *br0 = "br0";
 	char name[16] = "", why[120] = "", text[IP_STRLEN];
 	unsigned mtu = 0;
@@ -324,6 +325,10 @@ static void underlay(void **state)
 	assert_int_equal(kern_underlay(k, &none, &mtu, name), ERR_NOT_FOUND);
 	assert_int_equal(kern_underlay(k, NULL, &mtu, name), ERR_NOT_FOUND);
 	assert_int_equal(kern_underlay(k, &to, &mtu, name), ERR_NOT_FOUND);
+	/* The only address is on a device that is left out. */
+	assert_int_equal(kern_widest(k, &br0, 1, &mtu, name), ERR_NOT_FOUND);
+	assert_int_equal(kern_interface_mtu(k, "down0", &mtu), ERR_NOT_FOUND);
+	assert_int_equal(kern_interface_mtu(k, "none0", &mtu), ERR_NOT_FOUND);
 	settle(k, 50);
 	changes = stats(k).underlay_changes;
 	run("ip addr add 192.0.2.1/24 dev eth0; ip addr add 192.0.2.7/24 dev eth0; ip -6 addr add "
@@ -335,6 +340,24 @@ static void underlay(void **state)
 	assert_int_equal(mtu, 1450);
 	assert_int_equal(kern_underlay(k, &to6, &mtu, name), 0);
 	assert_string_equal(name, "eth0");
+	/* Our own addresses: by the interface that has them, not the loopback. */
+	mtu = 0;
+	assert_int_equal(kern_underlay(k, &second_ip, &mtu, name), 0);
+	assert_string_equal(name, "eth0");
+	assert_int_equal(mtu, 1450);
+	assert_int_equal(kern_underlay(k, &mine6, &mtu, name), 0);
+	assert_string_equal(name, "eth0");
+	run("ip addr add 192.0.2.99/32 dev lo");
+	assert_int_equal(kern_underlay(k, &on_lo, &mtu, name), ERR_NOT_FOUND);
+	run("ip addr del 192.0.2.99/32 dev lo");
+	assert_int_equal(kern_interface_mtu(k, "eth0", &mtu), 0);
+	assert_int_equal(mtu, 1450);
+	/* The bridge has 1500, unless it is left out. */
+	assert_int_equal(kern_widest(k, NULL, 0, &mtu, name), 0);
+	assert_string_equal(name, "br0");
+	assert_int_equal(kern_widest(k, &br0, 1, &mtu, name), 0);
+	assert_string_equal(name, "eth0");
+	assert_int_equal(mtu, 1450);
 	assert_int_equal(kern_underlay(k, &none, &mtu, name), ERR_NOT_FOUND);
 	/* Without a default route: all but our TUNs and own prefixes' devices. */
 	assert_true(kern_range_hits_underlay(k, &ten, NULL, 0, why, sizeof(why)));
