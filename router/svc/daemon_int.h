@@ -201,6 +201,7 @@ void rtab_link_range(struct daemon *d, uint32_t vni, const struct pfx *p);
 int rtab_link_forget(struct daemon *d, uint32_t vni, const struct pfx *p);
 /* The path MTU of @p changed: its routes follow. */
 void rtab_peer_mtu(struct daemon *d, struct peer *p);
+void rtab_mtu(struct daemon *d); /* that of the devices did: all routes follow */
 /* Control-segment route of a node that came up or went down. */
 void rtab_control(struct daemon *d, const struct node_key *node, bool up);
 /* The FIB of @vni is new: put every learned prefix into it. */

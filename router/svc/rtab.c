@@ -604,6 +604,22 @@ static void control_del(struct daemon *d, struct peer *p)
 	(void)kern_route_del(d->kern, VNI_CONTROL, &host);
 }
 
+static void entry_mtu(struct daemon *d, struct rtab_entry *e, const struct peer *p)
+{
+	const struct segment *s = segment_find(d, e->vni);
+	unsigned mtu;
+
+	if (!s)
+		return;
+	mtu = route_mtu(d, p, e->vni, e->pfx.ip.family);
+	if (mtu == e->mtu)
+		return;
+	e->mtu = mtu;
+	d->kern_dirty = true;
+	(void)kern_route_add(
+		d->kern, e->vni, &e->pfx, mtu, &s->mesh_addrs[e->pfx.ip.family == IP_V6]);
+}
+
 void rtab_peer_mtu(struct daemon *d, struct peer *p)
 {
 	const void *key;
@@ -612,21 +628,32 @@ void rtab_peer_mtu(struct daemon *d, struct peer *p)
 
 	while (map_next(d->rtab->map, &it, &key, &value)) {
 		struct rtab_entry *e = value;
-		const struct segment *s = segment_find(d, e->vni);
-		unsigned mtu;
 
-		if (e->peer != p->handle || !s)
-			continue;
-		mtu = route_mtu(d, p, e->vni, e->pfx.ip.family);
-		if (mtu == e->mtu)
-			continue;
-		e->mtu = mtu;
-		d->kern_dirty = true;
-		(void)kern_route_add(
-			d->kern, e->vni, &e->pfx, mtu, &s->mesh_addrs[e->pfx.ip.family == IP_V6]);
+		if (e->peer == p->handle)
+			entry_mtu(d, e, p);
 	}
 	if (p->control)
 		control_add(d, p);
+}
+
+void rtab_mtu(struct daemon *d)
+{
+	const void *key;
+	void *value;
+	struct peer *p;
+	uint32_t handle = 0;
+	size_t it = 0;
+
+	while (map_next(d->rtab->map, &it, &key, &value)) {
+		struct rtab_entry *e = value;
+
+		p = e->peer ? peers_at(d, e->peer) : NULL;
+		if (p)
+			entry_mtu(d, e, p);
+	}
+	while (peers_next(d, &handle, &p))
+		if (p->control)
+			control_add(d, p);
 }
 
 void rtab_control(struct daemon *d, const struct node_key *node, bool up)
