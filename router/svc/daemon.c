@@ -260,9 +260,9 @@ static int start(struct daemon *d)
 	if ((e = state_open(d)) || (e = state_load_identity(d)) || (e = state_load_cluster(d)) ||
 		(e = open_kernel(d)) || (e = own_svc_open(d)) || (e = link_svc_open(d)) ||
 		(e = state_next_epoch(d)) || (e = open_dp(d)) || (e = ctl_srv_new(d, &d->ctl)) ||
-		(e = metrics_start(d)) || (e = open_dialer(d)) || (e = segments_up(d)) ||
-		(e = dp_start(d->dp)) || (e = rtab_new(d, &d->rtab)) || (e = mesh_start(d)) ||
-		(e = bgp_svc_start(d)))
+		(e = metrics_start(d)) || (e = open_dialer(d)) || (e = recall_new(d, &d->recall)) ||
+		(e = segments_up(d)) || (e = dp_start(d->dp)) || (e = rtab_new(d, &d->rtab)) ||
+		(e = mesh_start(d)) || (e = bgp_svc_start(d)))
 		return e;
 	d->sigterm = loop_signal_new(d->loop, SIGTERM, on_signal, d);
 	d->sigint = loop_signal_new(d->loop, SIGINT, on_signal, d);

@@ -32,6 +32,7 @@
 #include "prng.h"
 #include "session.h"
 #include "tune.h"
+#include "underlay.h"
 #include "writer.h"
 
 #define MAX_SEGMENTS (CONF_LIST_MAX + 2)
@@ -93,6 +94,7 @@ struct daemon {
 
 	struct segment segments[MAX_SEGMENTS]; /* [0] is the control segment */
 	size_t nsegments;
+	struct underlay underlay;
 	struct kern *kern;
 	struct dp *dp;
 	struct sess *sess;
@@ -156,7 +158,9 @@ int segments_publish(struct daemon *d);
 /* Make devices again that somebody deleted, with all that their FIB held. */
 void segments_repair(struct daemon *d);
 struct segment *segment_find(struct daemon *d, uint32_t vni);
-/* Look at the underlay again: endpoints that we publish, the devices' MTU, the peers' path MTU. */
+/* The underlay's MTU is known anew: the devices', and that of the routes through them. */
+void segments_mtu(struct daemon *d);
+/* Look at the underlay again: endpoints that we publish, its MTU, the peers' paths. */
 void underlay_refresh(struct daemon *d);
 /* The largest inner packet towards outer path @outer_mtu over @family. */
 unsigned underlay_inner_mtu(unsigned outer_mtu, uint8_t family);

@@ -735,7 +735,6 @@ static int start_cores(struct daemon *d)
 				(uint64_t)(d->tune.clock_offset_secs * INT64_C(1000000000)),
 		.tune = d->tune.sess,
 	};
-	int e;
 
 	g.seed = prng_next(&d->prng);
 	snprintf(g.name, sizeof(g.name), "%s", d->conf->name);
@@ -752,8 +751,7 @@ static int start_cores(struct daemon *d)
 	if (!d->conf->relay)
 		d->features |= GOSSIP_F_NO_RELAY;
 	gossip_set_features(d->gossip, d->features, loop_now());
-	e = paths_new(d, &d->paths);
-	return e ? e : recall_new(d, &d->recall);
+	return paths_new(d, &d->paths);
 }
 
 int mesh_start(struct daemon *d)

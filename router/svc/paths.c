@@ -19,8 +19,6 @@
 #define WANT_KEEP    DUR_SEC(90) /* gossip asks again, with a back-off, as long as it wants a link */
 #define DIAL_KEEP    DUR_SEC(5)  /* the core gives up or changes a dial sooner than that */
 #define LINKS_PERIOD DUR_MS(75)
-#define PROBE_MAX    9216 /* the largest datagram that control takes (dp.h) */
-#define MTU_LEAST    1280
 
 static struct node *node_at(const struct paths *x, uint64_t label)
 {
@@ -123,23 +121,10 @@ void paths_send(struct daemon *d, const struct sess_act *a)
 
 /* --- sessions --- */
 
-/* MTU of the interface towards @to, as far as probes go; 0: not known. */
-static unsigned underlay(struct daemon *d, const struct ip *to)
+void paths_mtu(struct daemon *d)
 {
-	unsigned outer = 0;
-	char ifname[16];
-
-	if (kern_underlay(d->kern, to, &outer, ifname) != 0 || outer < MTU_LEAST)
-		return 0;
-	return outer > PROBE_MAX ? PROBE_MAX : outer;
-}
-
-static void set_ceiling(struct paths *x, unsigned mtu)
-{
-	if (mtu == 0 || mtu == x->mtu)
-		return;
-	x->mtu = mtu;
-	path_set_mtu(x->core, mtu, loop_now());
+	if (d->paths)
+		path_set_mtu(d->paths->core, d->underlay.mtu, loop_now());
 }
 
 bool paths_up(struct daemon *d, struct peer *p, const struct sess_act *a)
@@ -158,8 +143,7 @@ bool paths_up(struct daemon *d, struct peer *p, const struct sess_act *a)
 		(void)dp_peer_endpoint(d->dp, p->handle, &a->ep, &a->local);
 		p->relays = 0;
 		/* Before the search begins: its own interface may take more than the others. */
-		if (underlay(d, &a->ep.ip) > x->mtu)
-			set_ceiling(x, underlay(d, &a->ep.ip));
+		underlay_used(d, &a->ep);
 		e = path_link_up(x->core, &a->key, &a->ep, NULL, loop_now());
 	} else {
 		route = path_backs_get(x->backs, label, loop_now());
@@ -192,8 +176,10 @@ void paths_endpoint(struct daemon *d, struct peer *p, const struct sess_act *a)
 	p->ep = a->ep;
 	p->relays = 0;
 	(void)dp_peer_endpoint(d->dp, p->handle, &a->ep, &a->local);
-	if (moved && p->up)
-		(void)path_link_up(d->paths->core, &a->key, &a->ep, NULL, loop_now());
+	if (!moved || !p->up)
+		return;
+	underlay_used(d, &a->ep);
+	(void)path_link_up(d->paths->core, &a->key, &a->ep, NULL, loop_now());
 }
 
 void paths_recv(struct daemon *d, const struct sess_act *a)
@@ -390,8 +376,10 @@ static void use_direct(struct daemon *d, struct peer *p, const struct path_act *
 	if (ep.ip.family == IP_NONE)
 		return;
 	(void)sess_move(d->sess, p->sess, &ep, loop_now());
-	if (p->relays || !ep_eq(&p->ep, &ep))
+	if (p->relays || !ep_eq(&p->ep, &ep)) {
 		(void)dp_peer_endpoint(d->dp, p->handle, &ep, &none);
+		underlay_used(d, &ep);
+	}
 	p->relays = 0;
 	p->ep = ep;
 }
@@ -544,26 +532,6 @@ ts_t paths_deadline(const struct daemon *d)
 
 /* --- now and then --- */
 
-/* No way has a larger MTU than the interface that it leaves by: the largest of those in use is where
- * searches end; a smaller interface refuses probes (path_refused). */
-static void refresh_mtu(struct daemon *d)
-{
-	const struct ip any = {.family = IP_NONE};
-	unsigned most = underlay(d, &any);
-	uint32_t it = 0;
-	struct peer *p;
-
-	while (peers_next(d, &it, &p)) {
-		unsigned outer;
-
-		if (!p->up || p->ep.ip.family == IP_NONE)
-			continue;
-		outer = underlay(d, &p->ep.ip);
-		most = outer > most ? outer : most;
-	}
-	set_ceiling(d->paths, most);
-}
-
 /* What gossip forgot goes, unless it is dialled, or linked. */
 static void forget_gone(struct daemon *d)
 {
@@ -626,7 +594,6 @@ void paths_refresh(struct daemon *d)
 			e->seen = x->round;
 	}
 	forget_gone(d);
-	refresh_mtu(d);
 	refresh_locals(d);
 }
 
@@ -679,7 +646,7 @@ static int make_core(struct daemon *d, struct paths *x)
 		.has_v4 = true,
 		.has_v6 = dp_has_ipv6(d->dp),
 		.side_ports = d->conf->side_port_lo ? (uint8_t)d->workers : 0,
-		.mtu = x->mtu,
+		.mtu = d->underlay.mtu,
 		.seed = prng_next(&d->prng),
 	};
 
@@ -690,7 +657,6 @@ static int make_core(struct daemon *d, struct paths *x)
 
 int paths_new(struct daemon *d, struct paths **out)
 {
-	const struct ip any = {.family = IP_NONE};
 	struct paths *x = calloc(1, sizeof(*x));
 	uint8_t seed[2][16];
 	int e = ERR_NOMEM;
@@ -702,9 +668,6 @@ int paths_new(struct daemon *d, struct paths **out)
 	x->nodes = map_new(sizeof(uint64_t), LIM_NODES, seed[0]);
 	x->backs = path_backs_new(seed[1]);
 	x->links = loop_timer_new(d->loop, on_links, d);
-	x->mtu = underlay(d, &any);
-	if (x->mtu == 0)
-		x->mtu = 1500;
 	if (x->nodes && x->backs && x->links)
 		e = make_core(d, x);
 	if (e) {

@@ -24,7 +24,7 @@ struct daemon;
 struct paths;
 struct peer;
 
-/* After the data plane was opened. Returns owned. ERR_NOMEM. */
+/* After the data plane was opened and the underlay was looked at. Returns owned. ERR_NOMEM. */
 int paths_new(struct daemon *d, struct paths **out);
 void paths_free(struct paths *x); /* NULL is fine */
 
@@ -51,9 +51,11 @@ void paths_relayed(struct daemon *d, const struct dp_way *back, uint8_t *buf, si
 bool paths_forged(const struct ep *from);
 void paths_link_active(struct daemon *d);
 
-/* The underlay or our own addresses may have changed; what gossip knows is looked through. Each 10 s
- * and when the host's links change. */
+/* Our own addresses may have changed; what gossip knows is looked through. Each 10 s and when the host's links
+ * change. */
 void paths_refresh(struct daemon *d);
+/* The underlay's MTU changed (underlay.h): searches end there. Harmless before paths_new(). */
+void paths_mtu(struct daemon *d);
 void paths_second(struct daemon *d); /* each second */
 /* Carry out what the core says. True: something was done that other cores may have to say something to. */
 bool paths_drain(struct daemon *d);

@@ -30,7 +30,6 @@ struct paths {
 	struct path_backs *backs;
 	struct loop_timer *links; /* runs while links are in use */
 	bool watching;
-	unsigned mtu;                 /* of the underlay's interfaces in use, the largest */
 	struct ip locals[LOCALS_MAX]; /* addresses of this host as they were looked at last */
 	int nlocals;
 	uint64_t round;

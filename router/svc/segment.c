@@ -1,16 +1,11 @@
-/* segment.c - the address spaces of this node: devices, ranges, own prefixes, and the underlay that
- * their MTU comes from.
+/* segment.c - the address spaces of this node: devices with the MTU that underlay.c tells, ranges, own prefixes.
  *
  * Order at start (promise 4.1): the unreachable ranges stand before the device carries anything,
  * and before the data plane knows a peer. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <ifaddrs.h>
 #include <net/if.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 #include "weft/err.h"
 #include "daemon_int.h"
 #include "link_svc.h"
@@ -18,7 +13,6 @@
 #include "priv.h"
 
 #define INNER_MTU_MIN 1280 /* of the device: an IPv6 link may not have less (RFC 8200 5) */
-#define OUTER_MTU_MAX 65535
 
 struct segment *segment_find(struct daemon *d, uint32_t vni)
 {
@@ -160,72 +154,39 @@ unsigned underlay_inner_mtu(unsigned outer_mtu, uint8_t family)
 	return outer_mtu > overhead ? outer_mtu - overhead : 0;
 }
 
-static bool is_our_device(const struct daemon *d, const char *ifname)
-{
-	for (size_t i = 0; i < d->nsegments; i++)
-		if (strcmp(d->segments[i].tun, ifname) == 0)
-			return true;
-	return false;
-}
-
-/* Is @ifname the device of an own prefix (a pod's or a bridge)? Then it isn't underlay. */
-static bool is_pod_device(const struct daemon *d, const char *ifname)
-{
-	for (size_t i = 0; i < d->nsegments; i++)
-		for (size_t n = 0; n < d->segments[i].nprefixes; n++)
-			if (strcmp(d->segments[i].prefixes[n].device, ifname) == 0)
-				return true;
-	for (size_t i = 0; i < d->conf->nprefixes; i++) /* those of claims, too */
-		if (strcmp(d->conf->prefixes[i].device, ifname) == 0)
-			return true;
-	return false;
-}
-
-/* The largest MTU among the interfaces that carry an address peers could reach. */
-static unsigned widest_interface(const struct daemon *d)
-{
-	struct ifaddrs *all = NULL;
-	unsigned best = 0;
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0 || getifaddrs(&all) != 0)
-		goto out;
-	for (struct ifaddrs *i = all; i; i = i->ifa_next) {
-		struct ifreq rq = {0};
-
-		if (!i->ifa_addr || (i->ifa_flags & IFF_LOOPBACK) || !(i->ifa_flags & IFF_UP))
-			continue;
-		if (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6)
-			continue;
-		if (is_our_device(d, i->ifa_name) || is_pod_device(d, i->ifa_name))
-			continue;
-		snprintf(rq.ifr_name, sizeof(rq.ifr_name), "%s", i->ifa_name);
-		if (ioctl(fd, SIOCGIFMTU, &rq) == 0 && (unsigned)rq.ifr_mtu > best)
-			best = (unsigned)rq.ifr_mtu;
-	}
-out:
-	freeifaddrs(all);
-	if (fd >= 0)
-		close(fd);
-	return best;
-}
-
-/* The device's MTU: the largest inner packet that the underlay allows (DESIGN 5.14). IPv4's smaller
+/* The devices' MTU: the largest inner packet that the underlay allows (DESIGN 5.14). IPv4's smaller
  * overhead counts; peers over IPv6 get the difference by their routes. */
-static unsigned device_mtu(struct daemon *d)
+static unsigned device_mtu(const struct daemon *d)
 {
-	struct ip any = {.family = IP_NONE};
-	char ifname[IF_NAMESIZE];
-	unsigned outer = 0, inner;
+	unsigned inner = underlay_inner_mtu(d->underlay.mtu, IP_V4);
 
-	if (kern_underlay(d->kern, &any, &outer, ifname) != 0)
-		outer = widest_interface(d);
-	if (outer == 0)
-		outer = 1500;
-	if (outer > OUTER_MTU_MAX)
-		outer = OUTER_MTU_MAX;
-	inner = underlay_inner_mtu(outer, IP_V4);
 	return inner < INNER_MTU_MIN ? INNER_MTU_MIN : inner;
+}
+
+void segments_mtu(struct daemon *d)
+{
+	const unsigned mtu = device_mtu(d);
+	bool changed = false;
+
+	for (size_t i = 0; i < d->nsegments; i++) {
+		struct segment *s = &d->segments[i];
+
+		if (s->mtu == 0 || s->mtu == mtu)
+			continue;
+		log_info("weftd", "device %s: MTU %u becomes %u, as %s has %u", s->tun, s->mtu, mtu,
+			d->underlay.ifname[0] ? d->underlay.ifname : "the underlay",
+			d->underlay.mtu);
+		s->mtu = mtu;
+		changed = true;
+		(void)kern_segment_mtu(d->kern, s->vni, mtu);
+		(void)dp_segment_mtu(d->dp, s->vni, mtu);
+	}
+	if (!changed)
+		return;
+	d->kern_dirty = true;
+	/* What went by the device's MTU may have less by a path that did not change. */
+	if (d->rtab)
+		rtab_mtu(d);
 }
 
 static int segment_dp(struct daemon *d, struct segment *s)
@@ -309,9 +270,11 @@ static int segment_kernel(struct daemon *d, struct segment *s)
 int segments_up(struct daemon *d)
 {
 	char why[256] = "";
-	unsigned mtu = device_mtu(d);
+	unsigned mtu;
 	int e;
 
+	underlay_look(d);
+	mtu = device_mtu(d);
 	for (size_t i = 0; i < d->nsegments; i++) {
 		struct segment *s = &d->segments[i];
 
@@ -520,8 +483,6 @@ static void publish_endpoints(struct daemon *d)
 
 void underlay_refresh(struct daemon *d)
 {
-	unsigned mtu = device_mtu(d);
-
 	publish_endpoints(d);
 	for (size_t i = 0; i < d->nsegments; i++) {
 		struct segment *s = &d->segments[i];
@@ -531,15 +492,7 @@ void underlay_refresh(struct daemon *d)
 			if (s->prefixes[n].device[0])
 				(void)dp_route_set(d->dp, s->vni, &s->prefixes[n].pfx,
 					local_kind(d, &s->prefixes[n]), 0);
-
-		if (s->mtu == 0 || s->mtu == mtu)
-			continue;
-		log_info("weftd", "device %s: MTU %u becomes %u, as the underlay changed", s->tun,
-			s->mtu, mtu);
-		s->mtu = mtu;
-		d->kern_dirty = true;
-		(void)kern_segment_mtu(d->kern, s->vni, mtu);
-		(void)dp_segment_mtu(d->dp, s->vni, mtu);
 	}
+	underlay_look(d);
 	paths_refresh(d);
 }
