@@ -79,9 +79,9 @@ within() {
 	WAIT=$((secs * 10)) wait_for "$what" "$@"
 	printf '   %-52s %6d ms (expected: %d s)\n' "$what" $(($(now_ms) - t0)) "$secs"
 }
-# A ping each 50 ms until the test ends, so that the way is in use. keep_busy POD ADDRESS
+# A ping each 50 ms until the test ends, so that the way is in use. keep_busy POD ADDRESS [PING-OPTION...]
 keep_busy() {
-	ip netns exec "$(ns_of "$1")" ping -i 0.05 -q "$2" >/dev/null 2>&1 &
+	ip netns exec "$(ns_of "$1")" ping -i 0.05 -q "${@:3}" "$2" >/dev/null 2>&1 &
 	busy_pid=$!
 }
 keep_busy_stop() { kill "$busy_pid" 2>/dev/null; wait "$busy_pid" 2>/dev/null || true; }

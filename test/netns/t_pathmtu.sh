@@ -3,7 +3,8 @@
 # another's carries less, probes alone find, since the switch drops what is too large without a word. Between each
 # two kinds each payload size around the edge passes, what is larger gets a too-big, TCP goes on, and no outer packet
 # is ever fragmented. Then it changes under traffic: on the way, 9000 to 1280, with nobody told; and at the
-# interfaces, up and down. What ICMP says of the underlay counts for nothing.
+# interfaces, up and down. What ICMP says of the underlay counts for nothing. Two more hosts, a mesh of their own, do
+# the same over IPv6.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}
@@ -38,8 +39,9 @@ forget_paths() {
 	done
 }
 # Inside: what IPv4 and IPv6 packets may have on a path of so many bytes. By IPv6 halves carry what is above it.
-inner4() { echo $(($1 - 64)); }
-inner6() { echo $(($1 - 64 < 1280 ? 1280 : $1 - 64)); }
+around=64 # of it is weft's; 84 over IPv6
+inner4() { echo $(($1 - around)); }
+inner6() { echo $(($1 - around < 1280 ? 1280 : $1 - around)); }
 # sizes A B OUTER: both ways and families, every payload of the 61 sizes up to the edge comes back whole.
 sizes() {
 	local from=$1 to=$2 v4 v6 k
@@ -71,13 +73,15 @@ known() {
 	wait_for "h$2's route to have it" route_has $2 $1 $3
 }
 
-POD_MTU=9000 UNDERLAY_MTU=9000 mesh_hosts 8
+POD_MTU=9000 UNDERLAY_MTU=9000 mesh_hosts 10
 underlay_only v4 8
-wire_mode h1 h2 h3 h4 h5 h6 h7 h8 # super-packets would pass any port
+for n in 9 10; do ip -n "$(ns_of h$n)" -4 addr flush dev u0; done
+wire_mode h1 h2 h3 h4 h5 h6 h7 h8 h9 h10 # super-packets would pass any port
 if_mtu 1500 3 4
 if_mtu 1400 5 6
 if_mtu 1280 7 8
-for n in 1 2 3 4 5 6 7 8; do echo_start p$n 7001; done
+if_mtu 1500 9 10
+for n in 1 2 3 4 5 6 7 8 9 10; do echo_start p$n 7001; done
 mesh_up 8
 capture_start sw br0 128 # all that the switch forwards; the headers are enough
 
@@ -125,7 +129,9 @@ json_at h1 "next(c['halves'] for c in d['connections'] if c['name'] == 'h2')" st
 json_at h1 "next(c['black_holes'] for c in d['connections'] if c['name'] == 'h2') >= $holes + 3" status connections || fail "black holes were not counted"
 keep_busy_stop
 
-keep_busy p3 10.32.4.2
+# Large enough to fill the path whatever it is: what is under way when it changes must not be cut into pieces.
+full=(-i 0.02 -s 8800)
+keep_busy p3 10.32.4.2 "${full[@]}"
 for outer in 9000 1400; do
 	step "the interfaces of h3 and h4 change under traffic, to $outer"
 	if_mtu $outer 3 4
@@ -138,6 +144,23 @@ done
 keep_busy_stop
 wait_for "all to agree still" all_agree 8 14 h1 h2 h3 h4 h5 h6 h7 h8
 nobody_died h1 h2 h3 h4 h5 h6 h7 h8 || fail "somebody was held dead"
+
+step "over IPv6: 1500; on the way 1280, and nobody is told; at the interfaces 9000, then 1400"
+around=84
+for n in 9 10; do SEED='[2001:db8::9]' node_start $n; done
+wait_for "h9 and h10 to agree" all_agree 2 2 h9 h10
+keep_busy p9 10.32.10.2 "${full[@]}"
+for change in "if_mtu 1500" "port_mtu 1280" "if_mtu 9000" "if_mtu 1400"; do
+	$change 9 10
+	known 9 10 "${change#* }"
+	forget_paths 9 10
+	sizes 9 10 "${change#* }"
+	too_big 9 10 "${change#* }"
+	tcp_both 9 10
+done
+keep_busy_stop
+json_at h9 "all('[2001:db8::10]' in c['endpoint'] and c['black_holes'] > 0 for c in d['connections'])" status connections || fail "the connection of h9 and h10 is another"
+nobody_died h9 h10 || fail "somebody was held dead"
 capture_stop
 [ "$(capture_count)" -gt 10000 ] || fail "the capture is too short: $(capture_count)"
 not capture_has_fragments || fail "outer fragments on the underlay"
