@@ -451,6 +451,11 @@ static int run_sweep(const struct options *o)
 
 	if (err == ERR_CONFLICT)
 		fprintf(stderr, "weft-sim: %s is the journal of other runs\n", o->journal);
+	else if (err == ERR_VERSION)
+		fprintf(stderr,
+			"weft-sim: %s was begun by another build of weft-sim; name another "
+			"--journal, or remove it to begin anew\n",
+			o->journal);
 	else if (err)
 		fprintf(stderr, "weft-sim: %s\n", err_str(err));
 	printf("%" PRIu64 " seeds run, %" PRIu64 " known from before, %" PRIu64 " failed%s", r.done,

@@ -169,6 +169,13 @@ for other in "--nodes 11" "--for 131s" "--converge 9s" --no-claims --no-paths --
 	grep -q 'is the journal of other runs' "$dir/err" || die "the journal was taken for one with $other"
 done
 run 1 $sweep --journal "$dir/none/such"
+{ cat "$sim" && echo; } >"$dir/other" # another build
+chmod +x "$dir/other"
+cp "$dir/journal" "$dir/kept"
+# shellcheck disable=SC2086
+sim=$dir/other run 1 $sweep --journal "$dir/journal"
+grep -q 'was begun by another build of weft-sim; name another --journal' "$dir/err" || die "another build went on"
+grep -q '^0 seeds run, 0 known' "$dir/out" && cmp "$dir/journal" "$dir/kept" || die "another build touched the journal"
 
 echo "--- a sweep tells which seeds failed, and how to repeat them"
 run 1 --nodes 5 --faults crash --no-crypto --plant 12 --sweep 2-3

@@ -4,6 +4,8 @@
 #include "sim_sweep.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +52,30 @@ static void note_failed(struct run *r, uint64_t seed)
 
 /* --- the journal --- */
 
-/* What was added later stands there only if it isn't as usual: older journals stay good. */
+#define PROGRAM_WORD  " program="
+#define PROGRAM_BYTES 8
+
+/* Of the file that this process runs: another one would make other runs of the same seeds. In hex. */
+static int program_digest(char text[2 * PROGRAM_BYTES + 1])
+{
+	uint8_t buf[65536], digest[crypto_generichash_BYTES];
+	crypto_generichash_state st;
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	ssize_t len;
+
+	if (fd < 0)
+		return -errno;
+	crypto_generichash_init(&st, NULL, 0, sizeof(digest));
+	while ((len = read(fd, buf, sizeof(buf))) > 0)
+		crypto_generichash_update(&st, buf, (unsigned long long)len);
+	len = len < 0 ? -errno : 0;
+	close(fd);
+	crypto_generichash_final(&st, digest, sizeof(digest));
+	sodium_bin2hex(text, 2 * PROGRAM_BYTES + 1, digest, PROGRAM_BYTES);
+	return (int)len;
+}
+
+/* Which runs these are, without the program that makes them. */
 static void heading(const struct sweep *w, char *text, size_t len)
 {
 	char more[64] = "";
@@ -60,7 +85,7 @@ static void heading(const struct sweep *w, char *text, size_t len)
 			!w->cfg.no_claims, !w->cfg.no_paths, w->cfg.checks, (unsigned)w->cfg.plant);
 	snprintf(text, len,
 		"weft-sim nodes=%u faults=%s for=%lld converge=%lld routable=%lld join=%lld "
-		"crypto=%d data=%d own-signatures=%d full-mesh=%d%s\n",
+		"crypto=%d data=%d own-signatures=%d full-mesh=%d%s",
 		w->cfg.nodes, w->cfg.profile, (long long)w->length.ns,
 		(long long)w->cfg.converge.ns, (long long)w->cfg.routable.ns,
 		(long long)w->cfg.join_spread.ns, !w->cfg.no_crypto, w->cfg.data,
@@ -82,24 +107,46 @@ static void read_line(struct run *r, const char *line)
 		note_failed(r, seed);
 }
 
+/* The journal's first line against ours: are these the same runs, of the same program? */
+static int compare_heads(const char *line, const char *head, const char *program)
+{
+	size_t len = strlen(head);
+
+	if (strncmp(line, head, len) != 0)
+		return ERR_CONFLICT;
+	line += len;
+	if (strcmp(line, "\n") == 0)
+		return ERR_VERSION; /* of a time when none was named */
+	if (strncmp(line, PROGRAM_WORD, strlen(PROGRAM_WORD)) != 0)
+		return ERR_CONFLICT;
+	line += strlen(PROGRAM_WORD);
+	len = strlen(program);
+	return strncmp(line, program, len) == 0 && strcmp(line + len, "\n") == 0 ? 0 : ERR_VERSION;
+}
+
 static int open_journal(struct run *r)
 {
-	char head[LINE_MAX_BYTES], line[LINE_MAX_BYTES];
+	char head[LINE_MAX_BYTES], line[LINE_MAX_BYTES], program[2 * PROGRAM_BYTES + 1];
 	long end = 0;
+	int err;
 
 	if (!r->w->journal)
 		return 0;
+	err = program_digest(program);
+	if (err)
+		return err;
 	heading(r->w, head, sizeof(head));
 	r->journal = fopen(r->w->journal, "a+");
 	if (!r->journal)
 		return -errno;
 	rewind(r->journal);
 	if (!fgets(line, sizeof(line), r->journal)) {
-		fputs(head, r->journal);
+		fprintf(r->journal, "%s" PROGRAM_WORD "%s\n", head, program);
 		return fflush(r->journal) == 0 ? 0 : -errno;
 	}
-	if (strcmp(line, head) != 0)
-		return ERR_CONFLICT;
+	err = compare_heads(line, head, program);
+	if (err)
+		return err;
 	do {
 		end = ftell(r->journal);
 		if (!fgets(line, sizeof(line), r->journal))

@@ -1,8 +1,8 @@
 /* sim_sweep.h - one life per seed of a range, on several processors, resumable.
  *
- * A journal is a text file: its first line says of which runs it speaks, then comes a line per seed
- * that was done. A sweep that finds its journal goes on with the seeds that are missing in it; one of
- * other runs is refused. Lines are written whole; one that a crash cut short doesn't count. */
+ * A journal is a text file: its first line says of which runs it speaks and by which program, as a digest
+ * of its file; then comes a line per seed that was done. A sweep that finds its journal goes on with the
+ * seeds that are missing in it; one of other runs, or of another build, is refused. Lines are written whole; one that a crash cut short doesn't count. */
 #ifndef WEFT_SIM_SWEEP_H
 #define WEFT_SIM_SWEEP_H
 
@@ -25,7 +25,8 @@ struct sweep_result {
 	uint64_t *seeds;      /* that failed, owned by the caller */
 };
 
-/* 0; ERR_CONFLICT: the journal speaks of other runs; a negative errno of its file. A run that fails,
+/* 0; ERR_CONFLICT: the journal speaks of other runs; ERR_VERSION: of the same, by another build; a negative
+ * errno of its file or the program's. A run that fails,
  * crashes included, is no error. */
 int sim_sweep(const struct sweep *w, struct sweep_result *out);
 

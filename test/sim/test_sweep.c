@@ -88,6 +88,36 @@ static void other_runs_are_refused(void **state)
 	assert_int_equal(r.done + r.known, 0);
 }
 
+/* As a journal of another build has it, and one of before programs were named. */
+static void another_program_is_refused(void **state)
+{
+	struct sweep_result r;
+	struct sweep w;
+	char line[512], *at;
+	FILE *f;
+
+	sweep_of(&w);
+	w.to = 1;
+	assert_int_equal(sim_sweep(&w, &r), 0);
+	f = fopen(journal, "r");
+	assert_non_null(f);
+	assert_non_null(fgets(line, sizeof(line), f));
+	fclose(f);
+	at = strstr(line, " program=");
+	assert_non_null(at);
+	assert_int_equal(strspn(at + 9, "0123456789abcdef"), 16);
+	at[9] = at[9] == '0' ? '1' : '0';
+	for (int i = 0; i < 2; i++) {
+		f = fopen(journal, "w");
+		assert_non_null(f);
+		fputs(line, f);
+		fclose(f);
+		assert_int_equal(sim_sweep(&w, &r), ERR_VERSION);
+		assert_int_equal(r.done + r.known, 0);
+		strcpy(at, "\n");
+	}
+}
+
 static void failures_are_told_now_and_later(void **state)
 {
 	struct sweep_result r;
@@ -110,6 +140,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(goes_on, begin, end),
 		cmocka_unit_test_setup_teardown(other_runs_are_refused, begin, end),
+		cmocka_unit_test_setup_teardown(another_program_is_refused, begin, end),
 		cmocka_unit_test_setup_teardown(failures_are_told_now_and_later, begin, end),
 	};
 
