@@ -6,10 +6,14 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "weft/bounds.h"
+#include "gossip_wire.h"
 #include "invariants.h"
+#include "record.h"
 #include "sim.h"
 #include "sim_net.h"
 #include "sim_node.h"
+#include "truth.h"
 
 struct bug {
 	enum sim_plant plant;
@@ -19,11 +23,12 @@ struct bug {
 	int converge_secs; /* 0: as usual, which is long */
 };
 
-#define CONVERGE_SECS 10 /* as in the sweeps of all faults */
+#define EPOCH_LOW_BYTE 15 /* of a record */
+#define CONVERGE_SECS  10 /* as in the sweeps of all faults */
 /* Who says nothing is taken for dead. */
-#define NOT_ALIVE     (1u << CHECK_FALSE_DEATH | 1u << CHECK_ROUTABLE | 1u << CHECK_OWNERS)
+#define NOT_ALIVE      (1u << CHECK_FALSE_DEATH | 1u << CHECK_ROUTABLE | 1u << CHECK_OWNERS)
 /* Who finds no way is alone. */
-#define NOT_LINKED    (1u << CHECK_FALSE_DOWN | 1u << CHECK_FALSE_DEATH | 1u << CHECK_ROUTABLE)
+#define NOT_LINKED     (1u << CHECK_FALSE_DOWN | 1u << CHECK_FALSE_DEATH | 1u << CHECK_ROUTABLE)
 /* Forged records are believed: all that follows from that. */
 #define NOT_RECORDS                                                                                \
 	(1u << CHECK_RECORDS | 1u << CHECK_ROUTES | 1u << CHECK_OWNERS | 1u << CHECK_AGREE |       \
@@ -203,6 +208,54 @@ static void who_has_just_started_is_asked_too(void **state)
 	sim_free(s);
 }
 
+/* --- records of many nodes --- */
+
+/* The last prefixes that were signed, with another last byte and a later epoch. 0: none. */
+static size_t forge(struct sim *s, uint8_t out[LIM_RECORD_BYTES])
+{
+	for (int i = 0; i < 1000; i++) {
+		size_t len;
+		const uint8_t *raw = truth_any(s->truth, &s->prng, &len);
+		struct record r;
+
+		if (!raw || record_parse(raw, len, &r) != (int)len || r.type != RECORD_PREFIXES ||
+			!sim_node_of(s, &r.node))
+			continue;
+		memcpy(out, raw, len);
+		out[EPOCH_LOW_BYTE]++;
+		out[len - RECORD_SIG - 1] ^= 1;
+		return len;
+	}
+	return 0;
+}
+
+/* With so many nodes, not all of what a node believes is looked at all the time; what is new is. */
+static void a_forged_record_is_seen_at_once(void **state)
+{
+	uint8_t msg[1 + LIM_RECORD_BYTES] = {GOSSIP_MSG_RECORDS};
+	struct sim_cfg cfg;
+	struct sim *s;
+	size_t len;
+
+	sim_cfg_default(&cfg);
+	cfg.nodes = 120;
+	cfg.no_crypto = true;
+	cfg.no_claims = true;
+	cfg.plant = PLANT_NO_SIGNATURE;
+	s = sim_new(&cfg);
+	assert_non_null(s);
+	assert_true(sim_join(s) >= 0 && sim_run(s, (ts_t){UINT64_C(25000000000)}));
+	len = forge(s, msg + 1);
+	assert_true(len > 0);
+	for (unsigned i = 0; i < s->cfg.nodes; i++)
+		if (i != 1)
+			sim_node_say(s->nodes[1], &s->nodes[i]->id.pub, msg, 1 + len);
+	(void)sim_run(s, ts_add(s->now, DUR_MS(40)));
+	assert_true(s->failed);
+	assert_int_equal(s->failed_check, CHECK_RECORDS);
+	sim_free(s);
+}
+
 /* Agreement that comes late does come: that it isn't in time is all that is wrong. */
 static void late_is_not_never(void **state)
 {
@@ -228,6 +281,7 @@ int main(void)
 		cmocka_unit_test(planted_bugs_are_found_without_crypto),
 		cmocka_unit_test(pairs_that_talk_through_others_are_asked_too),
 		cmocka_unit_test(who_has_just_started_is_asked_too),
+		cmocka_unit_test(a_forged_record_is_seen_at_once),
 		cmocka_unit_test(late_is_not_never),
 		cmocka_unit_test(each_invariant_can_fail),
 	};

@@ -8,6 +8,7 @@
 #include "prng.h"
 #include "record.h"
 #include "sim.h"
+#include "store.h"
 
 #define PLANT_AFTER_NS UINT64_C(20000000000)
 
@@ -33,6 +34,8 @@ struct truth {
 	struct map *verified; /* hash of key, message, signature */
 	struct kept *kept;
 	size_t nkept, cap_kept;
+	struct node_key *stored;
+	size_t nstored, cap_stored;
 	uint64_t verifications;
 };
 
@@ -72,6 +75,7 @@ void truth_free(struct truth *t)
 	for (size_t i = 0; i < t->nkept; i++)
 		free(t->kept[i].raw);
 	free(t->kept);
+	free(t->stored);
 	map_free(t->authors);
 	map_free(t->verified);
 	free(t);
@@ -237,6 +241,24 @@ const uint8_t *truth_any(const struct truth *t, struct prng *p, size_t *len)
 	return k->raw;
 }
 
+static void note_stored(struct truth *t, const struct node_key *node)
+{
+	if (t->nstored > 0 && node_key_eq(&t->stored[t->nstored - 1], node))
+		return;
+	if (t->nstored == t->cap_stored) {
+		t->cap_stored = t->cap_stored ? 2 * t->cap_stored : 64;
+		t->stored = realloc(t->stored, t->cap_stored * sizeof(*t->stored));
+		if (!t->stored)
+			abort();
+	}
+	t->stored[t->nstored++] = *node;
+}
+
+const struct node_key *truth_stored(struct truth *t)
+{
+	return t->nstored ? &t->stored[--t->nstored] : NULL;
+}
+
 /* --- what the linker puts in the way (-Wl,--wrap) --- */
 
 int __real_record_sign(const struct identity *id, const struct record *r, uint8_t *out);
@@ -247,6 +269,11 @@ int __wrap_key_verify(const struct node_key *k, const char *label, const uint8_t
 	const uint8_t sig[64]);
 int __real_record_version_cmp(uint64_t a_epoch, uint64_t a_seq, uint64_t b_epoch, uint64_t b_seq);
 int __wrap_record_version_cmp(uint64_t a_epoch, uint64_t a_seq, uint64_t b_epoch, uint64_t b_seq);
+
+int __real_store_put(struct store *s, const struct record *r, ts_t now, struct store_entry **out,
+	struct store_entry **evicted);
+int __wrap_store_put(struct store *s, const struct record *r, ts_t now, struct store_entry **out,
+	struct store_entry **evicted);
 
 static bool planted(enum sim_plant what)
 {
@@ -289,4 +316,14 @@ int __wrap_record_version_cmp(uint64_t a_epoch, uint64_t a_seq, uint64_t b_epoch
 	int cmp = __real_record_version_cmp(a_epoch, a_seq, b_epoch, b_seq);
 
 	return planted(PLANT_OLD_IS_NEW) ? -cmp : cmp;
+}
+
+int __wrap_store_put(struct store *s, const struct record *r, ts_t now, struct store_entry **out,
+	struct store_entry **evicted)
+{
+	int err = __real_store_put(s, r, now, out, evicted);
+
+	if (present && err >= 0)
+		note_stored(present, &r->node);
+	return err;
 }
