@@ -1,7 +1,8 @@
 #!/bin/bash
 # Eight hosts, two of them (h2, h3) behind routers that let nothing in but answers: with NAT, and without. All know
 # h1 alone at first. h2 and h3 open towards each other at the same time when a common peer says so; where their NATs
-# choose ports that nobody can foretell, one relays. The six on the open network reach both, and are reached.
+# choose ports that nobody can foretell, one relays. The six on the open network reach both, and are reached. A mapping
+# that ends soon is kept while nobody has anything to say.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}
@@ -33,8 +34,8 @@ router() {
 	in_host "r$1" nft -f - <<-EOF
 		flush ruleset
 		table ip edge {
-			chain forward { type filter hook forward priority 0; iifname u0 ct state new drop; }
-			chain input { type filter hook input priority 0; iifname u0 ct state new meta l4proto udp drop; }
+			chain forward { type filter hook forward priority 0; iifname u0 ct state new counter drop; }
+			chain input { type filter hook input priority 0; iifname u0 ct state new meta l4proto udp counter drop; }
 			chain post { type nat hook postrouting priority 100; $rule; }
 		}
 	EOF
@@ -99,6 +100,25 @@ for h in h2 h3; do
 	json_at $h "d['counters']['paths']['nat'] == 'steady'" report || fail "$h does not know that it is behind a NAT"
 done
 all_reach
+
+step "idle for three lives of a mapping: what h2 and h3 send now and then keeps it"
+mapping_secs=${MAPPING_SECS:-8} # pings of a session come each 3 s
+for r in r2 r3; do
+	in_host $r sysctl -qw net.netfilter.nf_conntrack_udp_timeout=$mapping_secs net.netfilter.nf_conntrack_udp_timeout_stream=$mapping_secs
+done
+# What came to router N for which it has no mapping, datagrams.
+strangers() { in_host "r$1" nft list chain ip edge input | sed -n 's/.* packets \([0-9]*\) .*/\1/p'; }
+ways() { for h in h2 h3; do json_at $h "[d['counters']['paths'][k] for k in ('deaths', 'returns', 'reroutes')]" report; done; }
+had=$(ways; strangers 2; strangers 3) idle_until=$((SECONDS + 3 * 8 + 1))
+idled() { [ $SECONDS -ge $idle_until ]; }
+wait_for "three lives to pass" idled
+pings p3 10.32.2.2 || fail "p3 does not reach p2 at once"
+pings p2 10.32.3.2 || fail "p2 does not reach p3 at once"
+way_is h2 h3 direct && way_is h3 h2 direct || fail "the way is '$(way h2 h3)', '$(way h3 h2)' now"
+[ "$(ways; strangers 2; strangers 3)" = "$had" ] || fail "a mapping or a way was lost meanwhile: $(ways | xargs), $(strangers 2) and $(strangers 3); before $(xargs <<<"$had")"
+# Nothing else keeps it: whose node is gone can't be reached through it for long.
+weftd_stop h2 KILL
+wait_for "h2's mappings to end" grown "$(strangers 2)" strangers 2
 
 step "NATs with ports that nobody can foretell"
 router 2 random
