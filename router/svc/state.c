@@ -98,10 +98,23 @@ static const char *const slot_names[WRITER_SLOTS] = {
 	[WRITER_PEERS] = "peers",
 };
 
+/* A node whose epoch others know ahead (its file was lost, or its key is on two hosts) is heard again when it has
+ * one above that. */
+static void warn_epoch(struct daemon *d, const char *why)
+{
+	daemon_warn(d,
+		"the start counter can't be written (%s): until it is, others don't believe what "
+		"this node says, and may not route to it; make room on the disk of %s, or mend it",
+		why, d->conf->state_dir);
+}
+
 static void epoch_saved(struct daemon *d, int err)
 {
-	if (err)
-		return; /* gossip asks again */
+	if (err) { /* gossip asks again; at the start, weftd ends */
+		if (d->gossip)
+			warn_epoch(d, err_str(err));
+		return;
+	}
 	d->epoch = d->epoch_saving;
 	if (d->gossip)
 		gossip_epoch_stored(d->gossip, d->epoch, loop_now());
@@ -356,8 +369,12 @@ int state_jump_epoch(struct daemon *d, uint64_t at_least)
 
 	if (epoch > LIM_EPOCH)
 		return ERR_RANGE;
-	if (d->writer && writer_busy(d->writer, WRITER_EPOCH))
+	if (d->writer && writer_busy(d->writer, WRITER_EPOCH)) {
+		/* Asked for again, since it isn't there after so long. */
+		if (at_least <= d->epoch_saving)
+			warn_epoch(d, "the disk takes long");
 		return ERR_BUSY;
+	}
 	return save_epoch(d, epoch);
 }
 

@@ -1,6 +1,6 @@
 /* Files written by the writer's thread: the newest of what waits, each result told once, a disk that stands
  * still stalls nobody; and what the state directory makes of it.
- * wrap: file_state_write file_state_hint own_svc_saved mesh_drain gossip_epoch_stored */
+ * wrap: file_state_write file_state_hint own_svc_saved mesh_drain gossip_epoch_stored daemon_warn */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <errno.h>
@@ -27,6 +27,8 @@ int __wrap_file_state_hint(
 void __wrap_own_svc_saved(struct daemon *d, int err);
 void __wrap_mesh_drain(struct daemon *d);
 void __wrap_gossip_epoch_stored(struct gossip *g, uint64_t epoch, ts_t now);
+void __wrap_daemon_warn(struct daemon *d, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* The disk: all under the lock. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -298,6 +300,29 @@ void __wrap_gossip_epoch_stored(struct gossip *g, uint64_t epoch, ts_t now)
 	epoch_stored = epoch;
 }
 
+static char warned[512];
+
+void __wrap_daemon_warn(struct daemon *dd, const char *fmt, ...)
+{
+	va_list ap;
+
+	assert_ptr_equal(dd, d);
+	va_start(ap, fmt);
+	vsnprintf(warned, sizeof(warned), fmt, ap);
+	va_end(ap);
+}
+
+/* Was it said why the epoch isn't written, and what to do? Once. */
+static void warned_of(const char *why)
+{
+	char begin[128];
+
+	snprintf(begin, sizeof(begin), "the start counter can't be written (%s): ", why);
+	assert_ptr_equal(strstr(warned, begin), warned);
+	assert_non_null(strstr(warned, "make room on the disk of dir,"));
+	warned[0] = '\0';
+}
+
 static int setup_daemon(void **state)
 {
 	if (setup(state))
@@ -309,6 +334,7 @@ static int setup_daemon(void **state)
 	d->gossip = (struct gossip *)(void *)d; /* nobody looks into it */
 	claims_saved = drained = 0;
 	epoch_stored = 0;
+	warned[0] = '\0';
 	return 0;
 }
 
@@ -327,6 +353,7 @@ static void test_state_at_once(void **state)
 	assert_int_equal(epoch_stored, 7);
 	disk_is(false, -EIO);
 	assert_int_equal(state_jump_epoch(d, 9), -EIO);
+	warned_of(err_str(-EIO));
 	assert_int_equal(d->epoch, 7);
 	assert_int_equal(epoch_stored, 7);
 	assert_int_equal(state_save_claims(d, (const uint8_t *)"c", 1), -EIO);
@@ -343,6 +370,9 @@ static void test_state_later(void **state)
 	assert_int_equal(state_jump_epoch(d, 7), 0);
 	until_begun(1);
 	assert_int_equal(state_jump_epoch(d, 8), ERR_BUSY);
+	assert_string_equal(warned, "");
+	assert_int_equal(state_jump_epoch(d, 7), ERR_BUSY); /* asked for again */
+	warned_of("the disk takes long");
 	assert_int_equal(state_save_claims(d, (const uint8_t *)"c", 1), 0);
 	nothing_told();
 	assert_int_equal(d->epoch, 0);
@@ -356,8 +386,10 @@ static void test_state_later(void **state)
 	assert_int_equal(drained, 2);
 	assert_non_null(strstr(written, "dir/claims:c "));
 	disk_is(false, -ENOSPC);
+	assert_string_equal(warned, "");
 	assert_int_equal(state_jump_epoch(d, 8), 0);
 	until_told();
+	warned_of(err_str(-ENOSPC));
 	assert_int_equal(d->epoch, 7);
 	assert_int_equal(state_save_claims(d, (const uint8_t *)"c", 1), 0);
 	until_told();
@@ -366,6 +398,13 @@ static void test_state_later(void **state)
 	assert_int_equal(state_jump_epoch(d, 0), 0);
 	until_told();
 	assert_int_equal(epoch_stored, 8);
+	assert_string_equal(warned, "");
+	/* at the start, nobody has asked: weftd ends, and the log says why */
+	disk_is(false, -ENOSPC);
+	d->gossip = NULL;
+	assert_int_equal(state_jump_epoch(d, 0), 0);
+	until_told();
+	assert_string_equal(warned, "");
 	state_writer_stop(d);
 	assert_null(d->writer);
 }
