@@ -282,8 +282,11 @@ static void log_removed(void *ctx, const char *what)
 	log_info("weftd", "removed %s", what);
 }
 
-static void stop(struct daemon *d)
+/* False: a thread stands in a system call that writes, so that the process can't end by itself. */
+static bool stop(struct daemon *d)
 {
+	bool written;
+
 	metrics_stop(d);
 	ctl_srv_free(d->ctl);
 	bgp_svc_stop(d);
@@ -292,8 +295,8 @@ static void stop(struct daemon *d)
 	if (d->dialer)
 		dial_free(d->dialer);
 	recall_free(d->recall);
-	state_writer_stop(d);
 	own_svc_close(d);
+	written = state_writer_stop(d) == 0;
 	link_svc_close(d);
 	rtab_free(d->rtab);
 	peers_free(d->peers);
@@ -311,8 +314,10 @@ static void stop(struct daemon *d)
 	free(d->saved_peers);
 	identity_wipe(&d->id);
 	explicit_bzero(d->secrets, sizeof(d->secrets));
-	if (d->lock_fd >= 0)
+	/* A rename to come would put the old file in the place of what the next weftd has written. */
+	if (d->lock_fd >= 0 && written)
 		close(d->lock_fd);
+	return written;
 }
 
 static struct daemon *daemon_new(struct conf *conf)
@@ -331,6 +336,7 @@ int daemon_run(struct conf *conf)
 {
 	struct daemon *d = daemon_new(conf);
 	char abbrev[NODE_KEY_SHORT + 1], cluster[CLUSTER_ID_STRLEN];
+	bool written;
 	int e;
 
 	if (!d)
@@ -353,10 +359,12 @@ int daemon_run(struct conf *conf)
 		e = loop_run(d->loop);
 		notify_systemd("STOPPING=1");
 	}
-	stop(d);
+	written = stop(d);
 	free(d);
 	if (!e)
 		log_info("weftd", "stopped");
+	if (!written)
+		_exit(e ? 1 : 0); /* what else exit() does may need what that thread holds */
 	return e ? 1 : 0;
 }
 
@@ -373,7 +381,7 @@ int daemon_check(struct conf *conf)
 	if (!e)
 		log_info(
 			"weftd", "configuration%s and host are fit", d->nsecrets ? ", secret" : "");
-	stop(d);
+	(void)stop(d);
 	free(d);
 	return e ? 1 : 0;
 }

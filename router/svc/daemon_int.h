@@ -139,7 +139,9 @@ int state_next_epoch(struct daemon *d); /* at the start: increments, fsyncs */
 int state_jump_epoch(struct daemon *d, uint64_t at_least);
 /* Between these two calls epoch, claims and peers are written by a thread. ERR_NOMEM or -errno. */
 int state_writer_start(struct daemon *d);
-void state_writer_stop(struct daemon *d); /* when all is written */
+/* When all is written, or (logged) after some seconds in which it was not: ERR_BUSY. Then a thread may still stand
+ * in a system call, so the lock is not to be given up before the process ends. */
+int state_writer_stop(struct daemon *d);
 /* Known nodes, to find the mesh again when every seed is down: those that we have a session with that goes
  * straight to them, the other members (one that left by `weft down` is none), those of an earlier run that
  * recall.c still calls; the first SAVED_PEERS_MAX, in this order. */

@@ -22,7 +22,7 @@ struct own_svc {
 /* Make the core from configuration and the file of claims; those that go on are in the segments'
  * prefixes when it returns. After segments_build, before segments_up. Logs what is wrong. */
 int own_svc_open(struct daemon *d);
-void own_svc_close(struct daemon *d); /* writes the file once more */
+void own_svc_close(struct daemon *d); /* has the file written once more */
 /* Carry out what the core says, look at what gossip knows if that changed. True: something was done
  * that other cores may have to say something to. */
 bool own_svc_drain(struct daemon *d);

@@ -21,6 +21,7 @@
 #include "own_svc.h"
 
 #define STATE_FORMAT     1
+#define STOP_PATIENCE    DUR_SEC(3) /* with a disk that takes no write */
 #define SAVED_PEER_BYTES (32 + 1 + 16 + 2)
 
 static void state_path(const struct daemon *d, const char *name, char out[PATH_MAX])
@@ -174,10 +175,17 @@ int state_writer_start(struct daemon *d)
 	return writer_new(d->loop, on_saved, d, &d->writer);
 }
 
-void state_writer_stop(struct daemon *d)
+int state_writer_stop(struct daemon *d)
 {
-	writer_free(d->writer);
+	int e = writer_free(d->writer, STOP_PATIENCE);
+
 	d->writer = NULL;
+	if (e)
+		log_warn("state",
+			"the disk of %s takes too long: what was to be written last is lost, the "
+			"files from before stand",
+			d->conf->state_dir);
+	return e;
 }
 
 int state_open(struct daemon *d)

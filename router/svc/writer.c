@@ -3,6 +3,8 @@
  * One thread; per slot at most one write under way and one that waits, the newest. The thread owns the
  * job that it writes; all else of a slot is touched under the lock, but for `put`, `told`, which are the
  * loop thread's. The lock is never held over a system call that may wait for a disk.
+ * At the end whoever is last frees it all: the loop's thread; or this one, should its write hold it up for so long
+ * that the other has gone ahead.
  * Bounds: two jobs of LIM_STATE_BYTES per slot. Failure: told to the caller, who tries again. */
 #include <assert.h>
 #include <limits.h>
@@ -10,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "file.h"
 #include "weft/err.h"
 #include "writer.h"
@@ -36,15 +39,18 @@ struct writer {
 	void *ctx;
 	pthread_t thread;
 	pthread_mutex_t lock;
-	pthread_cond_t work;
-	bool stop; /* once nothing waits; under the lock */
+	pthread_cond_t work, end;
+	/* Under the lock: */
+	bool stop;  /* once nothing waits */
+	bool ended; /* the thread will touch nothing any more */
+	bool alone; /* the loop's thread will: what waits is not begun, and the rest is the thread's to free */
 	struct slot slots[WRITER_SLOTS];
 };
 
 /* Under the lock: what is to be written next, the caller's from now on; NULL when it is time to end. */
 static struct job *wait_for_job(struct writer *w, struct slot **slot)
 {
-	for (;;) {
+	while (!w->alone) {
 		for (size_t i = 0; i < WRITER_SLOTS; i++) {
 			struct job *j = w->slots[i].waits;
 
@@ -58,6 +64,17 @@ static struct job *wait_for_job(struct writer *w, struct slot **slot)
 			return NULL;
 		pthread_cond_wait(&w->work, &w->lock);
 	}
+	return NULL;
+}
+
+static void destroy(struct writer *w)
+{
+	for (size_t i = 0; i < WRITER_SLOTS; i++)
+		free(w->slots[i].waits);
+	pthread_cond_destroy(&w->end);
+	pthread_cond_destroy(&w->work);
+	pthread_mutex_destroy(&w->lock);
+	free(w);
 }
 
 static void *run(void *arg)
@@ -65,6 +82,7 @@ static void *run(void *arg)
 	struct writer *w = arg;
 	struct slot *s;
 	struct job *j;
+	bool alone;
 
 	pthread_mutex_lock(&w->lock);
 	while ((j = wait_for_job(w, &s)) != NULL) {
@@ -79,9 +97,15 @@ static void *run(void *arg)
 		pthread_mutex_lock(&w->lock);
 		s->ended = number;
 		s->err = err;
-		loop_wake_fire(w->wake);
+		if (!w->alone)
+			loop_wake_fire(w->wake);
 	}
+	w->ended = true;
+	alone = w->alone;
+	pthread_cond_signal(&w->end);
 	pthread_mutex_unlock(&w->lock);
+	if (alone)
+		destroy(w);
 	return NULL;
 }
 
@@ -105,6 +129,17 @@ static void on_ended(void *ctx)
 	}
 }
 
+static void init_conds(struct writer *w)
+{
+	pthread_condattr_t monotonic;
+
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->work, NULL);
+	pthread_cond_init(&w->end, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+}
+
 int writer_new(struct loop *l, void (*done)(void *ctx, enum writer_slot slot, int err), void *ctx,
 	struct writer **out)
 {
@@ -116,31 +151,57 @@ int writer_new(struct loop *l, void (*done)(void *ctx, enum writer_slot slot, in
 	w->done = done;
 	w->ctx = ctx;
 	pthread_mutex_init(&w->lock, NULL);
-	pthread_cond_init(&w->work, NULL);
+	init_conds(w);
 	w->wake = loop_wake_new(l, on_ended, w);
 	err = w->wake ? loop_thread_begin(&w->thread, NULL, run, w) : ERR_NOMEM;
 	if (err) {
 		loop_wake_free(w->wake);
-		free(w);
+		destroy(w);
 		return err;
 	}
 	*out = w;
 	return 0;
 }
 
-void writer_free(struct writer *w)
+/* Under the lock: has the thread ended, or does it within @patience? */
+static bool wait_for_end(struct writer *w, dur_t patience)
 {
+	struct timespec until;
+	int64_t ns;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	ns = until.tv_nsec + patience.ns % 1000000000;
+	until.tv_sec += patience.ns / 1000000000 + ns / 1000000000;
+	until.tv_nsec = ns % 1000000000;
+	while (!w->ended)
+		if (pthread_cond_timedwait(&w->end, &w->lock, &until) != 0)
+			return w->ended;
+	return true;
+}
+
+int writer_free(struct writer *w, dur_t patience)
+{
+	struct loop_wake *wake;
+	bool ended;
+
 	if (!w)
-		return;
+		return 0;
+	wake = w->wake;
 	pthread_mutex_lock(&w->lock);
 	w->stop = true;
 	pthread_cond_signal(&w->work);
-	pthread_mutex_unlock(&w->lock);
-	pthread_join(w->thread, NULL);
-	loop_wake_free(w->wake);
-	pthread_cond_destroy(&w->work);
-	pthread_mutex_destroy(&w->lock);
-	free(w);
+	ended = wait_for_end(w, patience);
+	if (!ended) {
+		w->alone = true;
+		pthread_detach(w->thread);
+	}
+	pthread_mutex_unlock(&w->lock); /* if it is alone, @w is the thread's from here */
+	if (ended) {
+		pthread_join(w->thread, NULL);
+		destroy(w);
+	}
+	loop_wake_free(wake);
+	return ended ? 0 : ERR_BUSY;
 }
 
 int writer_put(struct writer *w, enum writer_slot slot, const char *path, const char *kind,

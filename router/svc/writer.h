@@ -22,8 +22,10 @@ struct writer;
  * told. 0 and *@out (returns owned); ERR_NOMEM, or -errno: no descriptor or thread. */
 int writer_new(struct loop *l, void (*done)(void *ctx, enum writer_slot slot, int err), void *ctx,
 	struct writer **out);
-/* Waits until everything that was put is written; nothing is told any more. NULL is fine. */
-void writer_free(struct writer *w);
+/* Waits until everything that was put is written, for @patience at most; nothing is told any more. 0; ERR_BUSY: a
+ * write doesn't end. Its thread can't be joined: it touches nothing of the caller's any more, and begins nothing
+ * new. What was not written is lost; files are whole, as before or as after. NULL is fine. */
+int writer_free(struct writer *w, dur_t patience);
 /* Have the state file @path written with the @len bytes at @buf (both copied; @kind lives on, the rest as
  * for file_state_write). Replaces what waits in @slot and isn't begun. 0 or ERR_NOMEM. */
 int writer_put(struct writer *w, enum writer_slot slot, const char *path, const char *kind,

@@ -1,6 +1,7 @@
 #!/bin/bash
 # t_stuckdisk.sh - a disk that takes no write for as long as it likes: the node goes on, claims one more block,
 # uses it and tells what a crash would cost now; nobody suspects it; what it has is written when the disk goes on.
+# A stop, by signal or by `weft down`, waits for it for some seconds alone, and costs nothing that stood.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)
 build=${build:-$root/build}
@@ -52,3 +53,30 @@ wait_for "h3 to be gone" not kill -0 "$(cat "$net_dir/h3/pid")"
 WEFTD=$net_dir/weftd start 3
 wait_for "h3 to use both blocks" count h3 h3 2
 [ "$(blocks h3)" = "$had" ] || fail "$(blocks h3) after a restart instead of $had"
+
+step "the disk stands still while the node stops: that takes some seconds, and the old file stands"
+held_up() { log_says h3 "takes too long: what was to be written last is lost"; }
+before=$(sum)
+: >"$net_dir/h3/log"
+touch "$net_dir/stuck"
+weftd_stop h3
+held_up || fail "nothing is told of it"
+[ "$(sum)" = "$before" ] || fail "the file was touched"
+rm "$net_dir/stuck"
+WEFTD=$net_dir/weftd start 3
+[ "$(blocks h3)" = "$had" ] || fail "$(blocks h3) after such a stop instead of $had"
+
+step "the same by weft down, which takes all of it away"
+before=$(sum)
+: >"$net_dir/h3/log"
+touch "$net_dir/stuck"
+pid=$(cat "$net_dir/h3/pid")
+weft_at h3 down >/dev/null || fail "weft down was refused"
+wait_for "weftd on h3 to end" process_gone "$pid"
+held_up || fail "nothing is told of it"
+not in_host h3 ip link show weft0 2>/dev/null || fail "weft0 is left"
+[ "$(sum)" = "$before" ] || fail "the file was touched"
+rm "$net_dir/stuck"
+WEFTD=$net_dir/weftd start 3
+wait_for "h3 to use both blocks" count h3 h3 2
+[ "$(blocks h3)" = "$had" ] || fail "$(blocks h3) after weft down instead of $had"

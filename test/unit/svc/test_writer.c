@@ -60,6 +60,7 @@ static int disk(const char *path, const void *buf, size_t len)
 	e = answer;
 	if (!e)
 		strncat(written, one, sizeof(written) - strlen(written) - 1);
+	pthread_cond_broadcast(&changed);
 	pthread_mutex_unlock(&lock);
 	return e;
 }
@@ -92,6 +93,14 @@ static void until_begun(unsigned n)
 {
 	pthread_mutex_lock(&lock);
 	while (nbegun < n)
+		pthread_cond_wait(&changed, &lock);
+	pthread_mutex_unlock(&lock);
+}
+
+static void until_written(const char *all)
+{
+	pthread_mutex_lock(&lock);
+	while (strcmp(written, all) != 0)
 		pthread_cond_wait(&changed, &lock);
 	pthread_mutex_unlock(&lock);
 }
@@ -178,7 +187,7 @@ static void test_tells(void **state)
 	put(WRITER_PEERS, "peers", "a");
 	until_told();
 	assert_int_equal(hints, 1);
-	writer_free(w);
+	assert_int_equal(writer_free(w, PATIENCE), 0);
 }
 
 static void test_fails(void **state)
@@ -194,7 +203,7 @@ static void test_fails(void **state)
 	until_told();
 	assert_int_equal(told_err, 0);
 	assert_string_equal(written, "claims:2 ");
-	writer_free(w);
+	assert_int_equal(writer_free(w, PATIENCE), 0);
 }
 
 /* Of what comes while the disk stands, the newest is written; only that is told. */
@@ -219,7 +228,7 @@ static void test_newest(void **state)
 	assert_string_equal(written, "claims:first claims:9 epoch:5 ");
 	assert_int_equal(told[WRITER_CLAIMS], 1);
 	assert_int_equal(told[WRITER_EPOCH], 1);
-	writer_free(w);
+	assert_int_equal(writer_free(w, PATIENCE), 0);
 }
 
 static void *let_go(void *arg)
@@ -242,11 +251,28 @@ static void test_end(void **state)
 	put(WRITER_CLAIMS, "claims", "2");
 	put(WRITER_PEERS, "peers", "x");
 	assert_int_equal(pthread_create(&t, NULL, let_go, NULL), 0);
-	writer_free(w);
+	assert_int_equal(writer_free(w, PATIENCE), 0);
 	pthread_join(t, NULL);
 	assert_string_equal(written, "claims:1 claims:2 peers:x ");
 	assert_int_equal(told[WRITER_CLAIMS] + told[WRITER_PEERS], 0);
-	writer_free(NULL);
+	assert_int_equal(writer_free(NULL, PATIENCE), 0);
+}
+
+/* Who stops doesn't wait for ever: what isn't begun is dropped, and the thread ends by itself when it can. */
+static void test_end_held_up(void **state)
+{
+	assert_int_equal(writer_new(loop, on_done, &w, &w), 0);
+	disk_is(true, 0);
+	put(WRITER_CLAIMS, "claims", "1");
+	until_begun(1);
+	put(WRITER_CLAIMS, "claims", "2");
+	put(WRITER_PEERS, "peers", "x");
+	assert_int_equal(writer_free(w, DUR_MS(1)), ERR_BUSY);
+	nothing_told();
+	disk_is(false, 0);
+	until_written("claims:1 ");
+	nothing_told();
+	assert_int_equal(nbegun, 1);
 }
 
 static void test_no_memory(void **state)
@@ -256,7 +282,7 @@ static void test_no_memory(void **state)
 		int e = writer_new(loop, on_done, &w, &w);
 
 		if (e == 0)
-			writer_free(w);
+			assert_int_equal(writer_free(w, PATIENCE), 0);
 		else
 			assert_int_equal(e, ERR_NOMEM);
 	}
@@ -268,7 +294,7 @@ static void test_no_memory(void **state)
 	until_told();
 	assert_false(writer_busy(w, WRITER_EPOCH));
 	assert_string_equal(written, "epoch:1 ");
-	writer_free(w);
+	assert_int_equal(writer_free(w, PATIENCE), 0);
 }
 
 /* --- the state directory --- */
@@ -405,7 +431,8 @@ static void test_state_later(void **state)
 	assert_int_equal(state_jump_epoch(d, 0), 0);
 	until_told();
 	assert_string_equal(warned, "");
-	state_writer_stop(d);
+	disk_is(false, 0);
+	assert_int_equal(state_writer_stop(d), 0);
 	assert_null(d->writer);
 }
 
@@ -419,6 +446,7 @@ int main(void)
 		FRESH(test_fails),
 		FRESH(test_newest),
 		FRESH(test_end),
+		FRESH(test_end_held_up),
 		FRESH(test_no_memory),
 		FRESH_DAEMON(test_state_at_once),
 		FRESH_DAEMON(test_state_later),
