@@ -13,10 +13,10 @@
  *			overlapping prefixes to different ones for at most 10 s
  *	claims		two live nodes that can reach each other, and that know each other, have one
  *			claimed block, or overlapping ones, in service for at most 10 s
- *	routable	a live node's prefix is routed by each that can reach it, but for 10 s at most (who
- *			had its first session 20 s ago or less is left out; of the two above only until each
- *			has the other's prefixes)
- *			These three: 20 s in all, where relays or translators are needed in a part of them
+ *	routable	a live node's prefix is routed by each that can reach it, but for 10 s at most
+ *			These three: 20 s in all, where relays or translators are needed in a part of them;
+ *			who had its first session 20 s ago or less is left out until each has the other's
+ *			prefixes
  *	reachable	who calls a live node, with a way to it through at most one relay all the time,
  *			has an answer within 10 s, or 20 s where relays or translators are needed
  *	relay		no way through relays visits a node twice

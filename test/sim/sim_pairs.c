@@ -387,15 +387,13 @@ static void look(
 	if (q->met) {
 		check_owners(p, q, direct, a, b);
 		check_claims(p, q, direct, a, b);
+		check_routable(p, &q->lost[0], direct, a, b);
+		check_routable(p, &q->lost[1], direct, b, a);
 	}
-	if (!found)
-		return;
 	if (!direct)
 		q->mismatch = 0;
-	else if (!p->s->cfg.no_crypto)
+	else if (found && !p->s->cfg.no_crypto)
 		check_keys(p, q, a, b);
-	check_routable(p, &q->lost[0], direct, a, b);
-	check_routable(p, &q->lost[1], direct, b, a);
 }
 
 void pairs_second(struct pairs *p)

@@ -187,14 +187,15 @@ static void pairs_that_talk_through_others_are_asked_too(void **state)
 }
 
 /* One that starts anew again and again, too soon to have found everybody, but not to have heard of them. */
-static void who_has_just_started_is_asked_too(void **state)
+static void starts_anew(enum sim_plant plant, enum check found_by, unsigned off)
 {
 	struct sim_cfg cfg;
 	struct sim *s;
 
 	sim_cfg_default(&cfg);
 	cfg.no_crypto = true;
-	cfg.plant = PLANT_CLAIM_TAKEN;
+	cfg.plant = plant;
+	cfg.checks = off;
 	s = sim_new(&cfg);
 	assert_non_null(s);
 	assert_true(sim_join(s) >= 0 && sim_run(s, (ts_t){UINT64_C(15000000000)}));
@@ -204,8 +205,14 @@ static void who_has_just_started_is_asked_too(void **state)
 		(void)sim_run(s, ts_add(s->now, DUR_SEC(15)));
 	}
 	assert_true(s->failed);
-	assert_int_equal(s->failed_check, CHECK_CLAIMS);
+	assert_int_equal(s->failed_check, found_by);
 	sim_free(s);
+}
+
+static void who_has_just_started_is_asked_too(void **state)
+{
+	starts_anew(PLANT_CLAIM_TAKEN, CHECK_CLAIMS, 0);
+	starts_anew(PLANT_ROUTE_LOST, CHECK_ROUTABLE, 1u << CHECK_ROUTES);
 }
 
 /* --- records of many nodes --- */
