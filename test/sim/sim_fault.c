@@ -31,6 +31,7 @@ enum kind {
 	KIND_NAT,
 	KIND_MTU,
 	KIND_FORGET,
+	KIND_NEWS,
 	KIND_ACCUSE,
 	KIND_RELAY,
 	KIND_FAR,
@@ -40,7 +41,7 @@ enum kind {
 struct profile {
 	const char *name;
 	unsigned every
-		[KINDS];  /* mean seconds between two; 0: never. REPLAY, LIE, FLOOD, ACCUSE: ms */
+		[KINDS]; /* mean seconds between two; 0: never. REPLAY, LIE, FLOOD, NEWS, ACCUSE: ms */
 	unsigned counted; /* enum hostile_act: must show in counters when faults end */
 	unsigned liars;   /* who do all that members do to others; 0: anybody does */
 	unsigned
@@ -79,6 +80,7 @@ static const struct profile profiles[] = {
 		.corrupt = 10000},
 	{.name = "forge", .every = {[KIND_LIE] = 100}, .counted = ACT_LIE},
 	{.name = "flood", .every = {[KIND_FLOOD] = 200}, .counted = ACT_FLOOD},
+	{.name = "news", .every = {[KIND_NEWS] = 100}, .counted = ACT_NEWS},
 	{.name = "deaf", .every = {[KIND_DEAF] = 20}},
 	{.name = "accuse", .every = {[KIND_ACCUSE] = 200}, .counted = ACT_ACCUSE},
 	{.name = "swallow", .every = {[KIND_RELAY] = 15, [KIND_FAR] = 2}, .counted = ACT_RELAY},
@@ -293,6 +295,11 @@ static void deaf_begin(struct sim_faults *f)
 	hostile_deaf(f->s);
 }
 
+static void news_begin(struct sim_faults *f)
+{
+	hostile_news(f->s);
+}
+
 static void accuse_begin(struct sim_faults *f)
 {
 	hostile_accuse(f->s);
@@ -358,6 +365,7 @@ static void (*const begin[KINDS])(struct sim_faults *f) = {
 	[KIND_NAT] = nat_begin,
 	[KIND_MTU] = mtu_begin,
 	[KIND_FORGET] = forget_begin,
+	[KIND_NEWS] = news_begin,
 	[KIND_ACCUSE] = accuse_begin,
 	[KIND_RELAY] = relay_begin,
 	[KIND_FAR] = far_begin,
@@ -391,7 +399,8 @@ static void on_tick(struct sim *s, struct sim_event *e)
 	for (int k = 0; k < KINDS && !s->failed; k++) {
 		uint64_t ticks = (uint64_t)f->p->every[k] * TICKS_SEC;
 
-		if (k == KIND_REPLAY || k == KIND_LIE || k == KIND_FLOOD || k == KIND_ACCUSE)
+		if (k == KIND_REPLAY || k == KIND_LIE || k == KIND_FLOOD || k == KIND_NEWS ||
+			k == KIND_ACCUSE)
 			ticks /= 1000;
 		if (happens(f, k) && below(f, ticks ? ticks : 1) == 0)
 			begin[k](f);

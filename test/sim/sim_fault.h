@@ -13,6 +13,7 @@
  *			records
  *	forge		a member sends records that are forged, old, too large, foreign, from the future
  *	flood		a member sends senseless and false messages without end
+ *	news		a member publishes something new all the time
  *	deaf		a member hears nobody for a while, suspects everyone and says so
  *	accuse		a member says of others, in its own and in others' names, that they are dead
  *	swallow		a relay promises splendid ways and carries nothing, or such that lead in circles;
@@ -27,7 +28,7 @@
  *			are needed
  *	claims		nodes choose the same blocks; partitions, crashes, nodes forgotten while down
  *	mtu		hosts' MTUs change between 1280 and 9000
- *	all		most of these at once: not flood, deaf, accuse, swallow, clone, lies, band */
+ *	all		most of these at once: not flood, news, deaf, accuse, swallow, clone, lies, band */
 #ifndef WEFT_SIM_FAULT_H
 #define WEFT_SIM_FAULT_H
 

@@ -19,7 +19,8 @@
 #define CLUSTER_BYTE   24
 #define FLOOD_BURST    50 /* messages */
 #define FUTURE_EPOCHS  1000
-#define ACCUSED        4 /* in one message */
+#define NEWS_PREFIX    0x0c000000u /* nobody else's */
+#define ACCUSED        4           /* in one message */
 #define AHEAD          6
 
 static uint64_t below(struct sim *s, uint64_t n)
@@ -212,6 +213,25 @@ void hostile_lie(struct sim *s)
 	tell(s, any_liar(s), what);
 }
 
+void hostile_news(struct sim *s)
+{
+	struct sim_node *liar = last_liar(s);
+	struct ip ip = ip_v4(NEWS_PREFIX + (liar->index << 4));
+	struct gossip_prefix v[SIM_PREFIXES] = {{0}};
+	size_t count = liar->nprefixes;
+
+	if (!awake(liar) || liar->clone)
+		return;
+	memcpy(v, liar->prefixes, count * sizeof(*v));
+	if (count > 1 && ip_eq(&v[count - 1].pfx.ip, &ip)) {
+		count--;
+	} else if (count < SIM_PREFIXES) {
+		v[count] = v[0];
+		(void)pfx_make(&ip, 28, &v[count++].pfx);
+	}
+	sim_node_set_prefixes(liar, v, count);
+}
+
 void hostile_flood(struct sim *s)
 {
 	struct sim_node *liar = last_liar(s);
@@ -397,7 +417,7 @@ void hostile_heal(struct sim *s)
 bool hostile_counted(struct sim *s, unsigned acts, const char **missing)
 {
 	uint64_t bad = 0, forged = 0, foreign = 0, conflicts = 0, clones = 0;
-	uint64_t accused = 0, false_names = 0, relays = 0;
+	uint64_t accused = 0, false_names = 0, relays = 0, limited = 0;
 
 	for (unsigned i = 0; i < s->cfg.nodes; i++) {
 		struct gossip_stats st = {0};
@@ -417,6 +437,7 @@ bool hostile_counted(struct sim *s, unsigned acts, const char **missing)
 			relays += p.relays_bad;
 		}
 		bad += st.rx_bad;
+		limited += st.rx_limited;
 		forged += st.rx_forged;
 		foreign += st.rx_foreign;
 		conflicts += s->nodes[i]->conflicts;
@@ -427,6 +448,8 @@ bool hostile_counted(struct sim *s, unsigned acts, const char **missing)
 		*missing = !forged ? "forged records" : "records of another cluster";
 	if (acts & (ACT_LIE | ACT_FLOOD) && !bad)
 		*missing = "malformed messages";
+	if (acts & ACT_NEWS && !limited)
+		*missing = "news that come too fast";
 	if (acts & ACT_GREED && !conflicts)
 		*missing = "conflicting claims";
 	if (acts & ACT_CLONE && !clones)

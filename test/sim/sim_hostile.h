@@ -18,6 +18,8 @@ struct sim_node *hostile_nth(const struct sim *s, unsigned nth);
 void hostile_lie(struct sim *s);
 /* The last node sends a burst of true, false and senseless messages to random others. */
 void hostile_flood(struct sim *s);
+/* The last node publishes something new and true: often, that is more than anybody has to hear. */
+void hostile_news(struct sim *s);
 /* A random member hears nobody for a while, and takes all others for dead; it says so to all. */
 void hostile_deaf(struct sim *s);
 /* The last node tells a random one of others that they are dead: suspicions of its own, which it has no
@@ -41,7 +43,8 @@ enum hostile_act {
 	ACT_GREED = 4,
 	ACT_CLONE = 8,
 	ACT_ACCUSE = 16,
-	ACT_RELAY = 32
+	ACT_RELAY = 32,
+	ACT_NEWS = 64
 };
 bool hostile_counted(struct sim *s, unsigned acts, const char **missing);
 
