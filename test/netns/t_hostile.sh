@@ -79,7 +79,7 @@ flood() {
 }
 # The limit takes some twenty seconds to reach.
 news() {
-	named 40 "$liar $at publishes more than is heard: the rest comes late\. See in its log" gossip.rx_limited
+	named 40 "$liar \([^)]*\) publishes more than is heard: the rest comes late\. See in its log" gossip.rx_limited
 	and_on
 }
 accuse() {
