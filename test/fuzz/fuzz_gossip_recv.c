@@ -145,6 +145,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rd_init(&in, data, size);
 	cfg.full_mesh = rd_u8(&in) & 1;
 	struct gossip *g = gossip_new(&cfg, now);
+	const struct pfx range = {.ip = ip_v4(0x0a000000), .len = 16};
+	if (g && gossip_range_add(g, 1, &range) != 0)
+		abort();
 	while (g && rd_left(&in) > 0) {
 		uint8_t op = rd_u8(&in), len = rd_u8(&in);
 		const struct identity *id = &ids[op & 3], *from = &ids[1 + (op >> 2) % 3];
