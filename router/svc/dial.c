@@ -17,7 +17,7 @@
 #define DIAL_PATIENCE DUR_SEC(4) /* per candidate address */
 #define BACKOFF_FIRST DUR_SEC(1)
 #define BACKOFF_MAX   DUR_SEC(30)
-#define BACKOFF_ALONE DUR_SEC(3)  /* the most, while there is no session at all */
+#define BACKOFF_ALONE DUR_SEC(1)  /* the most, while there is no session at all */
 #define SELF_RETRY    DUR_SEC(60) /* an address that was ours may be another's later */
 
 enum state { ST_RESOLVING, ST_DIALLING, ST_ESTABLISHED, ST_KNOWN, ST_WAITING, ST_SELF };

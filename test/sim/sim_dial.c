@@ -15,7 +15,7 @@
 #define DIAL_PATIENCE DUR_SEC(4)
 #define BACKOFF_FIRST DUR_SEC(1)
 #define BACKOFF_MAX   DUR_SEC(30)
-#define BACKOFF_ALONE DUR_SEC(3)
+#define BACKOFF_ALONE DUR_SEC(1)
 #define SELF_RETRY    DUR_SEC(60)
 
 struct sim_candidate {
