@@ -111,6 +111,8 @@ struct sim {
 	ts_t gone;               /* a node lost its disk, and with it its key; zero: none has */
 	ts_t claimed;            /* a node published claims for the first time in its life */
 	struct sim_node *clone;  /* the last that got another one's disk */
+	ts_t cloned;             /* since when it runs so */
+	uint64_t clones_told;    /* by the two of them, until then */
 	unsigned liars;          /* who do all the lying: sim_hostile.h; 0: nobody alone */
 	struct node_key outside; /* a real daemon, once a node has a session with it */
 	bool has_outside;

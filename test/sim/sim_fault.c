@@ -46,8 +46,9 @@ struct profile {
 	unsigned liars;   /* who do all that members do to others; 0: anybody does */
 	unsigned
 		excused; /* bits of enum check: what they can bring about, see docs/membership.md */
-	struct sim_link link; /* from the start on; zero: the base */
-	uint32_t corrupt;     /* while faults last */
+	struct sim_link link;   /* from the start on; zero: the base */
+	struct sim_rough rough; /* as link */
+	uint32_t corrupt;       /* while faults last */
 };
 
 #define LOSSY_LINK                                                                                 \
@@ -81,23 +82,30 @@ static const struct profile profiles[] = {
 	{.name = "forge", .every = {[KIND_LIE] = 100}, .counted = ACT_LIE},
 	{.name = "flood", .every = {[KIND_FLOOD] = 200}, .counted = ACT_FLOOD},
 	{.name = "news", .every = {[KIND_NEWS] = 100}, .counted = ACT_NEWS},
-	{.name = "deaf", .every = {[KIND_DEAF] = 20}},
+	{.name = "deaf", .every = {[KIND_DEAF] = 20}, .counted = ACT_DEAF},
 	{.name = "accuse", .every = {[KIND_ACCUSE] = 200}, .counted = ACT_ACCUSE},
 	{.name = "swallow", .every = {[KIND_RELAY] = 15, [KIND_FAR] = 2}, .counted = ACT_RELAY},
 	{.name = "greed", .every = {[KIND_GREED] = 3}, .counted = ACT_GREED},
 	{.name = "clone", .every = {[KIND_CLONE] = 5}, .counted = ACT_CLONE},
 	{.name = "lies",
 		.every = {ALL_LIES},
-		.counted = ACT_LIE | ACT_FLOOD | ACT_GREED | ACT_ACCUSE,
+		.counted = ACT_LIE | ACT_FLOOD | ACT_GREED | ACT_ACCUSE | ACT_RELAY | ACT_DEAF,
 		.liars = 1},
 	{.name = "band",
 		.every = {ALL_LIES, [KIND_CLONE] = 40},
-		.counted = ACT_LIE | ACT_FLOOD | ACT_GREED | ACT_ACCUSE,
+		.counted = ACT_LIE | ACT_FLOOD | ACT_GREED | ACT_ACCUSE | ACT_RELAY | ACT_DEAF |
+			   ACT_CLONE,
 		.liars = 3,
 		.excused = 1u << CHECK_FALSE_DEATH},
 	{.name = "nat", .every = {[KIND_NAT] = 10}},
 	{.name = "ways", .every = {[KIND_FAR] = 2, [KIND_NAT] = 30, [KIND_CRASH] = 40}},
 	{.name = "claims", .every = {[KIND_PART] = 20, [KIND_CRASH] = 2, [KIND_FORGET] = 3}},
+	{.name = "badlinks",
+		.every = {[KIND_CRASH] = 20, [KIND_PREFIX] = 10},
+		.rough = {.share = 100000,
+			.loss_min = 200000,
+			.loss_max = 400000,
+			.jitter = {100000000}}},
 	{.name = "mtu", .every = {[KIND_MTU] = 2}},
 	{.name = "all",
 		.every = {[KIND_PART] = 60,
@@ -426,6 +434,7 @@ struct sim_faults *sim_faults_new(struct sim *s, const char *profile)
 	s->liars = f->p->liars ? f->p->liars : s->cfg.liars;
 	if (f->p->link.delay_max.ns)
 		sim_net_link(s->net, &f->p->link);
+	sim_net_rough(s->net, &f->p->rough);
 	sim_net_remember(s->net, f->p->every[KIND_REPLAY] && !s->cfg.no_crypto);
 	return f;
 }
@@ -440,7 +449,7 @@ bool sim_faults_any(const struct sim_faults *f)
 	for (int k = 0; k < KINDS; k++)
 		if (f->p->every[k])
 			return true;
-	return f->p->link.loss > 0;
+	return f->p->link.loss > 0 || f->p->rough.share > 0;
 }
 
 static void set_corrupt(struct sim_faults *f, uint32_t corrupt)

@@ -27,8 +27,11 @@
  *	ways		many cuts of half a minute and more, one way or both, translators, crashes: relays
  *			are needed
  *	claims		nodes choose the same blocks; partitions, crashes, nodes forgotten while down
+ *	badlinks	a tenth of the links lose 20 to 40 % and jitter by 100 ms, most one way only, in quiet
+ *			too; nodes crash, prefixes change
  *	mtu		hosts' MTUs change between 1280 and 9000
- *	all		most of these at once: not flood, news, deaf, accuse, swallow, clone, lies, band */
+ *	all		most of these at once: not flood, news, deaf, accuse, swallow, clone, lies, band,
+ *			badlinks */
 #ifndef WEFT_SIM_FAULT_H
 #define WEFT_SIM_FAULT_H
 

@@ -22,6 +22,7 @@
 #define NEWS_PREFIX    0x0c000000u /* nobody else's */
 #define ACCUSED        4           /* in one message */
 #define AHEAD          6
+#define CLONE_SHOWS    DUR_SEC(20)
 
 static uint64_t below(struct sim *s, uint64_t n)
 {
@@ -396,6 +397,8 @@ void hostile_clone(struct sim *s)
 	sim_node_stop(b);
 	sim_node_clone(b, a);
 	sim_node_start_at(b, ts_add(s->now, DUR_SEC(1)));
+	s->cloned = s->now;
+	s->clones_told = a->clones + b->clones;
 }
 
 void hostile_heal(struct sim *s)
@@ -414,10 +417,28 @@ void hostile_heal(struct sim *s)
 
 /* --- counters --- */
 
+/* Has one of the two that run under one key told so? True, if they have hardly done so at once. */
+static bool clone_told(const struct sim *s)
+{
+	uint64_t told = 0;
+	bool both = false;
+
+	if (!s->clone || !s->clone->clone || !s->clone->running ||
+		!ts_due(ts_add(s->cloned, CLONE_SHOWS), s->now))
+		return true;
+	for (unsigned i = 0; i < s->cfg.nodes; i++)
+		if (sim_node_cloned(s->nodes[i]) && s->nodes[i]->running &&
+			ts_due(ts_add(s->nodes[i]->started, CLONE_SHOWS), s->now)) {
+			told += s->nodes[i]->clones;
+			both = true;
+		}
+	return !both || told + s->clone->clones > s->clones_told;
+}
+
 bool hostile_counted(struct sim *s, unsigned acts, const char **missing)
 {
 	uint64_t bad = 0, forged = 0, foreign = 0, conflicts = 0, clones = 0;
-	uint64_t accused = 0, false_names = 0, relays = 0, limited = 0;
+	uint64_t accused = 0, false_names = 0, refuted = 0, relays = 0, limited = 0;
 
 	for (unsigned i = 0; i < s->cfg.nodes; i++) {
 		struct gossip_stats st = {0};
@@ -427,6 +448,7 @@ bool hostile_counted(struct sim *s, unsigned acts, const char **missing)
 		if (s->nodes[i]->running) {
 			struct members_stats m = membership(s->nodes[i]);
 
+			refuted += m.self_refutes;
 			accused += m.rx_foreign + m.rx_liar + m.self_refutes;
 			false_names += m.rx_forged;
 		}
@@ -452,11 +474,13 @@ bool hostile_counted(struct sim *s, unsigned acts, const char **missing)
 		*missing = "news that come too fast";
 	if (acts & ACT_GREED && !conflicts)
 		*missing = "conflicting claims";
-	if (acts & ACT_CLONE && !clones)
+	if (acts & ACT_CLONE && (!clones || !clone_told(s)))
 		*missing = "a cloned key";
 	if (acts & ACT_ACCUSE && (!accused || !false_names))
 		*missing = !accused ? "false suspicions" : "suspicions in others' names";
 	if (acts & ACT_RELAY && !relays)
 		*missing = "relays that carry nothing";
+	if (acts & ACT_DEAF && !refuted)
+		*missing = "suspicions by who hears nobody";
 	return !*missing;
 }

@@ -44,7 +44,8 @@ enum hostile_act {
 	ACT_CLONE = 8,
 	ACT_ACCUSE = 16,
 	ACT_RELAY = 32,
-	ACT_NEWS = 64
+	ACT_NEWS = 64,
+	ACT_DEAF = 128
 };
 bool hostile_counted(struct sim *s, unsigned acts, const char **missing);
 

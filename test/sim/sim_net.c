@@ -56,7 +56,8 @@ struct pair {
 struct sim_net {
 	struct sim *s;
 	struct sim_link link;
-	ts_t rough_until; /* links were worse than healthy */
+	struct sim_rough rough; /* share 0: no pair is */
+	ts_t rough_until;       /* links were worse than healthy */
 	struct host *hosts;
 	uint32_t *by_addr; /* host of each address ever used, or NOBODY */
 	uint32_t naddrs, cap_addrs;
@@ -175,6 +176,32 @@ void sim_net_link(struct sim_net *n, const struct sim_link *l)
 	for (size_t i = 0; n->table && i < (size_t)hosts(n->s) * hosts(n->s); i++)
 		n->table[i].delay = DUR_NS(0);
 	n->link = *l;
+}
+
+void sim_net_rough(struct sim_net *n, const struct sim_rough *r)
+{
+	n->rough = *r;
+}
+
+/* Is the way from @from to @to one of the bad ones? Then *@loss is its loss. */
+static bool rough(const struct sim_net *n, uint32_t from, uint32_t to, uint32_t *loss)
+{
+	const uint32_t way[3] = {from, to, 1}; /* longer than what a base delay is drawn from */
+	const struct sim_rough *r = &n->rough;
+	uint64_t h;
+
+	if (r->share == 0)
+		return false;
+	h = map_siphash(n->delay_seed, way, sizeof(way));
+	*loss = r->loss_min + (uint32_t)((h >> 32) % (r->loss_max - r->loss_min + 1));
+	return (uint32_t)h % 1000000 < r->share;
+}
+
+uint32_t sim_net_loss(const struct sim_net *n, unsigned from, unsigned to)
+{
+	uint32_t loss;
+
+	return rough(n, from, to, &loss) ? loss : n->link.loss;
 }
 
 struct ep sim_net_ep(const struct sim_net *n, unsigned host)
@@ -308,7 +335,8 @@ ts_t sim_net_open_since(const struct sim_net *n, unsigned a, unsigned b)
 	bool cut = (ab && ab->cut) || (ba && ba->cut) || n->hosts[a].side != n->hosts[b].side ||
 		   doubled(n, a) || doubled(n, b) || (behind(n, a) && behind(n, b));
 
-	if (cut || n->link.loss > SIM_HEALTHY_LOSS)
+	if (cut || sim_net_loss(n, a, b) > SIM_HEALTHY_LOSS ||
+		sim_net_loss(n, b, a) > SIM_HEALTHY_LOSS)
 		return n->s->now;
 	if (ab)
 		t = later(t, ab->disturbed);
@@ -458,7 +486,11 @@ static void fly(struct sim_net *n, struct datagram *d)
 	dur_t wait =
 		d->from == NOBODY ? n->link.delay_min : base_delay(n, d->from, host_at(n, &d->dst));
 
+	uint32_t loss;
+
 	wait.ns += up_to(n, n->link.jitter).ns;
+	if (d->from != NOBODY && rough(n, d->from, host_at(n, &d->dst), &loss))
+		wait.ns += up_to(n, n->rough.jitter).ns;
 	if (hits(n, n->link.reorder))
 		wait.ns += up_to(n, n->link.reorder_by).ns;
 	if (hits(n, n->link.corrupt)) {
@@ -540,7 +572,7 @@ void sim_net_send(struct sim_net *n, unsigned from, uint16_t port, const struct 
 		n->stats.duplicated++;
 		fly(n, copy_of(d));
 	}
-	if (hits(n, n->link.loss)) {
+	if (hits(n, sim_net_loss(n, from, dest))) {
 		n->stats.lost++;
 		sim_trace_often(n->s, (int)from, (int)dest, "lost", (int64_t)len);
 		free(d);

@@ -27,6 +27,13 @@ struct sim_link {
 	dur_t reorder_by;
 };
 
+/* Some ordered pairs are worse than that, each for itself: drawn from the seed, the same for a whole run. */
+struct sim_rough {
+	uint32_t share;              /* of the ordered pairs, in parts per million */
+	uint32_t loss_min, loss_max; /* theirs lies between, instead of the link's */
+	dur_t jitter;                /* up to so much more */
+};
+
 /* Bytes of IP and UDP header around a datagram. */
 #define SIM_OUTER_BYTES  28
 #define SIM_SIDE_PORT    40000 /* of worker 0; a host has UINT8_MAX of them */
@@ -37,6 +44,10 @@ void sim_net_free(struct sim_net *n);
 
 /* From now on; a loss above SIM_HEALTHY_LOSS counts as a disturbance of all. */
 void sim_net_link(struct sim_net *n, const struct sim_link *l);
+/* From now on. Such a pair counts as disturbed all the time; the hosts don't. */
+void sim_net_rough(struct sim_net *n, const struct sim_rough *r);
+/* Parts per million of the datagrams from @from to @to that are lost. */
+uint32_t sim_net_loss(const struct sim_net *n, unsigned from, unsigned to);
 const struct sim_link *sim_net_base(void); /* 1 to 30 ms, 1 ms of jitter, no loss */
 
 /* The host's main port as others see it, and as it sees itself. */

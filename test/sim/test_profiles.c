@@ -30,10 +30,15 @@ static uint64_t live(const struct sim_cfg *cfg, dur_t length)
 	return digest;
 }
 
-/* Where some do all the lying, others have to be there. */
+/* Where some do all the lying, or a tenth of the links is bad, others have to be there. */
 static unsigned nodes_of(const char *profile, unsigned nodes)
 {
-	return strcmp(profile, "lies") == 0 || strcmp(profile, "band") == 0 ? 15 : nodes;
+	static const char *const many[] = {"lies", "band", "badlinks"};
+
+	for (size_t i = 0; i < sizeof(many) / sizeof(many[0]); i++)
+		if (strcmp(profile, many[i]) == 0)
+			return 15;
+	return nodes;
 }
 
 static void each_profile(bool no_crypto, unsigned nodes, uint64_t seeds)

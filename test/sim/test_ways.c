@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "weft/wire.h"
 #include "path.h"
 #include "sim.h"
 #include "sim_data.h"
@@ -169,10 +170,90 @@ static void plain_packets_are_as_on_the_wire(void **state)
 	sim_free(s);
 }
 
+/* --- bad links --- */
+
+#define LINK_NODES  40
+#define LINK_SENDS  1000
+#define LINK_SHARE  100000 /* a tenth of 1,560 ordered pairs: 156, and 48 are four deviations */
+#define LINK_SPREAD 48
+
+static struct sim *bad_links(uint64_t seed)
+{
+	const struct sim_rough rough = {
+		.share = LINK_SHARE, .loss_min = 200000, .loss_max = 400000, .jitter = DUR_MS(100)};
+	struct sim_cfg cfg;
+	struct sim *s;
+
+	sim_cfg_default(&cfg);
+	cfg.nodes = LINK_NODES;
+	cfg.seed = seed;
+	cfg.no_crypto = true;
+	s = sim_new(&cfg);
+	assert_non_null(s);
+	sim_net_rough(s->net, &rough);
+	return s;
+}
+
+/* How many of so many datagrams are lost on the way. */
+static uint64_t lost(struct sim *s, unsigned from, unsigned to)
+{
+	const uint8_t buf[40] = {0};
+	const struct ep ep = sim_net_ep(s->net, to);
+	struct sim_net_stats before, after;
+
+	sim_net_stats(s->net, &before);
+	for (int i = 0; i < LINK_SENDS; i++)
+		sim_net_send(s->net, from, WIRE_DEFAULT_PORT, &ep, buf, sizeof(buf), sizeof(buf));
+	sim_net_stats(s->net, &after);
+	return after.lost - before.lost;
+}
+
+static void a_share_of_the_links_is_bad_each_way_for_itself(void **state)
+{
+	struct sim *s = bad_links(1);
+	uint64_t of_first = 0, of_again = 0, of_other = 0;
+	unsigned bad = 0, both = 0, sent = 0;
+
+	for (unsigned a = 0; a < LINK_NODES; a++)
+		for (unsigned b = 0; b < LINK_NODES; b++) {
+			uint32_t loss = sim_net_loss(s->net, a, b);
+			bool is = a != b && loss > 0;
+
+			if (!is)
+				continue;
+			assert_in_range(loss, 200000, 400000);
+			bad++;
+			both += sim_net_loss(s->net, b, a) > 0;
+			of_first += loss * (uint64_t)(a * LINK_NODES + b);
+			assert_true(sim_net_calm_since(s->net, a, b).ns == s->now.ns);
+			assert_true(sim_net_calm_since(s->net, b, a).ns == s->now.ns);
+			if (sent++ < 5)
+				assert_in_range(lost(s, a, b), loss / 1000 - 70, loss / 1000 + 70);
+			if (sent < 5 && sim_net_loss(s->net, b, a) == 0)
+				assert_int_equal(lost(s, b, a), 0);
+		}
+	assert_in_range(bad, LINK_NODES * (LINK_NODES - 1) / 10 - LINK_SPREAD,
+		LINK_NODES * (LINK_NODES - 1) / 10 + LINK_SPREAD);
+	assert_true(both < bad / 2);
+	sim_free(s);
+	for (uint64_t seed = 1; seed <= 2; seed++) {
+		s = bad_links(seed);
+		for (unsigned i = 0; i < LINK_NODES * LINK_NODES; i++)
+			if (i / LINK_NODES != i % LINK_NODES)
+				*(seed == 1 ? &of_again : &of_other) +=
+					sim_net_loss(s->net, i / LINK_NODES, i % LINK_NODES) *
+					(uint64_t)i;
+		sim_free(s);
+	}
+	assert_int_equal(of_again, of_first);
+	assert_int_not_equal(of_other, of_first);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plain_packets_are_as_on_the_wire),
+		cmocka_unit_test(a_share_of_the_links_is_bad_each_way_for_itself),
 		cmocka_unit_test(a_row_of_three_sealed),
 		cmocka_unit_test(a_row_of_three_plain),
 		cmocka_unit_test(through_others_sealed),
