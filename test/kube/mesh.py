@@ -96,8 +96,8 @@ def run(where):
         nodes[1].stop(nodes[1].weftd)
 
         def free():
-            text = json.dumps(nodes[0].ask('status', 'ipam'))
-            return '10.1.0.0/24' in text and '10.1.1.0/24' not in text
+            states = {p['prefix']: p['state'] for p in nodes[0].ask('status', 'ipam').get('prefixes', [])}
+            return states.get('10.1.0.0/24') == 'in_use' and states.get('10.1.1.0/24', 'expired') == 'expired'
         wait(free, "the deleted node's prefix is free")
         print("a deleted node's prefix is free")
     except BaseException:
