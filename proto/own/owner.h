@@ -106,8 +106,8 @@ int owner_node_set(struct owner *o, const struct node_key *key, enum owner_node_
  * so that one which comes back after that is a node like others. Or that it exists after all: not so any
  * more; what has ended stays so. ERR_NOT_FOUND: nobody, harmless. */
 int owner_deleted(struct owner *o, const struct node_key *key, bool deleted, ts_t now);
-/* Its records are gone, or it was forgotten: its lease ends at once. Our own key: others were told to forget us, so what we claim counts as claimed now.
- * ERR_NOT_FOUND: nobody, harmless. */
+/* Its records are gone, or it was forgotten: its lease ends at once. Our own key: others were told to forget
+ * us, so what we claim counts as claimed now. ERR_NOT_FOUND: nobody, harmless. */
 int owner_forgotten(struct owner *o, const struct node_key *key, ts_t now);
 
 /* --- what it does --- */

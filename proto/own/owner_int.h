@@ -76,8 +76,8 @@ struct owner {
 	bool ready;    /* that time has come */
 	ts_t save_at;
 	bool save, publish, changed;
-	struct own *
-		tried; /* was refused before; to be published if OWNER_USE, just told, isn't refused */
+	/* It was refused before; to be published if OWNER_USE, just told, isn't refused. */
+	struct own *tried;
 	size_t ends; /* nodes with an OWNER_LEASE_END to tell */
 	ts_t deadline;
 	struct owner_stats stats;

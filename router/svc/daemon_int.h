@@ -164,8 +164,6 @@ struct segment *segment_find(struct daemon *d, uint32_t vni);
 void segments_mtu(struct daemon *d);
 /* Look at the underlay again: endpoints that we publish, its MTU, the peers' paths. */
 void underlay_refresh(struct daemon *d);
-/* The largest inner packet towards outer path @outer_mtu over @family. */
-unsigned underlay_inner_mtu(unsigned outer_mtu, uint8_t family);
 
 /* mesh.c: drives the cores. */
 int mesh_start(struct daemon *d);

@@ -147,20 +147,13 @@ int segments_check(struct daemon *d)
 	return bad;
 }
 
-unsigned underlay_inner_mtu(unsigned outer_mtu, uint8_t family)
-{
-	unsigned overhead = family == IP_V6 ? WIRE_OVERHEAD_V6 : WIRE_OVERHEAD_V4;
-
-	return outer_mtu > overhead ? outer_mtu - overhead : 0;
-}
-
 /* The devices' MTU: the largest inner packet that the underlay allows (DESIGN 5.14). IPv4's smaller
  * overhead counts; peers over IPv6 get the difference by their routes. */
 static unsigned device_mtu(const struct daemon *d)
 {
-	unsigned inner = underlay_inner_mtu(d->underlay.mtu, IP_V4);
+	const unsigned outer = d->underlay.mtu;
 
-	return inner < INNER_MTU_MIN ? INNER_MTU_MIN : inner;
+	return outer < INNER_MTU_MIN + WIRE_OVERHEAD_V4 ? INNER_MTU_MIN : outer - WIRE_OVERHEAD_V4;
 }
 
 void segments_mtu(struct daemon *d)

@@ -81,7 +81,6 @@ void state_set_aside(struct daemon *d, const char *path, const char *what, const
 static int write_state(struct daemon *d, const char *name, const void *buf, size_t len)
 {
 	char path[PATH_MAX];
-
 	int e;
 
 	state_path(d, name, path);
