@@ -364,6 +364,9 @@ int path_link_up(struct path *p, const struct node_key *node, const struct ep *e
 
 		link_reset(p, pr);
 		ep_connect_stop(pr);
+		/* Also of one that the other side began, or that was wanted for others: their word counts
+		 * for what they are told. */
+		pr->depth_max = PATH_REST_MAX;
 		pr->linked = true;
 		pr->switches = 0;
 		pr->direct_backoff = p->cfg.tune.direct_retry_min;
@@ -411,8 +414,13 @@ int path_want(struct path *p, const struct node_key *node, ts_t now)
 	p->now = now;
 	if (!pr)
 		return ERR_NOT_FOUND;
-	if (!pr->wanted && !pr->linked && pr->state == PATH_ST_IDLE)
+	if (!pr->wanted && !pr->linked && pr->state == PATH_ST_IDLE) {
 		ep_connect(p, pr, now);
+	} else if (pr->state == PATH_ST_CONNECTING && pr->depth_max < PATH_REST_MAX) {
+		/* So far for somebody who allows fewer relays. */
+		pr->depth_max = PATH_REST_MAX;
+		ep_connect_deeper(p, pr, now);
+	}
 	pr->wanted = true;
 	peer_touch(p, pr);
 	path_settle(p);

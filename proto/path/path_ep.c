@@ -273,8 +273,6 @@ void ep_connect_stop(struct peer *pr)
 	pr->connect_at = pr->open_at = TS_NEVER;
 	pr->connect_backoff = DUR_NS(0);
 	pr->dirty &= ~(DIRTY_CONNECT | DIRTY_UNREACHABLE);
-	if (pr->wanted)
-		pr->depth_max = PATH_REST_MAX;
 }
 
 void ep_connect_hasten(struct path *p, struct peer *pr, ts_t now)

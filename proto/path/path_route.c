@@ -2,8 +2,9 @@
  * relay to relay (DESIGN 7.7).
  *
  * Direct, if it works; else the cheapest of what candidates answered. What keeps it from flapping:
- * the direct way must answer DIRECT_GOOD rounds in a row, and is tried again with a back-off that
- * doubles each time it fails, also when it fails soon after it was taken back; a working relay is
+ * the direct way must answer DIRECT_GOOD rounds in a row (one, while nothing else works), and is tried
+ * again with a back-off that doubles each time it fails, also when it fails soon after it was taken
+ * back; a working relay is
  * left for another only if that is clearly cheaper, not within ROUTE_HOLD, and not on its word: a probe
  * through the other way must have come back, as soon as was promised; one that failed is passed over
  * for a while.
@@ -341,9 +342,9 @@ void route_alive(struct path *p, struct peer *pr, unsigned way)
 void route_dead(struct path *p, struct peer *pr, ts_t now)
 {
 	const struct path_tune *t = &p->cfg.tune;
+	const bool worked = pr->state != PATH_ST_LOST;
 
-	if (pr->state != PATH_ST_LOST)
-		p->stats.deaths++;
+	p->stats.deaths += worked;
 	peer_state(p, pr, PATH_ST_LOST);
 	ask_measured(p, pr, now);
 	if (pr->route.n > 0) {
@@ -364,7 +365,9 @@ void route_dead(struct path *p, struct peer *pr, ts_t now)
 		/* Begun at the second lost probe: perhaps it is done. */
 		if (ts_is_never(pr->search->until))
 			route_found(p, pr, now);
-	} else if (ts_is_never(pr->search_at) || pr->search_depth == 0) {
+	} else if (worked || ts_is_never(pr->search_at) || pr->search_depth == 0) {
+		/* What is set was set for a way that worked, or for the pauses between searches in vain
+		 * before it did. */
 		pr->search_depth = 0;
 		ask_start(p, pr, 0, now);
 	}
@@ -394,7 +397,8 @@ void route_cand_good(struct path *p, struct peer *pr, struct cand *c, ts_t now)
 {
 	if (c->good < DIRECT_GOOD)
 		c->good++;
-	if (pr->route.n == 0 || c->good < DIRECT_GOOD)
+	/* A way that works now and then is better than none. */
+	if (pr->route.n == 0 || (pr->state != PATH_ST_LOST && c->good < DIRECT_GOOD))
 		return;
 	for (unsigned i = 0; i < pr->ncand; i++)
 		pr->cand[i].good = 0;

@@ -285,6 +285,96 @@ static void test_lossy_direct(void **state)
 	net_free(t);
 }
 
+/* The only relay dies while the direct way answers now and then: never so often in a row as it takes to
+ * leave a relay that works, but it is all there is. */
+static void test_nothing_better(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 10; seed++) {
+		struct net *t = net_new(3, seed);
+
+		net_start(t, 1500);
+		join_all(t);
+		struct flow *ab = flow(t, 0, 1, 0, 500);
+		flow(t, 1, 0, 0, 500);
+		run(t, 2000);
+		cut_both(t, 0, 1, true);
+		run(t, 3000);
+		assert_int_equal(info(t, 0, 1).state, PATH_ST_RELAYED);
+		mark(t, ab);
+		cut_both(t, 2, 1, true);
+		for (unsigned k = 0; k < 20; k++) {
+			cut_both(t, 0, 1, k % 2 == 0);
+			run(t, 300);
+		}
+		if (gap(t, ab) >= 2500)
+			fail_msg("seed %llu: %lld ms without data", (unsigned long long)seed,
+				(long long)gap(t, ab));
+		net_free(t);
+	}
+}
+
+/* Is an ask for a way by further relays under way from @i to @j? */
+static bool asks_deeper(const struct net *t, unsigned i, unsigned j)
+{
+	struct path_ask ask;
+	struct rd r;
+
+	for (const struct frame *f = t->flying; f; f = f->next) {
+		if (f->kind != FRAME_PATH || f->origin != i || f->dst != j ||
+			f->buf[0] != PATH_MSG_ASK)
+			continue;
+		rd_init(&r, f->buf + 1, f->len - 1);
+		assert_int_equal(path_ask_decode(&r, &ask), 0);
+		if (ask.depth > 0)
+			return true;
+	}
+	return false;
+}
+
+/* The relay in use loses the target. While others are asked, something late of the target makes the way look
+ * alive, so that what they offer is passed over. Once that is seen to be wrong, they are asked at once. */
+static void test_search_anew(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 10; seed++) {
+		struct net *t = net_new(5, seed);
+		struct flow *ab, *ba;
+
+		/* 0 to 1 by 2; without 2, by 3 and 4. */
+		net_start(t, 1500);
+		set_delay(t, 0, 3, 100);
+		join_all(t);
+		cut_both(t, 3, 1, true);
+		cut_both(t, 0, 4, true);
+		cut_both(t, 2, 3, true);
+		ab = flow(t, 0, 1, 0, 500);
+		ba = flow(t, 1, 0, 0, 500);
+		ba->on = false;
+		run(t, 3000);
+		t->cut[0][1] = true;
+		flow(t, 3, 1, 0, 500);
+		flow(t, 1, 3, 0, 500);
+		run(t, 4000);
+		assert_int_equal(relay_of(t, 0, 1), 2);
+		assert_int_equal(relay_of(t, 3, 1), 4);
+		t->cut[2][1] = true;
+		for (unsigned i = 0; i < 5000 && !asks_deeper(t, 0, 3); i++)
+			run(t, 1);
+		assert_true(asks_deeper(t, 0, 3));
+		assert_int_equal(info(t, 0, 1).state, PATH_ST_LOST);
+		ba->on = true;
+		run(t, 20);
+		ba->on = false;
+		mark(t, ab);
+		run(t, 15000);
+		if (gap(t, ab) >= 2000)
+			fail_msg("seed %llu: %lld ms without data", (unsigned long long)seed,
+				(long long)gap(t, ab));
+		net_free(t);
+	}
+}
+
 /* The id of the ask that @p has queued; everything else is dropped. *@route: told by PATH_USE. */
 static bool take_ask(struct path *p, uint32_t *id, uint8_t *route)
 {
@@ -515,6 +605,8 @@ int main(void)
 		cmocka_unit_test(test_relay_dies),
 		cmocka_unit_test(test_bad_direct),
 		cmocka_unit_test(test_lossy_direct),
+		cmocka_unit_test(test_nothing_better),
+		cmocka_unit_test(test_search_anew),
 		cmocka_unit_test(test_lying_answer),
 		cmocka_unit_test(test_crooks),
 		cmocka_unit_test(test_chain),
