@@ -59,7 +59,7 @@ run_one() {
 
 # job_end: waits until a job ends, and tells of it.
 job_end() {
-	local n rc secs name log
+	local n rc secs name log why
 	read -r -u 9 n rc secs
 	name=${job_name[$n]} log="$results/$n.log"
 	unset "job_name[$n]"
@@ -67,8 +67,9 @@ job_end() {
 	0) passed=$((passed + 1)); printf 'ok      %-40s %3d s\n' "$name" "$secs" ;;
 	77) skipped=$((skipped + 1)); printf 'skipped %-40s %s\n' "$name" "$(tail -1 "$log")" ;;
 	*)
-		failed=$((failed + 1)); failures+=("$name")
-		printf 'FAILED  %-40s %3d s (status %d)\n' "$name" "$secs" "$rc"
+		failed=$((failed + 1)) why=$(tail -1 "$log") # net_end's last word; of other tests, their own
+		failures+=("$name: ${why:0:300}")
+		printf 'FAILED  %-40s %3d s (status %d) %s\n' "$name" "$secs" "$rc" "${why:0:300}"
 		tail -60 "$log" | sed 's/^/    | /'
 		;;
 	esac
@@ -246,6 +247,6 @@ for s in "$@"; do
 done
 jobs_drain
 
-[ ${#failures[@]} = 0 ] || printf 'failed: %s\n' "${failures[*]}"
+[ ${#failures[@]} = 0 ] || printf 'failed: %s\n' "${failures[@]}"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ] && [ $passed -gt 0 ]
