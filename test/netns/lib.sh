@@ -18,7 +18,8 @@ net_init() {
 	net_dir=$2
 	mkdir -p "$net_dir"
 	set -E # functions, too
-	trap 'net_why "line $LINENO of ${BASH_SOURCE[0]##*/}: $BASH_COMMAND"' ERR
+	# Who returns 1 has said why, as wait_for does.
+	trap '[ "$BASH_COMMAND" = "return 1" ] || net_why "line $LINENO of ${BASH_SOURCE[0]##*/}: $BASH_COMMAND"' ERR
 	export XTABLES_LOCKFILE=$net_dir/xtables.lock # the older iptables has one for all namespaces
 	# What a run that was killed left behind: namespaces of a process that is gone, in which nothing runs.
 	for ns in $(ip netns list 2>/dev/null | awk '{print $1}' | grep -E "^weft-$1-[0-9]+-" || true); do

@@ -394,6 +394,9 @@ void hostile_clone(struct sim *s)
 			return;
 	if (a == b || !a->running || b->index == 0)
 		return;
+	/* The first node is its own seed. A copy of it that knows nobody finds nobody to tell of it. */
+	if (a->index == 0 && a->disk.npeers == 0)
+		return;
 	sim_node_stop(b);
 	sim_node_clone(b, a);
 	sim_node_start_at(b, ts_add(s->now, DUR_SEC(1)));
