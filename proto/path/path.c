@@ -10,7 +10,8 @@
  *
  * States of a peer: IDLE -> CONNECTING (wanted) -> DIRECT or RELAYED (a session stands) -> LOST when
  * the way in use is dead and no other is known yet, and back. DIRECT -> RELAYED when the direct way
- * dies and a candidate answers; RELAYED -> DIRECT after DIRECT_GOOD rounds of answered probes.
+ * dies and a candidate answers; RELAYED -> DIRECT after DIRECT_GOOD rounds of answered probes, LOST ->
+ * DIRECT after one.
  *
  * Timers run only while something is asked: a search for the MTU, a dial, or data that had no
  * answer. A link without data has none (but the keepalive behind a NAT).
@@ -364,8 +365,8 @@ int path_link_up(struct path *p, const struct node_key *node, const struct ep *e
 
 		link_reset(p, pr);
 		ep_connect_stop(pr);
-		/* Also of one that the other side began, or that was wanted for others: their word counts
-		 * for what they are told. */
+		/* Whoever it was made for: how many relays an asker allows is looked at when it is
+		 * answered. */
 		pr->depth_max = PATH_REST_MAX;
 		pr->linked = true;
 		pr->switches = 0;

@@ -20,7 +20,7 @@
 
 #define NEAR_PEERS       64 /* a power of two: peers that are named often are found without hashing */
 #define LIVE_TRIES       3 /* probes lost in a row: dead (DESIGN 7.2) */
-#define DIRECT_GOOD      3 /* rounds in a row that the direct path must answer to be used */
+#define DIRECT_GOOD      3 /* rounds in a row that the direct path must answer; LOST: one will do */
 #define IN_USE           DUR_SEC(2)  /* since the last data */
 #define COST_FRESH       DUR_SEC(1)  /* a measurement that may be told without a new one */
 #define ASK_WAIT         DUR_MS(300) /* for the answers of candidates */

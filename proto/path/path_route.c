@@ -4,10 +4,9 @@
  * Direct, if it works; else the cheapest of what candidates answered. What keeps it from flapping:
  * the direct way must answer DIRECT_GOOD rounds in a row (one, while nothing else works), and is tried
  * again with a back-off that doubles each time it fails, also when it fails soon after it was taken
- * back; a working relay is
- * left for another only if that is clearly cheaper, not within ROUTE_HOLD, and not on its word: a probe
- * through the other way must have come back, as soon as was promised; one that failed is passed over
- * for a while.
+ * back; a working relay is left for another only if that is clearly cheaper, not within ROUTE_HOLD, and
+ * not on its word: a probe through the other way must have come back, as soon as was promised; one that
+ * failed is passed over for a while.
  *
  * All of it, dead ways included, happens only while there is data: an idle link stays as it is. */
 #include "path_int.h"

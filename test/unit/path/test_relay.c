@@ -526,6 +526,36 @@ static void test_chain(void **state)
 	}
 }
 
+/* A way is looked for on behalf of a neighbour that allows one relay less than it takes. Once the node itself has
+ * data, all are allowed. */
+static void test_chain_for_others(void **state)
+{
+	struct net *t = net_new(5, 1);
+	const struct path_from from = {.node = t->n[1].key, .ep = t->n[1].ep};
+	struct path_ask ask = {.id = 1, .depth = 1, .target = t->n[4].key};
+	uint8_t buf[PATH_MSG_MAX];
+	struct wr w;
+
+	(void)state;
+	for (unsigned i = 0; i < 5; i++) {
+		for (unsigned j = 0; j < 5; j++)
+			t->cut[i][j] = i + 1 != j && j + 1 != i && i != j;
+	}
+	net_start(t, 1500);
+	for (unsigned i = 1; i < 5; i++)
+		join(t, i - 1, i);
+	wr_init(&w, buf, sizeof(buf));
+	path_ask_encode(&w, &ask);
+	assert_int_equal(path_recv(t->n[0].p, &from, buf, wr_len(&w), t->now), 0);
+	run(t, 100);
+	assert_int_equal(info(t, 0, 4).state, PATH_ST_CONNECTING);
+	assert_int_equal(path_want(t->n[0].p, &t->n[4].key, t->now), 0);
+	run(t, 20000);
+	assert_int_equal(info(t, 0, 4).state, PATH_ST_RELAYED);
+	assert_int_equal(info(t, 0, 4).route.n, 3);
+	net_free(t);
+}
+
 /* Is there a relay with both ways open to both? */
 static bool one_relay(const struct net *t, unsigned i, unsigned j)
 {
@@ -610,6 +640,7 @@ int main(void)
 		cmocka_unit_test(test_lying_answer),
 		cmocka_unit_test(test_crooks),
 		cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_chain_for_others),
 		cmocka_unit_test(test_random),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
